@@ -1,0 +1,1 @@
+"""The runtime: messages, actors, MongoDB, jobs, identity. It knows no feature."""

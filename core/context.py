@@ -1,0 +1,179 @@
+"""The context of one message being handled: who asks, until when, under which ids, in which transaction.
+
+A context is made at the edge (or by the job runner) and derived, never changed, for every nested ask: the deadline only
+gets smaller, and a transaction's session reaches exactly the handlers asked inside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from promptforge.core.errors import ConfigurationError
+from promptforge.core.messages import Message
+from promptforge.core.principal import Principal
+
+if TYPE_CHECKING:
+    from promptforge.core.mongo import Session
+    from promptforge.core.runtime.cell import Cell, Envelope
+    from promptforge.core.runtime.system import System
+
+T = TypeVar("T")
+
+current_context: ContextVar[Context | None] = ContextVar("promptforge_context", default=None)
+"""The context of the message that the running task handles; read by the log processor, by nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """Which job a message is being handled for: its id and which attempt this is, counted from 1."""
+
+    job_id: str
+    attempt: int
+
+
+class Context:
+    """See the module. `deadline` is on the system clock's monotonic scale; `math.inf` where nobody waits."""
+
+    __slots__ = (
+        "cell",
+        "deadline",
+        "envelope",
+        "job",
+        "on_commit",
+        "principal",
+        "request_id",
+        "session",
+        "system",
+        "trace_id",
+        "trusted",
+    )
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        request_id: str,
+        trace_id: str = "",
+        principal: Principal | None = None,
+        deadline: float = math.inf,
+        trusted: bool = False,
+        job: JobInfo | None = None,
+    ) -> None:
+        self.system = system
+        self.request_id = request_id
+        self.trace_id = trace_id
+        self.principal = principal
+        self.deadline = deadline
+        self.trusted = trusted
+        """Set for whoever may send internal messages: actors, the job runner, the process itself."""
+        self.job = job
+        self.session: Session | None = None
+        self.on_commit: list[Callable[[], None]] | None = None
+        self.cell: Cell | None = None
+        self.envelope: Envelope | None = None
+
+    @property
+    def user_id(self) -> str:
+        """The internal id of the signed-in principal. Only for handlers of messages that require one."""
+        if self.principal is None:
+            raise RuntimeError("this message is handled without a principal; its requirement does not ask for one")
+        return self.principal.user_id
+
+    def now(self) -> datetime:
+        """The present moment, UTC, in whole milliseconds."""
+        return self.system.clock.now()
+
+    async def ask(self, message: Message[T], *, timeout_seconds: float | None = None) -> T:
+        """Send and wait for the reply.
+
+        Raises what the handler raises, `DeadlineExceeded`, `MailboxFull`, `Stopping`, or what the message's requirement
+        says of this principal. Inside a transaction the handler runs here and now, in that transaction.
+        """
+        return await self.system.dispatch(message, self, timeout_seconds)
+
+    def tell(self, message: Message[Any]) -> bool:
+        """Send and forget: it may be lost with the process. False where the mailbox is full (a dead letter then)."""
+        if self.session is not None:
+            raise RuntimeError("tell inside a transaction cannot be taken back when it aborts: enqueue instead")
+        return self.system.post(message, self)
+
+    async def enqueue(
+        self,
+        message: Message[Any],
+        *,
+        queue: str = "default",
+        run_at: datetime | None = None,
+        priority: int = 0,
+        unique_key: str | None = None,
+        max_attempts: int | None = None,
+        owner_id: str | None = None,
+    ) -> str:
+        """Store the message as a job, in this context's transaction where there is one; answers the job's id.
+
+        It is handled at least once. `unique_key`: while a job with this key is live, no second one is made and the
+        live one's id is answered. `owner_id`: whose job it is to look at (default: the principal's).
+        """
+        if self.system.jobs is None:
+            raise ConfigurationError("this process has no job store")
+        return await self.system.jobs.enqueue(
+            message,
+            self,
+            queue=queue,
+            run_at=run_at,
+            priority=priority,
+            unique_key=unique_key,
+            max_attempts=max_attempts,
+            owner_id=owner_id,
+        )
+
+    async def transaction(self, work: Callable[[Context], Awaitable[T]]) -> T:
+        """Run `work` in one MongoDB transaction and answer what it answers.
+
+        `work` gets a context that carries the session, and may run several times: no foreign side effects. Inside
+        another transaction it joins that one.
+        """
+        if self.session is not None:
+            return await work(self)
+        if self.system.transactions is None:
+            raise ConfigurationError("this process has no database")
+        commits: list[Callable[[], None]] = []
+
+        async def attempt(session: Session) -> T:
+            commits.clear()
+            inner = self.derive()
+            inner.session = session
+            inner.on_commit = commits
+            return await work(inner)
+
+        result = await self.system.transactions(attempt, deadline=self.deadline)
+        for callback in commits:
+            callback()
+        return result
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once this context's transaction has committed; at once where there is none."""
+        if self.on_commit is None:
+            callback()
+        else:
+            self.on_commit.append(callback)
+
+    def derive(self) -> Context:
+        """A copy to be changed by the runtime before anyone else sees it."""
+        copy = Context.__new__(Context)
+        copy.system = self.system
+        copy.request_id = self.request_id
+        copy.trace_id = self.trace_id
+        copy.principal = self.principal
+        copy.deadline = self.deadline
+        copy.trusted = self.trusted
+        copy.job = self.job
+        copy.session = self.session
+        copy.on_commit = self.on_commit
+        copy.cell = self.cell
+        copy.envelope = self.envelope
+        return copy

@@ -1,0 +1,15 @@
+"""Who is asking: token verification by firebase-admin, development tokens, and the principal cache."""
+
+from promptforge.core.identity.development import DevelopmentVerifier, mint
+from promptforge.core.identity.principals import Principals
+from promptforge.core.identity.tokens import Claims, IdentityUnavailable, InvalidToken, TokenVerifier
+
+__all__ = [
+    "Claims",
+    "DevelopmentVerifier",
+    "IdentityUnavailable",
+    "InvalidToken",
+    "Principals",
+    "TokenVerifier",
+    "mint",
+]

@@ -1,0 +1,106 @@
+"""From bearer token to principal, with a cache that forgets in time.
+
+An entry lives at most 60 s and never past its token's expiry; it is evicted when its user changes, and none is served
+while the change stream is silent, because then nobody would hear of a change. Tokens are kept as hashes only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+from cachetools import TLRUCache
+
+from promptforge.core.identity.tokens import Claims, TokenVerifier
+from promptforge.core.principal import Principal
+
+MAX_AGE_SECONDS = 60.0
+MAX_ENTRIES = 10_000
+MAX_TOKENS_PER_USER = 100
+
+_Entry = tuple[Principal, float]
+
+
+class Principals:
+    """`provision` finds or makes the user behind verified claims; `fresh_enough` says whether changes are being heard."""
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        provision: Callable[[Claims], Awaitable[Principal]],
+        *,
+        fresh_enough: Callable[[], bool] = lambda: True,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._verifier = verifier
+        self._provision = provision
+        self._fresh_enough = fresh_enough
+        self._now = now
+        self._entries: TLRUCache[bytes, _Entry] = TLRUCache(
+            MAX_ENTRIES, ttu=lambda _key, entry, _now: entry[1], timer=now
+        )
+        self._by_user: dict[str, set[bytes]] = {}
+        self._resolving: dict[bytes, anyio.Event] = {}
+        self._evictions = 0
+
+    def cached(self, token: str) -> Principal | None:
+        """The principal if it is known and may still be used; costs a hash and a look-up."""
+        if not self._fresh_enough():
+            return None
+        entry = self._entries.get(_digest(token))
+        return entry[0] if entry else None
+
+    async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
+        """Verify the token and find its user. `fresh` asks about revocation and never answers from the cache.
+
+        Callers with one token share one verification. Raises the errors of `TokenVerifier.verify`.
+        """
+        digest = _digest(token)
+        while not fresh and (running := self._resolving.get(digest)) is not None:
+            await running.wait()
+            if (entry := self._entries.get(digest)) is not None:
+                return entry[0]
+        done = anyio.Event()
+        if not fresh:
+            self._resolving[digest] = done
+        try:
+            return await self._verify(token, digest, fresh)
+        finally:
+            if not fresh:
+                del self._resolving[digest]
+            done.set()
+
+    async def _verify(self, token: str, digest: bytes, fresh: bool) -> Principal:
+        evictions = self._evictions
+        claims = await self._verifier.verify(token, check_revoked=fresh)
+        principal = await self._provision(claims)
+        if evictions == self._evictions:  # else what was read may be older than the change that evicted
+            self._remember(digest, principal, min(self._now() + MAX_AGE_SECONDS, claims.expires_at))
+        return principal
+
+    def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
+        if len(self._by_user) >= MAX_ENTRIES:  # entries that ran out leave their hashes here: start over, rarely
+            self.clear()
+        self._entries[digest] = (principal, until)
+        mine = self._by_user.setdefault(principal.user_id, set())
+        if len(mine) >= MAX_TOKENS_PER_USER:
+            mine.intersection_update(self._entries.keys())
+        mine.add(digest)
+
+    def evict_user(self, user_id: str) -> None:
+        """Forget every token of a user who has changed."""
+        self._evictions += 1
+        for digest in self._by_user.pop(user_id, ()):
+            self._entries.pop(digest, None)
+
+    def clear(self) -> None:
+        """Forget everything: changes may have been missed."""
+        self._evictions += 1
+        self._entries.clear()
+        self._by_user.clear()
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

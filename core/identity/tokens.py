@@ -1,0 +1,85 @@
+"""What a verified sign-in says, and what a verifier of tokens promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from promptforge.core.errors import Unauthenticated, Unavailable
+from promptforge.core.principal import Role
+
+
+CLOCK_SKEW_SECONDS = 10.0
+
+
+class InvalidToken(Unauthenticated):
+    code = "invalid_token"
+    title = "The token is not valid; sign in again"
+
+
+class ExpiredToken(Unauthenticated):
+    code = "token_expired"
+    title = "The token has expired; get a fresh one"
+
+
+class RevokedToken(Unauthenticated):
+    code = "token_revoked"
+    title = "This session was revoked; sign in again"
+
+
+class IdentityUnavailable(Unavailable):
+    """The certificates (or the revocation state) could not be fetched; nothing is known to be wrong with the token."""
+
+    code = "identity_unavailable"
+    title = "Sign-ins cannot be verified just now"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A verified Firebase ID token. Times are seconds since the epoch; `roles` come from the custom claim `roles`."""
+
+    uid: str
+    email: str | None
+    name: str | None
+    roles: frozenset[Role]
+    expires_at: float
+
+
+class TokenVerifier(Protocol):
+    """Turns a bearer token into claims."""
+
+    async def verify(self, token: str, *, check_revoked: bool = False) -> Claims:
+        """Raises `InvalidToken`, `ExpiredToken`, `RevokedToken` or `IdentityUnavailable`."""
+        ...
+
+
+def claims_from(payload: Mapping[str, Any], *, now: float) -> Claims:  # Any: JSON claims
+    """Read a decoded ID token; unknown roles are left out. Raises `ExpiredToken` or `InvalidToken`.
+
+    Expiry and time of issue are checked here too: in emulator mode firebase-admin checks neither.
+    """
+    uid, expires_at, issued_at = payload.get("sub"), payload.get("exp"), payload.get("iat")
+    if not isinstance(uid, str) or not uid or len(uid) > 128:
+        raise InvalidToken
+    if not isinstance(expires_at, (int, float)) or not isinstance(issued_at, (int, float)):
+        raise InvalidToken
+    if expires_at <= now:
+        raise ExpiredToken
+    if issued_at > now + CLOCK_SKEW_SECONDS:
+        raise InvalidToken("The token was issued in the future: check the clocks")
+    email, name = payload.get("email"), payload.get("name")
+    return Claims(
+        uid=uid,
+        email=email if isinstance(email, str) else None,
+        name=name if isinstance(name, str) else None,
+        roles=roles_from(payload.get("roles")),
+        expires_at=float(expires_at),
+    )
+
+
+def roles_from(claim: object) -> frozenset[Role]:
+    """The custom claim `roles` (a list of names) as roles; everyone is a `user`, and what we do not know counts not."""
+    known = {role.value: role for role in Role}
+    named = claim if isinstance(claim, (list, tuple)) else ()
+    return frozenset({Role.USER, *(known[name] for name in named if isinstance(name, str) and name in known)})

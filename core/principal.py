@@ -1,0 +1,36 @@
+"""Who is asking: roles, scopes and the principal that every context carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """`user` is everyone who signed in; the others are given by an administrator and mirrored in Firebase claims."""
+
+    USER = "user"
+    SELLER = "seller"
+    PARTNER = "partner"
+    MODERATOR = "moderator"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A signed-in person or program.
+
+    `user_id` is the internal id (`usr_…`) that documents refer to; `uid` is Firebase's. `scopes` is None for a person's
+    own token (everything the roles allow) and a set for an API key. Equality is by value, so it can be a cache entry.
+    """
+
+    user_id: str
+    uid: str
+    roles: frozenset[Role] = field(default_factory=lambda: frozenset({Role.USER}))
+    scopes: frozenset[str] | None = None
+    suspended: bool = False
+
+    def has_role(self, *roles: Role) -> bool:
+        """True where at least one of `roles` is held."""
+        return not self.roles.isdisjoint(roles)

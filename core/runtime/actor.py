@@ -1,0 +1,93 @@
+"""What a feature writes: an actor class with handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, ClassVar, TypeVar
+
+from promptforge.core.context import Context
+from promptforge.core.messages import Message, Query
+
+MessageT = TypeVar("MessageT", bound=Message[Any])
+ReplyT = TypeVar("ReplyT")
+ActorT = TypeVar("ActorT", bound="Actor")
+
+Handler = Callable[[ActorT, MessageT, Context], Awaitable[ReplyT]]
+
+
+@dataclass(frozen=True, slots=True)
+class Handles:
+    """What a handler declared of itself."""
+
+    message: type[Message[Any]]
+    key: Callable[[Any], object] | None  # Any: the message; the getter is made from field names
+    transactional: bool
+
+    @property
+    def readonly(self) -> bool:
+        """Handlers of queries skip the queues and run in the caller's task."""
+        return issubclass(self.message, Query)
+
+
+
+
+def handles(
+    message: type[Message[ReplyT]], *, key: str | tuple[str, ...] | None = None, transactional: bool = False
+) -> Callable[[Handler[ActorT, MessageT, ReplyT]], Handler[ActorT, MessageT, ReplyT]]:
+    """Declare a method as the handler of `message`.
+
+    `key` names the field (or fields) whose value orders messages: one at a time per key and in order of arrival;
+    without a key every message stands for itself. `transactional` handlers may be asked inside another actor's
+    transaction: everything they write must use `context.session`, and they have no other side effects.
+    """
+    fields = (key,) if isinstance(key, str) else key or ()
+    unknown = [name for name in fields if name not in message.__dataclass_fields__]
+    if unknown:
+        raise TypeError(f"{message.__name__} has no field {unknown[0]!r} to be keyed by")
+    if fields and issubclass(message, Query):
+        raise TypeError(f"{message.__name__} is a query: queries skip the queues, so a key has no meaning")
+    declared = Handles(message, attrgetter(*fields) if fields else None, transactional)
+
+    def mark(handler: Handler[ActorT, MessageT, ReplyT]) -> Handler[ActorT, MessageT, ReplyT]:
+        handler.__handles__ = declared  # type: ignore[attr-defined]  # functions take attributes
+        return handler
+
+    return mark
+
+
+class Actor:
+    """Base of the features' actors; one instance per process.
+
+    `name` is the feature's; `asks` names the actors it asks (start-up refuses circles, and asking another is an error).
+    `workers` tasks live as long as the actor: declare more for slow outward calls. `mailbox_size` bounds the waiting
+    messages, `max_queries` the queries running at once. A `critical` actor that keeps failing ends the process.
+    """
+
+    name: ClassVar[str]
+    asks: ClassVar[tuple[str, ...]] = ()
+    workers: ClassVar[int] = 16
+    mailbox_size: ClassVar[int] = 1024
+    max_queries: ClassVar[int] = 256
+    critical: ClassVar[bool] = False
+
+    async def start(self, context: Context) -> None:
+        """Called before the first message, and again after every restart. A failure here is a crash."""
+
+    async def run(self, context: Context) -> None:
+        """A loop of the actor's own, beside its handlers. An exception is a crash; returning is not."""
+
+    async def stop(self) -> None:
+        """Called once the last message is handled, and before a restart."""
+
+    @classmethod
+    def handlers(cls) -> dict[str, Handles]:
+        """Method name → what it declared, base classes included."""
+        found: dict[str, Handles] = {}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                declared = getattr(value, "__handles__", None)
+                if isinstance(declared, Handles):
+                    found[name] = declared
+        return found

@@ -1,0 +1,61 @@
+"""Structured logs: one JSON object a line on standard error, with the ids of the message being handled."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from promptforge.core.context import current_context
+
+
+def configure_logs(level: str, *, readable: bool = False) -> None:
+    """Set up structlog and send the standard library's loggers (Hypercorn, pymongo) through it.
+
+    `readable` prints coloured lines for a person instead of JSON.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [  # Any: structlog's processors have no common type
+        structlog.contextvars.merge_contextvars,
+        _add_context,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    if readable:
+        last: list[Any] = [structlog.dev.ConsoleRenderer()]
+    else:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_record, *last])
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _add_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The request id and trace id of the message that the running task handles."""
+    context = current_context.get()
+    if context is not None:
+        event.setdefault("request_id", context.request_id)
+        if context.trace_id:
+            event.setdefault("trace_id", context.trace_id)
+    return event
+
+
+def _drop_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("_record", None)
+    event.pop("_from_structlog", None)
+    return event
+
+
+def _dumps(event: EventDict, **_: object) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,149 @@
+"""Every setting of the process: one frozen object, built once, checked before anything else happens.
+
+Nothing else reads the environment. Secrets are `SecretStr`: they show in no log, no repr and no report.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from promptforge.core.errors import ConfigurationError
+
+DEMO_PROJECT = "demo-promptforge"
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+def default_data_directory(environment: Mapping[str, str]) -> Path:
+    """Where development keeps its database and keys: the user's data directory (XDG Base Directory)."""
+    base = environment.get("XDG_DATA_HOME") or ""
+    root = Path(base) if base.startswith("/") else Path.home() / ".local" / "share"
+    return root / "promptforge"
+
+
+class Settings(BaseSettings):
+    """The names are those of the environment variables, in upper case; the description is what `doctor` prints."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    environment: Environment = Field(Environment.DEVELOPMENT, description="development or production")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error|critical)$", description="Least level logged")
+    allowed_origin: CommaSeparated = Field((), description="Origins a browser may call from, comma separated")
+    trusted_proxies: int = Field(0, ge=0, le=5, description="How many proxies stand in front and set X-Forwarded-For")
+    grace_seconds: float = Field(20.0, gt=0, le=600, description="How long a stop may take")
+
+    mongo_url: SecretStr | None = Field(None, description="MongoDB (a replica set); without it an embedded mongod")
+    mongo_db: str = Field("promptforge", pattern=r"^[A-Za-z0-9_-]{1,60}$", description="Database name")
+    data_dir: Path = Field(
+        default_factory=lambda: default_data_directory(os.environ),
+        validation_alias=AliasChoices("data_dir", "promptforge_data_dir"),
+        description="Where the embedded mongod and development keys live (PROMPTFORGE_DATA_DIR)",
+    )
+    promptforge_mongod: Path | None = Field(None, description="The mongod binary to embed")
+
+    secret_key: Secrets = Field((), description="Root of derived keys, comma separated for rotation")
+    firebase_project_id: str = Field(DEMO_PROJECT, min_length=1, description="Firebase project of the tokens")
+    google_application_credentials: Path | None = Field(None, description="Service account JSON for Firebase")
+    firebase_auth_emulator_host: str | None = Field(None, description="Firebase Auth emulator, host:port")
+
+    stripe_secret_key: SecretStr | None = Field(None, description="Stripe API key")
+    stripe_webhook_secret: Secrets = Field((), description="Stripe webhook secrets, comma separated for rotation")
+    stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
+    platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
+
+    llm_provider: str | None = Field(None, description="Language model provider")
+    llm_api_key: SecretStr | None = Field(None, description="Its API key")
+    llm_model: str | None = Field(None, description="Its model")
+    llm_base_url: str | None = Field(None, description="An OpenAI-compatible server")
+    metrics_token: SecretStr | None = Field(None, description="Bearer token for scraping /metrics")
+    smtp_url: SecretStr | None = Field(None, description="Mail server")
+
+    redis_url: SecretStr | None = Field(None, description="Must not be set: this service uses no Redis")
+
+    @property
+    def production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def emulated_identity(self) -> bool:
+        """Unsigned development tokens (or the Firebase emulator's) are accepted."""
+        return self.firebase_auth_emulator_host is not None or self.google_application_credentials is None
+
+    @property
+    def loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def load_settings(**overrides: Any) -> Settings:  # Any: values by field name, validated like the environment's
+    """Read the environment; `overrides` (from the command line) win. Raises `ConfigurationError` in one line."""
+    try:
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False))
+        raise ConfigurationError(problems) from None
+    problems = faults(settings)
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    return settings
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    return f"{str(location[0]).upper() if location else 'settings'}: {message}"
+
+
+def faults(settings: Settings) -> list[str]:
+    """Every combination that must not start, each as one sentence that says what to do."""
+    found = []
+    if settings.redis_url is not None:
+        found.append("REDIS_URL is set, and this service uses no Redis: remove it")
+    if settings.production:
+        found += _production_faults(settings)
+    elif settings.emulated_identity and not settings.loopback:
+        found.append(
+            f"HOST is {settings.host}, but without Firebase credentials anyone could sign in as anybody: "
+            "listen on 127.0.0.1, or set GOOGLE_APPLICATION_CREDENTIALS"
+        )
+    return found
+
+
+def _production_faults(settings: Settings) -> list[str]:
+    found = []
+    if settings.firebase_auth_emulator_host is not None:
+        found.append("FIREBASE_AUTH_EMULATOR_HOST is set in production, where unsigned tokens must not pass: remove it")
+    if settings.google_application_credentials is None:
+        found.append("production needs GOOGLE_APPLICATION_CREDENTIALS: development tokens are refused there")
+    if settings.firebase_project_id == DEMO_PROJECT:
+        found.append("production needs FIREBASE_PROJECT_ID")
+    if settings.mongo_url is None:
+        found.append("production needs MONGO_URL: the embedded mongod is for development")
+    if not settings.secret_key:
+        found.append("production needs SECRET_KEY")
+    if settings.stripe_secret_key is None:
+        found.append("production needs STRIPE_SECRET_KEY")
+    return found

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
-
 class PromptForgeError(Exception):
     """Root error. `detail` is shown to the caller: it says what happened and what to do, and holds no secret."""
 
@@ -36,7 +35,7 @@ class PromptForgeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One invalid input: `pointer` is an RFC 6901 JSON pointer into the body, or `parameter` names a path/query part."""
+    """One invalid input: `pointer` is an RFC 6901 JSON pointer into the body, `parameter` a path or query part."""
 
     detail: str
     code: str

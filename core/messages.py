@@ -62,8 +62,8 @@ class MessageType(type):
         if "__slots__" in namespace:  # the second pass: dataclass(slots=True) builds the class anew
             return cls
         made = cast("type[Message[Any]]", dataclass(frozen=True, slots=True, kw_only=True)(cast("type[Any]", cls)))
-        made.kind = kind or _kind_of(made)
-        made.version = version
+        made.message_kind = kind or _kind_of(made)
+        made.message_version = version
         return cast("MessageType", made)
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: object) -> None:
@@ -79,8 +79,8 @@ def _kind_of(cls: type) -> str:
 class Message(Generic[ReplyT_co], metaclass=MessageType):
     """Base of queries and commands; subclass those, not this."""
 
-    kind: ClassVar[str]
-    version: ClassVar[int]
+    message_kind: ClassVar[str]
+    message_version: ClassVar[int]
     requirement: ClassVar[Requirement | None] = None
 
     @classmethod

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     environment: Environment = Field(Environment.DEVELOPMENT, description="development or production")
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error|critical)$", description="Least level logged")
+    log_level: str = Field(
+        "info", pattern="(?i)^(debug|info|warning|error|critical)$", description="Least level logged"
+    )
     allowed_origin: CommaSeparated = Field((), description="Origins a browser may call from, comma separated")
     trusted_proxies: int = Field(0, ge=0, le=5, description="How many proxies stand in front and set X-Forwarded-For")
     grace_seconds: float = Field(20.0, gt=0, le=600, description="How long a stop may take")
@@ -107,9 +109,9 @@ def load_settings(**overrides: Any) -> Settings:  # Any: values by field name, v
     except ValidationError as error:
         problems = "; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False))
         raise ConfigurationError(problems) from None
-    problems = faults(settings)
-    if problems:
-        raise ConfigurationError("; ".join(problems))
+    found = faults(settings)
+    if found:
+        raise ConfigurationError("; ".join(found))
     return settings
 
 

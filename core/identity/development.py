@@ -62,7 +62,13 @@ class DevelopmentVerifier:
         """Audience, issuer and expiry are checked; there is no signature, and nobody to ask about revocation."""
         try:
             payload = jwt.decode(token, verify=False)  # type: ignore[no-untyped-call]  # google-auth has no types here
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # whatever crafted tokens make it raise
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ):  # whatever crafted tokens make it raise
             raise InvalidToken from None
         if not isinstance(payload, dict):
             raise InvalidToken

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -66,11 +67,13 @@ class FirebaseVerifier:
         self._app = firebase_admin.initialize_app(credential, options, name=f"promptforge-{id(self)}")
 
     async def verify(self, token: str, *, check_revoked: bool = False) -> Claims:
+        """See `TokenVerifier.verify`."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(MAX_THREADS)
-        return await anyio.to_thread.run_sync(self._verify, token, check_revoked, limiter=self._limiter)
+        work = partial(self._verify, token, check_revoked=check_revoked)
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
-    def _verify(self, token: str, check_revoked: bool) -> Claims:
+    def _verify(self, token: str, *, check_revoked: bool) -> Claims:
         try:
             payload = auth.verify_id_token(token, self._app, check_revoked=check_revoked)
         except _OUTAGES as error:

@@ -24,7 +24,7 @@ _Entry = tuple[Principal, float]
 
 
 class Principals:
-    """`provision` finds or makes the user behind verified claims; `fresh_enough` says whether changes are being heard."""
+    """`provision` finds or makes the user behind claims; `fresh_enough` says whether changes are being heard."""
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class Principals:
         if not fresh:
             self._resolving[digest] = done
         try:
-            return await self._verify(token, digest, fresh)
+            return await self._verify(token, digest, fresh=fresh)
         finally:
             if not fresh:
                 del self._resolving[digest]
             done.set()
 
-    async def _verify(self, token: str, digest: bytes, fresh: bool) -> Principal:
+    async def _verify(self, token: str, digest: bytes, *, fresh: bool) -> Principal:
         evictions = self._evictions
         claims = await self._verifier.verify(token, check_revoked=fresh)
         principal = await self._provision(claims)

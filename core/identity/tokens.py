@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from promptforge.core.errors import Unauthenticated, Unavailable
 from promptforge.core.principal import Role
 
-
 CLOCK_SKEW_SECONDS = 10.0
 
 

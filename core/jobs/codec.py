@@ -30,7 +30,7 @@ class Codec:
     """Knows every message that can be a job: those with a handler in this process."""
 
     def __init__(self, messages: Iterable[type[Message[Any]]]) -> None:
-        self._by_kind = {message.kind: message for message in messages}
+        self._by_kind = {message.message_kind: message for message in messages}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
 
     def encode(self, message: Message[Any]) -> dict[str, Any]:
@@ -41,9 +41,9 @@ class Codec:
     def decode(self, kind: str, version: int, payload: Mapping[str, Any]) -> Message[Any]:
         """Raises `UnknownKind` (also for a newer version than ours) or `UndecodablePayload`."""
         message = self._by_kind.get(kind)
-        if message is None or version > message.version:
+        if message is None or version > message.message_version:
             raise UnknownKind(f"{kind} version {version} is not known here")
-        if version < message.version:
+        if version < message.message_version:
             payload = message.upgrade(payload, version)
         try:
             decoded: Message[Any] = self._adapter(message).validate_python(dict(payload))
@@ -53,9 +53,9 @@ class Codec:
         return decoded
 
     def _adapter(self, message: type[Message[Any]]) -> TypeAdapter[Any]:
-        adapter = self._adapters.get(message.kind)
+        adapter = self._adapters.get(message.message_kind)
         if adapter is None:
-            adapter = self._adapters[message.kind] = TypeAdapter(message)
+            adapter = self._adapters[message.message_kind] = TypeAdapter(message)
         return adapter
 
 

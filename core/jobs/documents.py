@@ -32,7 +32,9 @@ INDEXES: dict[str, tuple[Index, ...]] = {
             partial={"state": JobState.AVAILABLE.value},
         ),
         Index((("process", 1),), partial={"state": JobState.RUNNING.value}),
-        Index((("unique_key", 1),), unique=True, partial={"unique_key": {"$exists": True}, "state": {"$in": list(LIVE)}}),
+        Index(
+            (("unique_key", 1),), unique=True, partial={"unique_key": {"$exists": True}, "state": {"$in": list(LIVE)}}
+        ),
         Index((("expire_at", 1),), ttl_seconds=0),
         Index((("owner_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("state", 1), ("created_at", -1), ("_id", -1))),

@@ -58,7 +58,7 @@ class JobRunner:
         self._find_principal = find_principal
         self._queues = tuple(queues)
         self._free = concurrency
-        self._rng = rng or Random()  # jitter only
+        self._rng = rng or Random()  # noqa: S311  # jitter only
         self._wake = anyio.Event()
         self._idle: anyio.Event | None = None
         self._running: dict[str, Job] = {}
@@ -150,7 +150,7 @@ class JobRunner:
             reply = await (await self._context(job, message)).ask(message)
         except (UnknownKind, UndecodablePayload, MailboxFull, Stopping) as error:
             await self._not_its_fault(job, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever the handler raises is the outcome of the attempt
             await self._failed(job, error)
         else:
             await self._write(job, lambda: self._store.complete(job, encode_result(reply)))

@@ -69,8 +69,8 @@ class MongoJobStore:
         document: dict[str, Any] = {
             "_id": new_id("job"),
             "queue": queue,
-            "kind": message.kind,
-            "version": message.version,
+            "kind": message.message_kind,
+            "version": message.message_version,
             "state": JobState.AVAILABLE.value,
             "priority": priority,
             "run_at": run_at or now,

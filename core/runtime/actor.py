@@ -31,8 +31,6 @@ class Handles:
         return issubclass(self.message, Query)
 
 
-
-
 def handles(
     message: type[Message[ReplyT]], *, key: str | tuple[str, ...] | None = None, transactional: bool = False
 ) -> Callable[[Handler[ActorT, MessageT, ReplyT]], Handler[ActorT, MessageT, ReplyT]]:

@@ -144,8 +144,7 @@ class Cell:
             lane.waiting.append(envelope)
         envelope.lane = lane
         self.depth = depth = depth + 1
-        if depth > self.counters.high_water_mark:
-            self.counters.high_water_mark = depth
+        self.counters.high_water_mark = max(self.counters.high_water_mark, depth)
         return envelope
 
     async def ask(self, binding: Binding, message: Message[Any], context: Context, asker: Envelope | None) -> Any:
@@ -189,14 +188,12 @@ class Cell:
             self._withdraw(envelope, DeadLetterReason.EXPIRED)
         envelope.answer(None, error)
 
-    def _refused(
-        self, binding: Binding, context: Context, error: Unavailable, why: DeadLetterReason
-    ) -> Unavailable:
+    def _refused(self, binding: Binding, context: Context, error: Unavailable, why: DeadLetterReason) -> Unavailable:
         if why is DeadLetterReason.EXPIRED:
             self.counters.expired += 1
         else:
             self.counters.rejected += 1
-        self.system.dead_letter(why, binding.message.kind, self.name, context.request_id)
+        self.system.dead_letter(why, binding.message.message_kind, self.name, context.request_id)
         return error
 
     def _withdraw(self, envelope: Envelope, why: DeadLetterReason) -> None:
@@ -213,7 +210,7 @@ class Cell:
             self.counters.expired += 1
         elif why is DeadLetterReason.ABANDONED:
             self.counters.abandoned += 1
-        self.system.dead_letter(why, envelope.binding.message.kind, self.name, envelope.context.request_id)
+        self.system.dead_letter(why, envelope.binding.message.message_kind, self.name, envelope.context.request_id)
         self._notice_quiet()
 
     # Workers
@@ -275,7 +272,7 @@ class Cell:
         if context.deadline <= now:
             self.counters.expired += 1
             self.system.dead_letter(
-                DeadLetterReason.EXPIRED, envelope.binding.message.kind, self.name, context.request_id
+                DeadLetterReason.EXPIRED, envelope.binding.message.message_kind, self.name, context.request_id
             )
             envelope.answer(None, DeadlineExceeded())
             self._notice_quiet()
@@ -286,7 +283,7 @@ class Cell:
         current_context.set(context)
         try:
             value = await envelope.binding.call(envelope.message, context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever the handler raises belongs to the asker
             self.counters.failed += 1
             if envelope.done is None:
                 self.system.told_failed(envelope, error)

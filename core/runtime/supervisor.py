@@ -1,8 +1,8 @@
 """Keeps one actor alive: start, workers, restart with backoff, and an orderly stop.
 
 A handler's exception is no crash; a failed start, a broken loop or a broken worker is. The mailbox survives a restart.
-More than five crashes in thirty seconds and the actor stays down; a critical one takes the process with it. A start that
-fails because MongoDB is away is waited out as `degraded` and never counted.
+More than five crashes in thirty seconds and the actor stays down; a critical one takes the process with it. A start
+that fails because MongoDB is away is waited out as `degraded` and never counted.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Supervisor:
                 tasks.start_soon(cell.actor.run, self._context)
         except anyio.get_cancelled_exc_class():
             raise
-        except BaseException as crash:
+        except BaseException as crash:  # noqa: BLE001  # whatever ended the actor is a crash; see _reason
             return self._reason(crash)
         finally:
             with anyio.move_on_after(STOP_HOOK_SECONDS, shield=True):
@@ -105,8 +105,8 @@ class Supervisor:
     async def _stop_hook(self) -> None:
         try:
             await self.cell.actor.stop()
-        except Exception as error:  # the actor is going anyway: say it, and go on stopping
-            log.error("actor.stop_failed", actor=self.cell.name, error=repr(error))
+        except Exception:  # the actor is going anyway: say it, and go on stopping
+            log.exception("actor.stop_failed", actor=self.cell.name)
 
     def _reason(self, crash: BaseException) -> BaseException:
         """The first real cause inside task groups' exception groups; a request to end the process is passed on."""

@@ -97,7 +97,7 @@ class System:
         self.new_wake: Callable[[], Wake] = anyio.Event
         self.draining = False
         self._default_timeout = default_timeout_seconds
-        self._rng = rng or Random()  # jitter only
+        self._rng = rng or Random()  # noqa: S311  # jitter only
         self._actors = dependencies_first(actors)
         self._cells = [Cell(actor, self) for actor in self._actors]
         self._bindings = self._bind()
@@ -115,10 +115,10 @@ class System:
                 message = declared.message
                 if message in bindings:
                     raise ConfigurationError(
-                        f"{message.kind} has two handlers, in {bindings[message].cell.name} and {cell.name}"
+                        f"{message.message_kind} has two handlers, in {bindings[message].cell.name} and {cell.name}"
                     )
                 if message.requirement is None:
-                    raise ConfigurationError(f"{message.kind} does not declare who may send it")
+                    raise ConfigurationError(f"{message.message_kind} does not declare who may send it")
                 bindings[message] = Binding(
                     message=message,
                     requirement=message.requirement,
@@ -181,7 +181,9 @@ class System:
 
     async def _run_inline(self, binding: Binding, message: Message[T], child: Context) -> T:
         if not binding.declared.transactional:
-            raise RuntimeError(f"{binding.message.kind} was asked inside a transaction; its handler is not transactional")
+            raise RuntimeError(
+                f"{binding.message.message_kind} was asked inside a transaction; its handler is not transactional"
+            )
         result: T = await binding.call(message, child)
         return result
 
@@ -200,8 +202,8 @@ class System:
         return True
 
     def _unhandled(self, message: Message[Any], context: Context) -> UnhandledMessage:
-        self.dead_letter(DeadLetterReason.UNHANDLED, message.kind, "", context.request_id)
-        return UnhandledMessage(f"no actor handles {message.kind}")
+        self.dead_letter(DeadLetterReason.UNHANDLED, message.message_kind, "", context.request_id)
+        return UnhandledMessage(f"no actor handles {message.message_kind}")
 
     def _child(self, context: Context, cell: Cell, timeout_seconds: float | None) -> Context:
         child = context.derive()
@@ -218,7 +220,7 @@ class System:
 
     def told_failed(self, envelope: Envelope, error: Exception) -> None:
         """A told message's handler failed: nobody waits to hear it, so operators do."""
-        kind = envelope.binding.message.kind
+        kind = envelope.binding.message.message_kind
         self.dead_letter(DeadLetterReason.UNHANDLED, kind, envelope.binding.cell.name, envelope.context.request_id)
         log.error("actor.tell_failed", kind=kind, exc_info=error)
 
@@ -311,7 +313,7 @@ class System:
 def _in_flight(envelope: Envelope, now: float) -> InFlight:
     key = envelope.binding.key
     return InFlight(
-        kind=envelope.binding.message.kind,
+        kind=envelope.binding.message.message_kind,
         key=None if key is None else str(key(envelope.message)),
         elapsed_seconds=now - envelope.started_at,
         waiting_on=envelope.waiting_on,
@@ -320,5 +322,5 @@ def _in_flight(envelope: Envelope, now: float) -> InFlight:
 
 def _undeclared(asker: Cell, binding: Binding) -> str:
     if binding.cell is asker:
-        return f"{asker.name} asks itself for {binding.message.kind}: call the method, or tell"
-    return f"{asker.name} asks {binding.cell.name} for {binding.message.kind} without naming it in `asks`"
+        return f"{asker.name} asks itself for {binding.message.message_kind}: call the method, or tell"
+    return f"{asker.name} asks {binding.cell.name} for {binding.message.message_kind} without naming it in `asks`"

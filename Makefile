@@ -1,0 +1,96 @@
+# Every target first makes or updates .venv from the locks (deploy/bootstrap.sh); that costs nothing where it is done.
+# What a target hands on to its program: make run ARGS="--help", make test ARGS="-k ledger"
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Another Python that the caller has activated or pointed to has no say in here.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+bin := .venv/bin
+folders := core actors http deploy
+ARGS ?=
+
+.PHONY: help run demo test chaos browser bench fmt lock clean runtime dev links \
+	check check-format check-lint check-types check-imports check-shell
+
+help: ## Show this list
+	@echo "make <target>:"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+run: runtime ## Start the service (settings come from the environment: PORT, HOST, MONGO_URL, ...)
+	@exec $(bin)/promptforge serve $(ARGS)
+
+demo: runtime ## Start the service with made-up people and prompts to look at
+	@exec $(bin)/promptforge demo $(ARGS)
+
+test: dev ## Run the tests (without those of chaos and browser, which have targets of their own)
+	@exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench $(ARGS)
+
+chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
+	@exec $(bin)/python -m pytest tests/chaos -q $(ARGS)
+
+browser: dev ## Run the tests in a headless browser (tests/browser)
+	@exec $(bin)/python -m pytest tests/browser -q $(ARGS)
+
+bench: dev ## Measure (tests/bench)
+	@exec $(bin)/python -m tests.bench.run $(ARGS)
+
+check: dev ## Check format, lint, types, imports and shell scripts; all of them, whichever fails
+	@$(MAKE) --keep-going check-format check-lint check-types check-imports check-shell
+
+check-format: dev
+	@echo "== format"
+	@$(bin)/ruff format --check .
+
+check-lint: dev
+	@echo "== lint"
+	@$(bin)/ruff check .
+
+# mypy sees the product through the links, as promptforge.core and so on; it is told to report the real paths.
+check-types: dev links
+	@echo "== types"
+	@$(bin)/mypy -p promptforge -p tests | sed 's#^\.cache/typing/promptforge/##'
+
+check-imports: dev links
+	@echo "== imports"
+	@PYTHONPATH=.cache/typing $(bin)/lint-imports --no-logo --cache-dir .cache/import-linter
+
+check-shell:
+	@echo "== shell scripts"
+	@find . \( -name .git -o -name .venv -o -name .cache -o -name node_modules \) -prune \
+		-o \( -name '*.sh' -o -path ./.ci/run \) -print | sort | while read -r script; do \
+		bash -n "$$script"; \
+		echo "$$script"; \
+	done
+
+fmt: dev ## Format the code and mend what can be mended
+	@$(bin)/ruff check --fix --exit-zero --quiet .
+	@$(bin)/ruff format .
+	@$(bin)/ruff check .
+
+# uv resolves, and lives in a .venv of its own. The locks name no addresses: pip's own settings decide where to look.
+compile := .cache/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra embedded \
+	--group build --generate-hashes --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
+
+lock: ## Write the locks anew from pyproject.toml, keeping versions where they fit (UPGRADE=1: take the newest)
+	@python=$$(sh deploy/bootstrap.sh python) && "$$python" -m venv .cache/uv
+	@.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(compile) --output-file requirements.lock
+	@$(compile) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove what the targets made: .venv, caches, builds (never data)
+	@rm -rf .venv .cache .ruff_cache .mypy_cache .pytest_cache .hypothesis build dist *.egg-info
+	@find $(folders) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runtime:
+	@sh deploy/bootstrap.sh runtime
+
+dev:
+	@sh deploy/bootstrap.sh dev
+
+links:
+	@mkdir -p .cache/typing/promptforge
+	@for folder in $(folders); do ln -sfn "../../../$$folder" ".cache/typing/promptforge/$$folder"; done

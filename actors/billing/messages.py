@@ -1,0 +1,297 @@
+"""Credits, checkouts and the ledger, as everyone else sees them.
+
+Amounts of credits are decimal strings in views and integers of millicredits in internal messages; money is integer
+minor units with a currency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, Len
+
+from promptforge.core.amounts import CreditAmount
+from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
+from promptforge.core.principal import Role
+
+CheckoutId = Annotated[str, Len(1, 64)]
+PackId = Annotated[str, Len(1, 64)]
+UserId = Annotated[str, Len(1, 64)]
+EventId = Annotated[str, Len(1, 255)]
+Millicredits = Annotated[int, Ge(0), Le(10**12)]
+
+# Credits of a user
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsView:
+    """What a user has. `available` = granted + purchased + earned; `pending` are sales before settlement.
+
+    `debt` blocks spending, and later income pays it first.
+    """
+
+    available: str
+    granted: str
+    purchased: str
+    earned: str
+    pending: str
+    reserved: str
+    debt: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPartView:
+    """One leg: what the journal entry did to one of the user's accounts."""
+
+    account: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionView:
+    """One journal entry as one of its parties sees it: `amount` is the sum of that party's parts."""
+
+    id: str
+    kind: str
+    amount: str
+    parts: tuple[TransactionPartView, ...]
+    refs: dict[str, str]
+    created_at: datetime
+
+
+@requires(scope="credits:read")
+class GetCredits(Query[CreditsView]):
+    """Read your credits: what can be spent, from which source, and what is pending, reserved or owed."""
+
+
+@requires(scope="credits:read")
+class ListTransactions(Query[Page[TransactionView]]):
+    """List what changed your credits, newest first."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantView:
+    """Credits given away: they can be spent, and never paid out."""
+
+    id: str
+    user_id: str
+    amount: str
+    reason: str
+    created_at: datetime
+
+
+@requires(Role.ADMIN, scope="billing:write", fresh=True)
+class GrantCredits(Command[GrantView]):
+    """Give a user credits, up to the cap for one grant. They can be spent, and never paid out."""
+
+    user_id: UserId
+    amount: CreditAmount
+    reason: Annotated[str, Len(3, 500)]
+
+
+# Buying credits
+
+
+class CheckoutState(StrEnum):
+    """`creating`: whether the payment page exists is not known yet; `open`: it waits for the buyer.
+
+    `processing`: paid by a method that settles later; `paid`: the credits are there.
+    """
+
+    CREATING = "creating"
+    OPEN = "open"
+    PROCESSING = "processing"
+    PAID = "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class CreditPackView:
+    """Credits for sale: `total_credits` are what one gets, bonus included, for `price_minor_units` of `currency`."""
+
+    id: str
+    credits: str
+    bonus_credits: str
+    total_credits: str
+    price_minor_units: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreditPacksView:
+    """What is for sale now, the smallest pack first."""
+
+    packs: tuple[CreditPackView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutView:
+    """A purchase of a credit pack at Stripe. `pack` is as it was when the checkout was made; `url` is the payment page.
+
+    `amount` is the price in minor units of `currency`, before tax; `session_id` is Stripe's name for the checkout.
+    """
+
+    id: str
+    state: CheckoutState
+    pack: CreditPackView
+    amount: int
+    currency: str
+    session_id: str | None
+    url: str | None
+    created_at: datetime
+    paid_at: datetime | None
+
+
+@public
+class ListCreditPacks(Query[CreditPacksView]):
+    """List the credit packs for sale, the smallest first."""
+
+
+@requires(scope="billing:write", fresh=True)
+class CreateCheckout(Command[CheckoutView]):
+    """Start buying a credit pack: answers the address of the payment page. The price is the server's."""
+
+    pack_id: PackId
+
+
+@requires(scope="billing:read")
+class GetCheckout(Query[CheckoutView]):
+    """Read one of your own checkouts: `paid` once the credits are there."""
+
+    checkout_id: CheckoutId
+
+
+# Stripe's events
+
+
+class WebhookEventState(StrEnum):
+    """`failed` is tried again and `dead` waits for an operator; `quarantined` was refused, `ignored` is kept only."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """`duplicate`: this event had been recorded before, and nothing was done."""
+
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEventView:
+    """An event from Stripe without its payload. `reason` says why it was quarantined or what failed last."""
+
+    event_id: str
+    type: str
+    state: WebhookEventState
+    livemode: bool
+    account: str | None
+    api_version: str | None
+    attempts: int
+    reason: str | None
+    received_at: datetime
+    finished_at: datetime | None
+
+
+@internal
+class RecordStripeEvent(Command[RecordedEvent]):
+    """Keep an event whose signature was verified, and see to it that it is processed; the same event twice, once.
+
+    `payload` is the whole event as Stripe sent it, and `created` the second in which Stripe made it.
+    """
+
+    event_id: EventId
+    type: Annotated[str, Len(1, 255)]
+    api_version: str | None
+    livemode: bool
+    account: str | None
+    created: int
+    payload: dict[str, Any]  # Any: JSON
+
+
+@internal
+class ProcessStripeEvent(Command[None]):
+    """Apply a recorded event: its effect and the mark that it is processed are one transaction."""
+
+    event_id: EventId
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="billing:read")
+class ListWebhookEvents(Query[Page[WebhookEventView]]):
+    """List the events received from Stripe, newest first."""
+
+    state: WebhookEventState | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+# Sales
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The journal of a purchase: `seller_millicredits` + `fee_millicredits` = the price."""
+
+    journal_id: str
+    fee_millicredits: int
+    seller_millicredits: int
+
+
+@internal
+class ChargePurchase(Command[Charge]):
+    """Take the price from the buyer and give the seller's share (pending) and the fee, exactly once per purchase.
+
+    It is asked inside the purchase's transaction, and posts nothing twice: the same purchase again answers the same
+    charge. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402). A price of 0 posts a journal without legs.
+    """
+
+    purchase_id: Annotated[str, Len(1, 64)]
+    buyer_id: UserId
+    seller_id: UserId
+    price_millicredits: Millicredits
+
+
+# Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken invariant: `rule` is its stable name, `subject` the id of what is wrong."""
+
+    rule: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """What a verification looked at and found; `violations` names the first hundred of `violations_found`.
+
+    `accounts` counts the users whose stored balances were compared with their legs.
+    """
+
+    ok: bool
+    journals: int
+    legs: int
+    accounts: int
+    purchases: int
+    violations_found: int
+    violations: tuple[Violation, ...]
+    started_at: datetime
+    finished_at: datetime
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="billing:read")
+class VerifyLedger(Query[LedgerReport]):
+    """Check every invariant of the ledger against what is stored (`promptforge ledger verify` for millions of legs)."""

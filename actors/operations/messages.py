@@ -1,0 +1,79 @@
+"""What operators see of the process that answers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from promptforge.core.messages import Query, requires
+from promptforge.core.principal import Role
+from promptforge.core.runtime import ActorState, DeadLetterReason
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightView:
+    """A message being handled; `waiting_on` names the actor it is asking right now."""
+
+    kind: str
+    key: str | None
+    elapsed_seconds: float
+    waiting_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActorView:
+    """One actor now. Durations are upper bounds of quantiles since the process started, in seconds."""
+
+    name: str
+    state: ActorState
+    critical: bool
+    workers: int
+    depth: int
+    high_water_mark: int
+    mailbox_size: int
+    in_flight: tuple[InFlightView, ...]
+    handled: int
+    failed: int
+    expired: int
+    rejected: int
+    abandoned: int
+    restarts: int
+    last_crash: str | None
+    wait_p50_seconds: float
+    wait_p99_seconds: float
+    run_p50_seconds: float
+    run_p99_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActorsView:
+    actors: tuple[ActorView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterView:
+    """A message nobody handled, without its content."""
+
+    at: datetime
+    reason: DeadLetterReason
+    kind: str
+    actor: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersView:
+    """The last 256, newest first, and the totals by reason since the process started."""
+
+    counts: dict[str, int]
+    letters: tuple[DeadLetterView, ...]
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="operations:read")
+class ListActors(Query[ActorsView]):
+    """Show every actor of the answering process: state, mailbox, what is in flight, counters and times."""
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="operations:read")
+class ListDeadLetters(Query[DeadLettersView]):
+    """Show the messages of the answering process that nobody handled, and why."""

@@ -1,0 +1,147 @@
+"""People: who they are to the rest of the service, and the profile they show.
+
+`UpdateProfile` is a PATCH in the sense of RFC 7396: a field that is not sent does not change, null clears it. A message
+is a dataclass, so "not sent" needs a value of its own, and that is pydantic's `MISSING`: it is the default of each
+optional field, shows in no JSON schema, is never accepted from a client, and is left out when the message is stored as
+a job. Handlers test `value is not MISSING`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from annotated_types import Len
+from pydantic import MISSING, Field
+
+from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.principal import Role
+
+UserId = Annotated[str, Len(1, 64)]
+
+Handle = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=30,
+        pattern=r"^[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*$",
+        examples=["ada-lovelace"],
+        description="Letters, digits, and single `-` or `_` between them. Kept and compared in lower case.",
+    ),
+]
+HandleLookup = Annotated[str, Len(1, 64)]
+
+DisplayName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=80,
+        # No control, line-separating or direction-changing characters: the name stands inside other people's sentences.
+        pattern=r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029\u202A-\u202E\u2066-\u2069]*[^\s\x00-\x1F\x7F-\x9F\u2028-\u202E\u2066-\u2069]"
+        r"[^\x00-\x1F\x7F-\x9F\u2028\u2029\u202A-\u202E\u2066-\u2069]*$",
+        examples=["Ada Lovelace"],
+        description="One line, not blank",
+    ),
+]
+Bio = Annotated[
+    str,
+    Field(
+        max_length=1000,
+        pattern=r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F]*$",
+        description="Plain text; line breaks are kept",
+    ),
+]
+HttpsUrl = Annotated[
+    str,
+    Field(
+        max_length=500,
+        # A host without user information, then printable ASCII without quotes, angle brackets and backslashes.
+        pattern=r"^https://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?(?:[/?#][!#-;=?-\[\]-~]*)?$",
+        examples=["https://example.com/ada.png"],
+        description="An https address; other characters than ASCII are percent-encoded",
+    ),
+]
+Links = Annotated[tuple[HttpsUrl, ...], Len(0, 5)]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the rest of the service needs to know of a signed-in person."""
+
+    user_id: str
+    roles: tuple[Role, ...]
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeView:
+    """One's own account and profile."""
+
+    id: str
+    email: str | None
+    handle: str | None
+    display_name: str | None
+    bio: str | None
+    avatar_url: str | None
+    links: tuple[str, ...]
+    roles: tuple[Role, ...]
+    suspended: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PublicProfileView:
+    """What anyone may see of a person. `id` is the internal id that listings and reviews carry."""
+
+    id: str
+    handle: str
+    display_name: str | None
+    bio: str | None
+    avatar_url: str | None
+    links: tuple[str, ...]
+    joined_at: datetime
+
+
+@internal
+class EnsureUser(Command[Identity]):
+    """Find or make the user behind a verified sign-in, and bring email and roles up to what the token says."""
+
+    uid: Annotated[str, Len(1, 128)]
+    email: str | None
+    name: str | None
+    roles: tuple[Role, ...]
+
+
+@internal
+class GetIdentity(Query[Identity | None]):
+    """The identity behind an internal id, or null where there is no such user."""
+
+    user_id: UserId
+
+
+@requires(scope="profile:read")
+class GetMe(Query[MeView]):
+    """Read your own account and profile."""
+
+
+@requires(scope="profile:write")
+class UpdateProfile(Command[MeView]):
+    """Change your own profile: only the fields that are sent change, and null clears one.
+
+    A handle is unique without regard to case (409 `handle_taken`); some are reserved (422).
+    """
+
+    handle: Handle | MISSING | None = MISSING
+    display_name: DisplayName | MISSING | None = MISSING
+    bio: Bio | MISSING | None = MISSING
+    avatar_url: HttpsUrl | MISSING | None = MISSING
+    links: Links | MISSING | None = MISSING
+
+
+@public
+class GetPublicProfile(Query[PublicProfileView]):
+    """Read the public profile behind a handle, in any case."""
+
+    handle: HandleLookup

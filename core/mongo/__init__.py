@@ -1,0 +1,32 @@
+"""MongoDB: the only folder that knows the driver. One client per process, transactions, indexes, migrations, changes."""
+
+from promptforge.core.mongo.changes import Change, ChangeFeed
+from promptforge.core.mongo.client import Mongo
+from promptforge.core.mongo.collections import Collection, Document, Rows, Session
+from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
+from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
+from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, ensure_indexes
+from promptforge.core.mongo.migrations import Migration, run_migrations
+from promptforge.core.mongo.transactions import run_transaction
+
+__all__ = [
+    "Change",
+    "ChangeFeed",
+    "Collection",
+    "DatabaseBusy",
+    "Document",
+    "DuplicateKey",
+    "EmbeddedMongod",
+    "Index",
+    "IndexDifference",
+    "Migration",
+    "Mongo",
+    "Rows",
+    "Session",
+    "compare_indexes",
+    "ensure_indexes",
+    "run_migrations",
+    "run_transaction",
+    "start_embedded",
+    "translate",
+]

@@ -1,0 +1,137 @@
+"""The process's one MongoDB client.
+
+Writes are acknowledged by a majority and journaled: what was acknowledged survives a kill -9 and a failover. Reads see
+majority-committed data, so that nothing is answered that a failover could take back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
+from pymongo.errors import ConfigurationError as DriverConfigurationError
+from pymongo.errors import InvalidURI, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from promptforge.core.errors import ConfigurationError, DatabaseUnavailable
+from promptforge.core.mongo.collections import Collection, Document
+from promptforge.core.mongo.errors import refusal, translate
+
+MAX_POOL_SIZE = 100
+START_SECONDS = 5.0
+RUN_SECONDS = 2.0
+"""How long an operation looks for a primary. Requests get their 503 after it, so it is short."""
+POOL_WAIT_SECONDS = 5.0
+SOCKET_SECONDS = 30.0
+
+
+class Mongo:
+    """Made by `connect`; `raw` is for this folder only."""
+
+    def __init__(self, client: AsyncIOMotorClient[Document], database: str) -> None:
+        self._client = client
+        options: CodecOptions[Document] = CodecOptions(tz_aware=True)
+        self.name = database
+        self.raw: AsyncIOMotorDatabase[Document] = client.get_database(
+            database,
+            codec_options=options,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+        )
+
+    @classmethod
+    async def connect(cls, url: str, database: str, *, app_name: str = "promptforge") -> Mongo:
+        """Connect and make sure that this is a replica set with a primary, or a sharded cluster.
+
+        Raises `ConfigurationError` with one line that says why not; no password is in it.
+        """
+        where = _where(url)
+        await _check(url, where)
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            appname=app_name,
+            serverSelectionTimeoutMS=int(RUN_SECONDS * 1000),
+            connectTimeoutMS=int(RUN_SECONDS * 1000),
+            waitQueueTimeoutMS=int(POOL_WAIT_SECONDS * 1000),
+            socketTimeoutMS=int(SOCKET_SECONDS * 1000),
+            maxPoolSize=MAX_POOL_SIZE,
+            retryWrites=True,
+            retryReads=True,
+            tz_aware=True,
+        )
+        return cls(client, database)
+
+    def collection(self, name: str) -> Collection:
+        return Collection(self.raw[name])
+
+    async def start_session(self) -> AsyncIOMotorClientSession:
+        """Raises `DatabaseUnavailable`."""
+        try:
+            return await self._client.start_session()
+        except PyMongoError as error:
+            raise translate(error) or error from error
+
+    async def ping(self) -> None:
+        """Raises `DatabaseUnavailable` where the primary does not answer."""
+        try:
+            await self.raw.command("ping")
+        except PyMongoError as error:
+            raise DatabaseUnavailable from error
+
+    async def server_time(self) -> datetime:
+        """The primary's clock."""
+        try:
+            hello: dict[str, Any] = await self.raw.command("hello")
+        except PyMongoError as error:
+            raise DatabaseUnavailable from error
+        now: datetime = hello["localTime"]
+        return now
+
+    async def drop(self) -> None:
+        """Drop the whole database; for tests."""
+        await self._client.drop_database(self.name)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+async def _check(url: str, where: str) -> None:
+    """Look once, patiently, with a client of its own.
+
+    A client that connected before the set was initiated would believe for ever that there are no sessions.
+    """
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url, serverSelectionTimeoutMS=int(START_SECONDS * 1000), connectTimeoutMS=int(START_SECONDS * 1000)
+        )
+    except (InvalidURI, DriverConfigurationError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"MONGO_URL cannot be used: {_without_secrets(str(error), url)}") from None
+    try:
+        hello = await client.admin.command("hello")
+        await client.admin.command("listDatabases", nameOnly=True)
+    except PyMongoError as error:
+        raise refusal(error, where) from None
+    finally:
+        client.close()
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise ConfigurationError(
+            f"MongoDB at {where} is not a replica set, and transactions need one: start it with --replSet"
+        )
+
+
+def _where(url: str) -> str:
+    """Hosts and ports of the URL, without user name and password."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "MONGO_URL"
+    except ValueError:
+        return "MONGO_URL"
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """A driver's message about a URL may quote it."""
+    credentials = url.partition("://")[2].rpartition("@")[0]
+    return text.replace(url, "the URL").replace(credentials, "…") if credentials else text.replace(url, "the URL")

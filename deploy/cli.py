@@ -1,0 +1,121 @@
+"""The command line: `promptforge serve | token | demo | doctor | jobs | ledger verify`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptforge.core.errors import ConfigurationError, PromptForgeError
+from promptforge.core.principal import Role
+
+app = typer.Typer(
+    name="promptforge",
+    help="PromptForge: write, version, test and sell prompts. One process, one MongoDB.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+jobs = typer.Typer(help="Look at durable jobs.", no_args_is_help=True)
+ledger = typer.Typer(help="The ledger of credits.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+app.add_typer(ledger, name="ledger")
+
+EXIT_CONFIGURATION = 78
+"""`EX_CONFIG` of sysexits.h: the process could not start as configured."""
+EXIT_FAILED = 1
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded database lives.")]
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8000).")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: HOST, or 127.0.0.1).")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Serve the API, run the actors and the jobs, until SIGTERM or Ctrl-C."""
+    from promptforge.deploy.serve import run_service
+
+    run_service(port=port, host=host, data_dir=data_dir)
+
+
+@app.command()
+def token(
+    uid: Annotated[str, typer.Option(help="Who the token is for.")],
+    role: Annotated[list[Role] | None, typer.Option(help="A role; repeat for several.")] = None,
+    hours: Annotated[float, typer.Option(help="How long it is valid.", min=0.01, max=24 * 30)] = 12.0,
+) -> None:
+    """Print a development token. A service in production accepts none of these."""
+    from promptforge.core.identity import mint
+    from promptforge.deploy.settings import load_settings
+
+    settings = load_settings()
+    if settings.production:
+        raise ConfigurationError("development tokens do not exist in production")
+    lifetime = hours * 3600
+    typer.echo(mint(uid, project_id=settings.firebase_project_id, roles=role or (), lifetime_seconds=lifetime))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(help="Give up after this long.")] = 60.0,
+) -> None:
+    """Start a fresh instance and go from an empty database to a sale, over HTTP, step by step."""
+    from promptforge.deploy.demo import run_demo
+
+    raise typer.Exit(run_demo(timeout_seconds=seconds))
+
+
+@app.command()
+def doctor(data_dir: DataDir = None) -> None:
+    """Print every setting, where it comes from and what is wrong with it, and check the database."""
+    from promptforge.deploy.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(data_dir=data_dir))
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="available, running, completed, cancelled or dead.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=100)] = 20,
+    data_dir: DataDir = None,
+) -> None:
+    """List jobs, newest first."""
+    from promptforge.deploy.inspection import print_jobs
+
+    print_jobs(state=state, kind=kind, limit=limit, data_dir=data_dir)
+
+
+@jobs.command("show")
+def show_job(job_id: Annotated[str, typer.Argument(help="The job's id.")], data_dir: DataDir = None) -> None:
+    """Show one job with the errors of its attempts."""
+    from promptforge.deploy.inspection import print_job
+
+    print_job(job_id, data_dir=data_dir)
+
+
+@ledger.command("verify")
+def verify(data_dir: DataDir = None) -> None:
+    """Check every invariant of the ledger; exit code 1 where one is violated."""
+    from promptforge.deploy.inspection import verify_and_print
+
+    raise typer.Exit(verify_and_print(data_dir=data_dir))
+
+
+def main() -> None:
+    """Entry point: an expected error is one line on standard error and an exit code, never a traceback."""
+    try:
+        app()
+    except ConfigurationError as error:
+        _refuse(error, EXIT_CONFIGURATION)
+    except PromptForgeError as error:
+        _refuse(error, EXIT_FAILED)
+
+
+def _refuse(error: PromptForgeError, code: int) -> None:
+    typer.echo(f"promptforge: {' '.join(error.detail.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,148 @@
+"""The ASGI application: the tables' routes, the few endpoints written by hand, and the edge around them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+
+from promptforge.core.runtime import System
+from promptforge.http import docs, health, webhooks
+from promptforge.http.auth import Authenticator, Principals
+from promptforge.http.body import BodyLimits
+from promptforge.http.cors import Cors
+from promptforge.http.disconnects import Disconnects
+from promptforge.http.dispatch import Dispatcher
+from promptforge.http.endpoint import Edge, Endpoint
+from promptforge.http.errors import MethodNotAllowed, NoSuchPath
+from promptforge.http.health import Health, Probe
+from promptforge.http.middleware import EdgeMiddleware, Translate, translate_nothing
+from promptforge.http.openapi import document
+from promptforge.http.problems import catalogue
+from promptforge.http.routing import API_PREFIX, Route, check
+
+OPENAPI_PATH = API_PREFIX + "/openapi.json"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What an operator decides about the edge. `webhook_secrets` are Stripe's; without one, its events are refused."""
+
+    version: str
+    allowed_origins: tuple[str, ...] = ()
+    webhook_secrets: tuple[str, ...] = ()
+    body: BodyLimits = field(default_factory=BodyLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What the edge asks of the rest of the process.
+
+    `principals` know tokens; `probes` (name → probe) feed `/health`; `translate` turns a database driver's error that
+    reached the edge into one of ours.
+    """
+
+    principals: Principals
+    probes: Mapping[str, Probe]
+    translate: Translate = translate_nothing
+
+
+def build_app(
+    system: System, collaborators: Collaborators, *, settings: HttpSettings, routes: Sequence[Route]
+) -> Starlette:
+    """Compile the tables and put the application together.
+
+    Raises `ConfigurationError` for a table that could not be served as written, and for an origin that is none.
+    """
+    check(routes, system.bindings)
+    edge = Edge(system, Authenticator(collaborators.principals), settings.body, Disconnects())
+    served = frozenset(route.shape for route in routes if route.method == "GET")
+    endpoints = [(route, Endpoint(route, edge, served)) for route in routes]
+    described = document(
+        [(route, endpoint.binder) for route, endpoint in endpoints],
+        version=settings.version,
+        extra_paths={**health.PATHS, **webhooks.PATHS},
+    )
+    webhook = webhooks.StripeWebhook(system, secrets=settings.webhook_secrets)
+    app = Starlette(
+        routes=[
+            *_pages(settings.version, described),
+            *_health(Health(system, version=settings.version, probes=collaborators.probes)),
+            StarletteRoute(webhooks.PATH, webhook),
+            StarletteRoute(webhooks.ALIAS, webhook),
+        ],
+        middleware=[
+            Middleware(EdgeMiddleware, cors=Cors(settings.allowed_origins), translate=collaborators.translate),
+            Middleware(Dispatcher, endpoints=endpoints),
+        ],
+        exception_handlers={HTTPException: _not_served},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON
+    kinds = catalogue()
+    links = {"docs": "/docs", "openapi": OPENAPI_PATH, "health": "/health", "problems": "/problems"}
+    welcome = _Fixed(orjson.dumps({"name": "PromptForge", "version": version, "links": links}), "application/json")
+    page = _Fixed(docs.page(described, kinds), "text/html; charset=utf-8", csp=docs.CONTENT_SECURITY_POLICY)
+    problems = _Fixed(orjson.dumps({"problems": list(kinds.values())}), "application/json")
+    by_code = {code: _Fixed(orjson.dumps(kind), "application/json") for code, kind in kinds.items()}
+
+    async def problem(request: Request) -> Response:
+        found = by_code.get(request.path_params["code"])
+        if found is None:
+            raise NoSuchPath
+        return await found.respond(request)
+
+    return [
+        StarletteRoute("/", welcome.respond),
+        StarletteRoute("/docs", page.respond),
+        StarletteRoute(OPENAPI_PATH, _Fixed(orjson.dumps(described), "application/json").respond),
+        StarletteRoute("/problems", problems.respond),
+        StarletteRoute("/problems/{code}", problem),
+    ]
+
+
+def _health(report: Health) -> list[StarletteRoute]:
+    return [
+        StarletteRoute("/health", report.full),
+        StarletteRoute("/health/live", report.live),
+        StarletteRoute("/health/ready", report.ready),
+    ]
+
+
+class _Fixed:
+    """A response made once: with an ETag, and 304 for who has it already."""
+
+    def __init__(self, body: bytes, media_type: str, *, csp: str | None = None) -> None:
+        self._body = body
+        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        self._headers = {"etag": self._etag, "cache-control": "no-cache", "content-type": media_type}
+        if csp is not None:
+            self._headers["content-security-policy"] = csp
+
+    async def respond(self, request: Request) -> Response:
+        known = request.headers.get("if-none-match", "")
+        if known == "*" or self._etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
+            return Response(status_code=304, headers=self._headers)
+        return Response(self._body, headers=self._headers)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    """Starlette's router found no route, or none with this method."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": ", ".join([*allowed, "OPTIONS"])})
+        raise MethodNotAllowed((*allowed, "OPTIONS")) from None
+    raise NoSuchPath from None

@@ -1,0 +1,49 @@
+"""Errors that only HTTP can have; features never raise them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from promptforge.core.errors import NotFound, PromptForgeError
+
+
+class NoSuchPath(NotFound):
+    """Nothing is served at this path. A trailing slash is another path, and nobody guesses which was meant."""
+
+    code = "no_such_path"
+    title = "Nothing is served at this path"
+
+
+class MethodNotAllowed(PromptForgeError):
+    """The path is served, but not with this method; `allowed` becomes the Allow header (RFC 9110, 10.2.1)."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "This path does not know that method"
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self.allowed = tuple(allowed)
+        super().__init__(f"This path answers to {', '.join(self.allowed)}" if self.allowed else None)
+
+
+class BodyTooSlow(PromptForgeError):
+    code = "body_too_slow"
+    status = 408
+    title = "The body did not arrive in time"
+    retryable = True
+
+
+class BodyTooLarge(PromptForgeError):
+    code = "body_too_large"
+    status = 413
+    title = "The body is larger than this path takes"
+
+
+class UnsupportedMediaType(PromptForgeError):
+    code = "unsupported_media_type"
+    status = 415
+    title = "The body's content type is not one that this path takes"
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it had its answer: there is nobody to render anything for."""

@@ -1,0 +1,94 @@
+"""One request and its response, as the layers of the edge see it: made by the edge, found in the ASGI scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from promptforge.core.errors import Malformed
+from promptforge.core.principal import Principal
+
+SCOPE_KEY = "promptforge.exchange"
+
+_SINGLE = (b"authorization", b"content-type", b"content-length", b"origin", b"stripe-signature", b"traceparent")
+"""Headers that must not come twice: two readers of the request could choose differently."""
+
+
+class Exchange:
+    """`headers` holds the last value of each header. `route` is the path template, once one matched.
+
+    `body_pending` is true while the client may still be sending body bytes that nobody has read.
+    """
+
+    __slots__ = (
+        "body_pending",
+        "bytes_sent",
+        "headers",
+        "method",
+        "path",
+        "principal",
+        "query",
+        "request_id",
+        "route",
+        "scope",
+        "started",
+        "status",
+        "trace_id",
+    )
+
+    def __init__(
+        self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes], *, request_id: str, trace_id: str
+    ) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path = path_of(scope)
+        self.query: bytes = scope["query_string"]
+        self.headers = headers
+        self.request_id = request_id
+        self.trace_id = trace_id
+        self.route: str | None = None
+        self.principal: Principal | None = None
+        self.status = 0
+        self.bytes_sent = 0
+        self.started = perf_counter()
+        self.body_pending = announces_body(headers)
+
+    @property
+    def client(self) -> str | None:
+        """The address of the peer."""
+        peer = self.scope.get("client")
+        return peer[0] if peer else None
+
+    def refuse_repeated_headers(self) -> None:
+        """Raise `Malformed` where a header that has one value by definition came twice."""
+        raw_headers = self.scope["headers"]
+        if len(raw_headers) == len(self.headers):
+            return
+        names = [name for name, _ in raw_headers]
+        for name in _SINGLE:
+            if names.count(name) > 1:
+                raise Malformed(f"The header {name.decode()} was sent more than once")
+
+
+def exchange_of(scope: Mapping[str, Any]) -> Exchange:
+    """The exchange of this request; only inside the edge's middleware."""
+    exchange: Exchange = scope[SCOPE_KEY]
+    return exchange
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path as it was sent, still percent-encoded: decoding comes after splitting, or `%2F` would split segments."""
+    raw: bytes | None = scope.get("raw_path")
+    path = str(scope["path"]) if raw is None else raw.decode("latin-1")
+    if path[:1] != "/" and "://" in path:  # the absolute form, which servers must understand (RFC 9112, 3.2.2)
+        _, _, path = path.partition("://")
+        _, slash, rest = path.partition("/")
+        return slash + rest or "/"
+    return path
+
+
+def announces_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the request says that it has a body (RFC 9112, 6.3)."""
+    length = headers.get(b"content-length")
+    return b"transfer-encoding" in headers or (length is not None and length != b"0")

@@ -1,0 +1,256 @@
+"""The OpenAPI 3.1 document, generated from the same route tables that are served: it cannot say anything else."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from types import NoneType
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from promptforge.core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    PromptForgeError,
+    Unauthenticated,
+    Unavailable,
+)
+from promptforge.core.messages import Access, Command, Requirement, reply_type
+from promptforge.http.binding import Binder, description_of
+from promptforge.http.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from promptforge.http.problems import TYPE_PREFIX
+from promptforge.http.routing import API_PREFIX, Route
+from promptforge.http.schemas import PREFIX, Input, Schema, Schemas
+
+DESCRIPTION = """\
+Write, version, test and sell prompts.
+
+Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`, the `request_id`, and
+whether trying again can help (`retryable`). Lists are pages: `next` is the `cursor` of the following one. Credits are
+decimal strings with up to three places."""
+
+PROBLEM: Schema = {
+    "title": "Problem",
+    "description": "What went wrong (RFC 9457).",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id", "retryable"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "examples": [TYPE_PREFIX + "not_found"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "What happened here, for people"},
+        "code": {"type": "string", "description": "What happened, for programs; stable", "examples": ["not_found"]},
+        "request_id": {"type": "string"},
+        "retryable": {"type": "boolean", "description": "Whether the same request can succeed later"},
+        "errors": {
+            "type": "array",
+            "description": "Every field that is not valid",
+            "items": {"$ref": PREFIX + "FieldProblem"},
+        },
+    },
+}
+FIELD_PROBLEM: Schema = {
+    "title": "FieldProblem",
+    "type": "object",
+    "required": ["detail", "code"],
+    "properties": {
+        "pointer": {"type": "string", "description": "RFC 6901 pointer into the body", "examples": ["/tags/0"]},
+        "parameter": {"type": "string", "description": "Name of the path or query parameter", "examples": ["limit"]},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "examples": ["missing"]},
+    },
+}
+PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": PREFIX + "Problem"}}}
+
+_HEADERS = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`, and what is wrong (RFC 6750)"}},
+    503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which to try again"}},
+}
+
+Table = Sequence[tuple[Route, Binder]]
+
+
+def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None = None) -> dict[str, Any]:  # Any: JSON
+    """The document for these routes; `extra_paths` describe the endpoints written by hand."""
+    schemas = Schemas(_inputs(table))
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for route, binder in table:
+        paths[API_PREFIX + route.path][route.method.lower()] = _operation(route, binder, schemas)
+    standard = [Malformed, Unauthenticated, Forbidden, NotFound, BodyTooSlow, Conflict, BodyTooLarge]
+    standard += [UnsupportedMediaType, Invalid, Unavailable, PromptForgeError]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "PromptForge",
+            "version": version,
+            "description": DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "This service"}],
+        "tags": _tags(table),
+        "paths": {**(extra_paths or {}), **paths},
+        "components": {
+            "schemas": {**dict(sorted(schemas.components.items())), "Problem": PROBLEM, "FieldProblem": FIELD_PROBLEM},
+            "responses": {_response_name(error): _response(error) for error in standard},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A Firebase ID token, or an API key",
+                }
+            },
+        },
+    }
+
+
+def _inputs(table: Table) -> Iterable[Input]:
+    for route, binder in table:
+        if binder.parameters is not None:
+            yield f"{route.operation} parameters", "validation", binder.parameters
+        if binder.body is not None:
+            yield f"{route.operation} body", "validation", binder.body
+        yield f"{route.operation} reply", "serialization", TypeAdapter(reply_type(route.message))
+
+
+def _operation(route: Route, binder: Binder, schemas: Schemas) -> Schema:
+    requirement = route.message.requirement or Requirement(Access.INTERNAL)
+    text = description_of(route.message)
+    operation: Schema = {
+        "operationId": route.operation,
+        "tags": list(tags_of(route)),
+        "summary": _summary(text) or _spoken(route.operation),
+    }
+    if text:
+        operation["description"] = text
+    if requirement.access is Access.PUBLIC:
+        operation["security"] = [{}, {"bearer": []}]
+    else:
+        operation["security"] = [{"bearer": []}]
+        operation["x-requires"] = {"roles": sorted(requirement.roles), "scope": requirement.scope}
+    if binder.parameters is not None:
+        operation["parameters"] = _parameters(route, schemas.take(f"{route.operation} parameters", "validation"))
+    if binder.body is not None:
+        operation["requestBody"] = _request_body(route, binder, schemas)
+    operation["responses"] = {**_success(route, schemas), **_failures(route, binder, requirement)}
+    return operation
+
+
+def _parameters(route: Route, shape: Schema) -> list[Schema]:
+    required = shape.get("required", [])
+    in_path = route.parameters
+    names = [*in_path, *(name for name in shape["properties"] if name not in in_path)]
+    return [_parameter(name, shape["properties"][name], name in in_path, name in required) for name in names]
+
+
+def _parameter(name: str, schema: Schema, in_path: bool, required: bool) -> Schema:  # noqa: FBT001, PLR0917
+    schema = dict(schema)
+    options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) == 1:  # absent is how a parameter says null
+        del schema["anyOf"]
+        schema = {**options[0], **schema}
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    parameter: Schema = {"name": name, "in": "path" if in_path else "query", "required": in_path or required}
+    if "description" in schema:
+        parameter["description"] = schema.pop("description")
+    return {**parameter, "schema": schema}
+
+
+def _request_body(route: Route, binder: Binder, schemas: Schemas) -> Schema:
+    schema = schemas.of(f"{route.operation} body", "validation")
+    content: Schema = {"schema": schema}
+    shape = schemas.components.get(str(schema.get("$ref", "")).removeprefix(PREFIX), schema)
+    properties = shape.get("properties", {})
+    given = {name: field["examples"][0] for name, field in properties.items() if field.get("examples")}
+    if given and set(shape.get("required", ())) <= set(given):
+        content["example"] = given
+    return {"required": binder.body_required, "content": {"application/json": content}}
+
+
+def _success(route: Route, schemas: Schemas) -> Schema:
+    reply: Any = reply_type(route.message)  # Any: the reply's type as declared
+    responses: Schema = {}
+    if reply not in (None, NoneType):
+        schema = schemas.of(f"{route.operation} reply", "serialization")
+        options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+        content = {"application/json": {"schema": options[0] if len(options) == 1 else schema}}
+        responses[str(route.status)] = {"description": "Done" if route.status == 200 else "Made", "content": content}
+        if route.status == 201:
+            location = {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is"}
+            responses["201"]["headers"] = {"Location": location}
+    if reply in (None, NoneType) or NoneType in get_args(reply):
+        responses["204"] = {"description": "Done, and there is nothing to say"}
+    return responses
+
+
+def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
+    standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, Unavailable, PromptForgeError]
+    if requirement.access is not Access.PUBLIC:
+        standard.append(Forbidden)
+    if route.parameters:
+        standard.append(NotFound)
+    if issubclass(route.message, Command):
+        standard.append(Conflict)
+    if binder.takes_body:
+        standard += [BodyTooSlow, BodyTooLarge, UnsupportedMediaType]
+    standard.append(Invalid)  # unknown parameters and fields are refused everywhere
+    responses: Schema = {
+        str(error.status): {"$ref": f"#/components/responses/{_response_name(error)}"} for error in standard
+    }
+    own: dict[int, list[type[PromptForgeError]]] = defaultdict(list)
+    for error in route.errors:
+        own[error.status].append(error)
+    for status, errors in own.items():
+        told = "; ".join(f"`{error.code}`: {error.title}" for error in errors)
+        responses[str(status)] = {"description": told, "content": PROBLEM_CONTENT}
+    return dict(sorted(responses.items()))
+
+
+def _response_name(error: type[PromptForgeError]) -> str:
+    return "InternalError" if error is PromptForgeError else error.__name__
+
+
+def _response(error: type[PromptForgeError]) -> Schema:
+    response: Schema = {"description": f"`{error.code}`: {error.title}", "content": PROBLEM_CONTENT}
+    if error.status in _HEADERS:
+        response["headers"] = _HEADERS[error.status]
+    return response
+
+
+def tags_of(route: Route) -> tuple[str, ...]:
+    """The feature's name, unless the table says otherwise."""
+    return route.tags or (route.message.message_kind.partition(".")[0],)
+
+
+def _tags(table: Table) -> list[Schema]:
+    described: dict[str, Schema] = {}
+    for route, _ in table:
+        for tag in tags_of(route):
+            text = _package_docstring(route.message) if not route.tags else ""
+            described.setdefault(tag, {"name": tag, **({"description": text} if text else {})})
+    return list(described.values())
+
+
+def _package_docstring(message: type) -> str:
+    package = message.__module__.rpartition(".")[0]
+    if not package:
+        return ""
+    return _summary((importlib.import_module(package).__doc__ or "").strip())
+
+
+def _summary(text: str) -> str:
+    """The first sentence."""
+    paragraph = " ".join(text.split("\n\n", maxsplit=1)[0].split())
+    return re.split(r"(?<=[.!?;:])\s", paragraph, maxsplit=1)[0].rstrip(".;:")
+
+
+def _spoken(operation: str) -> str:
+    """`createPrompt` → `Create prompt`."""
+    return re.sub(r"(?<!^)([A-Z])", r" \1", operation).capitalize()

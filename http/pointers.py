@@ -1,0 +1,35 @@
+"""JSON pointers (RFC 6901) for what validation finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Location = tuple[str | int, ...]
+
+
+def pointer(location: Sequence[str | int]) -> str:
+    """`("tags", 0, "a/b")` → `"/tags/0/a~1b"`; the whole document is the empty string."""
+    return "".join([f"/{_escape(part)}" for part in location])
+
+
+def _escape(part: str | int) -> str:
+    return part.replace("~", "~0").replace("/", "~1") if isinstance(part, str) else str(part)
+
+
+def locate(reported: Sequence[str | int], tree: object, *, missing: bool) -> Location:
+    """Where in `tree` a validator's location is.
+
+    Validators put the names of union members and the like between the keys; what is not in the tree is left out, but
+    for the last part of a location that names the key which is `missing`.
+    """
+    found: list[str | int] = []
+    node = tree
+    for index, part in enumerate(reported):
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        elif not missing or index < len(reported) - 1:
+            continue
+        found.append(part)
+    return tuple(found)

@@ -1,0 +1,134 @@
+"""The declarative route tables: what a feature's HTTP file consists of.
+
+`routes = [get("/prompts/{prompt_id}", GetPrompt), post("/prompts", CreatePrompt, status=201)]`. A route only says which
+message a method and a path stand for; parameters, bodies, errors and documentation follow from the message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack
+
+from promptforge.core.errors import ConfigurationError, PromptForgeError
+from promptforge.core.messages import Access, Message
+
+API_PREFIX = "/api/v1"
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+MessageClass = type[Message[Any]]
+Errors = tuple[type[PromptForgeError], ...]
+
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_PATH = re.compile(r"(/([a-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of a table. `path` is below `/api/v1`.
+
+    `name` overrides the operation's name in the documentation (default: the message's); `location` is the path template
+    of what a 201 has made, filled from the reply and the message (default: this path and `/{id}`, if that is served);
+    `errors` are those of the feature that the standard ones do not cover.
+    """
+
+    method: Method
+    path: str
+    message: MessageClass
+    status: int = 200
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    location: str | None = None
+    errors: Errors = ()
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in the path, in order."""
+        return tuple(_PARAMETER.findall(self.path))
+
+    @property
+    def shape(self) -> str:
+        """The path without its parameters' names: two routes of one shape are the same route."""
+        return _PARAMETER.sub("{}", self.path)
+
+    @property
+    def operation(self) -> str:
+        """The name of the operation: `CreatePrompt` → `createPrompt`."""
+        name = self.name or self.message.__name__
+        return name[0].lower() + name[1:]
+
+    @property
+    def takes_body(self) -> bool:
+        return self.method in BODY_METHODS
+
+
+class Options(TypedDict, total=False):
+    """See `Route`."""
+
+    status: int
+    name: str
+    tags: tuple[str, ...]
+    location: str
+    errors: Errors
+
+
+def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    """A query; HEAD is answered too."""
+    return Route("GET", path, message, **options)
+
+
+def post(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    """`status=201` for what makes a thing that has a path of its own."""
+    return Route("POST", path, message, **options)
+
+
+def put(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    return Route("PUT", path, message, **options)
+
+
+def patch(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    return Route("PATCH", path, message, **options)
+
+
+def delete(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    return Route("DELETE", path, message, **options)
+
+
+def check(routes: Iterable[Route], handled: Iterable[MessageClass]) -> None:
+    """Refuse tables that could not be served as written: raises `ConfigurationError` with the one line about it."""
+    known = frozenset(handled)
+    shapes: dict[tuple[str, str], Route] = {}
+    operations: dict[str, Route] = {}
+    for route in routes:
+        _check_route(route, known)
+        twin = shapes.setdefault((route.method, route.shape), route)
+        if twin is not route:
+            raise ConfigurationError(f"{route.method} {route.path} is in the tables twice (also {twin.path})")
+        twin = operations.setdefault(route.operation, route)
+        if twin is not route:
+            raise ConfigurationError(
+                f"{route.method} {route.path} and {twin.method} {twin.path} are both called {route.operation}: "
+                "give one of them a name"
+            )
+
+
+def _check_route(route: Route, handled: frozenset[MessageClass]) -> None:
+    where = f"{route.method} {route.path}"
+    message = route.message
+    if not _PATH.fullmatch(route.path):
+        raise ConfigurationError(f"{where}: a path is lower-case segments or {{parameters}}, without a trailing slash")
+    if message.requirement is None:
+        raise ConfigurationError(f"{where}: {message.__name__} does not declare who may send it")
+    if message.requirement.access is Access.INTERNAL:
+        raise ConfigurationError(f"{where}: {message.__name__} is internal, and internal messages have no route")
+    if message not in handled:
+        raise ConfigurationError(f"{where}: no actor handles {message.__name__}")
+    if len(set(route.parameters)) < len(route.parameters):
+        raise ConfigurationError(f"{where}: a parameter is in the path twice")
+    if route.location is not None and route.status != 201:
+        raise ConfigurationError(f"{where}: only status 201 has a location")
+    for name in route.parameters:
+        if name not in message.__dataclass_fields__:
+            raise ConfigurationError(f"{where}: {message.__name__} has no field {name!r}")

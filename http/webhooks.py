@@ -1,0 +1,164 @@
+"""Stripe's webhook: what is genuine is recorded and answered at once, its effect is a job's business.
+
+Genuine means signed with one of the configured secrets, over these very bytes, within five minutes of now in both
+directions: the SDK takes any timestamp from the future, so that is checked here. Nothing that is not genuine, or not
+an event, is stored.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from promptforge.actors.billing.messages import RecordStripeEvent
+from promptforge.core.errors import Malformed, Unavailable
+from promptforge.core.runtime import System
+from promptforge.http.body import BodyLimits, parse_object, read_body
+from promptforge.http.errors import MethodNotAllowed
+from promptforge.http.exchange import exchange_of
+
+TOLERANCE_SECONDS = 300
+LIMITS = BodyLimits(max_bytes=512 * 1024)
+PATH = "/api/v1/webhooks/stripe"
+ALIAS = "/webhooks/stripe"
+"""Where the replaced service had it; endpoints configured at Stripe keep working."""
+
+_RECEIVED = b'{"received":true}'
+
+
+class BadSignature(Malformed):
+    code = "bad_signature"
+    title = "The Stripe-Signature header does not fit the body"
+
+
+class NotAnEvent(Malformed):
+    code = "not_an_event"
+    title = "The body is not a Stripe event"
+
+
+class WebhooksNotConfigured(Unavailable):
+    code = "webhooks_not_configured"
+    title = "This service has no webhook secret, so it cannot tell genuine events from others"
+
+
+class StripeWebhook:
+    """ASGI endpoint. `secrets`: any of them may have signed, so that one can be rotated."""
+
+    def __init__(self, system: System, *, secrets: Sequence[str], now: Callable[[], float] = time.time) -> None:
+        if secrets:
+            importlib.import_module("stripe")  # 0.8 s: now, rather than while the first event waits
+        self._system = system
+        self._secrets = tuple(secrets)
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        if exchange.method != "POST":
+            raise MethodNotAllowed(("POST",))
+        if not self._secrets:
+            raise WebhooksNotConfigured(retry_after_seconds=60)
+        body = await read_body(exchange, receive, LIMITS)
+        verify(body, exchange.headers.get(b"stripe-signature"), self._secrets, now=self._now())
+        message = event_from(body)
+        # The signature has authenticated the sender, and recording events is an internal operation.
+        context = self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)
+        await context.ask(message)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_RECEIVED))],
+            }
+        )
+        await send({"type": "http.response.body", "body": _RECEIVED})
+
+
+def verify(body: bytes, header: bytes | None, secrets: Sequence[str], *, now: float) -> None:
+    """Raise `BadSignature` unless the header signs the body with one of the secrets, at about this time."""
+    import stripe  # noqa: PLC0415  # only where webhooks are configured
+
+    if header is None:
+        raise BadSignature("There is no Stripe-Signature header")
+    try:
+        text = body.decode("utf-8")
+        signature = header.decode("ascii")
+    except UnicodeDecodeError:
+        raise BadSignature from None
+    for secret in secrets:
+        try:
+            stripe.WebhookSignature.verify_header(text, signature, secret, tolerance=None)
+        except stripe.SignatureVerificationError:
+            continue
+        if abs(now - signed_at(signature)) > TOLERANCE_SECONDS:
+            raise BadSignature("The signature is more than five minutes away from this service's time")
+        return
+    raise BadSignature
+
+
+def signed_at(signature: str) -> int:
+    """The timestamp that the SDK has read from a header which it found good."""
+    parts = [part.split("=", 2) for part in signature.split(",")]
+    return int(next(part[1] for part in parts if part[0] == "t"))
+
+
+def event_from(body: bytes) -> RecordStripeEvent:
+    """The message for a genuine body. Raises `NotAnEvent` for anything but a snapshot event."""
+    try:
+        event = parse_object(body)
+    except Malformed as error:
+        raise NotAnEvent(error.detail) from None
+    if event.get("object") != "event":
+        raise NotAnEvent("Only snapshot events are taken: `object` must be `event`")
+    livemode = event.get("livemode")
+    if livemode is not None and not isinstance(livemode, bool):
+        raise NotAnEvent("`livemode` is neither true nor false")
+    return RecordStripeEvent(
+        event_id=_text(event, "id"),
+        type=_text(event, "type"),
+        api_version=_optional_text(event, "api_version"),
+        livemode=livemode,
+        account=_optional_text(event, "account"),
+        payload=body.decode("utf-8"),
+    )
+
+
+def _text(event: dict[str, Any], name: str) -> str:  # Any: JSON
+    value = event.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or "\0" in value:
+        raise NotAnEvent(f"`{name}` is not a text of 1 to 255 characters")
+    return value
+
+
+def _optional_text(event: dict[str, Any], name: str) -> str | None:  # Any: JSON
+    return None if event.get(name) is None else _text(event, name)
+
+
+def _responses() -> dict[str, Any]:  # Any: JSON
+    received = {"type": "object", "required": ["received"], "properties": {"received": {"const": True}}}
+    refusals = {"400": "Malformed", "408": "BodyTooSlow", "413": "BodyTooLarge", "503": "Unavailable"}
+    return {
+        "200": {"description": "Recorded, now or before", "content": {"application/json": {"schema": received}}},
+        **{status: {"$ref": f"#/components/responses/{name}"} for status, name in refusals.items()},
+    }
+
+
+PATHS: dict[str, Any] = {  # Any: JSON
+    PATH: {
+        "post": {
+            "operationId": "receiveStripeEvent",
+            "tags": ["billing"],
+            "summary": "Receive a Stripe event",
+            "description": f"For Stripe only. Also served at `{ALIAS}`.",
+            "security": [],
+            "parameters": [
+                {"name": "Stripe-Signature", "in": "header", "required": True, "schema": {"type": "string"}}
+            ],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+            "responses": _responses(),
+        }
+    }
+}

@@ -59,7 +59,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     stop = anyio.Event()
     async with open_service(settings) as service, anyio.create_task_group() as tasks:
         tasks.start_soon(_watch_signals, stop)
-        tasks.start_soon(_announce, settings, listener, service)
+        _announce(settings, listener, service)
         await _serve_until(stop, service, settings, listener)
         tasks.cancel_scope.cancel()
 
@@ -82,8 +82,8 @@ async def _watch_signals(stop: anyio.Event) -> None:
             stop.set()
 
 
-async def _announce(settings: Settings, listener: socket.socket, service: Service) -> None:
-    await service.until_ready()
+def _announce(settings: Settings, listener: socket.socket, service: Service) -> None:
+    """The listener is bound already: connections made from here on are answered."""
     host, port = listener.getsockname()[:2]
     log.info("process.serving", host=host, port=port, version=service.version)
     with contextlib.suppress(OSError):  # nobody reads standard output any more: no reason to stop

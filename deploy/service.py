@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import anyio
-import structlog
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
 from promptforge.core.jobs import Codec, JobRunner, MongoJobStore
-from promptforge.core.mongo import Change, ChangeFeed, Mongo, Session, ensure_indexes, run_transaction
+from promptforge.core.mongo import (
+    Change,
+    ChangeFeed,
+    Mongo,
+    Session,
+    ensure_indexes,
+    run_migrations,
+    run_transaction,
+    translate,
+)
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
-from promptforge.deploy.features import INDEXES, build_actors, job_messages
-from promptforge.deploy.health import HealthProbe
+from promptforge.deploy.features import INDEXES, MIGRATIONS, build_actors, job_messages
 from promptforge.deploy.identity import make_verifier, principal_finder, provisioner
 from promptforge.deploy.settings import Settings
+from promptforge.http.app import Collaborators, HttpSettings, build_app
+from promptforge.http.tables import routes
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
 
 PRINCIPAL_FIELDS = frozenset({"roles", "suspended"})
 """The fields of a user whose change makes a cached principal wrong; credits change with every sale and do not."""
@@ -32,17 +40,29 @@ PRINCIPAL_FIELDS = frozenset({"roles", "suspended"})
 class Service:
     """The running process as the server sees it."""
 
-    def __init__(self, app: ASGIApp, health: HealthProbe, version: str) -> None:
-        self.app = app
+    def __init__(self, system: System, app: ASGIApp, version: str) -> None:
         self.version = version
-        self._health = health
+        self._system = system
+        self._app = app
+        self._draining = False
 
     def begin_drain(self) -> None:
         """Readiness goes red and connections are asked to close; requests are still answered."""
-        self._health.draining = True
+        self._draining = True
+        self._system.draining = True
 
-    async def until_ready(self) -> None:
-        await self._health.until_ready()
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application; while draining, each response asks its connection to close (RFC 9112, 9.6)."""
+        if not self._draining or scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, closing)
 
 
 class _Transactions:
@@ -53,3 +73,82 @@ class _Transactions:
 
     async def __call__(self, work: Callable[[Session], Awaitable[T]], *, deadline: float) -> T:
         return await run_transaction(self._mongo, work, deadline=deadline)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything but the listening socket. Leaving it drains: jobs, then actors, then the feed, then MongoDB."""
+    async with open_database(settings) as database:
+        mongo = database.mongo
+        await ensure_indexes(mongo, INDEXES)
+        await run_migrations(mongo, MIGRATIONS)
+        codec = Codec(job_messages())
+        store = MongoJobStore(mongo, codec, SystemClock())
+        system = System(build_actors(mongo, store, settings), transactions=_Transactions(mongo), jobs=store)
+        feed = ChangeFeed(mongo)
+        principals = Principals(
+            make_verifier(settings), provisioner(system), fresh_enough=lambda: feed.healthy
+        )
+        _subscribe(feed, store, principals)
+        runner = JobRunner(store, system, codec, find_principal=principal_finder(system))
+        version = importlib.metadata.version("promptforge")
+        app = build_app(
+            system,
+            Collaborators(principals=principals, probes=_probes(mongo, store), translate=translate),
+            settings=HttpSettings(
+                version=version,
+                allowed_origins=settings.allowed_origin,
+                webhook_secrets=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),
+            ),
+            routes=routes,
+        )
+        async with anyio.create_task_group() as tasks:
+            _start_watchers(tasks, database, feed)
+            async with system.running(grace_seconds=settings.grace_seconds), _running(runner, settings.grace_seconds):
+                yield Service(system, app, version)
+            tasks.cancel_scope.cancel()
+
+
+def _start_watchers(tasks: anyio.abc.TaskGroup, database: Database, feed: ChangeFeed) -> None:
+    tasks.start_soon(feed.run)
+    if database.embedded is not None:
+        tasks.start_soon(database.embedded.watch)
+
+
+@asynccontextmanager
+async def _running(runner: JobRunner, grace_seconds: float) -> AsyncIterator[None]:
+    """Run jobs meanwhile; in the end finish those under way and hand back the rest."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.run)
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.stop(grace_seconds)
+            tasks.cancel_scope.cancel()
+
+
+def _subscribe(feed: ChangeFeed, store: MongoJobStore, principals: Principals) -> None:
+    def job_changed(change: Change) -> None:
+        if change.operation == "insert":
+            store.wake()
+
+    def user_changed(change: Change) -> None:
+        if change.operation != "update" or not change.updated.isdisjoint(PRINCIPAL_FIELDS):
+            principals.evict_user(change.document_id)
+
+    feed.subscribe("jobs", job_changed)
+    feed.subscribe("users", user_changed)
+    feed.on_gap(principals.clear)
+    feed.on_gap(store.wake)
+
+
+def _probes(mongo: Mongo, store: MongoJobStore) -> Mapping[str, Callable[[], Awaitable[Mapping[str, object]]]]:
+    async def database() -> Mapping[str, object]:
+        await mongo.ping()
+        return {}
+
+    async def jobs() -> Mapping[str, object]:
+        return {"lag_seconds": round(await store.lag_seconds(), 3)}
+
+    return {"mongodb": database, "jobs": jobs}

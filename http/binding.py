@@ -31,6 +31,7 @@ _SEQUENCES = (tuple, list, set, frozenset)
 _CODES = {
     "unexpected_keyword_argument": ("unknown_field", "There is no such field here"),
     "missing": ("missing", "This is required"),
+    "string_pattern_mismatch": ("string_pattern_mismatch", "This does not have the form that the documentation asks for"),
 }
 
 Shape = TypeAdapter[Any]  # Any: a dataclass made at start-up

@@ -100,13 +100,8 @@ class MongoJobStore:
         fields = {key: value for key, value in document.items() if key != "unique_key"}
         while True:
             try:
-                row = await self._jobs.find_one_and_update(
-                    wanted,
-                    {"$setOnInsert": {**fields, "state": state}},
-                    upsert=True,
-                    return_document=True,
-                    projection={"_id": 1},
-                    session=session,
+                row = await self._jobs.find_one_and_upsert(
+                    wanted, {"$setOnInsert": {**fields, "state": state}}, projection={"_id": 1}, session=session
                 )
             except DuplicateKey:
                 if session is not None:
@@ -204,11 +199,8 @@ class MongoJobStore:
 
     async def heartbeat(self) -> None:
         """Say that this process lives, by the server's clock, and learn that clock's offset."""
-        row = await self._processes.find_one_and_update(
-            {"_id": self.process},
-            {"$currentDate": {"heartbeat_at": True}},
-            upsert=True,
-            return_document=True,
+        row = await self._processes.find_one_and_upsert(
+            {"_id": self.process}, {"$currentDate": {"heartbeat_at": True}}
         )
         self._offset = row["heartbeat_at"] - self._clock.now()
 

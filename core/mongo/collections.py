@@ -150,6 +150,20 @@ class Collection:
         found: Document | None = await _run(call, session)
         return found
 
+    async def find_one_and_upsert(
+        self,
+        wanted: Filter,
+        update: Update,
+        *,
+        projection: Filter | None = None,
+        session: Session | None = None,
+    ) -> Document:
+        """The document after the update, made where nothing matched."""
+        found = await self.find_one_and_update(wanted, update, projection=projection, upsert=True, session=session)
+        if found is None:
+            raise RuntimeError("an upsert answers the document after it")
+        return found
+
     async def delete_one(self, wanted: Filter, *, session: Session | None = None) -> DeleteResult:
         return await _run(self._raw.delete_one(wanted, session=session), session)
 

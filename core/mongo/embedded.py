@@ -294,6 +294,8 @@ class EmbeddedMongod:
             time.sleep(POLL_SECONDS)
         if self._alive():
             log.error("mongod.did_not_stop", pid=now.pid)
+        elif self._child is not None:
+            self._child.wait()  # reaps it
 
 
 async def start_embedded(

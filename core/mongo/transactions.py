@@ -12,6 +12,7 @@ from random import Random
 from typing import TypeVar
 
 import anyio
+import structlog
 from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -23,6 +24,7 @@ from promptforge.core.mongo.collections import Session
 from promptforge.core.mongo.errors import DatabaseBusy, translate
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 LONGEST_SECONDS = 30.0
 """Retries end here even without a deadline; MongoDB itself ends a transaction after 60 s."""
@@ -82,7 +84,7 @@ async def _attempt(session: Session, work: Callable[[Session], Awaitable[T]], un
         with anyio.CancelScope(shield=True):  # a commit cut short would leave its outcome unknown for no reason
             await _commit(session, until)
     finally:
-        if not committing and session.in_transaction:
+        if not committing:
             await _abort(session)
     return result
 
@@ -110,5 +112,5 @@ async def _abort(session: Session) -> None:
     with anyio.CancelScope(shield=True):
         try:
             await session.abort_transaction()
-        except PyMongoError:
-            pass  # the server aborts what it does not hear of again; the reason for aborting is what matters
+        except PyMongoError as error:  # the server aborts what it hears no more of; why we abort is what matters
+            log.debug("transaction.abort_failed", error=type(error).__name__)

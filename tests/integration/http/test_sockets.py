@@ -1,0 +1,263 @@
+"""The edge behind the real server, over real connections: what an in-process client cannot get wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from promptforge.http.app import HttpSettings
+from promptforge.http.body import BodyLimits
+from tests.unit.http.sample import Parts, Served, serving
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "authorization: bearer alice"
+JSON = "content-type: application/json"
+
+
+@dataclass
+class Answer:
+    """A response as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def problem(self) -> str:
+        code: str = json.loads(self.body)["code"]
+        return code
+
+
+@dataclass
+class Listening(Served):
+    """Served, and the port it listens on."""
+
+    port: int = 0
+
+    async def connect(self) -> SocketStream:
+        return await anyio.connect_tcp("127.0.0.1", self.port)
+
+    async def exchange(self, request: bytes) -> Answer:
+        async with await self.connect() as stream:
+            await stream.send(request)
+            return await answer(stream)
+
+
+@asynccontextmanager
+async def listening(limits: BodyLimits | None = None) -> AsyncIterator[Listening]:
+    """Hypercorn with the sample feature, on a free port."""
+    settings = HttpSettings(version="1", body=limits or BodyLimits())
+    async with serving(Parts(settings=settings)) as served:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        config = Config()
+        config.bind = [f"fd://{listener.detach()}"]
+        config.accesslog = config.errorlog = None
+        stop = asyncio.Event()
+        server = asyncio.create_task(serve(served.app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]  # Starlette's own types of ASGI
+        try:
+            yield Listening(**vars(served), port=port)
+        finally:
+            stop.set()
+            await server
+
+
+async def answer(stream: SocketStream, *, head: bool = False) -> Answer:
+    """Read one response with a Content-Length; an interim one is skipped."""
+    body = b""
+    top = b" 1"
+    with anyio.fail_after(10):
+        while top.split(b" ", 2)[1].startswith(b"1"):
+            while b"\r\n\r\n" not in body:
+                body += await stream.receive()
+            top, _, body = body.partition(b"\r\n\r\n")
+        first, *lines = top.decode().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = 0 if head else int(headers.get("content-length", 0))
+        while len(body) < length:
+            body += await stream.receive()
+    return Answer(int(first.split()[1]), headers, body)
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "host: service", *headers]
+    if body:
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+
+
+async def test_a_query_is_answered_and_the_connection_is_used_again() -> None:
+    async with listening() as service, await service.connect() as stream:
+        for name in ("one", "two"):
+            await stream.send(request("GET", f"/api/v1/things/{name}"))
+            got = await answer(stream)
+            assert got.status == 200
+            assert json.loads(got.body)["id"] == name
+
+
+async def test_head_has_the_headers_of_get_and_no_body() -> None:
+    async with listening() as service, await service.connect() as stream:
+        await stream.send(request("HEAD", "/api/v1/things/abc") + request("GET", "/api/v1/things/abc"))
+        head = await answer(stream, head=True)
+        following = await answer(stream)
+    assert head.status == following.status == 200
+    assert head.headers["content-length"] == following.headers["content-length"]
+
+
+async def test_a_body_that_announces_too_much_is_refused_and_the_refusal_arrives() -> None:
+    async with listening() as service:
+        got = await service.exchange(request("POST", "/api/v1/things", TOKEN, JSON, body=b"x" * 2 * 1024 * 1024))
+        assert (got.status, got.problem) == (413, "body_too_large")
+        assert got.headers["connection"] == "close"
+        assert service.things.received == []
+
+
+async def test_a_chunked_body_is_counted_while_it_is_read() -> None:
+    async with listening() as service:
+        head = request("POST", "/api/v1/things", TOKEN, JSON, "transfer-encoding: chunked")
+        got = await service.exchange(head + chunked(*[b" " * 64 * 1024] * 40) + b"0\r\n\r\n")
+        assert (got.status, got.problem) == (413, "body_too_large")
+
+
+async def test_an_endless_chunked_body_does_not_hold_the_connection_or_the_service() -> None:
+    async with listening() as service, await service.connect() as stream:
+        await stream.send(request("POST", "/api/v1/things", TOKEN, JSON, "transfer-encoding: chunked"))
+        refused = False
+        with anyio.fail_after(10):
+            try:
+                while True:
+                    await stream.send(chunked(b" " * 64 * 1024))
+            except anyio.BrokenResourceError:
+                refused = True
+        assert refused
+        assert (await service.exchange(request("GET", "/api/v1/things/abc"))).status == 200
+
+
+async def test_a_large_body_that_nobody_wants_does_not_hold_the_connection_for_ever() -> None:
+    async with listening() as service:
+        for path, status in (("/api/v1/nothing", 404), ("/api/v1/things/a/b/c", 404), ("/health", 405)):
+            got = await service.exchange(request("POST", path, JSON, body=b"x" * 3 * 1024 * 1024))
+            assert got.status == status
+
+
+async def test_a_body_that_comes_too_slowly_is_given_up() -> None:
+    async with listening(BodyLimits(timeout_seconds=0.2)) as service, await service.connect() as stream:
+        await stream.send(request("POST", "/api/v1/things", TOKEN, JSON, "content-length: 100") + b'{"title"')
+        got = await answer(stream)
+        assert (got.status, got.problem) == (408, "body_too_slow")
+        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):  # and the connection is closed
+            while True:
+                await stream.receive()
+
+
+async def test_a_client_that_leaves_cancels_its_query() -> None:
+    async with listening() as service:
+        async with await service.connect() as stream:
+            await stream.send(request("GET", "/api/v1/things/wait"))
+            with anyio.fail_after(5):
+                await service.things.waiting.wait()
+        with anyio.fail_after(5):
+            await service.things.cancelled.wait()
+
+
+async def test_a_client_that_leaves_does_not_stop_its_command() -> None:
+    async with listening() as service:
+        async with await service.connect() as stream:
+            await stream.send(request("POST", "/api/v1/things/wait", TOKEN))
+            with anyio.fail_after(5):
+                await service.things.waiting.wait()
+        await anyio.sleep(0.2)  # long enough for the disconnect to be noticed
+        service.things.go_on.set()
+        with anyio.fail_after(5):
+            await service.things.written.wait()
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind() -> None:
+    async with listening() as service:
+        async with await service.connect() as stream:
+            await stream.send(request("POST", "/api/v1/things", TOKEN, JSON, "content-length: 100") + b"{")
+        assert (await service.exchange(request("GET", "/api/v1/things/abc"))).status == 200
+        assert [type(message).__name__ for message in service.things.received] == ["GetThing"]
+
+
+async def test_a_slow_answer_is_not_disturbed_by_being_watched() -> None:
+    async with listening() as service, await service.connect() as stream:
+        await stream.send(request("GET", "/api/v1/things/wait"))
+        await anyio.sleep(0.15)
+        service.things.go_on.set()
+        got = await answer(stream)
+        assert json.loads(got.body)["id"] == "waited"
+        await stream.send(request("GET", "/api/v1/things/abc"))
+        assert (await answer(stream)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/things/%00", 400),
+        ("/api/v1/things/%zz", 400),
+        ("/api/v1/things/%", 400),
+        ("/api/v1/things/%ff%fe", 400),
+        ("/api/v1/things/%ed%a0%80", 400),
+        ("/api/v1/things/" + "a" * 5000, 404),
+        ("/api/v1/things/" + "a" * 50, 422),
+        ("/api/v1/things/", 404),
+        ("/api/v1/things/a/", 404),
+        ("//api/v1/things/a", 404),
+        ("/api/v1/things?limit=%zz", 400),
+        ("/api/v1/things?limit=%ff", 400),
+        ("/api/v1/things?%00=1", 422),
+        ("/api/v1/things?cursor=%00", 422),
+        ("/api/v1/things?" + "&".join(f"a{n}=1" for n in range(100)), 400),
+        ("http://service/api/v1/things/abc", 200),
+        ("/api/v1/things/a%2Fb", 200),
+    ],
+)
+async def test_odd_paths_are_the_callers_fault_and_never_ours(path: str, status: int) -> None:
+    async with listening() as service:
+        assert (await service.exchange(request("GET", path))).status == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (("authorization: Bearer",), 401),
+        (("authorization: \xff\xfe",), 401),
+        (("authorization: Bearer a b",), 401),
+        (("authorization: Bearer " + "a" * 9000,), 401),
+        ((TOKEN, TOKEN), 400),
+        (("x-request-id: \xff<script>",), 200),
+        (("traceparent: 00-zz",), 200),
+        (("content-length: 5, 6",), 400),
+        (("cookie: " + "a" * 10000,), 200),
+        (("expect: 100-continue",), 200),
+    ],
+)
+async def test_odd_headers_are_the_callers_fault_and_never_ours(headers: tuple[str, ...], status: int) -> None:
+    async with listening() as service:
+        assert (await service.exchange(request("GET", "/api/v1/things/abc", *headers))).status == status
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b'{"title":NaN}', b"[" * 100_000, b'{"a":' * 100_000])
+async def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
+    async with listening() as service:
+        got = await service.exchange(request("POST", "/api/v1/things", TOKEN, JSON, body=body))
+        assert (got.status, got.problem) == (400, "malformed_request")
+        assert service.things.received == []

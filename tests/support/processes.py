@@ -1,0 +1,85 @@
+"""A process in miniature for tests of jobs: a system of actors, a job store and a runner on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+
+from promptforge.core.clock import SystemClock
+from promptforge.core.context import Context
+from promptforge.core.jobs import INDEXES, Codec, JobRunner, MongoJobStore
+from promptforge.core.mongo import ChangeFeed, Mongo, Session, ensure_indexes, run_transaction
+from promptforge.core.principal import Principal
+from promptforge.core.runtime import Actor, System
+
+T = TypeVar("T")
+
+
+class MongoTransactions:
+    """The runtime's port for transactions, on a real MongoDB."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+
+    async def __call__(self, work: Callable[[Session], Awaitable[T]], *, deadline: float) -> T:
+        return await run_transaction(self._mongo, work, deadline=deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class TestProcess:
+    """What a test wants to touch."""
+
+    __test__ = False
+
+    mongo: Mongo
+    system: System
+    store: MongoJobStore
+    runner: JobRunner
+
+    def context(self, principal: Principal | None = None) -> Context:
+        return self.system.context(request_id="req_test", principal=principal, trusted=True)
+
+    async def until_done(self, job_id: str, *, state: str = "completed") -> None:
+        """Wait until the job is in `state`."""
+        with anyio.fail_after(20):
+            while (await self.store.get(job_id, owner_id=None)).state != state:
+                await anyio.sleep(0.01)
+
+
+async def nobody(user_id: str) -> Principal | None:
+    return None
+
+
+@asynccontextmanager
+async def job_process(
+    mongo: Mongo,
+    actors: Sequence[Actor],
+    *,
+    find_principal: Callable[[str], Awaitable[Principal | None]] = nobody,
+    running: bool = True,
+    with_feed: bool = False,
+) -> AsyncIterator[TestProcess]:
+    """`running`: the runner claims jobs by itself; `with_feed`: the change stream wakes it."""
+    await ensure_indexes(mongo, INDEXES)
+    codec = Codec(declared.message for actor in actors for declared in actor.handlers().values())
+    store = MongoJobStore(mongo, codec, SystemClock())
+    system = System(actors, transactions=MongoTransactions(mongo), jobs=store)
+    runner = JobRunner(store, system, codec, find_principal=find_principal)
+    async with anyio.create_task_group() as tasks, system.running(grace_seconds=5):
+        if with_feed:
+            feed = ChangeFeed(mongo)
+            feed.subscribe("jobs", lambda change: store.wake() if change.operation == "insert" else None)
+            tasks.start_soon(feed.run)
+            await feed.started.wait()
+        if running:
+            tasks.start_soon(runner.run)
+        try:
+            yield TestProcess(mongo, system, store, runner)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.stop(5)
+            tasks.cancel_scope.cancel()

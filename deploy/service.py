@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
 from promptforge.core.jobs import Codec, JobRunner, MongoJobStore
+from promptforge.core.jobs.runner import QUEUES
 from promptforge.core.mongo import (
     Change,
     ChangeFeed,
@@ -149,6 +150,6 @@ def _probes(mongo: Mongo, store: MongoJobStore) -> Mapping[str, Callable[[], Awa
         return {}
 
     async def jobs() -> Mapping[str, object]:
-        return {"lag_seconds": round(await store.lag_seconds(), 3)}
+        return {"lag_seconds": round(max(0.0, -await store.seconds_to_next(QUEUES)), 3)}
 
     return {"mongodb": database, "jobs": jobs}

@@ -102,13 +102,14 @@ class GrantCredits(Command[GrantView]):
 class CheckoutState(StrEnum):
     """`creating`: whether the payment page exists is not known yet; `open`: it waits for the buyer.
 
-    `processing`: paid by a method that settles later; `paid`: the credits are there.
+    `processing`: paid by a method that settles later; `paid`: the credits are there; `failed`: there is no page.
     """
 
     CREATING = "creating"
     OPEN = "open"
     PROCESSING = "processing"
     PAID = "paid"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

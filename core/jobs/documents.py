@@ -31,6 +31,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
             (("queue", 1), ("priority", 1), ("run_at", 1), ("_id", 1)),
             partial={"state": JobState.AVAILABLE.value},
         ),
+        Index((("queue", 1), ("run_at", 1)), partial={"state": JobState.AVAILABLE.value}),
         Index((("process", 1),), partial={"state": JobState.RUNNING.value}),
         Index(
             (("unique_key", 1),), unique=True, partial={"unique_key": {"$exists": True}, "state": {"$in": list(LIVE)}}

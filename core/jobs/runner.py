@@ -23,9 +23,11 @@ from promptforge.core.messages import Access, Message
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 
+QUEUES = ("default",)
 HEARTBEAT_SECONDS = 5.0
 POLL_SECONDS = 1.0
-"""The safety net beside the wake-ups, and the resolution of scheduled jobs."""
+"""The safety net beside the wake-ups and the timer for the next job that is due."""
+LEAST_PAUSE_SECONDS = 0.005
 ATTEMPT_SECONDS = 60.0
 UNKNOWN_KIND_SECONDS = 30.0
 OVERLOAD_SECONDS = 0.5
@@ -48,7 +50,7 @@ class JobRunner:
         codec: Codec,
         *,
         find_principal: FindPrincipal,
-        queues: Sequence[str] = ("default",),
+        queues: Sequence[str] = QUEUES,
         concurrency: int = 32,
         rng: Random | None = None,
     ) -> None:
@@ -75,9 +77,9 @@ class JobRunner:
             tasks.start_soon(self._beat)
             while not self._stopping:
                 self._wake = anyio.Event()
-                more = await self._claim_into(tasks)
-                if not more and not self._stopping:
-                    with anyio.move_on_after(POLL_SECONDS):
+                pause = await self._claim_into(tasks)
+                if pause and not self._stopping:
+                    with anyio.move_on_after(pause):
                         await self._wake.wait()
             await self._until_idle()
             tasks.cancel_scope.cancel()
@@ -102,8 +104,8 @@ class JobRunner:
                 self._idle = anyio.Event()
             await self._idle.wait()
 
-    async def _claim_into(self, tasks: anyio.abc.TaskGroup) -> bool:
-        """Start what can be claimed; True where there may be more and a slot for it."""
+    async def _claim_into(self, tasks: anyio.abc.TaskGroup) -> float:
+        """Start what can be claimed; answers the seconds until there may be more, 0.0 for at once."""
         claimed = 0
         try:
             for queue in self._queues:
@@ -115,10 +117,16 @@ class JobRunner:
                     self._running[job.id] = job
                     tasks.start_soon(self._run_job, job)
                 claimed += len(jobs)
+            if self._free <= 0:
+                pause = POLL_SECONDS  # whoever frees a slot wakes us
+            elif claimed:
+                pause = 0.0
+            else:
+                pause = max(LEAST_PAUSE_SECONDS, min(POLL_SECONDS, await self._store.seconds_to_next(self._queues)))
         except Unavailable as error:
             log.warning("jobs.claim_failed", reason=str(error))
-            return False
-        return bool(claimed) and self._free > 0
+            return POLL_SECONDS
+        return pause
 
     async def _beat(self) -> None:
         while True:

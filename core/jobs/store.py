@@ -7,8 +7,9 @@ claim that started it.
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -135,6 +136,13 @@ class MongoJobStore:
         mine = self._jobs.find({"_id": {"$in": ids}, "claim": claim})
         return [job_from(row) for row in await mine.to_list(limit)]
 
+    async def seconds_to_next(self, queues: Sequence[str]) -> float:
+        """How long until the next job of `queues` is due, negative where one is overdue; infinite where none waits."""
+        row = await self._jobs.find_one(
+            {"queue": {"$in": list(queues)}, "state": JobState.AVAILABLE.value}, {"run_at": 1}, sort=[("run_at", 1)]
+        )
+        return math.inf if row is None else (row["run_at"] - self.now()).total_seconds()
+
     async def complete(self, job: Job, result: object) -> bool:
         """Running → completed. False where the claim is no longer ours (rescued, cancelled): nothing is written."""
         now = self.now()
@@ -199,10 +207,12 @@ class MongoJobStore:
 
     async def heartbeat(self) -> None:
         """Say that this process lives, by the server's clock, and learn that clock's offset."""
+        sent = self._clock.now()
         row = await self._processes.find_one_and_upsert(
             {"_id": self.process}, {"$currentDate": {"heartbeat_at": True}}
         )
-        self._offset = row["heartbeat_at"] - self._clock.now()
+        received = self._clock.now()
+        self._offset = row["heartbeat_at"] - (sent + (received - sent) / 2)
 
     async def leave(self) -> None:
         """This process claims nothing any more; whatever it still holds is rescued at once by the others."""
@@ -241,13 +251,3 @@ class MongoJobStore:
         wanted = {**filters, **(cursor.after() if cursor else {})}
         rows = self._jobs.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, job_from)
-
-    async def lag_seconds(self) -> float:
-        """How long the oldest due job has been waiting; 0.0 where none is due."""
-        now = self.now()
-        row = await self._jobs.find_one(
-            {"state": JobState.AVAILABLE.value, "run_at": {"$lte": now}},
-            {"run_at": 1},
-            sort=[("run_at", 1)],
-        )
-        return 0.0 if row is None else max(0.0, (now - row["run_at"]).total_seconds())

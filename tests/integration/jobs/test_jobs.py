@@ -11,7 +11,8 @@ import pytest
 
 from promptforge.core.context import Context
 from promptforge.core.errors import Conflict, DatabaseUnavailable, NotFound, Unavailable
-from promptforge.core.jobs import Job, runner
+from promptforge.core.clock import SystemClock
+from promptforge.core.jobs import Job, MongoJobStore, runner
 from promptforge.core.jobs.store import MAX_LOST
 from promptforge.core.messages import Command, internal, requires
 from promptforge.core.mongo import Mongo
@@ -195,6 +196,24 @@ async def test_several_processes_run_each_job_once(mongo: Mongo) -> None:
             await first.until_done(job_id)
     seen = Counter(text for actor in actors for text in actor.texts)
     assert seen == Counter(str(number) for number in range(120))
+
+
+async def test_claims_that_meet_never_take_one_job_twice(mongo: Mongo) -> None:
+    async with job_process(mongo, [NotesActor()], running=False) as process:
+        codec = process.runner._codec
+        stores = [MongoJobStore(mongo, codec, SystemClock()) for _ in range(8)]
+        for _ in range(5):
+            ids = {await process.context().enqueue(Note(text="x")) for _ in range(20)}
+            claimed: list[str] = []
+
+            async def claim(store: MongoJobStore, claimed: list[str] = claimed) -> None:
+                claimed.extend(job.id for job in await store.claim("default", 20))
+
+            async with anyio.create_task_group() as tasks:
+                for store in stores:
+                    tasks.start_soon(claim, store)
+            claimed.extend(job.id for job in await process.store.claim("default", 20))
+            assert sorted(claimed) == sorted(ids)
 
 
 async def test_a_process_is_woken_by_what_another_enqueues(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,95 @@
+"""Sells credit packs. It is an actor of its own because it waits for Stripe, and nothing else should wait with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from promptforge.actors.billing.checkouts.domain import Checkout
+from promptforge.actors.billing.checkouts.store import CheckoutStore
+from promptforge.actors.billing.errors import StripeRefused
+from promptforge.actors.billing.messages import (
+    CheckoutState,
+    CheckoutView,
+    CreateCheckout,
+    CreditPacksView,
+    GetCheckout,
+    ListCreditPacks,
+)
+from promptforge.actors.billing.packs import DEFAULT_PACKS, CreditPack, packs_by_id
+from promptforge.actors.billing.stripe.sessions import CheckoutSessions, SessionRequest
+from promptforge.core.amounts import from_millicredits
+from promptforge.core.context import Context
+from promptforge.core.errors import NotFound
+from promptforge.core.ids import new_id
+from promptforge.core.runtime import Actor, handles
+
+KEY_LIVES = timedelta(hours=23)
+"""Stripe keeps idempotency keys for at least 24 hours (docs.stripe.com/api/idempotent_requests)."""
+
+
+class CheckoutsActor(Actor):
+    """Whoever made `sessions` closes it, after the actor has stopped: a restarted actor goes on using it."""
+
+    name = "checkouts"
+    workers = 32
+
+    def __init__(
+        self, store: CheckoutStore, sessions: CheckoutSessions, *, packs: Sequence[CreditPack] = DEFAULT_PACKS
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._packs = packs_by_id(packs)
+
+    @handles(ListCreditPacks)
+    async def list_packs(self, message: ListCreditPacks, context: Context) -> CreditPacksView:
+        return CreditPacksView(tuple(pack.view() for pack in self._packs.values()))
+
+    @handles(CreateCheckout)
+    async def create(self, message: CreateCheckout, context: Context) -> CheckoutView:
+        pack = self._packs.get(message.pack_id)
+        if pack is None:
+            raise NotFound("There is no such credit pack")
+        checkout = await self._begin(pack, context)
+        try:
+            session = await self._sessions.create(_request(checkout))
+        except StripeRefused:
+            await self._store.give_up(checkout.id)
+            raise
+        opened = await self._store.open(checkout.id, session)
+        return opened.view()
+
+    async def _begin(self, pack: CreditPack, context: Context) -> Checkout:
+        """The key is stored before Stripe hears of it, and one whose outcome is unknown is sent again."""
+        now = context.now()
+        unfinished = await self._store.find_unfinished(context.user_id, pack, since=now - KEY_LIVES)
+        if unfinished is not None:
+            return unfinished
+        checkout_id = new_id("chk")
+        checkout = Checkout(
+            id=checkout_id,
+            user_id=context.user_id,
+            pack=pack,
+            idempotency_key=f"checkout:{checkout_id}",
+            state=CheckoutState.CREATING,
+            session_id=None,
+            url=None,
+            created_at=now,
+            paid_at=None,
+        )
+        await self._store.insert(checkout)
+        return checkout
+
+    @handles(GetCheckout)
+    async def get(self, message: GetCheckout, context: Context) -> CheckoutView:
+        return (await self._store.get_own(message.checkout_id, context.user_id)).view()
+
+
+def _request(checkout: Checkout) -> SessionRequest:
+    return SessionRequest(
+        checkout_id=checkout.id,
+        idempotency_key=checkout.idempotency_key,
+        title=f"{from_millicredits(checkout.pack.total)} PromptForge credits",
+        amount=checkout.pack.price_minor_units,
+        currency=checkout.pack.currency,
+    )

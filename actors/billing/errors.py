@@ -1,0 +1,61 @@
+"""What can go wrong with credits and payments."""
+
+from __future__ import annotations
+
+from promptforge.core.errors import Conflict, PromptForgeError, Unavailable
+
+
+class InsufficientCredits(PromptForgeError):
+    code = "insufficient_credits"
+    status = 402
+    title = "You do not have enough credits"
+
+
+class DebtOutstanding(PromptForgeError):
+    """Spending is blocked until what was taken back from spent credits is paid."""
+
+    code = "debt_outstanding"
+    status = 402
+    title = "You owe credits; pay them first"
+
+
+class SelfPurchase(Conflict):
+    code = "self_purchase"
+    title = "Nobody buys from themselves"
+
+
+class JournalMismatch(Conflict):
+    """A business key came back with other facts: the same purchase with another price, say. Nothing was posted."""
+
+    code = "journal_mismatch"
+    title = "This was posted before, and differently"
+
+
+class GrantTooLarge(PromptForgeError):
+    code = "grant_too_large"
+    status = 422
+    title = "That is more than one grant may give"
+
+
+class UnknownCheckout(PromptForgeError):
+    """Stripe tells of a session that no checkout here has. It may be ours and not stored yet, so it is tried again."""
+
+    code = "unknown_checkout"
+    status = 404
+    title = "No checkout has this session"
+    retryable = True
+
+
+class StripeUnavailable(Unavailable):
+    """Stripe did not answer, or is too busy: whether it did what was asked is not known. The same key is sent again."""
+
+    code = "stripe_unavailable"
+    title = "The payment provider does not answer just now"
+
+
+class StripeRefused(PromptForgeError):
+    """Stripe answered with an error, and would answer the same to the same idempotency key."""
+
+    code = "stripe_refused"
+    status = 502
+    title = "The payment provider refused this"

@@ -1,0 +1,101 @@
+"""Every query on the `webhook_events` collection. Events are kept for good: they are the evidence for the ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent
+from promptforge.actors.billing.messages import RecordStripeEvent, WebhookEventState
+from promptforge.core.errors import NotFound
+from promptforge.core.ids import new_id
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor, Page, page_of
+
+EVENTS = "webhook_events"
+_FINISHED = sorted(state.value for state in FINISHED)
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    EVENTS: (
+        Index((("event_id", 1),), unique=True),
+        Index((("created_at", -1), ("_id", -1))),
+        Index((("state", 1), ("created_at", -1), ("_id", -1))),
+    ),
+}
+
+
+class EventStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._events = mongo.collection(EVENTS)
+
+    async def insert(self, event: RecordStripeEvent, *, now: datetime, session: Session | None) -> None:
+        """Raises `DuplicateKey` for an event that is there already, which has aborted the transaction."""
+        await self._events.insert_one(
+            {
+                "_id": new_id("whe"),
+                "event_id": event.event_id,
+                "type": event.type,
+                "api_version": event.api_version,
+                "livemode": event.livemode,
+                "account": event.account,
+                "created": event.created,
+                "payload": event.payload,
+                "state": WebhookEventState.RECEIVED.value,
+                "attempts": 0,
+                "reason": None,
+                "created_at": now,
+                "received_at": now,
+                "finished_at": None,
+            },
+            session=session,
+        )
+
+    async def get(self, event_id: str, *, session: Session | None = None) -> StripeEvent:
+        """Raises `NotFound`."""
+        row = await self._events.find_one({"event_id": event_id}, session=session)
+        if row is None:
+            raise NotFound("There is no such event")
+        return _event_from(row)
+
+    async def finish(self, event_id: str, outcome: Outcome, *, now: datetime, session: Session) -> None:
+        """Write how an event ended, in the transaction of its effect."""
+        await self._events.update_one(
+            {"event_id": event_id, "state": {"$nin": _FINISHED}},
+            {
+                "$set": {"state": outcome.state.value, "reason": outcome.reason, "finished_at": now},
+                "$inc": {"attempts": 1},
+            },
+            session=session,
+        )
+
+    async def note_failure(self, event_id: str, state: WebhookEventState, reason: str) -> None:
+        """Write that an attempt failed; an event that has ended meanwhile stays as it is."""
+        await self._events.update_one(
+            {"event_id": event_id, "state": {"$nin": _FINISHED}},
+            {"$set": {"state": state.value, "reason": reason}, "$inc": {"attempts": 1}},
+        )
+
+    async def list_page(
+        self, state: WebhookEventState | None, cursor: Cursor | None, limit: int
+    ) -> Page[StripeEvent]:
+        """Newest first."""
+        wanted: Document = {"state": state.value} if state else {}
+        wanted |= cursor.after() if cursor else {}
+        rows = self._events.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        return page_of(await rows.to_list(limit + 1), limit, _event_from)
+
+
+def _event_from(row: Document) -> StripeEvent:
+    return StripeEvent(
+        event_id=row["event_id"],
+        type=row["type"],
+        api_version=row["api_version"],
+        livemode=row["livemode"],
+        account=row["account"],
+        created=row["created"],
+        payload=row["payload"],
+        state=WebhookEventState(row["state"]),
+        attempts=row["attempts"],
+        reason=row["reason"],
+        received_at=row["received_at"],
+        finished_at=row["finished_at"],
+    )

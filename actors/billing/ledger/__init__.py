@@ -1,0 +1,1 @@
+"""The double-entry ledger of credits: journals, legs, and the balances folded from them."""

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import pytest
+from annotated_types import Ge
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import MISSING
+
+from promptforge.core.errors import ConfigurationError, Invalid, Malformed
+from promptforge.core.messages import Command, Query, public
+from promptforge.http.binding import Binder
+from promptforge.http.body import MAX_DEPTH, MAX_VALUES
+from promptforge.http.pointers import locate, pointer
+from promptforge.http.routing import get, patch, post, put
+from tests.unit.http.sample import Colour, CreateThing, ListThings, RenameThing, Size
+
+CREATE = Binder(post("/things", CreateThing))
+LIST = Binder(get("/things", ListThings))
+RENAME = Binder(patch("/things/{thing_id}", RenameThing))
+
+
+@public
+class Patched(Command[None]):
+    """A partial change."""
+
+    number: Annotated[int, Ge(1)]
+    note: str | None | MISSING = MISSING
+    either: int | tuple[int, ...] = 0
+
+
+@public
+class Numbered(Query[None]):
+    """Typed parameters."""
+
+    number: Annotated[int, Ge(1)]
+    flag: bool = False
+
+
+class Odd:
+    """No type that JSON can carry."""
+
+
+@public
+class Unreadable(Command[None]):
+    """It has an odd field."""
+
+    odd: Odd
+
+
+def refused(binder: Binder, *, path: dict[str, str] | None = None, query: bytes = b"", body: bytes = b"") -> set[str]:
+    """Where and why each field was refused, as `place code`."""
+    with pytest.raises(Invalid) as caught:
+        binder.bind(path or {}, query, body)
+    return {f"{error.parameter or error.pointer} {error.code}" for error in caught.value.errors}
+
+
+def test_a_body_becomes_the_message_with_its_defaults() -> None:
+    message = CREATE.bind({}, b"", b'{"title":"Vase","size":{"width":2,"labels":["a"]},"notes":{"x":[1,2.5,null]}}')
+    assert message == CreateThing(title="Vase", size=Size(2, ("a",)), notes={"x": [1, 2.5, None]})
+
+
+def test_enumerations_are_bound_as_such_from_body_and_query() -> None:
+    assert CREATE.bind({}, b"", b'{"title":"Vase","colour":"blue"}') == CreateThing(title="Vase", colour=Colour.BLUE)
+    assert LIST.bind({}, b"colour=blue&limit=7", b"") == ListThings(colour=Colour.BLUE, limit=7)
+
+
+def test_a_list_parameter_may_be_repeated_and_another_may_not() -> None:
+    assert LIST.bind({}, b"tags=a&tags=b%26c", b"") == ListThings(tags=("a", "b&c"))
+    assert refused(LIST, query=b"limit=5&limit=6") == {"limit repeated_parameter"}
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    body = b'{"title":"","count":"5","size":{"width":0,"odd/~key":1},"unknown":1}'
+    assert refused(CREATE, query=b"q=1", body=body) == {
+        "q unknown_parameter",
+        "/title string_too_short",
+        "/count int_type",
+        "/size/width greater_than_equal",
+        "/size/odd~1~0key unknown_field",
+        "/unknown unknown_field",
+    }
+
+
+def test_path_query_and_body_are_told_together() -> None:
+    binder = Binder(put("/numbers/{number}", Patched))
+    assert refused(binder, path={"number": "0"}, query=b"x=1", body=b'{"note":5}') == {
+        "number greater_than_equal",
+        "x unknown_parameter",
+        "/note string_type",
+    }
+
+
+def test_what_is_missing_is_named() -> None:
+    assert refused(CREATE, body=b"{}") == {"/title missing"}
+    assert refused(CREATE, body=b'{"title":"a","size":{}}') == {"/size/width missing"}
+
+
+@pytest.mark.parametrize("text", ["5.0", "1_0", " 5", "+5", "05", "five", "", "9" * 30, "٣"])
+def test_a_number_in_a_path_is_written_one_way(text: str) -> None:
+    assert refused(Binder(get("/numbers/{number}", Numbered)), path={"number": text}) == {"number int_parsing"}
+
+
+def test_a_parameter_of_the_path_cannot_be_given_in_the_query_too() -> None:
+    assert refused(RENAME, path={"thing_id": "a"}, query=b"thing_id=b", body=b"{}") == {"thing_id unknown_parameter"}
+
+
+def test_a_field_of_the_path_cannot_be_given_in_the_body_too() -> None:
+    assert refused(RENAME, path={"thing_id": "a"}, body=b'{"thing_id":"b"}') == {"/thing_id unknown_field"}
+
+
+def test_a_body_may_be_left_out_where_all_its_fields_have_defaults() -> None:
+    assert RENAME.bind({"thing_id": "a"}, b"", b"") == RenameThing(thing_id="a")
+    with pytest.raises(Malformed, match="empty"):
+        CREATE.bind({}, b"", b"")
+
+
+def test_not_sent_differs_from_null() -> None:
+    binder = Binder(patch("/numbers/{number}", Patched))
+    assert binder.bind({"number": "1"}, b"", b"{}") == Patched(number=1)
+    assert binder.bind({"number": "1"}, b"", b'{"note":null}') == Patched(number=1, note=None)
+
+
+def test_what_no_member_of_a_union_takes_is_told_where_it_is() -> None:
+    binder = Binder(patch("/numbers/{number}", Patched))
+    assert refused(binder, path={"number": "1"}, body=b'{"either":"x"}') == {"/either int_type"}
+    assert refused(binder, path={"number": "1"}, body=b'{"either":[1,"x"]}') >= {"/either/1 int_type"}
+
+
+def test_values_that_could_not_be_stored_are_refused_wherever_they_are() -> None:
+    body = b'{"title":"a\\u0000b","count":9223372036854775808,"notes":{"a":{"b":["\\u0000",1e400,-9223372036854775809]}}}'
+    assert refused(CREATE, body=body) == {
+        "/title nul_character",
+        "/count number_out_of_range",
+        "/notes/a/b/0 nul_character",
+        "/notes/a/b/1 number_out_of_range",
+        "/notes/a/b/2 number_out_of_range",
+    }
+    assert refused(CREATE, body=b'{"title":"a","notes":{"\\u0000":1}}') == {"/notes nul_character"}
+
+
+def test_the_largest_and_smallest_64_bit_numbers_are_taken() -> None:
+    CREATE.bind({}, b"", b'{"title":"a","count":9223372036854775807,"notes":{"least":-9223372036854775808}}')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"title":"a","title":"b"}',
+        b'{"title":"a","notes":{"x":1,"x":2}}',
+        b'{"title":"a","notes":{"x":1,"\\u0078":2}}',
+        b'{"title":"a","notes":{"x" \n:1,"x":2}}',
+    ],
+)
+def test_an_object_that_says_a_key_twice_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed, match="twice"):
+        CREATE.bind({}, b"", body)
+
+
+def test_text_that_looks_like_keys_is_no_repeated_key() -> None:
+    CREATE.bind({}, b"", b'{"title":"a","notes":{"x":"\\"x\\":1,\\"x\\":2"}}')
+
+
+def test_a_body_nested_too_deep_is_malformed() -> None:
+    deep = b'{"title":"a","notes":{"x":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}}"
+    with pytest.raises(Malformed, match="nested"):
+        CREATE.bind({}, b"", deep)
+
+
+def test_a_body_of_too_many_values_is_malformed() -> None:
+    with pytest.raises(Malformed, match="at most"):
+        CREATE.bind({}, b"", b'{"title":"a","notes":{"x":[' + b"1," * MAX_VALUES + b"1]}}")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"5", b"{", b"", b"\xff", b'{"a":NaN}', b'{"a":"\\ud800"}'])
+def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        CREATE.bind({}, b"", body)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_no_json_at_all_makes_anything_but_a_message_or_our_errors(value: Any) -> None:  # Any: JSON
+    for tree in (value, {"title": value, "notes": value}, {"title": "a", "notes": {"x": value}}):
+        try:
+            CREATE.bind({}, b"", json.dumps(tree).encode())
+        except (Invalid, Malformed):
+            continue
+
+
+@given(st.binary(max_size=64))
+def test_no_query_string_at_all_makes_anything_but_a_message_or_our_errors(query: bytes) -> None:
+    try:
+        LIST.bind({}, query, b"")
+    except (Invalid, Malformed):
+        return
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers(), min_size=1))
+def test_pointers_lead_back_to_the_value(tree: dict[str, int]) -> None:
+    for key, value in tree.items():
+        decoded = pointer((key,))[1:].replace("~1", "/").replace("~0", "~")
+        assert tree[decoded] == value
+        assert locate((key, "union-member"), tree, missing=False) == (key,)
+
+
+def test_a_field_that_cannot_be_validated_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="Odd"):
+        Binder(post("/odd", Unreadable))

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from promptforge.http.openapi import document
+from promptforge.http.tables import ROUTES as PRODUCT
+from promptforge.http.binding import Binder, description_of
+from promptforge.http.routing import check
+from tests.unit.http.sample import serving
+
+pytestmark = pytest.mark.anyio
+
+Json = dict[str, Any]  # Any: JSON
+
+
+@pytest.fixture
+async def described() -> Json:
+    async with serving() as service:
+        found: Json = (await service.client.get("/api/v1/openapi.json")).json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def product() -> Json:
+    return document([(route, Binder(route)) for route in PRODUCT], version="1")
+
+
+def operations(described: Json) -> dict[str, Json]:
+    return {
+        operation["operationId"]: operation for item in described["paths"].values() for operation in item.values()
+    }
+
+
+async def test_the_document_is_valid(described: Json) -> None:
+    OpenAPIV31SpecValidator(described).validate()
+
+
+def test_the_products_document_is_valid(product: Json) -> None:
+    OpenAPIV31SpecValidator(product).validate()
+
+
+def test_the_products_tables_can_be_served() -> None:
+    check(PRODUCT, {route.message for route in PRODUCT})
+
+
+@pytest.mark.parametrize("route", PRODUCT, ids=lambda route: f"{route.method} {route.path}")
+def test_every_operation_of_the_product_says_what_it_does(route: Any) -> None:  # Any: a Route; ids want a callable
+    assert description_of(route.message)
+
+
+def test_schemas_have_names_that_make_good_types(product: Json) -> None:
+    assert [name for name in product["components"]["schemas"] if not name.isalnum()] == []
+
+
+async def test_an_operation_tells_its_parameters(described: Json) -> None:
+    parameters = {p["name"]: p for p in operations(described)["listThings"]["parameters"]}
+    assert parameters["limit"] == {
+        "name": "limit",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    }
+    assert parameters["colour"]["schema"] == {"$ref": "#/components/schemas/Colour"}
+    assert parameters["tags"]["schema"]["type"] == "array"
+    [thing_id] = operations(described)["getThing"]["parameters"]
+    assert (thing_id["in"], thing_id["required"], thing_id["schema"]["maxLength"]) == ("path", True, 40)
+
+
+async def test_an_operation_tells_its_body_with_an_example(described: Json) -> None:
+    body = operations(described)["createThing"]["requestBody"]
+    assert body["required"] is True
+    assert body["content"]["application/json"] == {
+        "schema": {"$ref": "#/components/schemas/CreateThing"},
+        "example": {"title": "Vase"},
+    }
+    shape = described["components"]["schemas"]["CreateThing"]
+    assert (shape["required"], shape["additionalProperties"]) == (["title"], False)
+    assert operations(described)["renameThing"]["requestBody"]["required"] is False
+
+
+async def test_an_operation_tells_its_replies(described: Json) -> None:
+    schemas = described["components"]["schemas"]
+    made = operations(described)["createThing"]["responses"]["201"]
+    assert made["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ThingView"}
+    assert "Location" in made["headers"]
+    assert "content" not in operations(described)["deleteThing"]["responses"]["204"]
+    assert set(schemas["ThingView"]["required"]) == {"id", "title", "colour", "made_at", "size"}
+    assert schemas["ThingViewPage"]["properties"]["items"]["items"] == {"$ref": "#/components/schemas/ThingView"}
+
+
+async def test_an_operation_tells_its_errors(described: Json) -> None:
+    found = {name: set(operation["responses"]) for name, operation in operations(described).items()}
+    assert found["getThing"] == {"200", "400", "401", "404", "422", "500", "503"}
+    assert found["createThing"] == {"201", "400", "401", "402", "403", "408", "409", "413", "415", "422", "500", "503"}
+    out_of_stock = operations(described)["createThing"]["responses"]["402"]
+    assert out_of_stock["description"] == "`out_of_stock`: There are no more of these"
+    assert "WWW-Authenticate" in described["components"]["responses"]["Unauthenticated"]["headers"]
+
+
+async def test_an_operation_tells_who_may(described: Json) -> None:
+    found = operations(described)
+    assert found["getThing"]["security"] == [{}, {"bearer": []}]
+    assert found["deleteThing"]["security"] == [{"bearer": []}]
+    assert found["deleteThing"]["x-requires"] == {"roles": ["operator"], "scope": "things:write"}
+
+
+async def test_the_docstring_is_summary_and_description(described: Json) -> None:
+    operation = operations(described)["getThing"]
+    assert operation["summary"] == "Read one thing"
+    assert operation["description"].endswith("for the long description only.")
+
+
+async def test_what_the_service_answers_fits_its_own_document(described: Json) -> None:
+    from openapi_schema_validator import OAS31Validator
+
+    schemas = {"components": described["components"]}
+    async with serving() as service:
+        answers = {
+            "ThingView": await service.client.get("/api/v1/things/abc"),
+            "ThingViewPage": await service.client.get("/api/v1/things"),
+            "Problem": await service.client.get("/api/v1/things?limit=0&x=1"),
+        }
+    for name, response in answers.items():
+        OAS31Validator({**schemas, "$ref": f"#/components/schemas/{name}"}).validate(response.json())
+
+
+async def test_the_document_is_sent_once_to_who_keeps_it() -> None:
+    async with serving() as service:
+        first = await service.client.get("/api/v1/openapi.json")
+        etag = first.headers["etag"]
+        for known in (etag, f'"other", W/{etag}', "*"):
+            again = await service.client.get("/api/v1/openapi.json", headers={"if-none-match": known})
+            assert (again.status_code, again.content) == (304, b"")
+        other = await service.client.get("/api/v1/openapi.json", headers={"if-none-match": '"other"'})
+    assert other.status_code == 200
+
+
+class Links(HTMLParser):
+    """The ids, the links and whatever a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.targets: set[str] = set()
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids.add(values.get("id") or "")
+        if tag == "a":
+            self.targets.add(values["href"] or "")
+        if tag in {"script", "link", "img", "iframe"}:
+            self.loaded.append(tag)
+
+
+async def test_the_docs_are_one_page_that_loads_nothing_and_whose_links_lead_somewhere() -> None:
+    async with serving() as service:
+        response = await service.client.get("/docs")
+        page = Links()
+        page.feed(response.text)
+        for target in page.targets - {f"#{name}" for name in page.ids}:
+            assert (await service.client.get(target)).status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.loaded == []
+    assert {"createThing", "schema-ThingView", "problem-not_found"} <= page.ids
+    assert "style-src 'sha256-" in response.headers["content-security-policy"]

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from promptforge.http.app import HttpSettings
+from promptforge.http.body import BodyLimits
+from promptforge.http.routing import get
+from tests.unit.http.sample import ALICE, OPERATOR, Colour, CreateThing, GetThing, ListThings, Parts, serving
+
+pytestmark = pytest.mark.anyio
+
+JSON = {"content-type": "application/json"}
+
+
+async def test_a_query_is_answered_with_the_view_as_json() -> None:
+    async with serving() as service:
+        response = await service.client.get("/api/v1/things/abc")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {
+        "id": "abc",
+        "title": "Vase",
+        "colour": "red",
+        "made_at": "2026-11-01T00:00:00Z",
+        "size": None,
+    }
+
+
+async def test_a_command_that_makes_something_says_where_it_is() -> None:
+    async with serving() as service:
+        response = await service.client.post("/api/v1/things", json={"title": "Vase", "colour": "blue"}, headers=ALICE)
+        assert service.things.received == [CreateThing(title="Vase", colour=Colour.BLUE)]
+    assert response.status_code == 201
+    assert response.headers["location"] == "/api/v1/things/thg%201"
+
+
+async def test_a_command_without_a_reply_is_answered_with_204_and_nothing() -> None:
+    async with serving() as service:
+        response = await service.client.delete("/api/v1/things/abc", headers=OPERATOR)
+    assert (response.status_code, response.content) == (204, b"")
+
+
+async def test_a_page_names_the_following_one_in_its_body_and_in_a_link() -> None:
+    async with serving() as service:
+        first = await service.client.get("/api/v1/things?limit=2&colour=red&cursor=")
+        assert first.status_code == 422  # an empty cursor is none
+        first = await service.client.get("/api/v1/things?limit=2&colour=red")
+        assert first.json()["next"] == "next1"
+        assert first.links["next"]["url"] == "/api/v1/things?limit=2&colour=red&cursor=next1"
+        second = await service.client.get(first.links["next"]["url"])
+        assert service.things.received[-1] == ListThings(limit=2, colour=Colour.RED, cursor="next1")
+        assert second.json()["next"] is None
+        assert "link" not in second.headers
+
+
+async def test_a_fixed_segment_wins_over_a_parameter() -> None:
+    async with serving() as service:
+        service.things.go_on.set()
+        waited = await service.client.get("/api/v1/things/wait")
+        other = await service.client.get("/api/v1/things/waits")
+    assert (waited.json()["id"], other.json()["id"]) == ("waited", "waits")
+
+
+async def test_a_parameter_is_tried_where_the_fixed_segment_leads_nowhere() -> None:
+    routes = [get("/a/{thing_id}/end", GetThing), get("/a/me", ListThings)]
+    async with serving(Parts(routes=routes)) as service:
+        assert (await service.client.get("/api/v1/a/me/end")).json()["id"] == "me"
+        assert (await service.client.get("/api/v1/a/me")).json()["next"] == "next1"
+        assert (await service.client.get("/api/v1/a/other")).status_code == 404
+
+
+async def test_a_parameter_is_decoded_after_the_path_was_split() -> None:
+    async with serving() as service:
+        response = await service.client.get("/api/v1/things/a%2Fb%20%C3%A9")
+    assert response.json()["id"] == "a/b é"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/things/", "/docs/"])
+async def test_what_is_not_served_is_a_404_problem_and_never_a_redirect(path: str) -> None:
+    async with serving() as service:
+        response = await service.client.get(path)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "no_such_path"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/api/v1/things/abc", "DELETE, GET, HEAD, PATCH, OPTIONS"),
+        ("TRACE", "/api/v1/things", "GET, HEAD, POST, OPTIONS"),
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/", "GET, HEAD, OPTIONS"),
+        ("GET", "/webhooks/stripe", "POST"),
+    ],
+)
+async def test_another_method_is_a_405_problem_that_says_which_are_known(method: str, path: str, allowed: str) -> None:
+    async with serving() as service:
+        response = await service.client.request(method, path)
+    assert response.status_code == 405
+    assert response.headers["allow"] == allowed
+    assert response.json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/things", "/health"])
+async def test_options_tells_the_methods(path: str) -> None:
+    async with serving() as service:
+        response = await service.client.options(path)
+    assert response.status_code == 204
+    assert "GET, HEAD" in response.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/things/abc", "/", "/health", "/docs", "/api/v1/openapi.json"])
+async def test_head_answers_as_get_does_without_a_body(path: str) -> None:
+    async with serving() as service:
+        head = await service.client.head(path)
+        full = await service.client.get(path)
+    assert head.status_code == full.status_code == 200
+    assert head.content == b""
+    if path != "/health":  # whose latencies differ
+        assert head.headers["content-length"] == full.headers["content-length"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=latin-1",
+        "application/jsonp",
+        "application/problem+json",
+    ],
+)
+async def test_a_body_of_another_type_is_refused_unread(content_type: str | None) -> None:
+    async with serving() as service:
+        headers = {**ALICE, **({"content-type": content_type} if content_type else {})}
+        response = await service.client.post("/api/v1/things", content=b'{"title":"a"}', headers=headers)
+        assert service.things.received == []
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'],
+)
+async def test_json_in_utf_8_is_taken_however_it_is_written(content_type: str) -> None:
+    async with serving() as service:
+        headers = {**ALICE, "content-type": content_type}
+        response = await service.client.post("/api/v1/things", content=b'{"title":"a"}', headers=headers)
+    assert response.status_code == 201
+
+
+async def test_a_body_may_have_exactly_the_limit() -> None:
+    settings = HttpSettings(version="1", body=BodyLimits(max_bytes=100))
+    async with serving(Parts(settings=settings)) as service:
+        fits = b'{"title":"a"}'.ljust(100)
+        taken = await service.client.post("/api/v1/things", content=fits, headers={**ALICE, **JSON})
+        refused = await service.client.post("/api/v1/things", content=fits + b" ", headers={**ALICE, **JSON})
+    assert (taken.status_code, refused.status_code) == (201, 413)
+
+
+async def test_the_unauthorised_are_told_so_before_anything_about_their_body() -> None:
+    async with serving() as service:
+        response = await service.client.post("/api/v1/things", content=b"{", headers=JSON)
+        assert (response.status_code, service.things.received) == (401, [])
+        response = await service.client.request("DELETE", "/api/v1/things/a?nonsense=1", headers=ALICE)
+        assert (response.status_code, service.things.received) == (403, [])
+
+
+async def test_an_empty_body_is_enough_where_nothing_is_required() -> None:
+    async with serving() as service:
+        response = await service.client.patch("/api/v1/things/abc", headers=ALICE)
+        assert response.status_code == 200
+        empty: httpx.Response = await service.client.post("/api/v1/things", headers=ALICE)
+    assert (empty.status_code, empty.json()["code"]) == (400, "malformed_request")

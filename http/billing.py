@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
 from promptforge.actors.billing.messages import (
     CreateCheckout,
     GetCheckout,
@@ -13,7 +14,7 @@ from promptforge.http.routing import get, post
 
 routes = [
     get("/billing/packs", ListCreditPacks),
-    post("/billing/checkouts", CreateCheckout, status=201),
+    post("/billing/checkouts", CreateCheckout, status=201, errors=(StripeRefused, StripeUnavailable)),
     get("/billing/checkouts/{checkout_id}", GetCheckout),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/ops/ledger", VerifyLedger),

@@ -31,7 +31,7 @@ _SEQUENCES = (tuple, list, set, frozenset)
 _CODES = {
     "unexpected_keyword_argument": ("unknown_field", "There is no such field here"),
     "missing": ("missing", "This is required"),
-    "string_pattern_mismatch": ("string_pattern_mismatch", "This does not have the form that the documentation asks for"),
+    "string_pattern_mismatch": ("string_pattern_mismatch", "This does not have the form that is asked for"),
 }
 
 Shape = TypeAdapter[Any]  # Any: a dataclass made at start-up
@@ -72,9 +72,7 @@ class Binder:
 
     # Path and query
 
-    def _bind_parameters(
-        self, path: Mapping[str, str], query: bytes, values: Values, errors: list[FieldError]
-    ) -> None:
+    def _bind_parameters(self, path: Mapping[str, str], query: bytes, values: Values, errors: list[FieldError]) -> None:
         text: Values = {**self._parse_query(query, path, errors), **path} if query else {**path}
         for name in self._integers.intersection(text):
             if not _INTEGER.fullmatch(text[name]):
@@ -150,9 +148,7 @@ def _is_required(field: tuple[Any, dataclasses.Field[Any]]) -> bool:
     return declared.default is dataclasses.MISSING and declared.default_factory is dataclasses.MISSING
 
 
-def _shape(
-    route: Route, fields: Mapping[str, tuple[Any, dataclasses.Field[Any]]], config: ConfigDict
-) -> Shape | None:
+def _shape(route: Route, fields: Mapping[str, tuple[Any, dataclasses.Field[Any]]], config: ConfigDict) -> Shape | None:
     """A dataclass of these fields, named for the operation, which pydantic can validate and describe."""
     if not fields:
         return None

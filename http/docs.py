@@ -62,7 +62,8 @@ def page(document: Document, kinds: Mapping[str, ProblemKind]) -> bytes:
 
 
 def _section(tag: str, description: str, operations: list[str]) -> str:
-    return f'<section id="{escape(tag)}"><h2>{escape(tag)}</h2>{_paragraphs(description)}{"".join(operations)}</section>'
+    head = f'<section id="{escape(tag)}"><h2>{escape(tag)}</h2>{_paragraphs(description)}'
+    return f"{head}{''.join(operations)}</section>"
 
 
 def _operation(method: str, path: str, operation: Document) -> str:
@@ -126,7 +127,8 @@ def _schema(name: str, schema: Document) -> str:
     )
     values = " · ".join(f"<code>{escape(str(value))}</code>" for value in schema.get("enum", ()))
     table = f"<table>{rows}</table>" if rows else f"<p>{values}</p>"
-    return f'<article id="schema-{escape(name)}"><h3>{escape(name)}</h3>{_paragraphs(schema.get("description", ""))}{table}</article>'
+    head = f'<article id="schema-{escape(name)}"><h3>{escape(name)}</h3>'
+    return f"{head}{_paragraphs(schema.get('description', ''))}{table}</article>"
 
 
 def _kind(schema: Document) -> str:

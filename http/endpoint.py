@@ -57,9 +57,7 @@ class Endpoint:
         exchange = exchange_of(scope)
         edge = self._edge
         principal = await edge.authenticator.authenticate(exchange, fresh=self._requirement.fresh)
-        context = edge.system.context(
-            request_id=exchange.request_id, trace_id=exchange.trace_id, principal=principal
-        )
+        context = edge.system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, principal=principal)
         # The runtime authorises every message; here it spares the unauthorised the reading of a body, and us too.
         authorise(self.route.message, self._requirement, context)
         path: dict[str, str] = scope["path_params"]
@@ -99,18 +97,19 @@ class Endpoint:
 
 def _next_link(exchange: Exchange, cursor: str) -> bytes:
     """RFC 8288: the same list from `cursor` on."""
-    others = [(name, value) for name, value in parse_qsl(exchange.query.decode("ascii")) if name != "cursor"]
-    query = urlencode([*others, ("cursor", cursor)])
-    return f'<{exchange.path}?{query}>; rel="next"'.encode("ascii")
+    given = parse_qsl(exchange.query.decode("ascii"), keep_blank_values=True)
+    query = urlencode([*((name, value) for name, value in given if name != "cursor"), ("cursor", cursor)])
+    path = quote(exchange.path, safe="/%")
+    return f'<{path}?{query}>; rel="next"'.encode("ascii")
 
 
 def _locator(route: Route, served: frozenset[str]) -> Locate | None:
-    """How a 201 tells where the new thing is. Raises `ConfigurationError` for a template that cannot be filled."""
-    if route.status != 201:
-        return None
+    """How a 201 or a 202 tells where the new thing is. Raises `ConfigurationError` for a template that cannot be filled."""
     fields = _reply_fields(route)
     template = route.location
     if template is None:
+        if route.status != 201:
+            return None
         template = route.path + "/{id}"
         if "id" not in fields or _PARAMETER.sub("{}", template) not in served:
             return None

@@ -45,7 +45,7 @@ _UNLESS_SET = (
 _SETTABLE = frozenset(name for name, _ in _UNLESS_SET)
 
 
-def translate_nothing(error: BaseException) -> PromptForgeError | None:
+def translate_nothing(_: BaseException) -> PromptForgeError | None:
     """For processes without a driver whose errors need a translation."""
     return None
 

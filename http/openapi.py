@@ -73,6 +73,8 @@ _HEADERS = {
     503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which to try again"}},
 }
 
+_DONE = {200: "Done", 201: "Made", 202: "Started, as a job"}
+
 Table = Sequence[tuple[Route, Binder]]
 
 
@@ -82,8 +84,8 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route, binder in table:
         paths[API_PREFIX + route.path][route.method.lower()] = _operation(route, binder, schemas)
-    standard = [Malformed, Unauthenticated, Forbidden, NotFound, BodyTooSlow, Conflict, BodyTooLarge]
-    standard += [UnsupportedMediaType, Invalid, Unavailable, PromptForgeError]
+    standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, Forbidden, NotFound, BodyTooSlow, Conflict]
+    standard += [BodyTooLarge, UnsupportedMediaType, Invalid, Unavailable, PromptForgeError]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -149,7 +151,7 @@ def _parameters(route: Route, shape: Schema) -> list[Schema]:
     return [_parameter(name, shape["properties"][name], name in in_path, name in required) for name in names]
 
 
-def _parameter(name: str, schema: Schema, in_path: bool, required: bool) -> Schema:  # noqa: FBT001, PLR0917
+def _parameter(name: str, schema: Schema, in_path: bool, required: bool) -> Schema:  # noqa: FBT001
     schema = dict(schema)
     options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
     if len(options) == 1:  # absent is how a parameter says null
@@ -181,10 +183,11 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
         content = {"application/json": {"schema": options[0] if len(options) == 1 else schema}}
-        responses[str(route.status)] = {"description": "Done" if route.status == 200 else "Made", "content": content}
-        if route.status == 201:
+        response: Schema = {"description": _DONE.get(route.status, "Done"), "content": content}
+        if route.status == 201 or route.location is not None:
             location = {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is"}
-            responses["201"]["headers"] = {"Location": location}
+            response["headers"] = {"Location": location}
+        responses[str(route.status)] = response
     if reply in (None, NoneType) or NoneType in get_args(reply):
         responses["204"] = {"description": "Done, and there is nothing to say"}
     return responses
@@ -204,11 +207,9 @@ def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
     responses: Schema = {
         str(error.status): {"$ref": f"#/components/responses/{_response_name(error)}"} for error in standard
     }
-    own: dict[int, list[type[PromptForgeError]]] = defaultdict(list)
-    for error in route.errors:
-        own[error.status].append(error)
-    for status, errors in own.items():
-        told = "; ".join(f"`{error.code}`: {error.title}" for error in errors)
+    for status in {error.status for error in route.errors}:
+        codes = [error for error in (*standard, *route.errors) if error.status == status]
+        told = "; ".join(f"`{error.code}`: {error.title}" for error in codes)
         responses[str(status)] = {"description": told, "content": PROBLEM_CONTENT}
     return dict(sorted(responses.items()))
 

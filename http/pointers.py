@@ -25,11 +25,18 @@ def locate(reported: Sequence[str | int], tree: object, *, missing: bool) -> Loc
     found: list[str | int] = []
     node = tree
     for index, part in enumerate(reported):
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        elif not missing or index < len(reported) - 1:
-            continue
-        found.append(part)
+        inside, below = _step(node, part)
+        if inside:
+            node = below
+            found.append(part)
+        elif missing and index == len(reported) - 1:
+            found.append(part)
     return tuple(found)
+
+
+def _step(node: object, part: str | int) -> tuple[bool, object]:
+    if isinstance(node, dict) and part in node:
+        return True, node[part]
+    if isinstance(node, list) and isinstance(part, int) and part < len(node):
+        return True, node[part]
+    return False, None

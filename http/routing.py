@@ -30,7 +30,7 @@ class Route:
     """One line of a table. `path` is below `/api/v1`.
 
     `name` overrides the operation's name in the documentation (default: the message's); `location` is the path template
-    of what a 201 has made, filled from the reply and the message (default: this path and `/{id}`, if that is served);
+    of what a 201 has made, or of the job that a 202 has started, filled from the reply and the message (default: this path and `/{id}`, if that is served);
     `errors` are those of the feature that the standard ones do not cover.
     """
 
@@ -127,8 +127,8 @@ def _check_route(route: Route, handled: frozenset[MessageClass]) -> None:
         raise ConfigurationError(f"{where}: no actor handles {message.__name__}")
     if len(set(route.parameters)) < len(route.parameters):
         raise ConfigurationError(f"{where}: a parameter is in the path twice")
-    if route.location is not None and route.status != 201:
-        raise ConfigurationError(f"{where}: only status 201 has a location")
+    if route.location is not None and route.status not in {201, 202}:
+        raise ConfigurationError(f"{where}: only 201 and 202 have a location")
     for name in route.parameters:
         if name not in message.__dataclass_fields__:
             raise ConfigurationError(f"{where}: {message.__name__} has no field {name!r}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from promptforge.http import jobs, operations
+from promptforge.http import billing, jobs, operations, users
 from promptforge.http.routing import Route
 
-ROUTES: tuple[Route, ...] = (
-    *operations.routes,
+routes: tuple[Route, ...] = (
+    *users.routes,
+    *billing.routes,
     *jobs.routes,
+    *operations.routes,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptforge.actors.billing.errors import GrantTooLarge
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
 from promptforge.actors.users.messages import GetMe, GetPublicProfile, UpdateProfile
 from promptforge.http.routing import get, patch, post
@@ -12,5 +13,5 @@ routes = [
     get("/users/me/credits", GetCredits),
     get("/users/me/transactions", ListTransactions),
     get("/users/{handle}", GetPublicProfile),
-    post("/users/{user_id}/grants", GrantCredits, status=201),
+    post("/users/{user_id}/grants", GrantCredits, status=201, errors=(GrantTooLarge,)),
 ]

@@ -10,16 +10,18 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from promptforge.actors.billing.messages import RecordStripeEvent
 from promptforge.core.errors import Malformed, Unavailable
 from promptforge.core.runtime import System
-from promptforge.http.body import BodyLimits, parse_object, read_body
+from promptforge.http.body import BodyLimits, judge, parse_object, read_body
 from promptforge.http.errors import MethodNotAllowed
 from promptforge.http.exchange import exchange_of
+
+ValueT = TypeVar("ValueT")
 
 TOLERANCE_SECONDS = 300
 LIMITS = BodyLimits(max_bytes=512 * 1024)
@@ -106,35 +108,43 @@ def signed_at(signature: str) -> int:
 
 
 def event_from(body: bytes) -> RecordStripeEvent:
-    """The message for a genuine body. Raises `NotAnEvent` for anything but a snapshot event."""
+    """The message for a genuine body. Raises `NotAnEvent` for anything but a snapshot event that can be stored."""
     try:
         event = parse_object(body)
+        unstorable = judge(event, body)
     except Malformed as error:
         raise NotAnEvent(error.detail) from None
     if event.get("object") != "event":
         raise NotAnEvent("Only snapshot events are taken: `object` must be `event`")
-    livemode = event.get("livemode")
-    if livemode is not None and not isinstance(livemode, bool):
-        raise NotAnEvent("`livemode` is neither true nor false")
+    if unstorable:
+        raise NotAnEvent(f"{unstorable[0].pointer}: {unstorable[0].detail}")
     return RecordStripeEvent(
         event_id=_text(event, "id"),
         type=_text(event, "type"),
         api_version=_optional_text(event, "api_version"),
-        livemode=livemode,
+        livemode=_expected(event, "livemode", bool),
         account=_optional_text(event, "account"),
-        payload=body.decode("utf-8"),
+        created=_expected(event, "created", int),
+        payload=event,
     )
 
 
 def _text(event: dict[str, Any], name: str) -> str:  # Any: JSON
     value = event.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or "\0" in value:
+    if not isinstance(value, str) or not 0 < len(value) <= 255:
         raise NotAnEvent(f"`{name}` is not a text of 1 to 255 characters")
     return value
 
 
 def _optional_text(event: dict[str, Any], name: str) -> str | None:  # Any: JSON
     return None if event.get(name) is None else _text(event, name)
+
+
+def _expected(event: dict[str, Any], name: str, kind: type[ValueT]) -> ValueT:  # Any: JSON
+    value = event.get(name)
+    if type(value) is not kind:  # not isinstance: true is no time
+        raise NotAnEvent(f"`{name}` is not of the type {kind.__name__}")
+    return value
 
 
 def _responses() -> dict[str, Any]:  # Any: JSON

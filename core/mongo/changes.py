@@ -18,14 +18,13 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from promptforge.core.mongo.client import Mongo
+from promptforge.core.mongo.errors import translate
 
 MAX_AWAIT_MS = 500
 """An empty batch comes at least this often: the stream's heartbeat."""
 HEALTHY_SECONDS = 2.0
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
-_NOT_RESUMABLE = frozenset({260, 280, 286})
-"""InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 _OPERATIONS = ("insert", "update", "replace", "delete")
 
 log = structlog.get_logger(__name__)
@@ -83,8 +82,8 @@ class ChangeFeed:
             try:
                 await self._follow()
             except PyMongoError as error:
-                if isinstance(error, OperationFailure) and error.code in _NOT_RESUMABLE:
-                    self._forget(type(error).__name__)
+                if isinstance(error, OperationFailure) and translate(error) is None:
+                    self._forget(error.code)  # no outage: history lost, or a token the server cannot read
                 failures = 1 if self._last_batch > before else failures + 1
                 longest = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 10), LONGEST_BACKOFF_SECONDS)
                 log.warning("changes.interrupted", error=type(error).__name__, failures=failures)
@@ -123,8 +122,8 @@ class ChangeFeed:
         except Exception:  # one subscriber's mistake must not end the feed for all
             log.exception("changes.callback_failed", collection=change.collection)
 
-    def _forget(self, reason: str) -> None:
-        log.error("changes.gap", reason=reason)
+    def _forget(self, code: int | None) -> None:
+        log.error("changes.gap", code=code)
         self._resume_token = None
         for callback in self._gap_subscribers:
             callback()

@@ -49,6 +49,8 @@ class Mongo:
 
         Raises `ConfigurationError` with one line that says why not; no password is in it.
         """
+        if not url.startswith(("mongodb://", "mongodb+srv://")):
+            raise ConfigurationError("MONGO_URL cannot be used: it must start with mongodb:// or mongodb+srv://")
         where = _where(url)
         await _check(url, where)
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +28,8 @@ from promptforge.core.errors import ConfigurationError
 from promptforge.core.mongo.mongod import SET_NAME, Running, find_mongod, free_port, running, spawn, why_it_ended
 
 USER = "promptforge"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+"""A start takes 1.5 s; 30 more where whoever took our old port accepts connections and never says a word."""
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
 WATCH_SECONDS = 0.5
@@ -48,7 +48,9 @@ class EmbeddedMongod:
         self._binary = binary
         self._cache_gigabytes = cache_gigabytes
         self._users: int | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: int | None = None
+        """The pid, where the server is our child and has to be reaped by us."""
+        self._exit_status = 0
         self._running: Running | None = None
         self.adopted = False
 
@@ -175,9 +177,20 @@ class EmbeddedMongod:
     # The server
 
     def _alive(self) -> bool:
-        if self._child is not None:
-            self._child.poll()  # reaps it, if it is dead
+        self._reap()
         return self._now.alive
+
+    def _reap(self) -> None:
+        """A dead child stays a zombie until somebody asks for its status."""
+        if self._child is None:
+            return
+        try:
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            self._child = None
+            return
+        if pid:
+            self._child, self._exit_status = None, status
 
     def _start_again(self) -> None:
         with self._lock():
@@ -213,19 +226,19 @@ class EmbeddedMongod:
         return now
 
     def _refuse_a_stranger(self) -> None:
-        """mongod holds a POSIX lock on db/mongod.lock while it runs."""
+        """mongod holds an flock on db/mongod.lock while it runs."""
         path = self.directory / "db" / "mongod.lock"
         if not path.exists():
             return
         with path.open("r+") as file:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigurationError(
                     f"the data directory {self.directory} is held by a mongod that this service did not start "
                     f"(pid {file.read().strip() or 'unknown'}): stop it, or choose another with --data-dir"
                 ) from None
-            fcntl.lockf(file, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_UN)
 
     def _bring_up(self, client: MongoClient[dict[str, Any]], now: Running) -> None:
         """Initiate or reconfigure the set as needed, wait for the primary, and have our user."""
@@ -233,13 +246,12 @@ class EmbeddedMongod:
         member = f"127.0.0.1:{now.port}"
         while True:
             if not self._alive():
-                code = self._child.returncode if self._child else -1
-                raise why_it_ended(self.directory, code or 0)
+                raise why_it_ended(self.directory, os.waitstatus_to_exitcode(self._exit_status))
             try:
                 if self._is_primary(client, member):
                     break
-            except AutoReconnect:
-                pass
+            except AutoReconnect as error:
+                log.debug("mongod.not_yet", error=str(error))
             except OperationFailure as error:
                 if error.code == 18:  # AuthenticationFailed
                     raise ConfigurationError(
@@ -294,8 +306,6 @@ class EmbeddedMongod:
             time.sleep(POLL_SECONDS)
         if self._alive():
             log.error("mongod.did_not_stop", pid=now.pid)
-        elif self._child is not None:
-            self._child.wait()  # reaps it
 
 
 async def start_embedded(

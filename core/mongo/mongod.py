@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import socket
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -96,8 +95,8 @@ def free_port(preferred: int | None) -> int:
     raise ConfigurationError("no loopback port is free for the embedded mongod")
 
 
-def spawn(binary: Path, directory: Path, port: int, cache_gigabytes: float) -> subprocess.Popen[bytes]:
-    """Start mongod on `directory`, detached: it outlives us, and the terminal's Ctrl-C does not reach it."""
+def spawn(binary: Path, directory: Path, port: int, cache_gigabytes: float) -> int:
+    """Start mongod on `directory`; answers its pid. Detached: it outlives us, and a terminal's Ctrl-C misses it."""
     log = directory / "mongod.log"
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(directory / "mongod.log.1")
@@ -111,14 +110,22 @@ def spawn(binary: Path, directory: Path, port: int, cache_gigabytes: float) -> s
         *("--wiredTigerCacheSizeGB", str(cache_gigabytes)),
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
     ]
-    with (directory / "mongod.out").open("wb") as output:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    output = str(directory / "mongod.out")
+    return os.posix_spawn(
+        command[0],
+        command,
+        {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
 
 
-def running(process: subprocess.Popen[bytes], port: int) -> Running:
-    return Running(process.pid, port, _start_time(process.pid) or 0)
+def running(pid: int, port: int) -> Running:
+    return Running(pid, port, _start_time(pid) or 0)
 
 
 def why_it_ended(directory: Path, code: int) -> ConfigurationError:

@@ -27,23 +27,25 @@ class CheckoutStore:
 
     async def insert(self, checkout: Checkout) -> None:
         pack = checkout.pack
-        await self._checkouts.insert_one({
-            "_id": checkout.id,
-            "user_id": checkout.user_id,
-            "pack": {
-                "id": pack.id,
-                "credits": pack.credits,
-                "bonus": pack.bonus,
-                "price_minor_units": pack.price_minor_units,
-                "currency": pack.currency,
-            },
-            "idempotency_key": checkout.idempotency_key,
-            "state": checkout.state.value,
-            "session_id": checkout.session_id,
-            "url": checkout.url,
-            "created_at": checkout.created_at,
-            "paid_at": checkout.paid_at,
-        })
+        await self._checkouts.insert_one(
+            {
+                "_id": checkout.id,
+                "user_id": checkout.user_id,
+                "pack": {
+                    "id": pack.id,
+                    "credits": pack.credits,
+                    "bonus": pack.bonus,
+                    "price_minor_units": pack.price_minor_units,
+                    "currency": pack.currency,
+                },
+                "idempotency_key": checkout.idempotency_key,
+                "state": checkout.state.value,
+                "session_id": checkout.session_id,
+                "url": checkout.url,
+                "created_at": checkout.created_at,
+                "paid_at": checkout.paid_at,
+            }
+        )
 
     async def find_unfinished(self, user_id: str, pack: CreditPack, *, since: datetime) -> Checkout | None:
         """A checkout of the same pack at the same price whose page may or may not exist."""

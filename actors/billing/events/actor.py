@@ -25,7 +25,7 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.actors.billing.notices import credits_granted
 from promptforge.core.context import Context
-from promptforge.core.errors import PromptForgeError, Unavailable
+from promptforge.core.errors import OutcomeUnknown, PromptForgeError, Unavailable
 from promptforge.core.mongo import DuplicateKey, Session
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -39,9 +39,7 @@ class StripeEventsActor(Actor):
 
     name = "stripe_events"
 
-    def __init__(
-        self, events: EventStore, checkouts: CheckoutStore, ledger: LedgerStore, *, livemode: bool
-    ) -> None:
+    def __init__(self, events: EventStore, checkouts: CheckoutStore, ledger: LedgerStore, *, livemode: bool) -> None:
         self._events = events
         self._checkouts = checkouts
         self._ledger = ledger
@@ -62,7 +60,10 @@ class StripeEventsActor(Actor):
     @handles(ProcessStripeEvent, key="event_id")
     async def process(self, message: ProcessStripeEvent, context: Context) -> None:
         async with _FailureNoted(self._events, message.event_id, context):
-            await context.transaction(lambda tx: self._apply(message.event_id, tx))
+            try:
+                await context.transaction(lambda tx: self._apply(message.event_id, tx))
+            except OutcomeUnknown:
+                raise Unavailable("Whether the event was applied is not known; applying it again is safe") from None
 
     async def _apply(self, event_id: str, tx: Context) -> None:
         session = _session_of(tx)
@@ -126,8 +127,10 @@ class _FailureNoted:
     ) -> None:
         if not isinstance(error, Exception) or isinstance(error, Unavailable):
             return  # it went well, or it was interrupted, or there is no database to write to: the job tries again
-        known = isinstance(error, PromptForgeError)
-        final = self._attempt >= EVENT_ATTEMPTS or (isinstance(error, PromptForgeError) and not error.retryable)
+        final = self._attempt >= EVENT_ATTEMPTS
+        reason = type(error).__name__  # an unexpected error's text may quote what it was working on: it goes to the log
+        if isinstance(error, PromptForgeError):
+            final = final or not error.retryable
+            reason = f"{error.code}: {error.detail}"
         state = WebhookEventState.DEAD if final else WebhookEventState.FAILED
-        reason = f"{error.code}: {error.detail}" if isinstance(error, PromptForgeError) else type(error).__name__
         await self._events.note_failure(self._event_id, state, reason)

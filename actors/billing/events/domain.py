@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from annotated_types import Len
-from pydantic import StrictBool, StrictInt, TypeAdapter, ValidationError
+from pydantic import StrictInt, TypeAdapter, ValidationError
 
 from promptforge.actors.billing.messages import WebhookEventState, WebhookEventView
 
@@ -76,7 +76,6 @@ class _Session:
     payment_status: str
     amount_subtotal: StrictInt | None
     currency: str | None
-    livemode: StrictBool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +107,13 @@ def judge(event: StripeEvent, *, livemode: bool) -> Outcome | SessionFact:
     """
     if event.type not in SESSION_EVENTS:
         return ignored("nothing here depends on this type")
-    if event.livemode is not livemode:
-        return quarantined(f"livemode is {str(event.livemode).lower()}, and this service runs with the other one")
-    if event.account is not None:
-        return quarantined("it is an event of a connected account")
-    if event.api_version is None or not _API_VERSION.fullmatch(event.api_version):
-        return quarantined(f"the API version is {event.api_version}")
+    if (reason := _refusal(event, livemode)) is not None:
+        return quarantined(reason)
     try:
         session = _payloads.validate_python(event.payload).data.object
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
         return quarantined(f"the payload has another shape than a checkout session's: {fields}")
-    if session.livemode not in (None, livemode):
-        return quarantined("the session is of the other mode")
     if session.mode != "payment":
         return ignored(f"the session's mode is {session.mode}")
     return SessionFact(
@@ -129,3 +122,13 @@ def judge(event: StripeEvent, *, livemode: bool) -> Outcome | SessionFact:
         amount_subtotal=session.amount_subtotal,
         currency=session.currency,
     )
+
+
+def _refusal(event: StripeEvent, livemode: bool) -> str | None:  # noqa: FBT001  # a value to compare with, no switch
+    if event.livemode is not livemode:
+        return f"livemode is {str(event.livemode).lower()}, and this service runs with the other one"
+    if event.account is not None:
+        return "it is an event of a connected account"
+    if event.api_version is None or not _API_VERSION.fullmatch(event.api_version):
+        return f"the API version is {event.api_version}"
+    return None

@@ -74,9 +74,7 @@ class EventStore:
             {"$set": {"state": state.value, "reason": reason}, "$inc": {"attempts": 1}},
         )
 
-    async def list_page(
-        self, state: WebhookEventState | None, cursor: Cursor | None, limit: int
-    ) -> Page[StripeEvent]:
+    async def list_page(self, state: WebhookEventState | None, cursor: Cursor | None, limit: int) -> Page[StripeEvent]:
         """Newest first."""
         wanted: Document = {"state": state.value} if state else {}
         wanted |= cursor.after() if cursor else {}

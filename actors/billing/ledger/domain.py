@@ -46,6 +46,9 @@ class Platform(StrEnum):
 
 
 UserAccount = Fund | Owed
+ACCOUNTS: Mapping[str, UserAccount | Platform] = {
+    account.value: account for kind in (Fund, Owed, Platform) for account in kind
+}
 WITH_LOTS = frozenset({Fund.GRANTED, Fund.PURCHASED})
 """Credits of these accounts remember the journal that brought them: a lot can expire, be refunded or be frozen."""
 
@@ -58,6 +61,11 @@ class JournalKind(StrEnum):
 
 class UnbalancedJournal(ValueError):
     """A mistake in this service's code, never in anybody's request."""
+
+
+def is_amount(value: object) -> bool:
+    """Whether a leg can have this amount: a whole number of 64 bits, and not zero."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < abs(value) <= LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Leg:
     source: Fund | None = None
 
     def __post_init__(self) -> None:
-        if type(self.amount) is not int or not 0 < abs(self.amount) <= LARGEST:
+        if not is_amount(self.amount):
             raise UnbalancedJournal(f"a leg of {self.amount!r} on {self.account}")
         if (self.user_id is None) != isinstance(self.account, Platform):
             raise UnbalancedJournal(f"{self.account} with the user {self.user_id}")
@@ -195,9 +203,7 @@ def plan_payment(holdings: Holdings, price: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def purchase_journal(
-    purchase_id: str, *, buyer_id: str, seller_id: str, parts: Sequence[Part], fee_bp: int
-) -> Journal:
+def purchase_journal(purchase_id: str, *, buyer_id: str, seller_id: str, parts: Sequence[Part], fee_bp: int) -> Journal:
     """The legs of a sale that `parts` pay for.
 
     The seller's share is pending, in up to two legs: what was paid with purchased or earned credits, rounded down, and
@@ -212,12 +218,26 @@ def purchase_journal(
     legs += [Leg(Owed.PENDING, amount, seller_id, source=source) for amount, source in income if amount]
     if share.fee:
         legs.append(Leg(Platform.FEES, share.fee))
-    refs = {"purchase_id": purchase_id, "buyer_id": buyer_id, "seller_id": seller_id, "price": from_millicredits(price)}
+    refs = _purchase_refs(purchase_id, buyer_id, seller_id, price)
     return Journal(purchase_key(purchase_id), JournalKind.PURCHASE, refs, tuple(legs), (buyer_id, seller_id))
 
 
 def purchase_key(purchase_id: str) -> str:
     return f"purchase:{purchase_id}"
+
+
+def _purchase_refs(purchase_id: str, buyer_id: str, seller_id: str, price: int) -> dict[str, str]:
+    return {
+        "purchase_id": purchase_id,
+        "buyer_id": buyer_id,
+        "seller_id": seller_id,
+        "price": from_millicredits(price),
+    }
+
+
+def is_charge_for(journal: Journal, purchase_id: str, *, buyer_id: str, seller_id: str, price: int) -> bool:
+    """Whether a posted journal is the charge for exactly this purchase."""
+    return dict(journal.refs) == _purchase_refs(purchase_id, buyer_id, seller_id, price)
 
 
 def topup_journal(session_id: str, *, user_id: str, amount: int, refs: Mapping[str, str]) -> Journal:

@@ -8,13 +8,13 @@ snapshot that the balances were read from is the one they are written to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
 from promptforge.actors.billing.ledger.domain import (
+    ACCOUNTS,
     Fund,
     Holdings,
     Journal,
@@ -23,7 +23,6 @@ from promptforge.actors.billing.ledger.domain import (
     Lot,
     Lots,
     Owed,
-    Platform,
     UserAccount,
     lots_after,
     stored_changes,
@@ -200,18 +199,9 @@ def _leg_row(journal_id: str, number: int, leg: Leg, now: datetime) -> Document:
 
 def _leg_from(row: Document) -> Leg:
     return Leg(
-        account=account_named(row["account"]),
+        account=ACCOUNTS[row["account"]],
         amount=row["amount"],
         user_id=row["user_id"],
         lot=row["lot"],
         source=Fund(row["source"]) if row["source"] else None,
     )
-
-
-def account_named(name: str) -> UserAccount | Platform:
-    """Raises `ValueError` for a name that no account has."""
-    kinds: Sequence[type[Fund] | type[Owed] | type[Platform]] = (Fund, Owed, Platform)
-    for kind in kinds:
-        if name in {member.value for member in kind}:
-            return kind(name)
-    raise ValueError(f"no account is named {name}")

@@ -75,7 +75,7 @@ class StripeCheckoutSessions:
         return _read(session.to_dict(), request)
 
     async def close(self) -> None:
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK has no types for it
 
 
 def _translated(error: stripe.StripeError, request: SessionRequest) -> StripeUnavailable | StripeRefused:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import anyio
 import httpx
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Len
 from pydantic import Field
 from starlette.applications import Starlette
 
@@ -193,7 +193,8 @@ class Things(Actor):
 
     @handles(Fail)
     async def fail(self, message: Fail, context: Context) -> ThingView:
-        raise self.failures[message.how]()
+        error = self.failures[message.how]()
+        raise error
 
     @handles(Secret)
     async def secret(self, message: Secret, context: Context) -> None:

@@ -27,7 +27,9 @@ async def test_a_wrong_token_is_refused_on_public_operations_too() -> None:
     assert refused.headers["www-authenticate"] == 'Bearer realm="promptforge", error="invalid_token"'
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic YTpi", "alice", "Bearer a b", "Bearer a,b", "Bearer =a"])
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer ", "Basic YTpi", "alice", "Bearer a b", "Bearer a,b", "Bearer =a"]
+)
 async def test_a_malformed_header_is_refused_and_nobody_is_asked_about_it(header: str) -> None:
     async with serving() as service:
         refused = await service.client.get(PUBLIC, headers={"authorization": header})

@@ -61,7 +61,7 @@ async def test_another_request_id_is_replaced_by_a_fresh_one(given: str | None) 
         ("garbage", False),
     ],
 )
-async def test_a_valid_traceparent_names_the_trace_and_another_starts_one(traceparent: str, kept: bool) -> None:
+async def test_a_valid_traceparent_names_the_trace_and_another_starts_one(traceparent: str, *, kept: bool) -> None:
     async with serving() as service:
         with capture_logs() as logs:
             await service.client.get("/", headers={"traceparent": traceparent})

@@ -31,7 +31,7 @@ class Outer:
 
 
 def test_times_are_written_in_utc_with_z() -> None:
-    assert encode(Inner(at=AWARE, words=())) == b'{"at":"2026-01-01T12:00:00.123000Z","times":[],"by_name":null,"words":[]}'
+    assert encode({"at": AWARE}) == b'{"at":"2026-01-01T12:00:00.123000Z"}'
 
 
 def test_a_time_of_another_zone_keeps_its_offset() -> None:

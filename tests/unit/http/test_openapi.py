@@ -4,12 +4,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from promptforge.http.openapi import document
-from promptforge.http.tables import ROUTES as PRODUCT
 from promptforge.http.binding import Binder, description_of
+from promptforge.http.openapi import document
 from promptforge.http.routing import check
+from promptforge.http.tables import routes as PRODUCT
 from tests.unit.http.sample import serving
 
 pytestmark = pytest.mark.anyio
@@ -30,9 +31,7 @@ def product() -> Json:
 
 
 def operations(described: Json) -> dict[str, Json]:
-    return {
-        operation["operationId"]: operation for item in described["paths"].values() for operation in item.values()
-    }
+    return {operation["operationId"]: operation for item in described["paths"].values() for operation in item.values()}
 
 
 async def test_the_document_is_valid(described: Json) -> None:
@@ -115,8 +114,6 @@ async def test_the_docstring_is_summary_and_description(described: Json) -> None
 
 
 async def test_what_the_service_answers_fits_its_own_document(described: Json) -> None:
-    from openapi_schema_validator import OAS31Validator
-
     schemas = {"components": described["components"]}
     async with serving() as service:
         answers = {

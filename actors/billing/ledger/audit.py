@@ -1,0 +1,133 @@
+"""What verification reads: streams in key order, which are walked side by side in flat memory, and single subjects.
+
+A stream sees what is committed while it is read, so two streams of a living database may disagree about what is just
+being written. Whatever looks wrong is therefore read again on its own, in one snapshot, before it is called wrong.
+The collection `purchases` is the marketplace's; an auditor compares it with the ledger, and only its ids are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from operator import itemgetter
+from typing import TypeVar
+
+from promptforge.actors.billing.ledger.domain import JournalKind, purchase_key
+from promptforge.actors.billing.ledger.store import JOURNALS, LEGS, USERS
+from promptforge.core.mongo import Document, Mongo, Rows, Session, run_transaction
+
+PURCHASES = "purchases"
+_LEG_FIELDS = {"journal_id": 1, "user_id": 1, "account": 1, "amount": 1, "lot": 1, "created_at": 1}
+_BATCH = 1000
+
+T = TypeVar("T")
+
+
+class SortedStream:
+    """Rows in the order of a textual key, to be walked beside another stream of the same order.
+
+    MongoDB compares text by its UTF-8 bytes, and Python by code points: that is the same order.
+    """
+
+    def __init__(self, rows: Rows, key: Callable[[Document], str]) -> None:
+        self._rows: AsyncIterator[Document] = aiter(rows.batch_size(_BATCH))
+        self._key = key
+        self._head: Document | None = None
+        self._ended = False
+
+    async def key(self) -> str | None:
+        """The next row's key; None at the end."""
+        if self._head is None and not self._ended:
+            self._head = await anext(self._rows, None)
+            self._ended = self._head is None
+        return None if self._head is None else self._key(self._head)
+
+    async def take(self, key: str) -> Document | None:
+        """The next row, if it has this key."""
+        if await self.key() != key:
+            return None
+        row, self._head = self._head, None
+        return row
+
+    async def all_of(self, key: str) -> AsyncIterator[Document]:
+        """The rows with this key, one after the other."""
+        while (row := await self.take(key)) is not None:
+            yield row
+
+
+async def keys_of(first: SortedStream, second: SortedStream) -> AsyncIterator[str]:
+    """Every key of either stream once, in order; the caller takes the rows before going on."""
+    while True:
+        heads = [key for key in (await first.key(), await second.key()) if key is not None]
+        if not heads:
+            return
+        yield min(heads)
+
+
+class LedgerAudit:
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._journals = mongo.collection(JOURNALS)
+        self._legs = mongo.collection(LEGS)
+        self._users = mongo.collection(USERS)
+        self._purchases = mongo.collection(PURCHASES)
+
+    def journals(self) -> SortedStream:
+        rows = self._journals.find({}, {"kind": 1, "leg_count": 1}).sort([("_id", 1)])
+        return SortedStream(rows, itemgetter("_id"))
+
+    def legs_by_journal(self) -> SortedStream:
+        rows = self._legs.find({"journal_id": {"$gt": ""}}, _LEG_FIELDS).sort([("journal_id", 1)])
+        return SortedStream(rows, itemgetter("journal_id"))
+
+    def legs_without_journal(self) -> Rows:
+        return self._legs.find({"journal_id": None}, {"_id": 1}).batch_size(_BATCH)
+
+    def users(self) -> SortedStream:
+        rows = self._users.find({}, {"credits": 1}).sort([("_id", 1)])
+        return SortedStream(rows, itemgetter("_id"))
+
+    def legs_by_user(self) -> SortedStream:
+        """Those of users; the platform's accounts have no stored balance."""
+        rows = self._legs.find({"user_id": {"$gt": ""}}, _LEG_FIELDS).sort([("user_id", 1), ("created_at", 1)])
+        return SortedStream(rows, itemgetter("user_id"))
+
+    def purchases(self) -> SortedStream:
+        return SortedStream(self._purchases.find({}, {"_id": 1}).sort([("_id", 1)]), itemgetter("_id"))
+
+    def purchase_journals(self) -> SortedStream:
+        """Keyed by the purchase's id; the prefix of the journal's key does not change the order."""
+        rows = self._journals.find({"kind": JournalKind.PURCHASE.value}, {"_id": 1}).sort([("kind", 1), ("_id", 1)])
+        return SortedStream(rows, lambda row: row["_id"].removeprefix(purchase_key("")))
+
+    # One subject, in one snapshot
+
+    async def journal(self, journal_id: str) -> tuple[Document | None, list[Document]]:
+        """A journal and its legs."""
+
+        async def read(session: Session) -> tuple[Document | None, list[Document]]:
+            journal = await self._journals.find_one({"_id": journal_id}, session=session)
+            legs = self._legs.find({"journal_id": journal_id}, _LEG_FIELDS, session=session)
+            return journal, await legs.to_list(None)
+
+        return await run_transaction(self._mongo, read)
+
+    async def account(self, user_id: str, add: Callable[[Document | None, Rows], Awaitable[T]]) -> T:
+        """A user and the stream of their legs, handed to `add`, which may run again."""
+
+        async def read(session: Session) -> T:
+            user = await self._users.find_one({"_id": user_id}, {"credits": 1}, session=session)
+            legs = self._legs.find({"user_id": user_id}, _LEG_FIELDS, session=session).batch_size(_BATCH)
+            return await add(user, legs)
+
+        return await run_transaction(self._mongo, read)
+
+    async def purchase(self, purchase_id: str) -> tuple[bool, bool]:
+        """Whether the purchase exists, and whether its journal does."""
+
+        async def read(session: Session) -> tuple[bool, bool]:
+            purchase = await self._purchases.find_one({"_id": purchase_id}, {"_id": 1}, session=session)
+            wanted = {"_id": purchase_key(purchase_id), "kind": JournalKind.PURCHASE.value}
+            journal = await self._journals.find_one(wanted, {"_id": 1}, session=session)
+            return purchase is not None, journal is not None
+
+        return await run_transaction(self._mongo, read)

@@ -1,0 +1,47 @@
+"""How the ledger is shown."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.ledger.domain import Holdings, Journal, Owed, Platform
+from promptforge.actors.billing.ledger.store import Entry
+from promptforge.actors.billing.messages import Charge, CreditsView, TransactionPartView, TransactionView
+from promptforge.core.amounts import from_millicredits
+
+_NOT_SHOWN = frozenset({"granted_by"})
+
+
+def credits_view(holdings: Holdings, unfolded: int) -> CreditsView:
+    """`unfolded`: the pending legs that are not in the stored balance yet."""
+    return CreditsView(
+        available=from_millicredits(holdings.available),
+        granted=from_millicredits(holdings.granted),
+        purchased=from_millicredits(holdings.purchased),
+        earned=from_millicredits(holdings.earned),
+        pending=from_millicredits(holdings.pending + unfolded),
+        reserved=from_millicredits(holdings.reserved),
+        debt=from_millicredits(holdings.debt),
+    )
+
+
+def transaction_view(entry: Entry) -> TransactionView:
+    """Legs on one account are one part, whatever lots they came from."""
+    amounts: dict[str, int] = {}
+    for account, amount in entry.legs:
+        amounts[account] = amounts.get(account, 0) + amount
+    return TransactionView(
+        id=entry.id,
+        kind=entry.kind,
+        amount=from_millicredits(sum(amounts.values())),
+        parts=tuple(TransactionPartView(account, from_millicredits(amount)) for account, amount in amounts.items()),
+        refs={name: value for name, value in entry.refs.items() if name not in _NOT_SHOWN},
+        created_at=entry.created_at,
+    )
+
+
+def charge_of(journal: Journal) -> Charge:
+    """What a purchase's journal says of the division of its price."""
+    return Charge(
+        journal_id=journal.id,
+        fee_millicredits=sum(leg.amount for leg in journal.legs if leg.account is Platform.FEES),
+        seller_millicredits=sum(leg.amount for leg in journal.legs if leg.account is Owed.PENDING),
+    )

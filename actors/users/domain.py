@@ -1,0 +1,118 @@
+"""A person as stored, what a profile may say, and what others get to see of it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import MISSING
+
+from promptforge.actors.users.messages import Identity, MeView, PublicProfileView, UpdateProfile
+from promptforge.core.errors import FieldError, Invalid
+from promptforge.core.principal import Role
+
+RESERVED_HANDLES = frozenset({
+    "about", "abuse", "account", "accounts", "admin", "administrator", "anonymous", "api", "app", "assets", "auth",
+    "billing", "blog", "bot", "contact", "deleted", "dev", "docs", "everyone", "favicon", "forum", "guest",
+    "health", "help", "home", "info", "jobs", "legal", "library", "login", "logout", "mail", "marketplace", "me",
+    "messages", "moderation", "moderator", "news", "nobody", "notifications", "null", "official", "operator", "ops",
+    "owner", "packages", "partner", "partners", "payments", "payouts", "postmaster", "privacy", "profile",
+    "projects", "promptforge", "prompts", "public", "purchases", "register", "robots", "root", "search", "security",
+    "seller", "sellers", "settings", "shop", "signin", "signup", "staff", "static", "status", "stripe", "support",
+    "sys", "system", "team", "terms", "test", "undefined", "user", "users", "webhook", "webhooks", "webmaster",
+    "www",
+})  # fmt: skip
+RESERVED_PREFIXES = ("usr_", "usr-", "promptforge-", "promptforge_", "admin-", "admin_")
+"""Internal ids start with `usr_`, and nobody shall look like one or like the house."""
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person without credits, which are billing's. `uid` is Firebase's and leaves this feature never."""
+
+    id: str
+    uid: str
+    email: str | None
+    handle: str | None
+    display_name: str | None
+    bio: str | None
+    avatar_url: str | None
+    links: tuple[str, ...]
+    roles: tuple[Role, ...]
+    suspended: bool
+    created_at: datetime
+    updated_at: datetime
+
+    def identity(self) -> Identity:
+        return Identity(self.id, self.roles, self.suspended)
+
+    def me(self) -> MeView:
+        return MeView(
+            id=self.id,
+            email=self.email,
+            handle=self.handle,
+            display_name=self.display_name,
+            bio=self.bio,
+            avatar_url=self.avatar_url,
+            links=self.links,
+            roles=self.roles,
+            suspended=self.suspended,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+def public_view(user: User, handle: str) -> PublicProfileView:
+    return PublicProfileView(
+        id=user.id,
+        handle=handle,
+        display_name=user.display_name,
+        bio=user.bio,
+        avatar_url=user.avatar_url,
+        links=user.links,
+        joined_at=user.created_at,
+    )
+
+
+def stored_roles(roles: Iterable[Role]) -> tuple[Role, ...]:
+    """In one order, so that equal sets are equal in the database; everyone is a user."""
+    held = {Role.USER, *roles}
+    return tuple(role for role in Role if role in held)
+
+
+def first_display_name(name: str | None) -> str | None:
+    """What a sign-in calls somebody, made fit to be a display name; None where nothing is left of it."""
+    visible = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in name or "")
+    return " ".join(visible.split())[:LONGEST_NAME].rstrip() or None
+
+
+def normal_handle(handle: str) -> str:
+    """Handles are kept and compared in lower case; theirs is ASCII only."""
+    return handle.lower()
+
+
+def changes_of(message: UpdateProfile) -> dict[str, object]:
+    """The fields that were sent, as they are stored; None clears one. Raises `Invalid` for a reserved handle."""
+    changes: dict[str, object] = {}
+    if message.handle is not MISSING:
+        changes["handle"] = None if message.handle is None else _free_handle(message.handle)
+    if message.display_name is not MISSING:
+        changes["display_name"] = message.display_name.strip() if message.display_name else None
+    if message.bio is not MISSING:
+        changes["bio"] = message.bio or None
+    if message.avatar_url is not MISSING:
+        changes["avatar_url"] = message.avatar_url
+    if message.links is not MISSING:
+        changes["links"] = list(message.links or ())
+    return changes
+
+
+def _free_handle(handle: str) -> str:
+    normal = normal_handle(handle)
+    if normal in RESERVED_HANDLES or normal.startswith(RESERVED_PREFIXES):
+        error = FieldError("This handle is reserved", "reserved_handle", pointer="/handle")
+        raise Invalid("The handle is reserved", errors=(error,))
+    return normal

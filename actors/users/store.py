@@ -1,0 +1,101 @@
+"""Every query on the `users` collection, except on its field `credits`: that is billing's and never touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from promptforge.actors.users.domain import User
+from promptforge.actors.users.errors import HandleTaken
+from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo
+from promptforge.core.principal import Role
+
+USERS = "users"
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    USERS: (
+        Index((("uid", 1),), unique=True),
+        Index((("handle", 1),), unique=True, partial={"handle": {"$type": "string"}}),
+    ),
+}
+_FIELDS = {"credits": 0}
+
+
+class UserStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._users = mongo.collection(USERS)
+
+    async def find_by_uid(self, uid: str) -> User | None:
+        row = await self._users.find_one({"uid": uid}, _FIELDS)
+        return None if row is None else _user_from(row)
+
+    async def find(self, user_id: str) -> User | None:
+        row = await self._users.find_one({"_id": user_id}, _FIELDS)
+        return None if row is None else _user_from(row)
+
+    async def get(self, user_id: str) -> User:
+        """Raises `NotFound`."""
+        user = await self.find(user_id)
+        if user is None:
+            raise NotFound
+        return user
+
+    async def find_by_handle(self, handle: str) -> User | None:
+        """`handle` in lower case."""
+        row = await self._users.find_one({"handle": handle}, _FIELDS)
+        return None if row is None else _user_from(row)
+
+    async def insert(self, user: User) -> bool:
+        """False where the uid has a user already: somebody else was faster."""
+        try:
+            await self._users.insert_one(
+                {
+                    "_id": user.id,
+                    "uid": user.uid,
+                    "email": user.email,
+                    "handle": user.handle,
+                    "display_name": user.display_name,
+                    "bio": user.bio,
+                    "avatar_url": user.avatar_url,
+                    "links": list(user.links),
+                    "roles": [role.value for role in user.roles],
+                    "suspended": user.suspended,
+                    "created_at": user.created_at,
+                    "updated_at": user.updated_at,
+                }
+            )
+        except DuplicateKey:
+            return False
+        return True
+
+    async def update(self, user_id: str, changes: Mapping[str, object], *, now: datetime) -> User:
+        """Set fields. Raises `HandleTaken`, or `NotFound`."""
+        try:
+            row = await self._users.find_one_and_update(
+                {"_id": user_id}, {"$set": {**changes, "updated_at": now}}, projection=_FIELDS
+            )
+        except DuplicateKey:
+            raise HandleTaken from None
+        if row is None:
+            raise NotFound
+        return _user_from(row)
+
+
+def _user_from(row: Document) -> User:
+    """Fields that a profile never had are absent in databases of the service that this one replaces."""
+    known = {role.value: role for role in Role}
+    return User(
+        id=row["_id"],
+        uid=row["uid"],
+        email=row.get("email"),
+        handle=row.get("handle"),
+        display_name=row.get("display_name"),
+        bio=row.get("bio"),
+        avatar_url=row.get("avatar_url"),
+        links=tuple(row.get("links") or ()),
+        roles=tuple(known[name] for name in row.get("roles", ()) if name in known),
+        suspended=row.get("suspended", False),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

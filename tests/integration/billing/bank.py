@@ -1,0 +1,211 @@
+"""A small bank for tests: billing's actors on a real database, people with credits, and Stripe's events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeVar
+
+import anyio
+
+from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
+from promptforge.actors.billing.ledger.domain import Journal, grant_journal, topup_journal
+from promptforge.actors.billing.messages import (
+    Charge,
+    ChargePurchase,
+    CheckoutView,
+    CreateCheckout,
+    CreditsView,
+    GetCredits,
+    RecordStripeEvent,
+    WebhookEventState,
+)
+from promptforge.actors.billing.store import INDEXES, CheckoutStore, EventStore, LedgerAudit, LedgerStore
+from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
+from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.billing.verification import LedgerReport, verify_ledger
+from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.core.amounts import MILLI, from_millicredits
+from promptforge.core.context import Context
+from promptforge.core.mongo import Collection, Mongo, Session, ensure_indexes
+from promptforge.core.principal import Principal, Role
+from promptforge.core.runtime import Actor, handles
+from tests.support.processes import MongoTransactions, TestProcess, job_process
+
+T = TypeVar("T")
+NOBODYS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
+
+
+class Notified(Actor):
+    """Where notifications arrive."""
+
+    name = "notifications"
+
+    def __init__(self) -> None:
+        self.told: list[NotifyUser] = []
+
+    @handles(NotifyUser)
+    async def notify(self, message: NotifyUser, context: Context) -> None:
+        self.told.append(message)
+
+
+class CountingTransactions(MongoTransactions):
+    """Counts how often work was begun: more often than transactions there were means that some conflicted."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        super().__init__(mongo)
+        self.attempts = 0
+
+    async def __call__(self, work: Callable[[Session], Awaitable[T]], *, deadline: float) -> T:
+        async def counted(session: Session) -> T:
+            self.attempts += 1
+            return await work(session)
+
+        return await super().__call__(counted, deadline=deadline)
+
+
+@dataclass(slots=True)
+class Bank:
+    process: TestProcess
+    ledger: LedgerStore
+    transactions: CountingTransactions
+    notified: Notified
+    _numbers: count[int] = field(default_factory=lambda: count(1))
+
+    def collection(self, name: str) -> Collection:
+        return self.process.mongo.collection(name)
+
+    def context(self, user_id: str | None = None, *roles: Role) -> Context:
+        principal = None
+        if user_id is not None:
+            principal = Principal(user_id, f"uid-{user_id}", frozenset({Role.USER, *roles}))
+        return self.process.context(principal)
+
+    async def user(self, *, granted: int = 0, purchased: int = 0) -> str:
+        """A person with whole credits, from a grant and a top-up of their own."""
+        user_id = f"usr_{next(self._numbers):04d}"
+        await self.collection("users").insert_one({"_id": user_id, "uid": f"uid-{user_id}"})
+        if granted:
+            await self.post(grant_journal(user_id, user_id=user_id, amount=granted * MILLI, refs={}))
+        if purchased:
+            await self.post(topup_journal(f"cs_{user_id}", user_id=user_id, amount=purchased * MILLI, refs={}))
+        return user_id
+
+    async def post(self, journal: Journal) -> bool:
+        async def work(tx: Context) -> bool:
+            assert tx.session is not None
+            return await self.ledger.post(journal, now=tx.now(), session=tx.session)
+
+        return await self.context().transaction(work)
+
+    async def charge(self, buyer_id: str, seller_id: str, price: int, purchase_id: str | None = None) -> Charge:
+        """Charge whole credits; the purchase is stored beside it as the marketplace does it, in one transaction."""
+        purchase_id = purchase_id or f"pur_{next(self._numbers):04d}"
+        message = ChargePurchase(
+            purchase_id=purchase_id, buyer_id=buyer_id, seller_id=seller_id, price_millicredits=price * MILLI
+        )
+
+        async def work(tx: Context) -> Charge:
+            charge = await tx.ask(message)
+            stored = {"$setOnInsert": {"buyer_id": buyer_id}}
+            await self.collection("purchases").update_one(
+                {"_id": purchase_id}, stored, upsert=True, session=tx.session
+            )
+            return charge
+
+        return await self.context().transaction(work)
+
+    async def credits(self, user_id: str) -> CreditsView:
+        return await self.context(user_id).ask(GetCredits())
+
+    async def verify(self) -> LedgerReport:
+        return await verify_ledger(self.process.mongo)
+
+    async def rules_broken(self) -> set[str]:
+        return {violation.rule for violation in (await self.verify()).violations}
+
+    # Stripe
+
+    async def checkout(self, user_id: str, pack_id: str = "pack_500") -> CheckoutView:
+        return await self.context(user_id).ask(CreateCheckout(pack_id=pack_id))
+
+    async def record(self, event: RecordStripeEvent) -> bool:
+        """Whether it was a duplicate."""
+        return (await self.context().ask(event)).duplicate
+
+    async def until_event(self, event_id: str, state: WebhookEventState | str) -> dict[str, Any]:  # Any: BSON
+        with anyio.fail_after(15):
+            while True:
+                row = await self.collection("webhook_events").find_one({"event_id": event_id})
+                if row is not None and row["state"] == state:
+                    return row
+                await anyio.sleep(0.01)
+
+    async def until_quiet(self) -> None:
+        """Wait until no job is waiting or running."""
+        live = {"state": {"$in": ["available", "running"]}}
+        with anyio.fail_after(15):
+            while await self.collection("jobs").count_documents(live, limit=1):
+                await anyio.sleep(0.01)
+
+
+def amounts(view: CreditsView) -> dict[str, str]:
+    """The parts that are not zero."""
+    return {name: getattr(view, name) for name in NOBODYS if getattr(view, name) != "0"}
+
+
+def credits_of(millicredits: int) -> str:
+    return from_millicredits(millicredits)
+
+
+def session_event(
+    checkout: CheckoutView,
+    event_id: str = "evt_1",
+    *,
+    kind: str = "checkout.session.completed",
+    session: dict[str, Any] | None = None,  # Any: JSON
+    **changes: Any,  # Any: fields of the message
+) -> RecordStripeEvent:
+    """What Stripe tells of a session; `session` and `changes` say what is different from a paid one."""
+    told = {
+        "id": checkout.session_id,
+        "object": "checkout.session",
+        "mode": "payment",
+        "payment_status": "paid",
+        "amount_subtotal": checkout.amount,
+        "amount_total": checkout.amount + 95,
+        "currency": checkout.currency,
+        **(session or {}),
+    }
+    fields: dict[str, Any] = {
+        "event_id": event_id,
+        "type": kind,
+        "api_version": "2026-10-28.endive",
+        "livemode": False,
+        "account": None,
+        "created": 1_795_000_000,
+        "payload": {"id": event_id, "object": "event", "type": kind, "data": {"object": told}},
+        **changes,
+    }
+    return RecordStripeEvent(**fields)
+
+
+@asynccontextmanager
+async def open_bank(
+    mongo: Mongo, *, sessions: CheckoutSessions | None = None, running: bool = True, livemode: bool = False
+) -> AsyncIterator[Bank]:
+    """`running`: jobs are run as they come."""
+    await ensure_indexes(mongo, INDEXES)
+    ledger, checkouts, events, notified = LedgerStore(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
+    actors = [
+        BillingActor(ledger, LedgerAudit(mongo)),
+        CheckoutsActor(checkouts, sessions or DevelopmentCheckoutSessions()),
+        StripeEventsActor(events, checkouts, ledger, livemode=livemode),
+        notified,
+    ]
+    async with job_process(mongo, actors, running=running) as process:
+        transactions = CountingTransactions(mongo)
+        process.system.transactions = transactions
+        yield Bank(process, ledger, transactions, notified)

@@ -1,0 +1,124 @@
+"""What an event from Stripe means before anything is looked up. The objects are the real SDK's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import stripe
+
+from promptforge.actors.billing.checkouts.domain import Checkout
+from promptforge.actors.billing.events.domain import Outcome, SessionFact, StripeEvent, judge
+from promptforge.actors.billing.messages import CheckoutState, WebhookEventState
+from promptforge.actors.billing.packs import CreditPack
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def session(**changes: Any) -> dict[str, Any]:  # Any: JSON
+    return {
+        "id": "cs_test_1",
+        "object": "checkout.session",
+        "mode": "payment",
+        "payment_status": "paid",
+        "amount_subtotal": 500,
+        "amount_total": 595,
+        "currency": "usd",
+        **changes,
+    }
+
+
+def event(**changes: Any) -> StripeEvent:  # Any: an event's fields
+    payload = {"id": "evt_1", "object": "event", "data": {"object": changes.pop("session", session())}}
+    sent = stripe.Event.construct_from(payload, "sk_test_1").to_dict()  # through the SDK, as the webhook gets it
+    plain = StripeEvent(
+        event_id="evt_1",
+        type="checkout.session.completed",
+        api_version="2026-10-28.endive",
+        livemode=False,
+        account=None,
+        created=1,
+        payload=sent,
+        state=WebhookEventState.RECEIVED,
+        attempts=0,
+        reason=None,
+        received_at=NOW,
+        finished_at=None,
+    )
+    return replace(plain, **changes)
+
+
+def state_of(verdict: Outcome | SessionFact) -> WebhookEventState:
+    assert isinstance(verdict, Outcome), verdict
+    assert verdict.reason
+    return verdict.state
+
+
+@pytest.mark.parametrize("kind", ["checkout.session.completed", "checkout.session.async_payment_succeeded"])
+def test_a_paid_session_is_a_fact(kind: str) -> None:
+    assert judge(event(type=kind), livemode=False) == SessionFact("cs_test_1", True, 500, "usd")
+
+
+@pytest.mark.parametrize("status", ["unpaid", "no_payment_required"])
+def test_a_session_that_nobody_paid_for_says_so(status: str) -> None:
+    verdict = judge(event(session=session(payment_status=status)), livemode=False)
+    assert isinstance(verdict, SessionFact)
+    assert not verdict.paid
+
+
+@pytest.mark.parametrize("version", ["2026-10-28.endive", "2024-06-20", "2025-03-31.basil"])
+def test_versions_that_stripe_has_are_read(version: str) -> None:
+    assert isinstance(judge(event(api_version=version), livemode=False), SessionFact)
+
+
+@pytest.mark.parametrize("version", [None, "", "2026-10-28.endive\n", "v2", "2026-10-28.Endive", "99"])
+def test_versions_that_nobody_knows_are_quarantined(version: str | None) -> None:
+    assert state_of(judge(event(api_version=version), livemode=False)) == "quarantined"
+
+
+@pytest.mark.parametrize(("sent", "own"), [(True, False), (False, True)])
+def test_events_of_the_other_mode_are_quarantined(sent: bool, own: bool) -> None:
+    assert state_of(judge(event(livemode=sent), livemode=own)) == "quarantined"
+
+
+def test_events_of_a_connected_account_are_quarantined() -> None:
+    assert state_of(judge(event(account="acct_1"), livemode=False)) == "quarantined"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"data": None},
+        {"data": {"object": {}}},
+        {"data": {"object": session(amount_subtotal="500")}},
+        {"data": {"object": session(amount_subtotal=500.0)}},
+        {"data": {"object": session(object="payment_intent")}},
+        {"data": {"object": session(id=7)}},
+    ],
+)
+def test_payloads_of_another_shape_are_quarantined(payload: dict[str, Any]) -> None:  # Any: JSON
+    assert state_of(judge(replace(event(), payload=payload), livemode=False)) == "quarantined"
+
+
+@pytest.mark.parametrize("kind", ["charge.refunded", "customer.created", "no.such.thing"])
+def test_types_that_nothing_depends_on_are_ignored(kind: str) -> None:
+    assert state_of(judge(event(type=kind, account="acct_1", payload={}), livemode=False)) == "ignored"
+
+
+def test_subscription_sessions_are_ignored_here() -> None:
+    assert state_of(judge(event(session=session(mode="subscription")), livemode=False)) == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "same"),
+    [(500, "usd", True), (499, "usd", False), (501, "usd", False), (500, "eur", False), (None, "usd", False)],
+)
+def test_a_payment_matches_its_checkout_in_subtotal_and_currency(
+    amount: int | None, currency: str | None, same: bool
+) -> None:
+    pack = CreditPack("pack", 500_000, 0, 500)
+    checkout = Checkout("chk_1", "usr_1", pack, "key", CheckoutState.OPEN, "cs_test_1", None, NOW, None)
+    assert (checkout.mismatch(amount_subtotal=amount, currency=currency) is None) == same

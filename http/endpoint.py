@@ -104,7 +104,7 @@ def _next_link(exchange: Exchange, cursor: str) -> bytes:
 
 
 def _locator(route: Route, served: frozenset[str]) -> Locate | None:
-    """How a 201 or a 202 tells where the new thing is. Raises `ConfigurationError` for a template that cannot be filled."""
+    """How a reply tells where the new thing is. Raises `ConfigurationError` for a template that cannot be filled."""
     fields = _reply_fields(route)
     template = route.location
     if template is None:

@@ -29,9 +29,9 @@ _PATH = re.compile(r"(/([a-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
 class Route:
     """One line of a table. `path` is below `/api/v1`.
 
-    `name` overrides the operation's name in the documentation (default: the message's); `location` is the path template
-    of what a 201 has made, or of the job that a 202 has started, filled from the reply and the message (default: this path and `/{id}`, if that is served);
-    `errors` are those of the feature that the standard ones do not cover.
+    `name` overrides the operation's name in the documentation (default: the message's). `location` is the path template
+    of what a 201 has made or of the job that a 202 has started, filled from reply and path (default for a 201: this
+    path and `/{id}`, if that is served). `errors` are the feature's own, which the standard ones do not cover.
     """
 
     method: Method

@@ -27,15 +27,15 @@ from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSes
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.notifications.messages import NotifyUser
-from promptforge.core.amounts import MILLI, from_millicredits
+from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
-from promptforge.core.mongo import Collection, Mongo, Session, ensure_indexes
+from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from tests.support.processes import MongoTransactions, TestProcess, job_process
 
 T = TypeVar("T")
-NOBODYS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
+PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
 
 
 class Notified(Actor):
@@ -153,11 +153,7 @@ class Bank:
 
 def amounts(view: CreditsView) -> dict[str, str]:
     """The parts that are not zero."""
-    return {name: getattr(view, name) for name in NOBODYS if getattr(view, name) != "0"}
-
-
-def credits_of(millicredits: int) -> str:
-    return from_millicredits(millicredits)
+    return {name: getattr(view, name) for name in PARTS if getattr(view, name) != "0"}
 
 
 def session_event(
@@ -197,7 +193,8 @@ async def open_bank(
     mongo: Mongo, *, sessions: CheckoutSessions | None = None, running: bool = True, livemode: bool = False
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
-    await ensure_indexes(mongo, INDEXES)
+    # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
+    await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),)})
     ledger, checkouts, events, notified = LedgerStore(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     actors = [
         BillingActor(ledger, LedgerAudit(mongo)),

@@ -7,13 +7,15 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from promptforge.http import tables
 from promptforge.http.binding import Binder, description_of
 from promptforge.http.openapi import document
 from promptforge.http.routing import check
-from promptforge.http.tables import routes as PRODUCT
 from tests.unit.http.sample import serving
 
 pytestmark = pytest.mark.anyio
+
+PRODUCT = tables.routes
 
 Json = dict[str, Any]  # Any: JSON
 

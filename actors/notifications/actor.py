@@ -1,0 +1,48 @@
+"""Keeps what people are told."""
+
+from __future__ import annotations
+
+from promptforge.actors.notifications.messages import (
+    CountUnread,
+    ListNotifications,
+    MarkAllRead,
+    MarkedView,
+    MarkRead,
+    NotificationView,
+    NotifyUser,
+    UnreadView,
+)
+from promptforge.actors.notifications.store import NotificationStore
+from promptforge.core.context import Context
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.runtime import Actor, handles
+
+
+class NotificationsActor(Actor):
+    name = "notifications"
+
+    def __init__(self, store: NotificationStore) -> None:
+        self._store = store
+
+    @handles(NotifyUser, key="user_id")
+    async def notify(self, message: NotifyUser, context: Context) -> None:
+        await self._store.insert_once(message, now=context.now())
+
+    @handles(ListNotifications)
+    async def list_notifications(self, message: ListNotifications, context: Context) -> Page[NotificationView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        return await self._store.list_page(
+            context.user_id, unread=message.unread, cursor=cursor, limit=message.limit
+        )
+
+    @handles(CountUnread)
+    async def count_unread(self, message: CountUnread, context: Context) -> UnreadView:
+        return UnreadView(await self._store.count_unread(context.user_id))
+
+    @handles(MarkRead)
+    async def mark_read(self, message: MarkRead, context: Context) -> NotificationView:
+        return await self._store.mark_read(message.notification_id, context.user_id, now=context.now())
+
+    @handles(MarkAllRead)
+    async def mark_all_read(self, message: MarkAllRead, context: Context) -> MarkedView:
+        return MarkedView(await self._store.mark_all_read(context.user_id, now=context.now()))

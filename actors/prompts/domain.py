@@ -1,0 +1,37 @@
+"""What a version's content is, apart from where it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+
+import orjson
+
+from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
+from promptforge.core.errors import FieldError, Invalid
+
+MAX_CONTENT_BYTES = 262_144
+
+
+def content_hash(content: str | tuple[ChatMessage, ...], settings: ModelSettings) -> str:
+    """SHA-256 (hex) of the canonical form: JSON with sorted keys and without white space, settings that are null left out.
+
+    Two versions with one hash would behave the same, so there is only one of them.
+    """
+    chosen = {name: value for name, value in asdict(settings).items() if value is not None}
+    canonical = orjson.dumps({"content": content, "settings": chosen}, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def check_content(kind: PromptKind, content: str | tuple[ChatMessage, ...]) -> None:
+    """Raises `Invalid` where the content is not of the prompt's kind, or is too large."""
+    if isinstance(content, str) is not (kind is PromptKind.TEXT):
+        wanted = "a text" if kind is PromptKind.TEXT else "a list of messages"
+        raise _invalid(f"This is a {kind} prompt: its content is {wanted}", "wrong_kind")
+    text = content if isinstance(content, str) else "".join(message.content for message in content)
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_CONTENT_BYTES:
+        raise _invalid(f"The content has more than {MAX_CONTENT_BYTES} bytes", "too_long")
+
+
+def _invalid(detail: str, code: str) -> Invalid:
+    return Invalid(errors=(FieldError(detail, code, pointer="/content"),))

@@ -1,0 +1,37 @@
+"""Words that people write: normalised to NFC, trimmed, and free of characters that show nothing or mislead."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from pydantic import AfterValidator
+
+_BREAKS = frozenset("\n\t")
+_MISLEADING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories: control, format (direction changes among them), surrogate, private, unassigned, separators."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Format characters that scripts and emoji need."""
+
+
+def clean_line(text: str) -> str:
+    """One line, NFC, trimmed. Raises `ValueError` where nothing is left or a character shows nothing."""
+    return _clean(text, allowed=_JOINERS)
+
+
+def clean_text(text: str) -> str:
+    """As `clean_line`, with line breaks and tabs."""
+    return _clean(text.replace("\r\n", "\n"), allowed=_JOINERS | _BREAKS)
+
+
+def _clean(text: str, *, allowed: frozenset[str]) -> str:
+    cleaned = unicodedata.normalize("NFC", text).strip()
+    if not cleaned:
+        raise ValueError("must not be blank")
+    for character in cleaned:
+        if character not in allowed and unicodedata.category(character) in _MISLEADING:
+            raise ValueError(f"must not contain the character U+{ord(character):04X}")
+    return cleaned
+
+
+LINE = AfterValidator(clean_line)
+TEXT = AfterValidator(clean_text)

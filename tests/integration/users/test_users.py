@@ -1,0 +1,206 @@
+"""People on a real MongoDB: provisioned once, kept up to date, unique by handle."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from promptforge.actors.users import UsersActor
+from promptforge.actors.users.errors import HandleTaken
+from promptforge.actors.users.messages import (
+    EnsureUser,
+    GetIdentity,
+    GetMe,
+    GetPublicProfile,
+    Identity,
+    MeView,
+    UpdateProfile,
+)
+from promptforge.actors.users.store import INDEXES, UserStore
+from promptforge.core.context import Context
+from promptforge.core.errors import AccountSuspended, Forbidden, Invalid, NotFound, Unauthenticated
+from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.principal import Principal, Role
+from promptforge.core.runtime import System
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def systems(mongo: Mongo) -> AsyncIterator[tuple[System, System]]:
+    """Two processes on one database."""
+    await ensure_indexes(mongo, INDEXES)
+    first, second = (System([UsersActor(UserStore(mongo))]) for _ in range(2))
+    async with first.running(grace_seconds=5), second.running(grace_seconds=5):
+        yield first, second
+
+
+@pytest.fixture
+def system(systems: tuple[System, System]) -> System:
+    return systems[0]
+
+
+async def sign_in(system: System, uid: str, *roles: Role, name: str | None = None) -> Context:
+    """What the edge does with a verified token: a context with its principal."""
+    message = EnsureUser(uid=uid, email=f"{uid}@a.example", name=name, roles=roles)
+    identity = await system.context(request_id="r", trusted=True).ask(message)
+    return signed_in(system, identity, uid)
+
+
+def signed_in(system: System, identity: Identity, uid: str) -> Context:
+    principal = Principal(identity.user_id, uid, frozenset(identity.roles), suspended=identity.suspended)
+    return system.context(request_id="r", principal=principal)
+
+
+async def test_the_first_request_makes_the_user(system: System, mongo: Mongo) -> None:
+    ada = await sign_in(system, "ada", Role.SELLER, name="  Ada\nLovelace ")
+    me = await ada.ask(GetMe())
+    assert me.id.startswith("usr_")
+    assert (me.email, me.handle, me.display_name) == ("ada@a.example", None, "Ada Lovelace")
+    assert me.roles == (Role.USER, Role.SELLER)
+    row = await mongo.collection("users").find_one({})
+    assert row is not None
+    assert "credits" not in row, "that field is billing's"
+
+
+async def test_many_first_requests_at_once_make_one_user(systems: tuple[System, System], mongo: Mongo) -> None:
+    identities: list[str] = []
+
+    async def first_request(system: System) -> None:
+        context = await sign_in(system, "ada")
+        identities.append(context.user_id)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(32):
+            tasks.start_soon(first_request, systems[number % 2])
+    assert len(identities) == 32
+    assert len(set(identities)) == 1
+    assert await mongo.collection("users").count_documents({}) == 1
+
+
+async def test_roles_and_email_follow_the_token_and_suspension_stays(system: System, mongo: Mongo) -> None:
+    ada = await sign_in(system, "ada", Role.SELLER)
+    await mongo.collection("users").update_one({"uid": "ada"}, {"$set": {"suspended": True}})
+    message = EnsureUser(uid="ada", email="new@a.example", name="Other", roles=(Role.MODERATOR,))
+    trusted = system.context(request_id="r", trusted=True)
+    assert await trusted.ask(message) == Identity(ada.user_id, (Role.USER, Role.MODERATOR), suspended=True)
+    assert await trusted.ask(GetIdentity(user_id=ada.user_id)) == Identity(
+        ada.user_id, (Role.USER, Role.MODERATOR), suspended=True
+    )
+    me = await ada.ask(GetMe())
+    assert (me.email, me.display_name, me.suspended) == ("new@a.example", None, True)
+
+
+async def test_a_sign_in_that_says_nothing_new_writes_nothing(system: System, mongo: Mongo) -> None:
+    await sign_in(system, "ada", Role.SELLER, Role.MODERATOR)
+    before = await mongo.collection("users").find_one({})
+    await sign_in(system, "ada", Role.MODERATOR, Role.SELLER)
+    assert await mongo.collection("users").find_one({}) == before
+
+
+async def test_a_role_of_another_version_is_passed_over(system: System, mongo: Mongo) -> None:
+    ada = await sign_in(system, "ada")
+    await mongo.collection("users").update_one({"uid": "ada"}, {"$set": {"roles": ["user", "emperor"]}})
+    identity = await system.context(request_id="r", trusted=True).ask(GetIdentity(user_id=ada.user_id))
+    assert identity is not None
+    assert identity.roles == (Role.USER,)
+
+
+async def test_nobody_has_no_identity(system: System) -> None:
+    assert await system.context(request_id="r", trusted=True).ask(GetIdentity(user_id="usr_none")) is None
+
+
+async def test_only_the_fields_that_are_sent_change(system: System, mongo: Mongo) -> None:
+    ada = await sign_in(system, "ada")
+    await mongo.collection("users").update_one({"uid": "ada"}, {"$set": {"credits": {"purchased": 5}}})
+    full = await ada.ask(
+        UpdateProfile(
+            handle="Ada-L",
+            display_name="Ada",
+            bio="Counts.",
+            avatar_url="https://a.example/p.png",
+            links=("https://a.example",),
+        )
+    )
+    assert full.handle == "ada-l"
+    changed = await ada.ask(UpdateProfile(bio="Computes."))
+    assert changed == _with(full, bio="Computes.", updated_at=changed.updated_at)
+    cleared = await ada.ask(UpdateProfile(avatar_url=None, links=None))
+    assert cleared == _with(changed, avatar_url=None, links=(), updated_at=cleared.updated_at)
+    assert await ada.ask(UpdateProfile()) == cleared
+    row = await mongo.collection("users").find_one({})
+    assert row is not None
+    assert row["credits"] == {"purchased": 5}
+
+
+def _with(me: MeView, **changes: object) -> MeView:
+    return MeView(**{**{name: getattr(me, name) for name in MeView.__slots__}, **changes})
+
+
+async def test_a_handle_is_unique_without_regard_to_case(system: System) -> None:
+    ada, bob = await sign_in(system, "ada"), await sign_in(system, "bob")
+    await ada.ask(UpdateProfile(handle="Lovelace"))
+    with pytest.raises(HandleTaken):
+        await bob.ask(UpdateProfile(handle="loveLACE", bio="Mine?"))
+    assert (await bob.ask(GetMe())).bio is None
+    await ada.ask(UpdateProfile(handle="LOVELACE", bio="Still mine."))
+    await ada.ask(UpdateProfile(handle=None))
+    assert (await bob.ask(UpdateProfile(handle="lovelace"))).handle == "lovelace"
+
+
+async def test_of_many_who_want_one_handle_at_once_one_gets_it(systems: tuple[System, System]) -> None:
+    people = [await sign_in(systems[number % 2], f"uid-{number}") for number in range(12)]
+    got: list[str] = []
+
+    async def claim(person: Context) -> None:
+        try:
+            await person.ask(UpdateProfile(handle="golden"))
+        except HandleTaken:
+            return
+        got.append(person.user_id)
+
+    async with anyio.create_task_group() as tasks:
+        for person in people:
+            tasks.start_soon(claim, person)
+    assert len(got) == 1
+
+
+async def test_reserved_handles_are_refused(system: System) -> None:
+    ada = await sign_in(system, "ada")
+    with pytest.raises(Invalid):
+        await ada.ask(UpdateProfile(handle="Admin"))
+
+
+async def test_a_public_profile_is_found_in_any_case_and_says_nothing_private(system: System) -> None:
+    ada = await sign_in(system, "ada")
+    await ada.ask(UpdateProfile(handle="lovelace", display_name="Ada"))
+    anyone = system.context(request_id="r")
+    profile = await anyone.ask(GetPublicProfile(handle="LoveLace"))
+    assert (profile.id, profile.handle, profile.display_name) == (ada.user_id, "lovelace", "Ada")
+    shown = repr(profile)
+    assert "ada@a.example" not in shown
+    assert "uid" not in shown
+    with pytest.raises(NotFound):
+        await anyone.ask(GetPublicProfile(handle="nobody-here"))
+
+
+async def test_the_suspended_are_not_shown_and_cannot_write(system: System, mongo: Mongo) -> None:
+    ada = await sign_in(system, "ada")
+    await ada.ask(UpdateProfile(handle="lovelace"))
+    await mongo.collection("users").update_one({"uid": "ada"}, {"$set": {"suspended": True}})
+    with pytest.raises(NotFound):
+        await system.context(request_id="r").ask(GetPublicProfile(handle="lovelace"))
+    again = await sign_in(system, "ada")
+    assert (await again.ask(GetMe())).suspended
+    with pytest.raises(AccountSuspended):
+        await again.ask(UpdateProfile(bio="Let me in"))
+
+
+async def test_identities_are_the_services_own_business(system: System) -> None:
+    ada = await sign_in(system, "ada", Role.ADMIN)
+    with pytest.raises(Forbidden):
+        await ada.ask(GetIdentity(user_id=ada.user_id))
+    with pytest.raises(Unauthenticated):
+        await system.context(request_id="r").ask(GetMe())

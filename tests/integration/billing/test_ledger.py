@@ -14,8 +14,8 @@ from promptforge.actors.billing.errors import (
     JournalMismatch,
     SelfPurchase,
 )
-from promptforge.actors.billing.ledger.domain import Fund, Lot, grant_journal, topup_journal
-from promptforge.actors.billing.messages import Charge, GrantCredits, ListTransactions, VerifyLedger
+from promptforge.actors.billing.ledger.domain import Fund, Lot, UserAccount, grant_journal, topup_journal
+from promptforge.actors.billing.messages import Charge, GrantCredits, ListTransactions, TransactionView, VerifyLedger
 from promptforge.core.context import Context
 from promptforge.core.errors import Forbidden, Invalid, NotFound, PromptForgeError
 from promptforge.core.principal import Role
@@ -90,7 +90,7 @@ async def test_nobody_buys_from_themselves_or_with_debt(bank: Bank) -> None:
 async def test_a_debit_that_would_go_below_zero_matches_nothing_whatever_was_read_before(bank: Bank) -> None:
     buyer = await bank.user(purchased=5)
     stale = await bank.ledger.get_holdings(buyer)
-    debit = {Fund.PURCHASED: -4000}
+    debit: dict[UserAccount, int] = {Fund.PURCHASED: -4000}
     left = (Lot(stale.lots[0].id, Fund.PURCHASED, 1000),)
     await bank.ledger.fold(buyer, debit, stale.lots, left, session=None)
     with pytest.raises(InsufficientCredits):  # by the balance alone
@@ -205,9 +205,9 @@ async def test_an_admin_grants_credits_with_a_reason_up_to_the_cap(bank: Bank) -
     with pytest.raises(NotFound):
         await admin.ask(GrantCredits(user_id="usr_none", amount="1", reason="Nobody"))
     with pytest.raises(Forbidden):
-        await bank.process.system.context(
-            request_id="r", principal=bank.context(user).principal
-        ).ask(GrantCredits(user_id=user, amount="1", reason="Because"))
+        await bank.process.system.context(request_id="r", principal=bank.context(user).principal).ask(
+            GrantCredits(user_id=user, amount="1", reason="Because")
+        )
     assert (await bank.verify()).ok
 
 
@@ -215,7 +215,8 @@ async def test_ones_transactions_are_listed_newest_first_and_page_by_page(bank: 
     buyer, seller = await bank.user(granted=1, purchased=30), await bank.user()
     for price in (2, 3, 4):
         await bank.charge(buyer, seller, price)
-    seen, cursor = [], None
+    seen: list[TransactionView] = []
+    cursor: str | None = None
     while True:
         page = await bank.context(buyer).ask(ListTransactions(limit=2, cursor=cursor))
         seen += page.items

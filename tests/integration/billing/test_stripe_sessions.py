@@ -1,4 +1,4 @@
-"""Both kinds of checkout sessions keep the promise of the interface; the real one against a little Stripe on loopback."""
+"""Both kinds of checkout sessions keep what the interface promises; the real one at a little Stripe on loopback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSes
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions, SessionRequest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # stripe 16.1 hands httpx its form as `data=`, and httpx 0.28 would rather have `content=`.
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+]
 
 Answer = tuple[int, dict[str, Any]]  # Any: JSON
 
@@ -48,14 +52,15 @@ class LittleStripe:
             session = self.sessions.setdefault(key, f"cs_test_{len(self.sessions)}")
             if step == "drop after the effect":
                 return
-            plain: Answer = (200, {"id": session, "object": "checkout.session", "url": f"https://pay.example/{session}"})
+            made = {"id": session, "object": "checkout.session", "url": f"https://pay.example/{session}"}
+            plain: Answer = (200, made)
             status, answer = step if isinstance(step, tuple) else plain
             content = json.dumps(answer).encode()
-            fields = [("content-type", "application/json"), ("content-length", str(len(content))), ("connection", "close")]
+            fields = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
             if status >= 400:
-                fields.append(("stripe-should-retry", "false"))
+                fields["stripe-should-retry"] = "false"
             events = [
-                h11.Response(status_code=status, headers=fields),
+                h11.Response(status_code=status, headers=list(fields.items())),
                 h11.Data(data=content),
                 h11.EndOfMessage(),
             ]
@@ -107,7 +112,7 @@ def a_request(key: str = "checkout:chk_1") -> SessionRequest:
     return SessionRequest("chk_1", key, "500 PromptForge credits", 500, "usd")
 
 
-@pytest.mark.parametrize("opened", [lambda: at_little_stripe(LittleStripe()), in_development], ids=["live", "development"])
+@pytest.mark.parametrize("opened", [lambda: at_little_stripe(LittleStripe()), in_development], ids=["live", "made up"])
 async def test_one_key_makes_one_session(opened: Callable[[], Any]) -> None:  # Any: a context manager
     async with opened() as sessions:
         made: CheckoutSessions = sessions
@@ -186,6 +191,6 @@ async def test_an_error_says_whether_the_key_can_be_used_again(answer: Answer, e
 
 
 @pytest.mark.parametrize(("key", "live_mode"), [("sk_live_1", True), ("rk_live_1", True), ("sk_test_1", False)])
-async def test_the_key_says_whether_money_is_real(key: str, live_mode: bool) -> None:
+async def test_the_key_says_whether_money_is_real(key: str, *, live_mode: bool) -> None:
     async with at_little_stripe(LittleStripe(), key) as sessions:
         assert sessions.livemode is live_mode

@@ -79,7 +79,7 @@ def test_versions_that_nobody_knows_are_quarantined(version: str | None) -> None
 
 
 @pytest.mark.parametrize(("sent", "own"), [(True, False), (False, True)])
-def test_events_of_the_other_mode_are_quarantined(sent: bool, own: bool) -> None:
+def test_events_of_the_other_mode_are_quarantined(*, sent: bool, own: bool) -> None:
     assert state_of(judge(event(livemode=sent), livemode=own)) == "quarantined"
 
 
@@ -117,7 +117,7 @@ def test_subscription_sessions_are_ignored_here() -> None:
     [(500, "usd", True), (499, "usd", False), (501, "usd", False), (500, "eur", False), (None, "usd", False)],
 )
 def test_a_payment_matches_its_checkout_in_subtotal_and_currency(
-    amount: int | None, currency: str | None, same: bool
+    amount: int | None, currency: str | None, *, same: bool
 ) -> None:
     pack = CreditPack("pack", 500_000, 0, 500)
     checkout = Checkout("chk_1", "usr_1", pack, "key", CheckoutState.OPEN, "cs_test_1", None, NOW, None)

@@ -1,0 +1,37 @@
+"""The marketplace: listings and purchases."""
+
+from promptforge.actors.marketplace.listings.actor import ListingsActor
+from promptforge.actors.marketplace.messages import (
+    CreateListing,
+    GetListing,
+    GetPurchase,
+    ListListings,
+    ListMyListings,
+    ListPurchases,
+    ListSales,
+    PurchaseListing,
+    RelistListing,
+    SubmitListing,
+    UnlistListing,
+    UpdateListing,
+    WithdrawListing,
+)
+from promptforge.actors.marketplace.purchases.actor import PurchasesActor
+
+__all__ = [
+    "CreateListing",
+    "GetListing",
+    "GetPurchase",
+    "ListListings",
+    "ListMyListings",
+    "ListPurchases",
+    "ListSales",
+    "ListingsActor",
+    "PurchaseListing",
+    "PurchasesActor",
+    "RelistListing",
+    "SubmitListing",
+    "UnlistListing",
+    "UpdateListing",
+    "WithdrawListing",
+]

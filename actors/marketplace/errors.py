@@ -1,0 +1,40 @@
+"""What can be in the way of a sale."""
+
+from __future__ import annotations
+
+from promptforge.core.errors import Conflict, Forbidden
+
+
+class IllegalMove(Conflict):
+    code = "illegal_move"
+    title = "The listing is not in a state that allows this"
+
+
+class StaleRevision(Conflict):
+    code = "stale_revision"
+    title = "The listing has changed since you read it"
+
+
+class ListingMoved(Conflict):
+    code = "listing_moved"
+    title = "The listing is no longer what was reviewed"
+
+
+class NotForSale(Conflict):
+    code = "not_for_sale"
+    title = "The listing is not for sale at present"
+
+
+class PriceChanged(Conflict):
+    code = "price_changed"
+    title = "The price is not the expected one any more"
+
+
+class AlreadyOwned(Conflict):
+    code = "already_owned"
+    title = "You own this already"
+
+
+class OwnListing(Forbidden):
+    code = "own_listing"
+    title = "You cannot buy what you sell yourself"

@@ -1,0 +1,1 @@
+"""Listings: from draft through review to the market, and off it again."""

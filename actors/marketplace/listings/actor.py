@@ -1,0 +1,199 @@
+"""Listings: drafted, submitted, decided upon, published, taken off the market."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Any
+
+from pydantic import MISSING
+
+from promptforge.actors.marketplace.errors import ListingMoved, StaleRevision
+from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
+from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
+from promptforge.actors.marketplace.messages import (
+    ApplyDecision,
+    CreateListing,
+    Decision,
+    GetListing,
+    GetListingForReview,
+    ListingState,
+    ListingView,
+    ListListings,
+    ListMyListings,
+    RelistListing,
+    ReviewNote,
+    SubmitListing,
+    UnlistListing,
+    UpdateListing,
+    WithdrawListing,
+)
+from promptforge.actors.moderation.messages import OpenCase
+from promptforge.actors.prompts.messages import GetPromptVersionFor
+from promptforge.core.amounts import to_millicredits
+from promptforge.core.context import Context
+from promptforge.core.ids import new_id
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.runtime import Actor, handles
+
+_EDITABLE = ("title", "summary", "description", "category", "tags")
+
+
+class ListingsActor(Actor):
+    name = "marketplace"
+    asks = ("prompts",)
+
+    def __init__(self, store: ListingStore) -> None:
+        self._store = store
+
+    # Selling
+
+    @handles(CreateListing)
+    async def create(self, message: CreateListing, context: Context) -> ListingView:
+        pinned = await context.ask(
+            GetPromptVersionFor(prompt_id=message.prompt_id, version=message.version, owner_id=context.user_id)
+        )
+        now = context.now()
+        listing = Listing(
+            id=new_id("lst"),
+            seller_id=context.user_id,
+            state=ListingState.DRAFT,
+            revision=1,
+            prompt_id=pinned.prompt_id,
+            version=pinned.version,
+            content_hash=pinned.content_hash,
+            title=message.title,
+            summary=message.summary,
+            description=message.description,
+            category=message.category,
+            tags=tuple(dict.fromkeys(message.tags)),
+            price=to_millicredits(message.price),
+            licence=message.licence,
+            review=None,
+            created_at=now,
+            updated_at=now,
+            published_at=None,
+        )
+        await self._store.insert(listing)
+        return listing.view(for_seller=True)
+
+    @handles(UpdateListing, key="listing_id")
+    async def update(self, message: UpdateListing, context: Context) -> ListingView:
+        listing = await self._store.get_own(message.listing_id, context.user_id)
+        next_state(listing.state, Move.EDIT)
+        if message.revision is not None and message.revision != listing.revision:
+            raise StaleRevision(
+                f"The listing is at revision {listing.revision}, not {message.revision}",
+                extra={"revision": listing.revision},
+            )
+        changes = _sent(message)
+        if message.version is not MISSING:
+            pinned = await context.ask(
+                GetPromptVersionFor(
+                    prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id
+                )
+            )
+            changes |= {"version": pinned.version, "content_hash": pinned.content_hash}
+        if not changes:
+            return listing.view(for_seller=True)
+        return (await self._store.change(listing, changes, now=context.now())).view(for_seller=True)
+
+    @handles(SubmitListing, key="listing_id")
+    async def submit(self, message: SubmitListing, context: Context) -> ListingView:
+        """The moderator's case is enqueued in the same transaction: no listing waits for a case nobody opened."""
+
+        async def work(tx: Context) -> ListingView:
+            listing = await self._moved(message.listing_id, Move.SUBMIT, tx)
+            await tx.enqueue(
+                OpenCase(
+                    listing_id=listing.id,
+                    revision=listing.revision,
+                    seller_id=listing.seller_id,
+                    title=listing.title,
+                ),
+                unique_key=f"moderation.case:{listing.id}:{listing.revision}",
+            )
+            return listing.view(for_seller=True)
+
+        return await context.transaction(work)
+
+    @handles(WithdrawListing, key="listing_id")
+    async def withdraw(self, message: WithdrawListing, context: Context) -> ListingView:
+        return (await self._moved(message.listing_id, Move.WITHDRAW, context)).view(for_seller=True)
+
+    @handles(UnlistListing, key="listing_id")
+    async def unlist(self, message: UnlistListing, context: Context) -> ListingView:
+        return (await self._moved(message.listing_id, Move.UNLIST, context)).view(for_seller=True)
+
+    @handles(RelistListing, key="listing_id")
+    async def relist(self, message: RelistListing, context: Context) -> ListingView:
+        return (await self._moved(message.listing_id, Move.RELIST, context)).view(for_seller=True)
+
+    async def _moved(self, listing_id: str, move: Move, context: Context) -> Listing:
+        """Make a seller's move."""
+        listing = await self._store.get_own(listing_id, context.user_id, session=context.session)
+        changes = {"state": next_state(listing.state, move).value}
+        return await self._store.change(listing, changes, now=context.now(), session=context.session)
+
+    @handles(ListMyListings)
+    async def list_mine(self, message: ListMyListings, context: Context) -> Page[ListingView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        return await self._store.list_own(
+            context.user_id, state=message.state, cursor=cursor, limit=message.limit
+        )
+
+    # The market
+
+    @handles(GetListing)
+    async def get_listing(self, message: GetListing, context: Context) -> ListingView:
+        listing = await self._store.get(message.listing_id)
+        own = context.principal is not None and context.principal.user_id == listing.seller_id
+        if not own and listing.state is not ListingState.PUBLISHED:
+            raise no_listing()
+        return listing.view(for_seller=own)
+
+    @handles(ListListings)
+    async def browse(self, message: ListListings, context: Context) -> Page[ListingView]:
+        return await self._store.list_published(
+            category=message.category,
+            tag=message.tag,
+            sort=message.sort,
+            cursor=message.cursor,
+            limit=message.limit,
+        )
+
+    # Moderation
+
+    @handles(GetListingForReview, transactional=True)
+    async def get_for_review(self, message: GetListingForReview, context: Context) -> ListingView:
+        return (await self._store.get(message.listing_id, session=context.session)).view(for_seller=True)
+
+    @handles(ApplyDecision, key="listing_id", transactional=True)
+    async def apply_decision(self, message: ApplyDecision, context: Context) -> ListingView:
+        listing = await self._store.get(message.listing_id, session=context.session)
+        if listing.revision != message.revision or listing.state is not ListingState.IN_REVIEW:
+            raise ListingMoved(f"The listing is {listing.state} at revision {listing.revision}")
+        now = context.now()
+        note = ReviewNote(message.decision, message.reason_code, message.public_note, now)
+        changes: dict[str, Any] = {  # Any: a MongoDB document
+            "state": next_state(listing.state, MOVE_OF[message.decision]).value,
+            "review": {**asdict(note), "decision": note.decision.value},
+        }
+        if message.decision is Decision.APPROVE:
+            changes["published_at"] = listing.published_at or now
+        decided = await self._store.change(listing, changes, now=now, session=context.session)
+        return decided.view(for_seller=True)
+
+
+def _sent(message: UpdateListing) -> dict[str, Any]:  # Any: a MongoDB document
+    """The changes that were sent, as stored."""
+    changes: dict[str, Any] = {}
+    for name in _EDITABLE:
+        value = getattr(message, name)
+        if value is not MISSING:
+            changes[name] = value.value if isinstance(value, StrEnum) else value
+    if "tags" in changes:
+        changes["tags"] = list(dict.fromkeys(changes["tags"]))
+    if message.price is not MISSING:
+        changes["price"] = to_millicredits(message.price)
+    return changes

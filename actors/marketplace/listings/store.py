@@ -1,0 +1,223 @@
+"""Every query on the collection `marketplace_listings`. Each change is conditional on the revision that was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from promptforge.actors.marketplace.errors import StaleRevision
+from promptforge.actors.marketplace.messages import (
+    Category,
+    Decision,
+    Licence,
+    ListingSort,
+    ListingState,
+    ListingView,
+    ReviewNote,
+)
+from promptforge.core.amounts import from_millicredits
+from promptforge.core.errors import FieldError, Invalid, NotFound
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor, Page, page_of
+
+LISTINGS = "marketplace_listings"
+_PUBLISHED = {"state": ListingState.PUBLISHED.value}
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    LISTINGS: (
+        Index((("seller_id", 1), ("created_at", -1))),
+        Index((("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
+        Index((("category", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
+        Index((("tags", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
+        Index((("price", 1), ("_id", 1)), partial=_PUBLISHED),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing as stored. `price` in millicredits; `content_hash` is that of the version it sells."""
+
+    id: str
+    seller_id: str
+    state: ListingState
+    revision: int
+    prompt_id: str
+    version: int
+    content_hash: str
+    title: str
+    summary: str
+    description: str
+    category: Category
+    tags: tuple[str, ...]
+    price: int
+    licence: Licence
+    review: ReviewNote | None
+    created_at: datetime
+    updated_at: datetime
+    published_at: datetime | None
+
+    def view(self, *, for_seller: bool) -> ListingView:
+        return ListingView(
+            id=self.id,
+            seller_id=self.seller_id,
+            state=self.state,
+            revision=self.revision,
+            prompt_id=self.prompt_id,
+            version=self.version,
+            title=self.title,
+            summary=self.summary,
+            description=self.description,
+            category=self.category,
+            tags=self.tags,
+            price=from_millicredits(self.price),
+            licence=self.licence,
+            review=self.review if for_seller else None,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            published_at=self.published_at,
+        )
+
+
+class ListingStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._listings = mongo.collection(LISTINGS)
+
+    async def insert(self, listing: Listing) -> None:
+        await self._listings.insert_one(
+            {
+                "_id": listing.id,
+                "seller_id": listing.seller_id,
+                "state": listing.state.value,
+                "revision": listing.revision,
+                "prompt_id": listing.prompt_id,
+                "version": listing.version,
+                "content_hash": listing.content_hash,
+                "title": listing.title,
+                "summary": listing.summary,
+                "description": listing.description,
+                "category": listing.category.value,
+                "tags": list(listing.tags),
+                "price": listing.price,
+                "licence": listing.licence.value,
+                "review": None,
+                "created_at": listing.created_at,
+                "updated_at": listing.updated_at,
+                "published_at": None,
+            }
+        )
+
+    async def find(self, listing_id: str, *, session: Session | None = None) -> Listing | None:
+        row = await self._listings.find_one({"_id": listing_id}, session=session)
+        return None if row is None else _listing_from(row)
+
+    async def get(self, listing_id: str, *, session: Session | None = None) -> Listing:
+        """Raises `NotFound`."""
+        listing = await self.find(listing_id, session=session)
+        if listing is None:
+            raise no_listing()
+        return listing
+
+    async def get_own(self, listing_id: str, seller_id: str, *, session: Session | None = None) -> Listing:
+        """Raises `NotFound`, also for somebody else's."""
+        listing = await self.get(listing_id, session=session)
+        if listing.seller_id != seller_id:
+            raise no_listing()
+        return listing
+
+    async def change(
+        self, listing: Listing, changes: Document, *, now: datetime, session: Session | None = None
+    ) -> Listing:
+        """Write `changes` and a new revision. Raises `StaleRevision` where somebody was faster."""
+        row = await self._listings.find_one_and_update(
+            {"_id": listing.id, "revision": listing.revision},
+            {"$set": {**changes, "updated_at": now}, "$inc": {"revision": 1}},
+            session=session,
+        )
+        if row is None:
+            raise StaleRevision
+        return _listing_from(row)
+
+    async def list_published(
+        self, *, category: Category | None, tag: str | None, sort: ListingSort, cursor: str | None, limit: int
+    ) -> Page[ListingView]:
+        wanted: Document = {"state": ListingState.PUBLISHED.value}
+        if category is not None:
+            wanted["category"] = category.value
+        if tag is not None:
+            wanted["tags"] = tag
+        if sort is ListingSort.PRICE:
+            return await self._cheapest(wanted, cursor, limit)
+        seen = Cursor.decode_optional(cursor)
+        if seen is not None:
+            wanted["$or"] = [
+                {"published_at": {"$lt": seen.created_at}},
+                {"published_at": seen.created_at, "_id": {"$lt": seen.id}},
+            ]
+        rows = self._listings.find(wanted).sort([("published_at", -1), ("_id", -1)]).limit(limit + 1)
+        found = await rows.to_list(limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(
+            tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
+            Cursor(last["published_at"], last["_id"]).encode() if last else None,
+        )
+
+    async def _cheapest(self, wanted: Document, cursor: str | None, limit: int) -> Page[ListingView]:
+        """Cheapest first; the cursor is the last price and id seen."""
+        if cursor is not None:
+            price, identifier = _decode_price_cursor(cursor)
+            wanted["$or"] = [{"price": {"$gt": price}}, {"price": price, "_id": {"$gt": identifier}}]
+        rows = self._listings.find(wanted).sort([("price", 1), ("_id", 1)]).limit(limit + 1)
+        found = await rows.to_list(limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(
+            tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
+            f"{last['price']}.{last['_id']}" if last else None,
+        )
+
+    async def list_own(
+        self, seller_id: str, *, state: ListingState | None, cursor: Cursor | None, limit: int
+    ) -> Page[ListingView]:
+        wanted: Document = {"seller_id": seller_id, **(cursor.after() if cursor else {})}
+        if state is not None:
+            wanted["state"] = state.value
+        rows = self._listings.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        return page_of(await rows.to_list(limit + 1), limit, lambda row: _listing_from(row).view(for_seller=True))
+
+
+def no_listing() -> NotFound:
+    return NotFound("There is no such listing, or it is not published")
+
+
+def _decode_price_cursor(token: str) -> tuple[int, str]:
+    price, _, identifier = token.partition(".")
+    if not price.isascii() or not price.isdecimal() or len(price) > 18 or not identifier:
+        error = FieldError("Not a cursor of this list: use `next` of the page before", "cursor", parameter="cursor")
+        raise Invalid("The cursor is not valid", errors=(error,))
+    return int(price), identifier
+
+
+def _listing_from(row: Document) -> Listing:
+    review = row["review"]
+    return Listing(
+        id=row["_id"],
+        seller_id=row["seller_id"],
+        state=ListingState(row["state"]),
+        revision=row["revision"],
+        prompt_id=row["prompt_id"],
+        version=row["version"],
+        content_hash=row["content_hash"],
+        title=row["title"],
+        summary=row["summary"],
+        description=row["description"],
+        category=Category(row["category"]),
+        tags=tuple(row["tags"]),
+        price=row["price"],
+        licence=Licence(row["licence"]),
+        review=None
+        if review is None
+        else ReviewNote(Decision(review["decision"]), review["reason_code"], review["note"], review["decided_at"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        published_at=row["published_at"],
+    )

@@ -1,0 +1,298 @@
+"""Listings and purchases: what sellers offer, what buyers own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
+from pydantic import MISSING, Field
+
+from promptforge.actors.prompts.messages import ChatMessage
+from promptforge.core.amounts import CreditAmount
+from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
+from promptforge.core.principal import Role
+from promptforge.core.text import LINE, TEXT
+
+ListingId = Annotated[str, Len(1, 64)]
+PurchaseId = Annotated[str, Len(1, 64)]
+Revision = Annotated[int, Ge(1)]
+Title = Annotated[str, Len(3, 120), LINE, Field(examples=["Summaries for people in a hurry"])]
+Summary = Annotated[str, Len(3, 300), LINE]
+Description = Annotated[str, Len(3, 10_000), TEXT]
+Tag = Annotated[str, Len(1, 40), LINE]
+Tags = Annotated[tuple[Tag, ...], Len(0, 10)]
+
+
+class Category(StrEnum):
+    WRITING = "writing"
+    CODING = "coding"
+    ANALYSIS = "analysis"
+    EDUCATION = "education"
+    MARKETING = "marketing"
+    DESIGN = "design"
+    RESEARCH = "research"
+    SUPPORT = "support"
+    OTHER = "other"
+
+
+class Licence(StrEnum):
+    """`source` reveals the text to the buyer."""
+
+    SOURCE = "source"
+
+
+class ListingState(StrEnum):
+    DRAFT = "draft"
+    IN_REVIEW = "in_review"
+    CHANGES_REQUESTED = "changes_requested"
+    REJECTED = "rejected"
+    PUBLISHED = "published"
+    UNLISTED = "unlisted"
+
+
+class Decision(StrEnum):
+    """What a moderator may decide about a listing in review."""
+
+    APPROVE = "approve"
+    REQUEST_CHANGES = "request_changes"
+    REJECT = "reject"
+
+
+class ListingSort(StrEnum):
+    NEW = "new"
+    PRICE = "price"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewNote:
+    """The last decision on a listing, for its seller: a stable reason code and words."""
+
+    decision: Decision
+    reason_code: str
+    note: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListingView:
+    """A listing without what it sells. `review` is shown to its seller only; `revision` grows with every change."""
+
+    id: str
+    seller_id: str
+    state: ListingState
+    revision: int
+    prompt_id: str
+    version: int
+    title: str
+    summary: str
+    description: str
+    category: Category
+    tags: tuple[str, ...]
+    price: str
+    licence: Licence
+    review: ReviewNote | None
+    created_at: datetime
+    updated_at: datetime
+    published_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseView:
+    """What was bought and on which terms, as they were then. `price` and `fee` are credits."""
+
+    id: str
+    listing_id: str
+    seller_id: str
+    buyer_id: str
+    title: str
+    prompt_id: str
+    version: int
+    content_hash: str
+    licence: Licence
+    price: str
+    refund_policy: str
+    used_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PurchasedContentView:
+    """A purchase with the text that was bought."""
+
+    id: str
+    listing_id: str
+    title: str
+    prompt_id: str
+    version: int
+    licence: Licence
+    price: str
+    used_at: datetime | None
+    created_at: datetime
+    content: str | tuple[ChatMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SaleView:
+    """A sale as its seller sees it: `net` is what they earn of the price; who bought stays private."""
+
+    id: str
+    listing_id: str
+    title: str
+    price: str
+    net: str
+    created_at: datetime
+
+
+# Selling
+
+
+@requires(Role.SELLER, scope="listings:write")
+class CreateListing(Command[ListingView]):
+    """Draft a listing of one version of one of your prompts. Nobody sees it before a moderator approves it."""
+
+    prompt_id: Annotated[str, Len(1, 64)]
+    version: Annotated[int, Ge(1), Le(1_000_000)]
+    title: Title
+    summary: Summary
+    description: Description
+    category: Category
+    tags: Tags = ()
+    price: CreditAmount
+    licence: Licence = Licence.SOURCE
+
+
+@requires(Role.SELLER, scope="listings:write")
+class UpdateListing(Command[ListingView]):
+    """Change a draft, or a listing whose reviewer asked for changes: only the fields that are sent change.
+
+    With `revision` the listing must still be at that revision (409 `stale_revision`).
+    """
+
+    listing_id: ListingId
+    revision: Revision | None = None
+    version: Annotated[int, Ge(1), Le(1_000_000)] | MISSING = MISSING
+    title: Title | MISSING = MISSING
+    summary: Summary | MISSING = MISSING
+    description: Description | MISSING = MISSING
+    category: Category | MISSING = MISSING
+    tags: Tags | MISSING = MISSING
+    price: CreditAmount | MISSING = MISSING
+
+
+@requires(Role.SELLER, scope="listings:write")
+class SubmitListing(Command[ListingView]):
+    """Submit a draft listing for moderation."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, scope="listings:write")
+class WithdrawListing(Command[ListingView]):
+    """Take a listing out of review; it becomes a draft again."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, scope="listings:write")
+class UnlistListing(Command[ListingView]):
+    """Take a published listing off the market. Who bought it keeps it."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, scope="listings:write")
+class RelistListing(Command[ListingView]):
+    """Put an unlisted listing back on the market."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, scope="listings:read")
+class ListMyListings(Query[Page[ListingView]]):
+    """List your own listings in every state, newest first."""
+
+    state: ListingState | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(Role.SELLER, scope="listings:read")
+class ListSales(Query[Page[SaleView]]):
+    """List your sales, newest first."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+# Buying
+
+
+@public
+class GetListing(Query[ListingView]):
+    """Read a published listing, or one of your own in any state."""
+
+    listing_id: ListingId
+
+
+@public
+class ListListings(Query[Page[ListingView]]):
+    """Browse published listings: the newest first, or the cheapest."""
+
+    category: Category | None = None
+    tag: Tag | None = None
+    sort: ListingSort = ListingSort.NEW
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(scope="purchases:write", fresh=True)
+class PurchaseListing(Command[PurchaseView]):
+    """Buy a listing with credits, at `expected_price`.
+
+    All or nothing: you are debited, the seller's earnings and the platform's fee are booked, and the content is yours.
+    402 `insufficient_credits`, 409 `already_owned`, `price_changed` or `not_for_sale`, 403 `own_listing`.
+    """
+
+    listing_id: ListingId
+    expected_price: CreditAmount
+
+
+@requires(scope="purchases:read")
+class ListPurchases(Query[Page[PurchaseView]]):
+    """List what you bought, newest first."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(scope="purchases:read", while_suspended=True)
+class GetPurchase(Command[PurchasedContentView]):
+    """Read something you bought, content included. Reading it counts as using it, which ends automatic refunds."""
+
+    purchase_id: PurchaseId
+
+
+# For moderation
+
+
+@internal
+class GetListingForReview(Query[ListingView]):
+    """Any listing in any state."""
+
+    listing_id: ListingId
+
+
+@internal
+class ApplyDecision(Command[ListingView]):
+    """Carry out a moderator's decision on exactly the revision that was reviewed."""
+
+    listing_id: ListingId
+    revision: int
+    decision: Decision
+    moderator_id: str
+    reason_code: str
+    public_note: str

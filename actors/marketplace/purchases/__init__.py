@@ -1,0 +1,1 @@
+"""Purchases: a sale in one transaction, and what the buyer owns afterwards."""

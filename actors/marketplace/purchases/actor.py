@@ -1,0 +1,158 @@
+"""Purchases. A sale is one transaction: entitlement, ledger, purchase and the notifications' jobs, or none of them.
+
+A purchase reads its listing in the transaction's snapshot and does not touch it, so a popular listing is no hot document.
+A price change or an unlisting at the same time is then before or after the sale, and both are legal: one that was
+acknowledged before the purchase began is always seen, because both are majority writes.
+"""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.messages import Charge, ChargePurchase
+from promptforge.actors.marketplace.errors import AlreadyOwned, NotForSale, OwnListing, PriceChanged
+from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
+from promptforge.actors.marketplace.messages import (
+    GetPurchase,
+    ListingState,
+    ListPurchases,
+    ListSales,
+    PurchasedContentView,
+    PurchaseListing,
+    PurchaseView,
+    SaleView,
+)
+from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
+from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.prompts.messages import ReadPromptVersion
+from promptforge.core.amounts import from_millicredits, to_millicredits
+from promptforge.core.context import Context
+from promptforge.core.ids import new_id
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.runtime import Actor, handles
+
+REFUND_POLICY = "2026-11: refundable within 14 days while unused"
+"""The text version that a purchase is made under; it stays with the purchase."""
+
+
+class PurchasesActor(Actor):
+    name = "purchases"
+    asks = ("billing", "prompts")
+
+    def __init__(self, purchases: PurchaseStore, listings: ListingStore) -> None:
+        self._purchases = purchases
+        self._listings = listings
+
+    @handles(PurchaseListing, key="listing_id")
+    async def purchase(self, message: PurchaseListing, context: Context) -> PurchaseView:
+        purchase_id = new_id("pur")
+        bought = await context.transaction(lambda tx: self._sell(message, purchase_id, tx))
+        return bought.view()
+
+    async def _sell(self, message: PurchaseListing, purchase_id: str, tx: Context) -> Purchase:
+        listing = await self._listings.find(message.listing_id, session=tx.session)
+        listing = _for_sale(listing, tx.user_id, to_millicredits(message.expected_price))
+        owned_by = await self._purchases.entitle(
+            tx.user_id, listing.id, purchase_id, now=tx.now(), session=tx.session
+        )
+        if owned_by != purchase_id:
+            raise AlreadyOwned("You bought this already", extra={"purchase_id": owned_by})
+        charge = await tx.ask(
+            ChargePurchase(
+                purchase_id=purchase_id,
+                buyer_id=tx.user_id,
+                seller_id=listing.seller_id,
+                price_millicredits=listing.price,
+            )
+        )
+        purchase = _purchase_of(listing, charge, purchase_id, tx)
+        await self._purchases.insert(purchase, session=tx.session)
+        for notice in _notices(purchase):
+            await tx.enqueue(notice, owner_id=notice.user_id)
+        return purchase
+
+    @handles(GetPurchase)
+    async def get_purchase(self, message: GetPurchase, context: Context) -> PurchasedContentView:
+        purchase = await self._purchases.use(message.purchase_id, context.user_id, now=context.now())
+        version = await context.ask(ReadPromptVersion(prompt_id=purchase.prompt_id, version=purchase.version))
+        return PurchasedContentView(
+            id=purchase.id,
+            listing_id=purchase.listing_id,
+            title=purchase.title,
+            prompt_id=purchase.prompt_id,
+            version=purchase.version,
+            licence=purchase.licence,
+            price=from_millicredits(purchase.price),
+            used_at=purchase.used_at,
+            created_at=purchase.created_at,
+            content=version.content,
+        )
+
+    @handles(ListPurchases)
+    async def list_purchases(self, message: ListPurchases, context: Context) -> Page[PurchaseView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        return await self._purchases.list_bought(context.user_id, cursor=cursor, limit=message.limit)
+
+    @handles(ListSales)
+    async def list_sales(self, message: ListSales, context: Context) -> Page[SaleView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        return await self._purchases.list_sold(context.user_id, cursor=cursor, limit=message.limit)
+
+
+def _for_sale(listing: Listing | None, buyer_id: str, expected: int) -> Listing:
+    """The listing, if this buyer may buy it at this price; each reason why not is a problem of its own."""
+    if listing is None:
+        raise no_listing()
+    if listing.seller_id == buyer_id:
+        raise OwnListing
+    if listing.state is ListingState.UNLISTED:
+        raise NotForSale
+    if listing.state is not ListingState.PUBLISHED:
+        raise no_listing()
+    if listing.price != expected:
+        price = from_millicredits(listing.price)
+        raise PriceChanged(f"The price is {price} credits", extra={"price": price})
+    return listing
+
+
+def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context) -> Purchase:
+    return Purchase(
+        id=purchase_id,
+        listing_id=listing.id,
+        seller_id=listing.seller_id,
+        buyer_id=tx.user_id,
+        title=listing.title,
+        prompt_id=listing.prompt_id,
+        version=listing.version,
+        content_hash=listing.content_hash,
+        licence=listing.licence,
+        price=listing.price,
+        seller_share=charge.seller_millicredits,
+        fee=charge.fee_millicredits,
+        journal_id=charge.journal_id,
+        refund_policy=REFUND_POLICY,
+        used_at=None,
+        created_at=tx.now(),
+    )
+
+
+def _notices(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:
+    subject = {"purchase_id": purchase.id, "listing_id": purchase.listing_id}
+    net = from_millicredits(purchase.seller_share)
+    price = from_millicredits(purchase.price)
+    return (
+        NotifyUser(
+            user_id=purchase.seller_id,
+            kind="listing.sold",
+            title=f"Sold: {purchase.title}",
+            body=f"“{purchase.title}” was bought for {price} credits; {net} credits of it are yours once settled.",
+            subject=subject,
+            dedupe_key=f"listing.sold:{purchase.id}",
+        ),
+        NotifyUser(
+            user_id=purchase.buyer_id,
+            kind="purchase.completed",
+            title=f"Yours: {purchase.title}",
+            body=f"You bought “{purchase.title}” for {price} credits. It is in your library.",
+            subject=subject,
+            dedupe_key=f"purchase.completed:{purchase.id}",
+        ),
+    )

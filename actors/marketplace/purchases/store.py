@@ -1,0 +1,169 @@
+"""Every query on the collections `purchases` and `entitlements`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from promptforge.actors.marketplace.messages import Licence, PurchaseView, SaleView
+from promptforge.core.amounts import from_millicredits
+from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
+from promptforge.core.pages import Cursor, Page, page_of
+
+PURCHASES = "purchases"
+ENTITLEMENTS = "entitlements"
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    PURCHASES: (
+        Index((("buyer_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("seller_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("listing_id", 1), ("created_at", -1))),
+    ),
+    ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """The terms of a sale as they were. Amounts in millicredits; `seller_share` and `fee` add up to the price."""
+
+    id: str
+    listing_id: str
+    seller_id: str
+    buyer_id: str
+    title: str
+    prompt_id: str
+    version: int
+    content_hash: str
+    licence: Licence
+    price: int
+    seller_share: int
+    fee: int
+    journal_id: str
+    refund_policy: str
+    used_at: datetime | None
+    created_at: datetime
+
+    def view(self) -> PurchaseView:
+        return PurchaseView(
+            id=self.id,
+            listing_id=self.listing_id,
+            seller_id=self.seller_id,
+            buyer_id=self.buyer_id,
+            title=self.title,
+            prompt_id=self.prompt_id,
+            version=self.version,
+            content_hash=self.content_hash,
+            licence=self.licence,
+            price=from_millicredits(self.price),
+            refund_policy=self.refund_policy,
+            used_at=self.used_at,
+            created_at=self.created_at,
+        )
+
+
+class PurchaseStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._purchases = mongo.collection(PURCHASES)
+        self._entitlements = mongo.collection(ENTITLEMENTS)
+
+    async def entitle(
+        self, buyer_id: str, listing_id: str, purchase_id: str, *, now: datetime, session: Session | None
+    ) -> str:
+        """Give the buyer the listing; answers the purchase that entitles them, which is an older one if they own it.
+
+        An upsert on the key: a duplicate key would abort the transaction. Two at once conflict, and the second, run
+        again, finds the first.
+        """
+        row = await self._entitlements.find_one_and_upsert(
+            {"_id": f"{buyer_id}:{listing_id}"},
+            {
+                "$setOnInsert": {
+                    "buyer_id": buyer_id,
+                    "listing_id": listing_id,
+                    "purchase_id": purchase_id,
+                    "created_at": now,
+                }
+            },
+            session=session,
+        )
+        owned: str = row["purchase_id"]
+        return owned
+
+    async def insert(self, purchase: Purchase, *, session: Session | None) -> None:
+        await self._purchases.insert_one(
+            {
+                "_id": purchase.id,
+                "listing_id": purchase.listing_id,
+                "seller_id": purchase.seller_id,
+                "buyer_id": purchase.buyer_id,
+                "title": purchase.title,
+                "prompt_id": purchase.prompt_id,
+                "version": purchase.version,
+                "content_hash": purchase.content_hash,
+                "licence": purchase.licence.value,
+                "price": purchase.price,
+                "seller_share": purchase.seller_share,
+                "fee": purchase.fee,
+                "journal_id": purchase.journal_id,
+                "refund_policy": purchase.refund_policy,
+                "used_at": None,
+                "created_at": purchase.created_at,
+            },
+            session=session,
+        )
+
+    async def use(self, purchase_id: str, buyer_id: str, *, now: datetime) -> Purchase:
+        """Mark the purchase as used, once, before anything of it leaves. Raises `NotFound`."""
+        mine = {"_id": purchase_id, "buyer_id": buyer_id}
+        await self._purchases.update_one({**mine, "used_at": None}, {"$set": {"used_at": now}})
+        row = await self._purchases.find_one(mine)
+        if row is None:
+            raise NotFound("There is no such purchase, or it is not yours")
+        return _purchase_from(row)
+
+    async def list_bought(self, buyer_id: str, *, cursor: Cursor | None, limit: int) -> Page[PurchaseView]:
+        rows = self._page({"buyer_id": buyer_id}, cursor)
+        return page_of(await rows.limit(limit + 1).to_list(limit + 1), limit, lambda row: _purchase_from(row).view())
+
+    async def list_sold(self, seller_id: str, *, cursor: Cursor | None, limit: int) -> Page[SaleView]:
+        rows = self._page({"seller_id": seller_id}, cursor)
+        return page_of(await rows.limit(limit + 1).to_list(limit + 1), limit, _sale_from)
+
+    def _page(self, wanted: Document, cursor: Cursor | None) -> Rows:
+        return self._purchases.find({**wanted, **(cursor.after() if cursor else {})}).sort(
+            [("created_at", -1), ("_id", -1)]
+        )
+
+
+def _purchase_from(row: Document) -> Purchase:
+    return Purchase(
+        id=row["_id"],
+        listing_id=row["listing_id"],
+        seller_id=row["seller_id"],
+        buyer_id=row["buyer_id"],
+        title=row["title"],
+        prompt_id=row["prompt_id"],
+        version=row["version"],
+        content_hash=row["content_hash"],
+        licence=Licence(row["licence"]),
+        price=row["price"],
+        seller_share=row["seller_share"],
+        fee=row["fee"],
+        journal_id=row["journal_id"],
+        refund_policy=row["refund_policy"],
+        used_at=row["used_at"],
+        created_at=row["created_at"],
+    )
+
+
+def _sale_from(row: Document) -> SaleView:
+    return SaleView(
+        id=row["_id"],
+        listing_id=row["listing_id"],
+        title=row["title"],
+        price=from_millicredits(row["price"]),
+        net=from_millicredits(row["seller_share"]),
+        created_at=row["created_at"],
+    )

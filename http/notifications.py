@@ -1,0 +1,13 @@
+"""What the service told a person."""
+
+from __future__ import annotations
+
+from promptforge.actors.notifications.messages import CountUnread, ListNotifications, MarkAllRead, MarkRead
+from promptforge.http.routing import get, post
+
+routes = [
+    get("/notifications", ListNotifications),
+    get("/notifications/unread", CountUnread, name="countUnreadNotifications"),
+    post("/notifications/read", MarkAllRead, name="markAllNotificationsRead"),
+    post("/notifications/{notification_id}/read", MarkRead, name="markNotificationRead"),
+]

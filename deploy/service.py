@@ -87,9 +87,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         store = MongoJobStore(mongo, codec, SystemClock())
         system = System(build_actors(mongo, store, settings), transactions=_Transactions(mongo), jobs=store)
         feed = ChangeFeed(mongo)
-        principals = Principals(
-            make_verifier(settings), provisioner(system), fresh_enough=lambda: feed.healthy
-        )
+        principals = Principals(make_verifier(settings), provisioner(system), fresh_enough=lambda: feed.healthy)
         _subscribe(feed, store, principals)
         runner = JobRunner(store, system, codec, find_principal=principal_finder(system))
         version = importlib.metadata.version("promptforge")

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptforge.core.errors import Malformed
+from promptforge.core.messages import Query
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
 from promptforge.http.exchange import exchange_of
 from promptforge.http.routing import API_PREFIX, Route
@@ -33,7 +34,7 @@ class Leaf:
 
     def add(self, route: Route, endpoint: ASGIApp) -> None:
         self.endpoints[route.method] = (endpoint, route.parameters)
-        if route.method == "GET":
+        if route.method == "GET" and issubclass(route.message, Query):  # else HEAD would have the effect unseen
             self.endpoints["HEAD"] = self.endpoints["GET"]
         self.allowed = (*sorted(self.endpoints), "OPTIONS")
 

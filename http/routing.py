@@ -75,7 +75,7 @@ class Options(TypedDict, total=False):
 
 
 def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
-    """A query; HEAD is answered too."""
+    """HEAD is answered too, where the message is a query."""
     return Route("GET", path, message, **options)
 
 

@@ -31,9 +31,7 @@ class NotificationsActor(Actor):
     @handles(ListNotifications)
     async def list_notifications(self, message: ListNotifications, context: Context) -> Page[NotificationView]:
         cursor = Cursor.decode_optional(message.cursor)
-        return await self._store.list_page(
-            context.user_id, unread=message.unread, cursor=cursor, limit=message.limit
-        )
+        return await self._store.list_page(context.user_id, unread=message.unread, cursor=cursor, limit=message.limit)
 
     @handles(CountUnread)
     async def count_unread(self, message: CountUnread, context: Context) -> UnreadView:

@@ -20,7 +20,9 @@ PromptName = Annotated[str, Len(1, 120), LINE, Field(examples=["Hurried reader"]
 Description = Annotated[str, Len(1, 2000), TEXT]
 Tag = Annotated[str, Len(1, 40), LINE]
 Tags = Annotated[tuple[Tag, ...], Len(0, 20)]
-Folder = Annotated[str, Field(max_length=200, pattern=r"^(?:[^/\x00-\x1F]+(?:/[^/\x00-\x1F]+)*)?$", examples=["news/daily"])]
+Folder = Annotated[
+    str, Field(max_length=200, pattern=r"^(?:[^/\x00-\x1F]+(?:/[^/\x00-\x1F]+)*)?$", examples=["news/daily"])
+]
 TextContent = Annotated[str, Field(min_length=1, max_length=262_144, examples=["Summarise {{article}}."])]
 ChangeMessage = Annotated[str, Len(1, 500), TEXT]
 

@@ -141,9 +141,7 @@ class PromptStore:
             raise _no_version()
         return _version_from(row)
 
-    async def read_version(
-        self, prompt_id: str, version: int, *, session: Session | None = None
-    ) -> PromptVersionView:
+    async def read_version(self, prompt_id: str, version: int, *, session: Session | None = None) -> PromptVersionView:
         """Whoever owns it. Raises `NotFound`."""
         row = await self._versions.find_one({"_id": _version_id(prompt_id, version)}, session=session)
         if row is None:

@@ -226,7 +226,7 @@ class EmbeddedMongod:
         return now
 
     def _refuse_a_stranger(self) -> None:
-        """mongod holds an flock on db/mongod.lock while it runs."""
+        """Mongod holds an flock on db/mongod.lock while it runs."""
         path = self.directory / "db" / "mongod.lock"
         if not path.exists():
             return

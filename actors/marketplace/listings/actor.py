@@ -89,9 +89,7 @@ class ListingsActor(Actor):
         changes = _sent(message)
         if message.version is not MISSING:
             pinned = await context.ask(
-                GetPromptVersionFor(
-                    prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id
-                )
+                GetPromptVersionFor(prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id)
             )
             changes |= {"version": pinned.version, "content_hash": pinned.content_hash}
         if not changes:
@@ -138,9 +136,7 @@ class ListingsActor(Actor):
     @handles(ListMyListings)
     async def list_mine(self, message: ListMyListings, context: Context) -> Page[ListingView]:
         cursor = Cursor.decode_optional(message.cursor)
-        return await self._store.list_own(
-            context.user_id, state=message.state, cursor=cursor, limit=message.limit
-        )
+        return await self._store.list_own(context.user_id, state=message.state, cursor=cursor, limit=message.limit)
 
     # The market
 

@@ -41,7 +41,7 @@ class PurchasesActor(Actor):
         self._purchases = purchases
         self._listings = listings
 
-    @handles(PurchaseListing, key="listing_id")
+    @handles(PurchaseListing)
     async def purchase(self, message: PurchaseListing, context: Context) -> PurchaseView:
         purchase_id = new_id("pur")
         bought = await context.transaction(lambda tx: self._sell(message, purchase_id, tx))
@@ -50,9 +50,7 @@ class PurchasesActor(Actor):
     async def _sell(self, message: PurchaseListing, purchase_id: str, tx: Context) -> Purchase:
         listing = await self._listings.find(message.listing_id, session=tx.session)
         listing = _for_sale(listing, tx.user_id, to_millicredits(message.expected_price))
-        owned_by = await self._purchases.entitle(
-            tx.user_id, listing.id, purchase_id, now=tx.now(), session=tx.session
-        )
+        owned_by = await self._purchases.entitle(tx.user_id, listing.id, purchase_id, now=tx.now(), session=tx.session)
         if owned_by != purchase_id:
             raise AlreadyOwned("You bought this already", extra={"purchase_id": owned_by})
         charge = await tx.ask(

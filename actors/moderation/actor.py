@@ -1,0 +1,77 @@
+"""The moderators' queue. A decision is one transaction: case, history, listing and the notice to the seller."""
+
+from __future__ import annotations
+
+from promptforge.actors.marketplace.messages import ApplyDecision, GetListingForReview, ListingState
+from promptforge.actors.moderation.domain import notice_of
+from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, OwnCase
+from promptforge.actors.moderation.messages import (
+    CaseDetailView,
+    CaseState,
+    CaseView,
+    DecideCase,
+    GetCase,
+    ListCases,
+    OpenCase,
+)
+from promptforge.actors.moderation.store import CaseStore
+from promptforge.core.context import Context
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.runtime import Actor, handles
+
+
+class ModerationActor(Actor):
+    name = "moderation"
+    asks = ("marketplace",)
+
+    def __init__(self, store: CaseStore) -> None:
+        self._store = store
+
+    @handles(OpenCase, key="listing_id")
+    async def open_case(self, message: OpenCase, context: Context) -> None:
+        await self._store.open_once(message, now=context.now())
+
+    @handles(ListCases)
+    async def list_cases(self, message: ListCases, context: Context) -> Page[CaseView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        return await self._store.list_page(message.state, cursor=cursor, limit=message.limit)
+
+    @handles(GetCase)
+    async def get_case(self, message: GetCase, context: Context) -> CaseDetailView:
+        case = await self._store.get(message.case_id)
+        listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
+        return CaseDetailView(case, listing)
+
+    @handles(DecideCase, key="case_id")
+    async def decide(self, message: DecideCase, context: Context) -> CaseView:
+        case = await self._store.get(message.case_id)
+        if case.seller_id == context.user_id:
+            raise OwnCase
+        if case.state is CaseState.OPEN and not await self._still_in_review(case, context):
+            await self._store.close_obsolete(case.id)
+            raise CaseObsolete
+        return await context.transaction(lambda tx: self._decide(message, tx))
+
+    async def _still_in_review(self, case: CaseView, context: Context) -> bool:
+        """Looked at before the transaction; what moves in between fails `ApplyDecision`, and with it the decision."""
+        listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
+        return listing.state is ListingState.IN_REVIEW and listing.revision == case.revision
+
+    async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
+        decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
+        if decided is None:
+            case = await self._store.get(message.case_id, session=tx.session)
+            raise CaseObsolete if case.state is CaseState.OBSOLETE else AlreadyDecided
+        await tx.ask(
+            ApplyDecision(
+                listing_id=decided.listing_id,
+                revision=decided.revision,
+                decision=message.decision,
+                moderator_id=tx.user_id,
+                reason_code=message.reason_code,
+                public_note=message.public_note,
+            )
+        )
+        notice = notice_of(decided, message.decision, reason_code=message.reason_code, public_note=message.public_note)
+        await tx.enqueue(notice, owner_id=notice.user_id)
+        return decided

@@ -1,0 +1,34 @@
+"""How a decision is told to the seller."""
+
+from __future__ import annotations
+
+from promptforge.actors.marketplace.messages import Decision
+from promptforge.actors.moderation.messages import CaseView
+from promptforge.actors.notifications.messages import NotifyUser
+
+_TOLD = {
+    Decision.APPROVE: ("listing.approved", "Published: {title}", "“{title}” was approved and is on the market."),
+    Decision.REQUEST_CHANGES: (
+        "listing.changes_requested",
+        "Changes requested: {title}",
+        "“{title}” needs changes before it can be published. Edit it and submit it again.",
+    ),
+    Decision.REJECT: (
+        "listing.rejected",
+        "Rejected: {title}",
+        "“{title}” was rejected and cannot be submitted again.",
+    ),
+}
+
+
+def notice_of(case: CaseView, decision: Decision, *, reason_code: str, public_note: str) -> NotifyUser:
+    """What the seller reads: what was decided, why, and what they can do."""
+    kind, title, body = _TOLD[decision]
+    return NotifyUser(
+        user_id=case.seller_id,
+        kind=kind,
+        title=title.format(title=case.title),
+        body=f"{body.format(title=case.title)} Reason ({reason_code}): {public_note}",
+        subject={"case_id": case.id, "listing_id": case.listing_id, "reason_code": reason_code},
+        dedupe_key=f"moderation.decided:{case.id}",
+    )

@@ -1,0 +1,51 @@
+"""Listings and purchases."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.actors.marketplace.errors import (
+    AlreadyOwned,
+    IllegalMove,
+    NotForSale,
+    OwnListing,
+    PriceChanged,
+    StaleRevision,
+)
+from promptforge.actors.marketplace.messages import (
+    CreateListing,
+    GetListing,
+    GetPurchase,
+    ListListings,
+    ListMyListings,
+    ListPurchases,
+    ListSales,
+    PurchaseListing,
+    RelistListing,
+    SubmitListing,
+    UnlistListing,
+    UpdateListing,
+    WithdrawListing,
+)
+from promptforge.http.routing import get, patch, post
+
+routes = [
+    get("/marketplace/listings", ListListings),
+    post("/marketplace/listings", CreateListing, status=201),
+    get("/marketplace/listings/mine", ListMyListings),
+    get("/marketplace/listings/{listing_id}", GetListing),
+    patch("/marketplace/listings/{listing_id}", UpdateListing, errors=(IllegalMove, StaleRevision)),
+    post("/marketplace/listings/{listing_id}/submit", SubmitListing, errors=(IllegalMove,)),
+    post("/marketplace/listings/{listing_id}/withdraw", WithdrawListing, errors=(IllegalMove,)),
+    post("/marketplace/listings/{listing_id}/unlist", UnlistListing, errors=(IllegalMove,)),
+    post("/marketplace/listings/{listing_id}/relist", RelistListing, errors=(IllegalMove,)),
+    post(
+        "/marketplace/listings/{listing_id}/purchases",
+        PurchaseListing,
+        status=201,
+        location="/marketplace/purchases/{id}",
+        errors=(InsufficientCredits, DebtOutstanding, AlreadyOwned, PriceChanged, NotForSale, OwnListing),
+    ),
+    get("/marketplace/purchases", ListPurchases),
+    get("/marketplace/purchases/{purchase_id}", GetPurchase),
+    get("/marketplace/sales", ListSales),
+]

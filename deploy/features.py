@@ -1,24 +1,94 @@
-"""The features of this process: their actors, and the indexes their stores declare."""
+"""The features of this process: their actors with the stores and settings they need, and what their stores declare."""
 
 from __future__ import annotations
 
-from promptforge.actors.billing import BillingActor
+from collections.abc import Iterator
+from typing import Any
+
+from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
+from promptforge.actors.billing import store as billing
+from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
+from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
+from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.jobs import JobsActor
-from promptforge.actors.marketplace import MarketplaceActor
+from promptforge.actors.marketplace import ListingsActor, PurchasesActor
+from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.moderation import ModerationActor
+from promptforge.actors.moderation import store as moderation
 from promptforge.actors.notifications import NotificationsActor
+from promptforge.actors.notifications import store as notifications
 from promptforge.actors.operations import OperationsActor
 from promptforge.actors.prompts import PromptsActor
+from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import UsersActor
+from promptforge.actors.users import store as users
+from promptforge.core import jobs
+from promptforge.core.jobs import MongoJobStore
+from promptforge.core.messages import Message
+from promptforge.core.mongo import Index, Migration, Mongo
 from promptforge.core.runtime import Actor
+from promptforge.deploy.settings import Settings
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
     BillingActor,
+    CheckoutsActor,
+    StripeEventsActor,
     PromptsActor,
     NotificationsActor,
-    MarketplaceActor,
+    ListingsActor,
+    PurchasesActor,
     ModerationActor,
     JobsActor,
     OperationsActor,
 )
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    **users.INDEXES,
+    **billing.INDEXES,
+    **prompts.INDEXES,
+    **notifications.INDEXES,
+    **marketplace.INDEXES,
+    **moderation.INDEXES,
+    **jobs.INDEXES,
+}
+
+MIGRATIONS: tuple[Migration, ...] = ()
+
+
+def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> list[Actor]:
+    """One of each, on this database."""
+    sessions = _checkout_sessions(settings)
+    ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
+    listings = marketplace.ListingStore(mongo)
+    return [
+        UsersActor(users.UserStore(mongo)),
+        BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
+        CheckoutsActor(checkouts, sessions),
+        StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
+        PromptsActor(prompts.PromptStore(mongo)),
+        NotificationsActor(notifications.NotificationStore(mongo)),
+        ListingsActor(listings),
+        PurchasesActor(marketplace.PurchaseStore(mongo), listings),
+        ModerationActor(moderation.CaseStore(mongo)),
+        JobsActor(job_store),
+        OperationsActor(),
+    ]
+
+
+def job_messages() -> Iterator[type[Message[Any]]]:
+    """Every message that this version handles, and so can run as a job."""
+    for actor in ACTOR_TYPES:
+        for declared in actor.handlers().values():
+            yield declared.message
+
+
+def _checkout_sessions(settings: Settings) -> CheckoutSessions:
+    if settings.stripe_secret_key is None:
+        return DevelopmentCheckoutSessions()
+    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    return StripeCheckoutSessions(
+        settings.stripe_secret_key.get_secret_value(),
+        success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"{base}/checkout/cancelled",
+    )

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
         "info", pattern="(?i)^(debug|info|warning|error|critical)$", description="Least level logged"
     )
     allowed_origin: CommaSeparated = Field((), description="Origins a browser may call from, comma separated")
+    public_url: str | None = Field(None, pattern=r"^https?://[^\s/]+$", description="Where people reach the service")
     trusted_proxies: int = Field(0, ge=0, le=5, description="How many proxies stand in front and set X-Forwarded-For")
     grace_seconds: float = Field(20.0, gt=0, le=600, description="How long a stop may take")
 

@@ -14,7 +14,7 @@ MAX_CONTENT_BYTES = 262_144
 
 
 def content_hash(content: str | tuple[ChatMessage, ...], settings: ModelSettings) -> str:
-    """SHA-256 (hex) of the canonical form: JSON with sorted keys and without white space, settings that are null left out.
+    """SHA-256 (hex) of the canonical form: JSON with sorted keys, no white space, and no settings that are null.
 
     Two versions with one hash would behave the same, so there is only one of them.
     """

@@ -1,4 +1,4 @@
-"""MongoDB: the only folder that knows the driver. One client per process, transactions, indexes, migrations, changes."""
+"""MongoDB: the only folder that knows the driver. One client, transactions, indexes, migrations, changes."""
 
 from promptforge.core.mongo.changes import Change, ChangeFeed
 from promptforge.core.mongo.client import Mongo

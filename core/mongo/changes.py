@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One committed write. `document` is there for inserts and replacements; `updated` names the fields of an update."""
+    """One committed write. Inserts and replacements carry the `document`; `updated` names the fields of an update."""
 
     collection: str
     operation: str

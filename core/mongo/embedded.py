@@ -1,9 +1,9 @@
 """A real mongod for development and small self-hosting: a replica set of one, on loopback, with its data kept.
 
 Several processes share it: the first starts it, the others adopt it, the last one out stops it. Two file locks in the
-data directory hold that together, and both vanish with their process: `start.lock` is held while starting and stopping,
-`users.lock` is shared by everyone who uses the server. A kill -9 of us leaves mongod running, to be adopted; a kill -9 of
-mongod is noticed by `watch`, which starts it again on the same port.
+data directory hold that together, and both vanish with their process: `start.lock` is held while starting and
+stopping, `users.lock` is shared by everyone who uses the server. A kill -9 of us leaves mongod running, to be adopted; a
+kill -9 of mongod is noticed by `watch`, which starts it again on the same port.
 """
 
 from __future__ import annotations

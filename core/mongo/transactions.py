@@ -43,8 +43,8 @@ async def run_transaction(
     """Run `work` in a transaction (snapshot reads, majority writes) and answer what it answered.
 
     `work` runs again after a conflict, so it has no effect outside MongoDB. Its own errors abort and pass. Raises
-    `DatabaseBusy` where it conflicted until `deadline` (monotonic) or for 30 s, `DatabaseUnavailable` where MongoDB went
-    away before the commit, `OutcomeUnknown` where it went away during it.
+    `DatabaseBusy` where it conflicted until `deadline` (monotonic) or for 30 s, `DatabaseUnavailable` where MongoDB
+    went away before the commit, `OutcomeUnknown` where it went away during it.
     """
     until = min(deadline, anyio.current_time() + LONGEST_SECONDS)
     session = await mongo.start_session()

@@ -1,8 +1,8 @@
 """Purchases. A sale is one transaction: entitlement, ledger, purchase and the notifications' jobs, or none of them.
 
-A purchase reads its listing in the transaction's snapshot and does not touch it, so a popular listing is no hot document.
-A price change or an unlisting at the same time is then before or after the sale, and both are legal: one that was
-acknowledged before the purchase began is always seen, because both are majority writes.
+A purchase reads its listing in the transaction's snapshot and does not touch it, so a popular listing is no hot
+document. A price change or an unlisting at the same time is then before or after the sale, and both are legal: one that
+was acknowledged before the purchase began is always seen, because both are majority writes.
 """
 
 from __future__ import annotations

@@ -7,11 +7,17 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from promptforge.core.messages import Access
+from promptforge.core.runtime import Actor, System
 from promptforge.http import tables
+from promptforge.http.auth import Authenticator
 from promptforge.http.binding import Binder, description_of
+from promptforge.http.body import BodyLimits
+from promptforge.http.disconnects import Disconnects
+from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.openapi import document
-from promptforge.http.routing import check
-from tests.unit.http.sample import serving
+from promptforge.http.routing import MessageClass, check
+from tests.unit.http.sample import Known, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -44,8 +50,31 @@ def test_the_products_document_is_valid(product: Json) -> None:
     OpenAPIV31SpecValidator(product).validate()
 
 
+def handled_messages() -> dict[MessageClass, str]:
+    """Every message that an actor of the product handles, and which; the tables import all features."""
+    found: dict[MessageClass, str] = {}
+    waiting: list[type[Actor]] = [Actor]
+    while waiting:
+        actor = waiting.pop()
+        waiting.extend(actor.__subclasses__())
+        if actor.__module__.startswith("promptforge."):
+            found.update({handler.message: actor.__name__ for handler in actor.handlers().values()})
+    return found
+
+
 def test_the_products_tables_can_be_served() -> None:
-    check(PRODUCT, {route.message for route in PRODUCT})
+    check(PRODUCT, handled_messages())
+    edge = Edge(System([]), Authenticator(Known()), BodyLimits(), Disconnects())
+    served = frozenset(route.shape for route in PRODUCT if route.method == "GET")
+    for route in PRODUCT:
+        Endpoint(route, edge, served)
+
+
+def test_every_message_that_people_may_send_has_a_path() -> None:
+    routed = {route.message for route in PRODUCT}
+    for message, actor in handled_messages().items():
+        if message.requirement is not None and message.requirement.access is not Access.INTERNAL:
+            assert message in routed, f"{message.__name__}, which {actor} handles, is in no table"
 
 
 @pytest.mark.parametrize("route", PRODUCT, ids=lambda route: f"{route.method} {route.path}")

@@ -163,16 +163,17 @@ def _tell(story: Story, base_url: str, webhook_secret: str) -> None:
             person.get("/users/me")
     prompt_id = _write_prompt(story, carla)
     listing_id = _list_it(story, carla, mona, prompt_id)
-    _buy_credits(story, base_url, bruno, listing_id, webhook_secret)
-    _buy_listing(story, bruno, mona, listing_id, prompt_id)
+    _buy_credits(story, bruno, listing_id, base_url=base_url, webhook_secret=webhook_secret)
+    _buy_listing(story, bruno, mona, listing_id=listing_id, prompt_id=prompt_id)
     _see_the_effects(story, carla, otto)
 
 
 def _write_prompt(story: Story, carla: Person) -> str:
     with story.step("Carla writes a prompt and two versions of it") as note:
         prompt = carla.post("/prompts", {"name": "Hurried reader", "kind": "text"}, expect=201)
-        for text in ("Summarise {{article}}.", PROMPT_TEXT):
-            version = carla.post(f"/prompts/{prompt['id']}/versions", {"content": text, "message": "demo"}, expect=201)
+        path = f"/prompts/{prompt['id']}/versions"
+        carla.post(path, {"content": "Summarise {{article}}.", "message": "first try"}, expect=201)
+        version = carla.post(path, {"content": PROMPT_TEXT, "message": "say for whom"}, expect=201)
         note(f"version {version['version']} is immutable; its content hash is {version['content_hash'][:16]}…")
     identifier: str = prompt["id"]
     return identifier
@@ -205,7 +206,7 @@ def _list_it(story: Story, carla: Person, mona: Person, prompt_id: str) -> str:
     return identifier
 
 
-def _buy_credits(story: Story, base_url: str, bruno: Person, listing_id: str, webhook_secret: str) -> None:
+def _buy_credits(story: Story, bruno: Person, listing_id: str, *, base_url: str, webhook_secret: str) -> None:
     with story.step("Bruno has no credits: the purchase is refused with 402") as note:
         problem = bruno.post(f"/marketplace/listings/{listing_id}/purchases", {"expected_price": "25"}, expect=402)
         note(f"{problem['code']}: {problem['detail']}")
@@ -258,7 +259,7 @@ def _send_paid_event(base_url: str, checkout: dict[str, Any], webhook_secret: st
         raise DemoFailed(f"the webhook answered {response.status_code}: {response.text[:400]}")
 
 
-def _buy_listing(story: Story, bruno: Person, mona: Person, listing_id: str, prompt_id: str) -> None:
+def _buy_listing(story: Story, bruno: Person, mona: Person, *, listing_id: str, prompt_id: str) -> None:
     with story.step("Bruno buys the listing: entitlement, ledger and notifications in one transaction") as note:
         path = f"/marketplace/listings/{listing_id}/purchases"
         purchase = bruno.post(path, {"expected_price": "25"}, expect=201)

@@ -15,7 +15,8 @@ def make_verifier(settings: Settings) -> TokenVerifier:
     """firebase-admin where there are credentials or an emulator; otherwise the development tokens."""
     if settings.google_application_credentials is None and settings.firebase_auth_emulator_host is None:
         return DevelopmentVerifier(settings.firebase_project_id)
-    from promptforge.core.identity.firebase import FirebaseVerifier  # a second of imports, so only where it is used
+    # A second of imports, so only where it is used.
+    from promptforge.core.identity.firebase import FirebaseVerifier  # noqa: PLC0415
 
     return FirebaseVerifier(
         settings.firebase_project_id,

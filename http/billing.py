@@ -10,11 +10,12 @@ from promptforge.actors.billing.messages import (
     ListWebhookEvents,
     VerifyLedger,
 )
+from promptforge.core.errors import NotFound
 from promptforge.http.routing import get, post
 
 routes = [
     get("/billing/packs", ListCreditPacks),
-    post("/billing/checkouts", CreateCheckout, status=201, errors=(StripeRefused, StripeUnavailable)),
+    post("/billing/checkouts", CreateCheckout, status=201, errors=(NotFound, StripeRefused, StripeUnavailable)),
     get("/billing/checkouts/{checkout_id}", GetCheckout),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/ops/ledger", VerifyLedger),

@@ -26,11 +26,12 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
     WithdrawListing,
 )
+from promptforge.core.errors import NotFound
 from promptforge.http.routing import get, patch, post
 
 routes = [
     get("/marketplace/listings", ListListings),
-    post("/marketplace/listings", CreateListing, status=201),
+    post("/marketplace/listings", CreateListing, status=201, errors=(NotFound,)),
     get("/marketplace/listings/mine", ListMyListings),
     get("/marketplace/listings/{listing_id}", GetListing),
     patch("/marketplace/listings/{listing_id}", UpdateListing, errors=(IllegalMove, StaleRevision)),

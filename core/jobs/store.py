@@ -208,9 +208,7 @@ class MongoJobStore:
     async def heartbeat(self) -> None:
         """Say that this process lives, by the server's clock, and learn that clock's offset."""
         sent = self._clock.now()
-        row = await self._processes.find_one_and_upsert(
-            {"_id": self.process}, {"$currentDate": {"heartbeat_at": True}}
-        )
+        row = await self._processes.find_one_and_upsert({"_id": self.process}, {"$currentDate": {"heartbeat_at": True}})
         received = self._clock.now()
         self._offset = row["heartbeat_at"] - (sent + (received - sent) / 2)
 

@@ -2,8 +2,8 @@
 
 Several processes share it: the first starts it, the others adopt it, the last one out stops it. Two file locks in the
 data directory hold that together, and both vanish with their process: `start.lock` is held while starting and
-stopping, `users.lock` is shared by everyone who uses the server. A kill -9 of us leaves mongod running, to be adopted; a
-kill -9 of mongod is noticed by `watch`, which starts it again on the same port.
+stopping, `users.lock` is shared by everyone who uses the server. A kill -9 of us leaves mongod running, to be adopted;
+a kill -9 of mongod is noticed by `watch`, which starts it again on the same port.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class EmbeddedMongod:
             client.close()
 
     def _spawn(self, record: Path, last: Running | None) -> Running:
-        self._refuse_a_stranger()
+        self._refuse_a_stranger(last)
         self._secret("key", secrets.token_hex(32))
         self._secret("password", secrets.token_urlsafe(24))
         port = free_port(last.port if last else None)
@@ -225,20 +225,17 @@ class EmbeddedMongod:
         now.write(record)
         return now
 
-    def _refuse_a_stranger(self) -> None:
-        """Mongod holds an flock on db/mongod.lock while it runs."""
+    def _refuse_a_stranger(self, last: Running | None) -> None:
+        """Mongod holds an flock on db/mongod.lock while it runs; ours may take a moment to die altogether."""
         path = self.directory / "db" / "mongod.lock"
-        if not path.exists():
-            return
-        with path.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+        until = time.monotonic() + STOP_SECONDS
+        while (holder := _holder(path)) is not None:
+            if last is None or holder != str(last.pid) or time.monotonic() > until:
                 raise ConfigurationError(
                     f"the data directory {self.directory} is held by a mongod that this service did not start "
-                    f"(pid {file.read().strip() or 'unknown'}): stop it, or choose another with --data-dir"
-                ) from None
-            fcntl.flock(file, fcntl.LOCK_UN)
+                    f"(pid {holder or 'unknown'}): stop it, or choose another with --data-dir"
+                )
+            time.sleep(POLL_SECONDS)
 
     def _bring_up(self, client: MongoClient[dict[str, Any]], now: Running) -> None:
         """Initiate or reconfigure the set as needed, wait for the primary, and have our user."""
@@ -306,6 +303,19 @@ class EmbeddedMongod:
             time.sleep(POLL_SECONDS)
         if self._alive():
             log.error("mongod.did_not_stop", pid=now.pid)
+
+
+def _holder(path: Path) -> str | None:
+    """The pid in a mongod.lock that somebody holds (empty where it is not said); None where nobody does."""
+    try:
+        with path.open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return file.read().strip()
+            return None
+    except FileNotFoundError:
+        return None
 
 
 async def start_embedded(

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
+from promptforge.core.clock import SystemClock
 from promptforge.core.context import Context
 from promptforge.core.errors import Conflict, DatabaseUnavailable, NotFound, Unavailable
-from promptforge.core.clock import SystemClock
 from promptforge.core.jobs import Job, MongoJobStore, runner
 from promptforge.core.jobs.store import MAX_LOST
 from promptforge.core.messages import Command, internal, requires

@@ -181,7 +181,7 @@ async def test_a_directory_held_by_a_foreign_mongod_is_refused_and_left_alone(tm
     )
     try:
         with anyio.fail_after(20):
-            while not (database / "mongod.lock").exists() or not (database / "WiredTiger.lock").exists():
+            while not (database / "mongod.lock").exists() or not (database / "mongod.lock").read_text():
                 await anyio.sleep(0.05)
         with pytest.raises(ConfigurationError, match=rf"did not start \(pid {foreign.pid}\)"):
             EmbeddedMongod.start(tmp_path)
@@ -231,7 +231,16 @@ async def test_a_server_that_is_no_replica_set_is_refused(tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     alone = subprocess.Popen(
-        [str(find_mongod()), "--dbpath", str(tmp_path), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"],
+        [
+            str(find_mongod()),
+            "--dbpath",
+            str(tmp_path),
+            "--port",
+            str(port),
+            "--bind_ip",
+            "127.0.0.1",
+            "--nounixsocket",
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:

@@ -26,7 +26,7 @@ def configure_logs(level: str, *, readable: bool = False) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
     if readable:
-        last: list[Any] = [structlog.dev.ConsoleRenderer()]
+        last: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
     structlog.configure(

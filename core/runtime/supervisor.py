@@ -33,7 +33,7 @@ class CriticalActorFailed(RuntimeError):
 
 
 class Supervisor:
-    """Runs one cell until `request_stop`; `settled` is set at the first success or final failure of its start."""
+    """Runs one cell until `request_stop`; `settled` is set once its first start has gone well or failed."""
 
     def __init__(self, cell: Cell, context: Context, rng: Random) -> None:
         self.cell = cell
@@ -59,6 +59,7 @@ class Supervisor:
         try:
             while not self._stop_requested.is_set():
                 crash = await self._live_once()
+                self.settled.set()
                 if crash is None:
                     break
                 if not self._survives(crash):

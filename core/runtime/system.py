@@ -233,19 +233,26 @@ class System:
         Raises `CriticalActorFailed` (in an exception group) where a critical actor stays down.
         """
         self.new_wake = wake_factory()
+        shield = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.deadlines.run)
-            for cell in self._cells:
-                supervisor = Supervisor(cell, self._own_context(cell), self._rng)
-                self._supervisors[cell.name] = supervisor
-                tasks.start_soon(supervisor.run)
-                await supervisor.settled.wait()
+            tasks.start_soon(self._shielded, shield, self.deadlines.run)
             try:
+                for cell in self._cells:
+                    supervisor = Supervisor(cell, self._own_context(cell), self._rng)
+                    self._supervisors[cell.name] = supervisor
+                    tasks.start_soon(self._shielded, None, supervisor.run)
+                    await supervisor.settled.wait()
                 yield self
             finally:
                 with anyio.CancelScope(shield=True):
                     await self.stop(grace_seconds)
-                tasks.cancel_scope.cancel()
+                shield.cancel()
+
+    @staticmethod
+    async def _shielded(scope: anyio.CancelScope | None, run: Callable[[], Awaitable[None]]) -> None:
+        """A cancelled host still stops its actors in order: only `stop` ends a supervisor."""
+        with scope or anyio.CancelScope(shield=True):
+            await run()
 
     def _own_context(self, cell: Cell) -> Context:
         context = Context(self, request_id=f"actor:{cell.name}", trusted=True)

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import httpx
 import pytest
 
 from promptforge.http.app import HttpSettings
 from promptforge.http.body import BodyLimits
 from promptforge.http.routing import get
-from tests.unit.http.sample import ALICE, OPERATOR, Colour, CreateThing, GetThing, ListThings, Parts, serving
+from tests.unit.http.sample import (
+    ALICE,
+    OPERATOR,
+    Colour,
+    CreateThing,
+    GetThing,
+    ListThings,
+    Parts,
+    RenameThing,
+    serving,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +133,38 @@ async def test_head_answers_as_get_does_without_a_body(path: str) -> None:
     assert head.content == b""
     if path != "/health":  # whose latencies differ
         assert head.headers["content-length"] == full.headers["content-length"]
+
+
+async def test_head_is_not_answered_where_get_has_an_effect() -> None:
+    routes = [get("/things/{thing_id}/read", RenameThing)]
+    async with serving(Parts(routes=routes)) as service:
+        head = await service.client.head("/api/v1/things/a/read", headers=ALICE)
+        assert (head.status_code, head.headers["allow"]) == (405, "GET, OPTIONS")
+        assert service.things.received == []
+        assert (await service.client.get("/api/v1/things/a/read", headers=ALICE)).status_code == 200
+
+
+async def test_a_quick_request_is_not_watched_for_its_clients_leaving() -> None:
+    async def receive() -> dict[str, object]:
+        raise AssertionError("somebody listens")
+
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async with serving() as service:
+        path = "/api/v1/things/abc"
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [],
+            "http_version": "1.1",
+        }
+        await service.app(scope, receive, send)
+    assert sent[0]["status"] == 200
 
 
 @pytest.mark.parametrize(

@@ -171,15 +171,11 @@ class Cell:
         return envelope.value
 
     def _begin_ask(self, asker: Envelope | None) -> None:
-        if asker is None:
-            self.system.roots += 1
-        else:
+        if asker is not None:
             asker.waiting_on = self.name
 
     def _end_ask(self, asker: Envelope | None) -> None:
-        if asker is None:
-            self.system.root_done()
-        else:
+        if asker is not None:
             asker.waiting_on = None
 
     def expire(self, envelope: Envelope, error: DeadlineExceeded) -> None:

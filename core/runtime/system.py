@@ -103,10 +103,7 @@ class System:
         self._bindings = self._bind()
         self._supervisors: dict[str, Supervisor] = {}
         self.monotonic = self.clock.monotonic
-        self.roots = 0
-        """Root asks under way: those from outside any actor."""
         self.refuses_roots = False
-        self._no_roots: anyio.Event | None = None
 
     def _bind(self) -> dict[type[Message[Any]], Binding]:
         bindings: dict[type[Message[Any]], Binding] = {}
@@ -172,12 +169,6 @@ class System:
         if context.session is not None:
             return self._run_inline(binding, message, child)
         return (cell.query if binding.readonly else cell.ask)(binding, message, child, context.envelope)
-
-    def root_done(self) -> None:
-        """A root ask has its answer."""
-        self.roots -= 1
-        if self._no_roots is not None and not self.roots:
-            self._no_roots.set()
 
     async def _run_inline(self, binding: Binding, message: Message[T], child: Context) -> T:
         if not binding.declared.transactional:
@@ -260,14 +251,13 @@ class System:
         return context
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuse new root asks, finish those under way, then stop the actors, askers before the asked. Idempotent."""
+        """Refuse new root asks, then stop the actors, askers before the asked, each once its mailbox is empty.
+
+        So whatever is under way finishes, nested asks included, or is answered `Stopping` after `grace_seconds`.
+        """
         self.draining = True
         self.refuses_roots = True
         deadline = anyio.current_time() + grace_seconds
-        with anyio.CancelScope(deadline=deadline):
-            while self.roots:
-                self._no_roots = anyio.Event()
-                await self._no_roots.wait()
         for cell in reversed(self._cells):
             supervisor = self._supervisors.get(cell.name)
             if supervisor is not None:

@@ -51,17 +51,29 @@ class Notified(Actor):
         self.told.append(message)
 
 
+class Interrupted(Exception):
+    """Stands for whatever ends a process between its last write and the commit."""
+
+
 class CountingTransactions(MongoTransactions):
-    """Counts how often work was begun: more often than transactions there were means that some conflicted."""
+    """Counts how often work was begun: more often than transactions there were means that some conflicted.
+
+    `interrupt_next`: the next transaction does its work, and is not committed.
+    """
 
     def __init__(self, mongo: Mongo) -> None:
         super().__init__(mongo)
         self.attempts = 0
+        self.interrupt_next = False
 
     async def __call__(self, work: Callable[[Session], Awaitable[T]], *, deadline: float) -> T:
         async def counted(session: Session) -> T:
             self.attempts += 1
-            return await work(session)
+            result = await work(session)
+            if self.interrupt_next:
+                self.interrupt_next = False
+                raise Interrupted
+            return result
 
         return await super().__call__(counted, deadline=deadline)
 
@@ -145,7 +157,7 @@ class Bank:
         """Wait until no job is waiting or running."""
         live = {"state": {"$in": ["available", "running"]}}
         with anyio.fail_after(15):
-            while await self.collection("jobs").count_documents(live, limit=1):  # noqa: ASYNC110  # nobody tells
+            while await self.collection("jobs").count_documents(live, limit=1):  # nobody tells
                 await anyio.sleep(0.01)
 
 

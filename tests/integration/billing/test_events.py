@@ -14,7 +14,7 @@ from promptforge.core.errors import Forbidden
 from promptforge.core.jobs import runner
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
-from tests.integration.billing.bank import Bank, amounts, open_bank, session_event
+from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank, session_event
 
 pytestmark = pytest.mark.anyio
 
@@ -219,6 +219,45 @@ async def test_an_unexpected_failure_shows_and_leaves_nothing_behind(
         await context.ask(ProcessStripeEvent(event_id="evt_1"))
         assert amounts(await bank.credits(user)) == {"purchased": "500"}
         assert (await bank.verify()).ok
+
+
+async def test_an_event_that_is_not_committed_has_no_job(bank: Bank) -> None:
+    event = session_event(await bank.checkout(await bank.user()))
+    bank.transactions.interrupt_next = True
+    with pytest.raises(Interrupted):
+        await bank.record(event)
+    assert await bank.collection("webhook_events").count_documents({}) == 0
+    assert await bank.collection("jobs").count_documents({}) == 0
+    assert await bank.record(event) is False
+
+
+async def test_an_effect_that_is_not_committed_leaves_its_event_unfinished(mongo: Mongo) -> None:
+    async with open_bank(mongo, running=False) as bank:
+        user = await bank.user()
+        checkout = await bank.checkout(user)
+        await bank.record(session_event(checkout))
+        bank.transactions.interrupt_next = True
+        with pytest.raises(Interrupted):
+            await bank.context().ask(ProcessStripeEvent(event_id="evt_1"))
+        await bank.until_event("evt_1", "failed")
+        assert amounts(await bank.credits(user)) == {}
+        assert (await bank.context(user).ask(GetCheckout(checkout_id=checkout.id))).state == "open"
+        assert await bank.collection("jobs").count_documents({"kind": "notifications.NotifyUser"}) == 0
+        await bank.context().ask(ProcessStripeEvent(event_id="evt_1"))
+        await bank.until_event("evt_1", "processed")
+        assert amounts(await bank.credits(user)) == {"purchased": "500"}
+
+
+async def test_a_finished_event_is_not_judged_again_when_its_job_runs_again(bank: Bank) -> None:
+    user = await bank.user()
+    checkout = await bank.checkout(user)
+    await bank.record(session_event(checkout, session={"amount_subtotal": 77}))
+    await bank.until_event("evt_1", "quarantined")
+    await bank.collection("checkouts").update_one({"_id": checkout.id}, {"$set": {"pack.price_minor_units": 77}})
+    await bank.context().ask(ProcessStripeEvent(event_id="evt_1"))
+    row = await bank.until_event("evt_1", "quarantined")
+    assert row["attempts"] == 1
+    assert amounts(await bank.credits(user)) == {}, "what was refused is not applied behind the operators' backs"
 
 
 async def test_events_are_listed_newest_first_for_operators_only(bank: Bank) -> None:

@@ -19,7 +19,7 @@ from promptforge.actors.billing.messages import Charge, GrantCredits, ListTransa
 from promptforge.core.context import Context
 from promptforge.core.errors import Forbidden, Invalid, NotFound, PromptForgeError
 from promptforge.core.principal import Role
-from tests.integration.billing.bank import Bank, amounts
+from tests.integration.billing.bank import Bank, Interrupted, amounts
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +99,17 @@ async def test_a_debit_that_would_go_below_zero_matches_nothing_whatever_was_rea
         await bank.ledger.fold(buyer, {Fund.PURCHASED: -1}, stale.lots, left, session=None)
     now = await bank.ledger.get_holdings(buyer)
     assert (now.purchased, now.lots) == (1000, left)
+
+
+async def test_a_sale_that_is_not_committed_leaves_nothing_behind(bank: Bank) -> None:
+    buyer, seller = await bank.user(granted=5, purchased=30), await bank.user()
+    bank.transactions.interrupt_next = True
+    with pytest.raises(Interrupted):
+        await bank.charge(buyer, seller, 25, "pur_a")
+    assert amounts(await bank.credits(buyer)) == {"granted": "5", "purchased": "30"}
+    assert amounts(await bank.credits(seller)) == {}
+    report = await bank.verify()
+    assert (report.ok, report.journals, report.legs, report.purchases) == (True, 2, 4, 0)
 
 
 @pytest.mark.parametrize("contenders", [2, 16])

@@ -128,7 +128,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 async def test_a_server_whose_starter_was_killed_is_adopted(tmp_path: Path) -> None:
     starter = _process_holding(tmp_path)
     pid, port, _ = _said(starter)
-    await _write(EmbeddedMongod.start(tmp_path).url, 1)
+    with _started(tmp_path) as meanwhile:
+        await _write(meanwhile.url, 1)
     _end(starter)
     with _started(tmp_path) as server:
         assert (server.adopted, str(server.pid), str(server.port)) == (True, pid, port)

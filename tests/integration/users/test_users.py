@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import anyio
 import pytest
 
 from promptforge.actors.users import UsersActor
+from promptforge.actors.users.domain import User
 from promptforge.actors.users.errors import HandleTaken
 from promptforge.actors.users.messages import (
     EnsureUser,
@@ -65,16 +67,40 @@ async def test_the_first_request_makes_the_user(system: System, mongo: Mongo) ->
     assert "credits" not in row, "that field is billing's"
 
 
-async def test_many_first_requests_at_once_make_one_user(systems: tuple[System, System], mongo: Mongo) -> None:
+class LookingTogether(UserStore):
+    """The first look of each process finds nobody before any of them writes."""
+
+    def __init__(self, mongo: Mongo, everyone_looked: anyio.Event, still_to_look: list[None]) -> None:
+        super().__init__(mongo)
+        self._everyone_looked = everyone_looked
+        self._still_to_look = still_to_look
+
+    async def find_by_uid(self, uid: str) -> User | None:
+        found = await super().find_by_uid(uid)
+        if self._still_to_look:
+            self._still_to_look.pop()
+            if not self._still_to_look:
+                self._everyone_looked.set()
+            await self._everyone_looked.wait()
+        return found
+
+
+async def test_many_first_requests_at_once_make_one_user(mongo: Mongo) -> None:
+    await ensure_indexes(mongo, INDEXES)
     identities: list[str] = []
+    everyone_looked, still_to_look = anyio.Event(), [None] * 4
+    systems = [System([UsersActor(LookingTogether(mongo, everyone_looked, still_to_look))]) for _ in range(4)]
 
     async def first_request(system: System) -> None:
         context = await sign_in(system, "ada")
         identities.append(context.user_id)
 
-    async with anyio.create_task_group() as tasks:
-        for number in range(32):
-            tasks.start_soon(first_request, systems[number % 2])
+    async with AsyncExitStack() as running:
+        for system in systems:
+            await running.enter_async_context(system.running(grace_seconds=5))
+        async with anyio.create_task_group() as tasks:
+            for number in range(32):
+                tasks.start_soon(first_request, systems[number % 4])
     assert len(identities) == 32
     assert len(set(identities)) == 1
     assert await mongo.collection("users").count_documents({}) == 1

@@ -103,6 +103,17 @@ async def test_a_command_past_its_deadline_is_not_started() -> None:
 
 
 @virtual
+async def test_a_command_is_not_started_either_in_the_moment_before_the_watcher_looks() -> None:
+    actor = SampleActor()
+    async with system_of(actor).running() as system, anyio.create_task_group() as tasks:
+        tasks.start_soon(system.context(request_id="slow").ask, Work(number=1, seconds=1.001))
+        await anyio.sleep(0.0005)
+        with pytest.raises(DeadlineExceeded):
+            await system.context(request_id="r", timeout_seconds=1.0).ask(Work(number=2))
+    assert actor.started == [1]
+
+
+@virtual
 async def test_the_deadline_is_never_early_and_at_most_a_bucket_late() -> None:
     async with system_of(SampleActor()).running() as system:
         for timeout in (0.013, 0.5, 1.0, 1.0001, 7.7):

@@ -1,0 +1,227 @@
+"""The real service as another process, and the people who use it over a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import stripe
+
+from promptforge.core.identity import mint
+from promptforge.core.mongo import EmbeddedMongod
+from promptforge.core.principal import Role
+from promptforge.deploy.settings import DEMO_PROJECT
+
+WEBHOOK_SECRET = "whsec_tests"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """Nothing of the caller's environment that would configure the service."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "LOG_LEVEL": "warning", **settings}
+
+
+def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a `promptforge` command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "promptforge.deploy", *arguments],
+        env=clean_environment(**settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def eventually(look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+    """Poll until `look` answers something true, and answer it."""
+    until = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.05)
+    return found
+
+
+class RunningService:
+    """Started on a data directory; may be killed and started again on it."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._settings = {"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._people: list[Person] = []
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "service.log").read_text()
+
+    def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "service.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "promptforge.deploy", "serve"],
+                env=clean_environment(
+                    PORT=str(self.port), PROMPTFORGE_DATA_DIR=str(self.data_dir), **self._settings
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        eventually(self._ready, seconds=60)
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log[-2000:]
+        try:
+            return httpx.get(f"{self.base_url}/health/ready", timeout=3).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        """kill -9; its mongod goes on."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM; answers the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(60)
+
+    def stop(self) -> None:
+        """Stop it and its mongod, whatever has happened to it."""
+        for person in self._people:
+            person.client.close()
+        if self._process is not None and self._process.poll() is None:
+            self.terminate()
+        if self.data_dir.exists():
+            EmbeddedMongod.start(self.data_dir / "mongo").stop()
+
+    def mongod_pid(self) -> int:
+        pid: int = json.loads((self.data_dir / "mongo" / "mongod.json").read_text())["pid"]
+        return pid
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A `promptforge` command beside it, on the same data."""
+        return command(*arguments, "--data-dir", str(self.data_dir))
+
+    def person(self, uid: str, *roles: Role) -> Person:
+        person = Person(self.base_url, uid, roles)
+        self._people.append(person)
+        return person
+
+    def pay(self, checkout: dict[str, Any], *, event_id: str | None = None) -> httpx.Response:
+        """What Stripe sends once a checkout is paid."""
+        session = {
+            "id": checkout["session_id"],
+            "object": "checkout.session",
+            "mode": "payment",
+            "payment_status": "paid",
+            "status": "complete",
+            "amount_subtotal": checkout["amount"],
+            "amount_total": checkout["amount"],
+            "currency": checkout["currency"],
+            "client_reference_id": checkout["id"],
+            "livemode": False,
+        }
+        event = {
+            "id": event_id or f"evt_{checkout['id']}",
+            "object": "event",
+            "type": "checkout.session.completed",
+            "api_version": stripe.api_version,
+            "created": int(time.time()),
+            "livemode": False,
+            "data": {"object": session},
+        }
+        return self.send_event(json.dumps(event))
+
+    def send_event(
+        self, payload: str | bytes, *, secret: str = WEBHOOK_SECRET, at: int | None = None, signature: Any = None
+    ) -> httpx.Response:
+        if signature is None:
+            text = payload.decode("latin-1") if isinstance(payload, bytes) else payload
+            signature = stripe.WebhookSignature.generate_signature_header(
+                payload=text, secret=secret, timestamp=at or int(time.time())
+            )
+        return httpx.post(
+            f"{self.base_url}/api/v1/webhooks/stripe",
+            content=payload,
+            headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
+            timeout=30,
+        )
+
+
+class Person:
+    """A signed-in user; also a program without a token where `uid` is empty."""
+
+    def __init__(self, base_url: str, uid: str, roles: tuple[Role, ...]) -> None:
+        headers = {"Authorization": f"Bearer {mint(uid, project_id=DEMO_PROJECT, roles=roles)}"} if uid else {}
+        self.client = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=30)
+
+    def call(self, method: str, path: str, body: Any = None, *, expect: int) -> Any:
+        response = self.client.request(method, path, json=body)
+        assert response.status_code == expect, f"{method} {path}: {response.status_code} {response.text[:500]}"
+        return response.json() if response.content else None
+
+    def get(self, path: str, *, expect: int = 200) -> Any:
+        return self.call("GET", path, expect=expect)
+
+    def post(self, path: str, body: Any = None, *, expect: int = 200) -> Any:
+        return self.call("POST", path, body, expect=expect)
+
+
+LISTING = {
+    "version": 1,
+    "title": "Summaries for people in a hurry",
+    "summary": "Three sentences",
+    "description": "Any article in three sentences.",
+    "category": "writing",
+    "price": "10",
+}
+
+
+def published_listing(service: RunningService, seller: Person, moderator: Person, *, name: str) -> str:
+    """A listing that went the whole way; answers its id."""
+    prompt = seller.post("/prompts", {"name": name}, expect=201)
+    seller.post(f"/prompts/{prompt['id']}/versions", {"content": f"The text of {name}: {{{{article}}}}"}, expect=201)
+    listing = seller.post("/marketplace/listings", {**LISTING, "prompt_id": prompt["id"]}, expect=201)
+    seller.post(f"/marketplace/listings/{listing['id']}/submit")
+
+    def case() -> Any:
+        cases = moderator.get("/moderation/cases?limit=100")["items"]
+        return [case for case in cases if case["listing_id"] == listing["id"]]
+
+    decision = {"decision": "approve", "reason_code": "meets_guidelines", "public_note": "Good."}
+    moderator.post(f"/moderation/cases/{eventually(case)[0]['id']}/decision", decision)
+    identifier: str = listing["id"]
+    return identifier
+
+
+def fund(service: RunningService, buyer: Person) -> None:
+    """Buy the smallest pack."""
+    pack = buyer.get("/billing/packs")["packs"][0]
+    checkout = buyer.post("/billing/checkouts", {"pack_id": pack["id"]}, expect=201)
+    assert service.pay(checkout).status_code == 200

@@ -8,7 +8,6 @@ from typing import Any
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
-from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.jobs import JobsActor
 from promptforge.actors.marketplace import ListingsActor, PurchasesActor
@@ -86,6 +85,9 @@ def job_messages() -> Iterator[type[Message[Any]]]:
 def _checkout_sessions(settings: Settings) -> CheckoutSessions:
     if settings.stripe_secret_key is None:
         return DevelopmentCheckoutSessions()
+    # Stripe's SDK takes most of a second to import, so only where it is used.
+    from promptforge.actors.billing.stripe.live import StripeCheckoutSessions  # noqa: PLC0415
+
     base = settings.public_url or f"http://{settings.host}:{settings.port}"
     return StripeCheckoutSessions(
         settings.stripe_secret_key.get_secret_value(),

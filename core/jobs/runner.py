@@ -14,7 +14,14 @@ import anyio
 import structlog
 
 from promptforge.core.context import Context, JobInfo
-from promptforge.core.errors import MailboxFull, PromptForgeError, Stopping, Unauthenticated, Unavailable
+from promptforge.core.errors import (
+    MailboxFull,
+    OutcomeUnknown,
+    PromptForgeError,
+    Stopping,
+    Unauthenticated,
+    Unavailable,
+)
 from promptforge.core.jobs.codec import Codec, UndecodablePayload, UnknownKind, encode_result
 from promptforge.core.jobs.documents import Job
 from promptforge.core.jobs.retries import backoff_seconds
@@ -191,7 +198,8 @@ class JobRunner:
         delay = backoff_seconds(job.attempt, self._rng)
         if isinstance(error, PromptForgeError):
             name, detail = error.code, error.detail
-            final = final or not error.retryable
+            # A job runs at least once anyway, so what may or may not have happened is simply done again.
+            final = final or not (error.retryable or isinstance(error, OutcomeUnknown))
             delay = max(delay, error.retry_after_seconds or 0.0)
         else:  # an exception's text may quote what it was working on: it goes to the log of this process only
             name, detail = type(error).__name__, "An unexpected error: see the log under this request id"

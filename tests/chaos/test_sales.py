@@ -80,9 +80,7 @@ def _until_answered(buyer: Person, listing: str) -> int:
     return code
 
 
-def _check_everything(
-    service: RunningService, seller: Person, buyers: list[Person], listings: list[str]
-) -> None:
+def _check_everything(service: RunningService, seller: Person, buyers: list[Person], listings: list[str]) -> None:
     for buyer in buyers:
         owned = [purchase["listing_id"] for purchase in buyer.get("/marketplace/purchases?limit=100")["items"]]
         assert sorted(owned) == sorted(listings)

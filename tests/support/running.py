@@ -82,9 +82,7 @@ class RunningService:
         with (self.directory / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "promptforge.deploy", "serve"],
-                env=clean_environment(
-                    PORT=str(self.port), PROMPTFORGE_DATA_DIR=str(self.data_dir), **self._settings
-                ),
+                env=clean_environment(PORT=str(self.port), PROMPTFORGE_DATA_DIR=str(self.data_dir), **self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -100,7 +98,7 @@ class RunningService:
             return False
 
     def kill(self) -> None:
-        """kill -9; its mongod goes on."""
+        """Kill -9; its mongod goes on."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()

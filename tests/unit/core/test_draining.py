@@ -78,11 +78,10 @@ async def test_while_stopping_a_new_request_is_refused_but_a_nested_ask_is_not()
         except Stopping as error:
             refused.append(error)
 
-    async with anyio.create_task_group() as tasks:
-        async with system.running(grace_seconds=10):
-            tasks.start_soon(system.context(request_id="r").ask, Front(seconds=2))
-            tasks.start_soon(late_request)
-            await anyio.sleep(1)
+    async with anyio.create_task_group() as tasks, system.running(grace_seconds=10):
+        tasks.start_soon(system.context(request_id="r").ask, Front(seconds=2))
+        tasks.start_soon(late_request)
+        await anyio.sleep(1)
     assert len(refused) == 1
 
 

@@ -106,7 +106,7 @@ async def test_overload_delays_neither_introspection_nor_queries_nor_the_stop() 
         context = system.context(request_id="r")
         for number in range(4):
             context.tell(Work(number=number, key=str(number), seconds=3600))
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         await anyio.sleep(0.01)
         for number in range(8):
             context.tell(Work(number=100 + number, key=str(number), seconds=3600))

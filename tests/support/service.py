@@ -1,0 +1,116 @@
+"""The running service with what tests of faults need: its documents, its mongod's signals, its problems."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+
+from promptforge.core.mongo import EmbeddedMongod
+from tests.support.running import RunningService
+
+DATABASE = "promptforge"
+Documents = dict[str, list[Any]]
+
+
+class Service(RunningService):
+    """`RunningService` whose mongod may be stopped, frozen, kept away and looked into."""
+
+    @property
+    def mongo_directory(self) -> Path:
+        return self.data_dir / "mongo"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Stop it and its mongod, whatever has happened to them."""
+        for person in self._people:
+            person.client.close()
+        if self._mongod_lives():
+            os.kill(self.mongod_pid(), signal.SIGCONT)
+        if self._process is not None and self._process.poll() is None:
+            self.terminate()
+        if self._mongod_lives():  # a killed service leaves its mongod behind
+            EmbeddedMongod.start(self.mongo_directory).stop()
+
+    def _mongod_lives(self) -> bool:
+        """Whether somebody holds mongod's own lock."""
+        try:
+            with (self.mongo_directory / "db" / "mongod.lock").open("r+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return True
+        except FileNotFoundError:
+            pass
+        return False
+
+    def signal_mongod(self, number: signal.Signals) -> None:
+        os.kill(self.mongod_pid(), number)
+
+    @contextmanager
+    def mongod_kept_away(self) -> Iterator[None]:
+        """Kill mongod with -9 and let nobody start it again meanwhile: starting takes a lock, which is held here."""
+        with (self.mongo_directory / "start.lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.signal_mongod(signal.SIGKILL)
+            yield
+
+    @contextmanager
+    def mongod_frozen(self) -> Iterator[None]:
+        """SIGSTOP: connections stay open and nothing is answered."""
+        self.signal_mongod(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal_mongod(signal.SIGCONT)
+
+    @contextmanager
+    def database(self) -> Iterator[MongoClient[dict[str, Any]]]:
+        """A client of the service's own mongod."""
+        server = EmbeddedMongod.start(self.mongo_directory)
+        client: MongoClient[dict[str, Any]] = MongoClient(server.url, tz_aware=True)
+        try:
+            yield client
+        finally:
+            client.close()
+            server.stop()
+
+
+def documents(client: MongoClient[dict[str, Any]]) -> Documents:
+    """Everything that is stored, by collection."""
+    database = client[DATABASE]
+    return {name: list(database[name].find().sort("_id")) for name in sorted(database.list_collection_names())}
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """A problem document (RFC 9457) that says which one, and by which request."""
+    assert response.status_code == status, f"{response.status_code}, not {status}: {response.text[:500]}"
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert (problem["status"], problem["code"]) == (status, code), problem
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert problem["title"]
+    assert "Traceback" not in response.text
+    return problem
+
+
+@contextmanager
+def serving(directory: Path, **settings: str) -> Iterator[Service]:
+    """A started service, stopped in the end."""
+    service = Service(directory, **settings)
+    try:
+        service.start()
+        yield service
+    finally:
+        with suppress(ProcessLookupError):
+            service.stop()

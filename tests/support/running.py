@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,14 @@ class Person:
 
     def get(self, path: str, *, expect: int = 200) -> Any:
         return self.call("GET", path, expect=expect)
+
+    def all(self, path: str) -> Iterator[Any]:
+        """Every item of a list, page by page."""
+        page = self.get(f"{path}?limit=100")
+        yield from page["items"]
+        while page["next"]:
+            page = self.get(f"{path}?limit=100&cursor={page['next']}")
+            yield from page["items"]
 
     def post(self, path: str, body: Any = None, *, expect: int = 200) -> Any:
         return self.call("POST", path, body, expect=expect)

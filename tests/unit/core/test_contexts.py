@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import anyio
 import pytest
@@ -32,7 +32,7 @@ class OuterQuery(Query[Any]):
 
 class OuterActor(Actor):
     name = "outer"
-    asks = ("sample",)
+    asks: ClassVar[tuple[str, ...]] = ("sample",)
 
     def __init__(self, work: Callable[[Context], Awaitable[Any]]) -> None:
         self._work = work
@@ -54,10 +54,11 @@ class Transactions:
         self.sessions: list[str] = []
 
     async def __call__(self, work: Callable[[Any], Awaitable[T]], *, deadline: float) -> T:
-        for number in range(self.runs):
+        for number in range(self.runs - 1):
             self.sessions.append(f"session {number}")
-            result = await work(self.sessions[-1])
-        return result
+            await work(self.sessions[-1])
+        self.sessions.append(f"session {self.runs - 1}")
+        return await work(self.sessions[-1])
 
 
 @virtual
@@ -165,7 +166,9 @@ async def test_inside_a_transaction_asks_run_here_and_now_with_its_session() -> 
         with anyio.fail_after(1):
             assert await context.ask(Outer()) == "inside"
     inner = sample.contexts[-1]
-    assert (inner.session, inner.cell is not None and inner.cell.name) == ("session 0", "sample")
+    assert str(inner.session) == "session 0"
+    assert inner.cell is not None
+    assert inner.cell.name == "sample"
 
 
 @virtual
@@ -240,5 +243,6 @@ async def test_the_snapshot_says_what_a_handler_is_waiting_on() -> None:
         await anyio.sleep(2)
         snapshots = {snapshot.name: snapshot for snapshot in system.inspect()}
         (outer,), (inner,) = snapshots["outer"].in_flight, snapshots["sample"].in_flight
-        assert (outer.kind, outer.waiting_on, outer.elapsed_seconds) == (Outer.message_kind, "sample", pytest.approx(2))
+        assert (outer.kind, outer.waiting_on) == (Outer.message_kind, "sample")
+        assert outer.elapsed_seconds == pytest.approx(2)
         assert (inner.key, inner.waiting_on) == ("the key", None)

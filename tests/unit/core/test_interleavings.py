@@ -5,6 +5,7 @@ A failure prints its seed; `PROMPTFORGE_SEED=n` runs only that one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from random import Random
 from typing import Any
@@ -85,14 +86,12 @@ async def _story(seed: int) -> None:
 
     async with system_of(actor, rng=Random(seed)).running(grace_seconds=60) as system:
 
-        async def ask(message: Any, timeout: float, patience: float) -> None:
+        async def ask(message: Any, allowed: float, patience: float) -> None:
             nonlocal answered
-            context = system.context(request_id="r", timeout_seconds=timeout)
+            context = system.context(request_id="r", timeout_seconds=allowed)
             with anyio.move_on_after(patience):
-                try:
+                with contextlib.suppress(PromptForgeError, ValueError):
                     await context.ask(message)
-                except (PromptForgeError, ValueError):
-                    pass
             answered += 1
 
         async with anyio.create_task_group() as tasks:

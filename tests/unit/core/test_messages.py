@@ -28,7 +28,7 @@ def test_a_message_is_frozen_slotted_and_keyword_only() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         message.number = 2  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Plain(1)  # type: ignore[misc]
+        Plain(1)  # type: ignore[call-arg]
     assert not hasattr(message, "__dict__")
     assert message == Plain(number=1)
     assert message.kind == "a field may have this name"
@@ -110,12 +110,12 @@ def test_two_actors_of_one_name_stop_the_start() -> None:
 def test_a_key_must_be_a_field_and_a_query_has_none() -> None:
     with pytest.raises(TypeError, match="no field"):
         handles(Plain, key="nothing")
+
+    @internal
+    class Looked(Query[None]):
+        """Has a field."""
+
+        number: int
+
     with pytest.raises(TypeError, match="query"):
-
-        @internal
-        class Looked(Query[None]):
-            """Has a field."""
-
-            number: int
-
         handles(Looked, key="number")

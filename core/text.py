@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 
+LONGEST = 65_536
+"""In characters, before anything is done with them; a field's own limit is lower and holds for the cleaned text."""
 _BREAKS = frozenset("\n\t")
 _MISLEADING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories: control, format (direction changes among them), surrogate, private, unassigned, separators."""
@@ -24,6 +27,8 @@ def clean_text(text: str) -> str:
 
 
 def _clean(text: str, *, allowed: frozenset[str]) -> str:
+    if len(text) > LONGEST:
+        raise ValueError(f"must not have more than {LONGEST} characters")
     cleaned = unicodedata.normalize("NFC", text).strip()
     if not cleaned:
         raise ValueError("must not be blank")
@@ -33,5 +38,10 @@ def _clean(text: str, *, allowed: frozenset[str]) -> str:
     return cleaned
 
 
-LINE = AfterValidator(clean_line)
-TEXT = AfterValidator(clean_text)
+def _before(clean: Callable[[str], str]) -> BeforeValidator:
+    """Clean first: NFC can lengthen a text and trimming shortens it, and `Len` is about what will be stored."""
+    return BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)
+
+
+LINE = _before(clean_line)
+TEXT = _before(clean_text)

@@ -10,7 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import MISSING, Field
 
-from promptforge.actors.prompts.messages import ChatMessage
+from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
 from promptforge.core.amounts import CreditAmount
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -102,7 +102,7 @@ class ListingView:
 
 @dataclass(frozen=True, slots=True)
 class PurchaseView:
-    """What was bought and on which terms, as they were then. `price` and `fee` are credits."""
+    """What was bought and on which terms, as they were then. `price` is in credits."""
 
     id: str
     listing_id: str
@@ -121,7 +121,7 @@ class PurchaseView:
 
 @dataclass(frozen=True, slots=True)
 class PurchasedContentView:
-    """A purchase with the text that was bought."""
+    """A purchase with what was bought: the text and how it wants to be run."""
 
     id: str
     listing_id: str
@@ -132,7 +132,9 @@ class PurchasedContentView:
     price: str
     used_at: datetime | None
     created_at: datetime
+    kind: PromptKind
     content: str | tuple[ChatMessage, ...]
+    settings: ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,8 @@ class PurchaseListing(Command[PurchaseView]):
     """Buy a listing with credits, at `expected_price`.
 
     All or nothing: you are debited, the seller's earnings and the platform's fee are booked, and the content is yours.
-    402 `insufficient_credits`, 409 `already_owned`, `price_changed` or `not_for_sale`, 403 `own_listing`.
+    402 `insufficient_credits`, 409 `already_owned` (naming the purchase), `price_changed` or `not_for_sale`, 403
+    `own_listing`.
     """
 
     listing_id: ListingId

@@ -1,4 +1,4 @@
-"""What the service tells a person, kept until they read or the years pass."""
+"""What the service tells a person: kept, in order, and read or unread."""
 
 from __future__ import annotations
 

@@ -8,11 +8,17 @@ from enum import StrEnum
 from typing import Annotated
 
 from annotated_types import Ge, Le, Len
-from pydantic import MISSING, Field
+from pydantic import MISSING, AfterValidator, Field
 
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
-from promptforge.core.text import LINE, TEXT
+from promptforge.core.text import LINE, TEXT, clean_line
+
+
+def _clean_folder(path: str) -> str:
+    """Each part of the path is a line of its own, so that two folders that look alike are one."""
+    return "/".join(clean_line(part) for part in path.split("/")) if path else ""
+
 
 PromptId = Annotated[str, Len(1, 64)]
 VersionNumber = Annotated[int, Ge(1), Le(1_000_000)]
@@ -21,7 +27,9 @@ Description = Annotated[str, Len(1, 2000), TEXT]
 Tag = Annotated[str, Len(1, 40), LINE]
 Tags = Annotated[tuple[Tag, ...], Len(0, 20)]
 Folder = Annotated[
-    str, Field(max_length=200, pattern=r"^(?:[^/\x00-\x1F]+(?:/[^/\x00-\x1F]+)*)?$", examples=["news/daily"])
+    str,
+    Field(max_length=200, pattern=r"^(?:[^/]+(?:/[^/]+)*)?$", examples=["news/daily"]),
+    AfterValidator(_clean_folder),
 ]
 TextContent = Annotated[str, Field(min_length=1, max_length=262_144, examples=["Summarise {{article}}."])]
 ChangeMessage = Annotated[str, Len(1, 500), TEXT]
@@ -57,10 +65,19 @@ Content = TextContent | Annotated[tuple[ChatMessage, ...], Len(1, 100)]
 class ModelSettings:
     """How the prompt wants to be run; what is null is left to the model's default."""
 
-    model: Annotated[str, Len(1, 100)] | None = None
+    model: Annotated[str, Len(1, 100), LINE] | None = None
     temperature: Annotated[float, Ge(0), Le(2)] | None = None
     top_p: Annotated[float, Ge(0), Le(1)] | None = None
     max_tokens: Annotated[int, Ge(1), Le(1_000_000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstVersion:
+    """What version 1 of a new prompt is made of."""
+
+    content: Content
+    settings: ModelSettings = ModelSettings()
+    message: ChangeMessage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +122,17 @@ class PinnedVersion:
 
 @requires(scope="prompts:write")
 class CreatePrompt(Command[PromptView]):
-    """Make an empty prompt. Its name is unique among your prompts that are not archived (409 `name_taken`)."""
+    """Make a prompt, with its first version or without one.
+
+    Its name is unique among your prompts that are not archived (409 `name_taken`).
+    """
 
     name: PromptName
     kind: PromptKind = PromptKind.TEXT
     description: Description | None = None
     tags: Tags = ()
     folder: Folder = ""
+    first_version: FirstVersion | None = None
 
 
 @requires(scope="prompts:read")
@@ -133,7 +154,10 @@ class ListPrompts(Query[Page[PromptView]]):
 
 @requires(scope="prompts:write")
 class UpdatePrompt(Command[PromptView]):
-    """Change a prompt's name, description, tags or folder: only the fields that are sent change, null clears one."""
+    """Change a prompt's name, description, tags or folder: only the fields that are sent change, null clears one.
+
+    409 `name_taken`, or `prompt_archived` where it has to be restored first.
+    """
 
     prompt_id: PromptId
     name: PromptName | MISSING = MISSING
@@ -160,8 +184,8 @@ class RestorePrompt(Command[PromptView]):
 class CreateVersion(Command[PromptVersionView]):
     """Add a version. Versions are numbered from 1 without a gap and never change.
 
-    The same content and settings as an existing version answer that version. With `base_version` the latest version
-    must still be that one (409 `stale_base`).
+    The same content and settings as an existing version answer that version, so sending the same again is safe. Else,
+    with `base_version`, the latest version must still be that one (409 `stale_base`).
     """
 
     prompt_id: PromptId

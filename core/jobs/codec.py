@@ -30,8 +30,13 @@ class Codec:
     """Knows every message that can be a job: those with a handler in this process."""
 
     def __init__(self, messages: Iterable[type[Message[Any]]]) -> None:
-        self._by_kind = {message.message_kind: message for message in messages}
+        self._by_kind: dict[str, type[Message[Any]]] = {}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self.add(messages)
+
+    def add(self, messages: Iterable[type[Message[Any]]]) -> None:
+        """Know these kinds too."""
+        self._by_kind.update((message.message_kind, message) for message in messages)
 
     def encode(self, message: Message[Any]) -> dict[str, Any]:
         """The message's fields as JSON values; the document carries kind and version beside them."""

@@ -57,7 +57,7 @@ async def nobody(user_id: str) -> Principal | None:
 @asynccontextmanager
 async def job_process(
     mongo: Mongo,
-    actors: Sequence[Actor],
+    actors: Sequence[Actor] | Callable[[MongoJobStore], Sequence[Actor]],
     *,
     find_principal: Callable[[str], Awaitable[Principal | None]] = nobody,
     running: bool = True,
@@ -65,9 +65,11 @@ async def job_process(
 ) -> AsyncIterator[TestProcess]:
     """`running`: the runner claims jobs by itself; `with_feed`: the change stream wakes it."""
     await ensure_indexes(mongo, INDEXES)
-    codec = Codec(declared.message for actor in actors for declared in actor.handlers().values())
+    codec = Codec(())
     store = MongoJobStore(mongo, codec, SystemClock())
-    system = System(actors, transactions=MongoTransactions(mongo), jobs=store)
+    made = actors(store) if callable(actors) else actors
+    codec.add(declared.message for actor in made for declared in actor.handlers().values())
+    system = System(made, transactions=MongoTransactions(mongo), jobs=store)
     runner = JobRunner(store, system, codec, find_principal=find_principal)
     async with anyio.create_task_group() as tasks, system.running(grace_seconds=5):
         if with_feed:

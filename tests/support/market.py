@@ -1,0 +1,106 @@
+"""The features of the market on a real MongoDB, with people who have credits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from promptforge.actors.billing.messages import GrantCredits
+from promptforge.actors.marketplace.messages import (
+    Category,
+    CreateListing,
+    Decision,
+    ListingView,
+    PurchaseListing,
+    PurchaseView,
+    SubmitListing,
+)
+from promptforge.actors.moderation.messages import DecideCase, ListCases
+from promptforge.actors.notifications.messages import ListNotifications, NotificationView
+from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, PromptView
+from promptforge.actors.users.messages import EnsureUser
+from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
+from promptforge.core.messages import Message
+from promptforge.core.principal import Principal, Role
+from tests.support.processes import TestProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the tests do with it."""
+
+    process: TestProcess
+
+    async def person(self, uid: str, *roles: Role) -> Context:
+        """A context of a signed-in person, as the edge makes it."""
+        system = self.process.system
+        root = system.context(request_id="sign-in", trusted=True)
+        identity = await root.ask(EnsureUser(uid=uid, email=None, name=uid, roles=(Role.USER, *roles)))
+        principal = Principal(identity.user_id, uid, frozenset(identity.roles))
+        return system.context(request_id=f"req_{uid}", principal=principal, timeout_seconds=60)
+
+    async def fund(self, person: Context, credits: int) -> None:
+        """Give somebody credits as an opening balance would: one grant with its journal."""
+        admin = await self.person("admin", Role.ADMIN)
+        await admin.ask(GrantCredits(user_id=person.user_id, amount=str(credits), reason="for the test"))
+
+    async def prompt(self, seller: Context, name: str, content: str = "Say {{word}}.") -> PromptView:
+        prompt = await seller.ask(CreatePrompt(name=name))
+        await seller.ask(CreateVersion(prompt_id=prompt.id, content=content))
+        return prompt
+
+    async def draft(self, seller: Context, name: str, *, price: str = "10") -> ListingView:
+        prompt = await self.prompt(seller, name)
+        return await seller.ask(
+            CreateListing(
+                prompt_id=prompt.id,
+                version=1,
+                title=name,
+                summary="A summary",
+                description="A description",
+                category=Category.WRITING,
+                price=price,
+            )
+        )
+
+    async def case_of(self, moderator: Context, listing: ListingView) -> str:
+        """The open case of a listing, once its job has run."""
+        await self.jobs_done()
+        cases = await moderator.ask(ListCases(limit=100))
+        return next(case.id for case in cases.items if case.listing_id == listing.id)
+
+    async def published(self, seller: Context, name: str, *, price: str = "10") -> ListingView:
+        listing = await self.draft(seller, name, price=price)
+        listing = await seller.ask(SubmitListing(listing_id=listing.id))
+        moderator = await self.person("moderator", Role.MODERATOR)
+        case_id = await self.case_of(moderator, listing)
+        await moderator.ask(decision(case_id))
+        return listing
+
+    async def buy(self, buyer: Context, listing: ListingView, price: str = "10") -> PurchaseView:
+        return await buyer.ask(PurchaseListing(listing_id=listing.id, expected_price=price))
+
+    async def notices(self, person: Context) -> list[NotificationView]:
+        await self.jobs_done()
+        return list((await person.ask(ListNotifications(limit=100))).items)
+
+    async def jobs_done(self) -> None:
+        """Run every job that is due, here and now."""
+        store, runner = self.process.store, self.process.runner
+        while claimed := await store.claim("default", 50):
+            for job in claimed:
+                await runner._attempt(job)
+
+
+def decision(case_id: str, kind: Decision = Decision.APPROVE) -> DecideCase:
+    return DecideCase(case_id=case_id, decision=kind, reason_code="meets_guidelines", public_note="Because.")
+
+
+async def raised(person: Context, message: Message[Any]) -> str:
+    """The code of the error that an ask ends with; `done` where it does not."""
+    try:
+        await person.ask(message)
+    except PromptForgeError as error:
+        return error.code
+    return "done"

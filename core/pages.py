@@ -45,6 +45,8 @@ class Cursor:
         try:
             text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
             milliseconds, _, identifier = text.partition(":")
+            if not identifier:
+                raise ValueError("no id")  # noqa: TRY301  # caught right below, with the other ways to be wrong
             return cls(datetime.fromtimestamp(int(milliseconds) / 1000, UTC), identifier)
         except (binascii.Error, ValueError, OverflowError, OSError):
             error = FieldError("Not a cursor of this list: use `next` of the page before", "cursor", parameter="cursor")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from promptforge.actors.marketplace.messages import ApplyDecision, GetListingForReview, ListingState
-from promptforge.actors.moderation.domain import notice_of
+from promptforge.actors.marketplace.messages import ApplyDecision, GetListingForReview
+from promptforge.actors.moderation.domain import notice_of, waits_for
 from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, OwnCase
 from promptforge.actors.moderation.messages import (
     CaseDetailView,
@@ -44,24 +44,22 @@ class ModerationActor(Actor):
 
     @handles(DecideCase, key="case_id")
     async def decide(self, message: DecideCase, context: Context) -> CaseView:
-        case = await self._store.get(message.case_id)
-        if case.seller_id == context.user_id:
-            raise OwnCase
-        if case.state is CaseState.OPEN and not await self._still_in_review(case, context):
-            await self._store.close_obsolete(case.id)
+        case = await context.transaction(lambda tx: self._decide(message, tx))
+        if case.state is CaseState.OBSOLETE:
             raise CaseObsolete
-        return await context.transaction(lambda tx: self._decide(message, tx))
-
-    async def _still_in_review(self, case: CaseView, context: Context) -> bool:
-        """Looked at before the transaction; what moves in between fails `ApplyDecision`, and with it the decision."""
-        listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
-        return listing.state is ListingState.IN_REVIEW and listing.revision == case.revision
+        return case
 
     async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
+        """The case decided; or closed as obsolete, which is to be committed and so is no error in here."""
+        case = await self._store.get(message.case_id, session=tx.session)
+        if case.seller_id == tx.user_id:
+            raise OwnCase
+        if case.state is CaseState.DECIDED:
+            raise AlreadyDecided
+        listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
+        if not waits_for(listing, case):
+            return await self._store.close_obsolete(case, session=tx.session)
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
-        if decided is None:
-            case = await self._store.get(message.case_id, session=tx.session)
-            raise CaseObsolete if case.state is CaseState.OBSOLETE else AlreadyDecided
         await tx.ask(
             ApplyDecision(
                 listing_id=decided.listing_id,

@@ -1,8 +1,8 @@
-"""How a decision is told to the seller."""
+"""What a case is still about, and how its decision is told to the seller."""
 
 from __future__ import annotations
 
-from promptforge.actors.marketplace.messages import Decision
+from promptforge.actors.marketplace.messages import Decision, ListingState, ListingView
 from promptforge.actors.moderation.messages import CaseView
 from promptforge.actors.notifications.messages import NotifyUser
 
@@ -19,6 +19,11 @@ _TOLD = {
         "“{title}” was rejected and cannot be submitted again.",
     ),
 }
+
+
+def waits_for(listing: ListingView, case: CaseView) -> bool:
+    """Whether the listing waits for this case; once it does not, it never will again: revisions only grow."""
+    return listing.state is ListingState.IN_REVIEW and listing.revision == case.revision
 
 
 def notice_of(case: CaseView, decision: Decision, *, reason_code: str, public_note: str) -> NotifyUser:

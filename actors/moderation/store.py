@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from promptforge.actors.marketplace.messages import Decision
+from promptforge.actors.moderation.errors import AlreadyDecided
 from promptforge.actors.moderation.messages import CaseState, CaseView, DecideCase, OpenCase
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
@@ -59,8 +60,8 @@ class CaseStore:
 
     async def decide(
         self, message: DecideCase, moderator_id: str, *, now: datetime, session: Session | None
-    ) -> CaseView | None:
-        """Open → decided, and a row in the history. None where the case was not open."""
+    ) -> CaseView:
+        """Open → decided, and a row in the history. Raises `AlreadyDecided` where the case is not open."""
         decided = {
             "decision": message.decision.value,
             "reason_code": message.reason_code,
@@ -69,22 +70,24 @@ class CaseStore:
             "decided_by": moderator_id,
             "decided_at": now,
         }
-        row = await self._cases.find_one_and_update(
-            {"_id": message.case_id, "state": CaseState.OPEN.value},
-            {"$set": {**decided, "state": CaseState.DECIDED.value}},
-            session=session,
-        )
-        if row is None:
-            return None
-        case = _case_from(row)
+        case = await self._close(message.case_id, {**decided, "state": CaseState.DECIDED.value}, session)
         history = {"_id": new_id("dec"), "case_id": case.id, "listing_id": case.listing_id, "created_at": now}
         await self._decisions.insert_one({**history, **decided, "revision": case.revision}, session=session)
         return case
 
-    async def close_obsolete(self, case_id: str) -> None:
-        await self._cases.update_one(
-            {"_id": case_id, "state": CaseState.OPEN.value}, {"$set": {"state": CaseState.OBSOLETE.value}}
+    async def close_obsolete(self, case: CaseView, *, session: Session | None) -> CaseView:
+        """Open → obsolete; a case that is obsolete already stays as it is."""
+        if case.state is CaseState.OBSOLETE:
+            return case
+        return await self._close(case.id, {"state": CaseState.OBSOLETE.value}, session)
+
+    async def _close(self, case_id: str, changes: Document, session: Session | None) -> CaseView:
+        row = await self._cases.find_one_and_update(
+            {"_id": case_id, "state": CaseState.OPEN.value}, {"$set": changes}, session=session
         )
+        if row is None:
+            raise AlreadyDecided
+        return _case_from(row)
 
 
 def _case_from(row: Document) -> CaseView:

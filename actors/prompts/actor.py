@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import MISSING
 
-from promptforge.actors.prompts.domain import check_content, content_hash
+from promptforge.actors.prompts.domain import check_content, content_hash, new_version
 from promptforge.actors.prompts.errors import PromptArchived, StaleBase
 from promptforge.actors.prompts.messages import (
     ArchivePrompt,
@@ -43,7 +42,9 @@ class PromptsActor(Actor):
 
     @handles(CreatePrompt)
     async def create(self, message: CreatePrompt, context: Context) -> PromptView:
-        now = context.now()
+        now, first = context.now(), message.first_version
+        if first is not None:
+            check_content(message.kind, first.content, pointer="/first_version/content")
         prompt = PromptView(
             id=new_id("prm"),
             name=message.name,
@@ -51,13 +52,20 @@ class PromptsActor(Actor):
             description=message.description,
             tags=tuple(dict.fromkeys(message.tags)),
             folder=message.folder,
-            latest_version=0,
+            latest_version=0 if first is None else 1,
             archived_at=None,
             created_at=now,
             updated_at=now,
         )
-        await self._store.insert(prompt, context.user_id)
-        return prompt
+
+        async def work(tx: Context) -> PromptView:
+            await self._store.insert(prompt, tx.user_id, session=tx.session)
+            if first is not None:
+                version = new_version(prompt, 1, first, now=now)
+                await self._store.insert_version(version, tx.user_id, session=tx.session)
+            return prompt
+
+        return await context.transaction(work)
 
     @handles(GetPrompt)
     async def get_prompt(self, message: GetPrompt, context: Context) -> PromptView:
@@ -88,17 +96,11 @@ class PromptsActor(Actor):
 
     @handles(ArchivePrompt, key="prompt_id")
     async def archive(self, message: ArchivePrompt, context: Context) -> PromptView:
-        prompt = await self._store.get(message.prompt_id, context.user_id)
-        if prompt.archived_at is not None:
-            return prompt
-        now = context.now()
-        changes = {"archived": True, "archived_at": now}
-        return await self._store.update(message.prompt_id, context.user_id, changes, now=now)
+        return await self._store.archive(message.prompt_id, context.user_id, now=context.now())
 
     @handles(RestorePrompt, key="prompt_id")
     async def restore(self, message: RestorePrompt, context: Context) -> PromptView:
-        changes = {"archived": False, "archived_at": None}
-        return await self._store.update(message.prompt_id, context.user_id, changes, now=context.now())
+        return await self._store.restore(message.prompt_id, context.user_id, now=context.now())
 
     # Versions
 
@@ -121,18 +123,8 @@ class PromptsActor(Actor):
                 extra={"latest_version": prompt.latest_version},
             )
         now = tx.now()
-        version = PromptVersionView(
-            prompt_id=prompt.id,
-            version=0,
-            kind=prompt.kind,
-            content=message.content,
-            settings=message.settings,
-            message=message.message,
-            content_hash=digest,
-            created_at=now,
-        )
         number = await self._store.next_version(prompt.id, tx.user_id, now=now, session=tx.session)
-        version = replace(version, version=number)
+        version = new_version(prompt, number, message, now=now)
         await self._store.insert_version(version, tx.user_id, session=tx.session)
         return version
 

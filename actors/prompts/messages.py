@@ -154,10 +154,7 @@ class ListPrompts(Query[Page[PromptView]]):
 
 @requires(scope="prompts:write")
 class UpdatePrompt(Command[PromptView]):
-    """Change a prompt's name, description, tags or folder: only the fields that are sent change, null clears one.
-
-    409 `name_taken`, or `prompt_archived` where it has to be restored first.
-    """
+    """Change a prompt's name, description, tags or folder: only the fields that are sent change, null clears one."""
 
     prompt_id: PromptId
     name: PromptName | MISSING = MISSING

@@ -33,7 +33,6 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     VERSIONS: (
         Index((("prompt_id", 1), ("version", 1)), unique=True),
         Index((("prompt_id", 1), ("content_hash", 1)), unique=True),
-        Index((("prompt_id", 1), ("created_at", -1), ("_id", -1))),
     ),
 }
 
@@ -45,8 +44,8 @@ class PromptStore:
 
     # Prompts
 
-    async def insert(self, prompt: PromptView, owner_id: str) -> None:
-        """Raises `NameTaken`."""
+    async def insert(self, prompt: PromptView, owner_id: str, *, session: Session | None = None) -> None:
+        """Raises `NameTaken`; inside a transaction that has aborted it."""
         document = {
             "_id": prompt.id,
             "owner_id": owner_id,
@@ -55,14 +54,14 @@ class PromptStore:
             "description": prompt.description,
             "tags": list(prompt.tags),
             "folder": prompt.folder,
-            "latest_version": 0,
+            "latest_version": prompt.latest_version,
             "archived": False,
             "archived_at": None,
             "created_at": prompt.created_at,
             "updated_at": prompt.updated_at,
         }
         try:
-            await self._prompts.insert_one(document)
+            await self._prompts.insert_one(document, session=session)
         except DuplicateKey:
             raise NameTaken(f"One of your prompts is named {prompt.name!r} already") from None
 
@@ -83,16 +82,30 @@ class PromptStore:
         return page_of(await rows.to_list(limit + 1), limit, _prompt_from)
 
     async def update(self, prompt_id: str, owner_id: str, changes: Document, *, now: datetime) -> PromptView:
+        """Archived ones too: a new name may be what restoring it needs. Raises `NotFound` or `NameTaken`."""
+        changed = await self._change({"_id": prompt_id, "owner_id": owner_id}, changes, now=now)
+        if changed is None:
+            raise _no_prompt()
+        return changed
+
+    async def archive(self, prompt_id: str, owner_id: str, *, now: datetime) -> PromptView:
+        """Only the first time counts. Raises `NotFound`."""
+        live = {"_id": prompt_id, "owner_id": owner_id, "archived": False}
+        changed = await self._change(live, {"archived": True, "archived_at": now}, now=now)
+        return changed or await self.get(prompt_id, owner_id)
+
+    async def restore(self, prompt_id: str, owner_id: str, *, now: datetime) -> PromptView:
         """Raises `NotFound` or `NameTaken`."""
+        archived = {"_id": prompt_id, "owner_id": owner_id, "archived": True}
+        changed = await self._change(archived, {"archived": False, "archived_at": None}, now=now)
+        return changed or await self.get(prompt_id, owner_id)
+
+    async def _change(self, wanted: Document, changes: Document, *, now: datetime) -> PromptView | None:
         try:
-            row = await self._prompts.find_one_and_update(
-                {"_id": prompt_id, "owner_id": owner_id}, {"$set": {**changes, "updated_at": now}}
-            )
+            row = await self._prompts.find_one_and_update(wanted, {"$set": {**changes, "updated_at": now}})
         except DuplicateKey:
             raise NameTaken from None
-        if row is None:
-            raise _no_prompt()
-        return _prompt_from(row)
+        return None if row is None else _prompt_from(row)
 
     # Versions
 
@@ -149,8 +162,10 @@ class PromptStore:
         return _version_from(row)
 
     async def list_versions(self, prompt_id: str, *, cursor: Cursor | None, limit: int) -> Page[PromptVersionView]:
-        wanted: Document = {"prompt_id": prompt_id, **(cursor.after() if cursor else {})}
-        rows = self._versions.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        """By number, from the last one down: two processes' clocks need not agree on which came first."""
+        beyond = f"{prompt_id};"  # sorts after every `prompt_id:number`
+        wanted = {"_id": {"$gt": f"{prompt_id}:", "$lt": min(cursor.id, beyond) if cursor else beyond}}
+        rows = self._versions.find(wanted).sort([("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, _version_from)
 
 

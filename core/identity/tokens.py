@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -62,6 +63,8 @@ def claims_from(payload: Mapping[str, Any], *, now: float) -> Claims:  # Any: JS
     if not isinstance(uid, str) or not uid or len(uid) > 128:
         raise InvalidToken
     if not isinstance(expires_at, (int, float)) or not isinstance(issued_at, (int, float)):
+        raise InvalidToken
+    if not (math.isfinite(expires_at) and math.isfinite(issued_at) and uid.isprintable()):
         raise InvalidToken
     if expires_at <= now:
         raise ExpiredToken

@@ -97,6 +97,11 @@ class RunningService:
         except httpx.HTTPError:
             return False
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill -9; its mongod goes on."""
         assert self._process is not None

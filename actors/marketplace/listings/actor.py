@@ -34,6 +34,7 @@ from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
+from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, handles
 
 _EDITABLE = ("title", "summary", "description", "category", "tags")
@@ -143,7 +144,7 @@ class ListingsActor(Actor):
     @handles(GetListing)
     async def get_listing(self, message: GetListing, context: Context) -> ListingView:
         listing = await self._store.get(message.listing_id)
-        own = context.principal is not None and context.principal.user_id == listing.seller_id
+        own = _is_sellers(listing, context.principal)
         if not own and listing.state is not ListingState.PUBLISHED:
             raise no_listing()
         return listing.view(for_seller=own)
@@ -179,6 +180,13 @@ class ListingsActor(Actor):
             changes["published_at"] = listing.published_at or now
         decided = await self._store.change(listing, changes, now=now, session=context.session)
         return decided.view(for_seller=True)
+
+
+def _is_sellers(listing: Listing, principal: Principal | None) -> bool:
+    """Anyone may send a public query, so a program's right to its owner's drafts is looked at here."""
+    if principal is None or principal.user_id != listing.seller_id:
+        return False
+    return principal.scopes is None or "listings:read" in principal.scopes
 
 
 def _sent(message: UpdateListing) -> dict[str, Any]:  # Any: a MongoDB document

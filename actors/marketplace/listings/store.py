@@ -30,6 +30,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("category", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
         Index((("tags", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
         Index((("price", 1), ("_id", 1)), partial=_PUBLISHED),
+        Index((("category", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
+        Index((("tags", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
     )
 }
 

@@ -1,8 +1,9 @@
 """Purchases. A sale is one transaction: entitlement, ledger, purchase and the notifications' jobs, or none of them.
 
-A purchase reads its listing in the transaction's snapshot and does not touch it, so a popular listing is no hot
-document. A price change or an unlisting at the same time is then before or after the sale, and both are legal: one that
-was acknowledged before the purchase began is always seen, because both are majority writes.
+A purchase reads its listing in the transaction's snapshot and writes nothing to it, so a popular listing is no hot
+document. Sales beside an unlisting or a new price are serialisable without that: those moves read nothing that a sale
+writes, so every sale takes its place at its snapshot, before or after the move. A move that was acknowledged before the
+purchase began is always seen, because both are majority writes and every attempt takes a new snapshot.
 """
 
 from __future__ import annotations
@@ -49,10 +50,15 @@ class PurchasesActor(Actor):
 
     async def _sell(self, message: PurchaseListing, purchase_id: str, tx: Context) -> Purchase:
         listing = await self._listings.find(message.listing_id, session=tx.session)
-        listing = _for_sale(listing, tx.user_id, to_millicredits(message.expected_price))
+        if listing is None:
+            raise no_listing()
+        if listing.seller_id == tx.user_id:
+            raise OwnListing
+        # Before anything else can be wrong: a second click hears that it is theirs, whatever has changed since.
         owned_by = await self._purchases.entitle(tx.user_id, listing.id, purchase_id, now=tx.now(), session=tx.session)
         if owned_by != purchase_id:
             raise AlreadyOwned("You bought this already", extra={"purchase_id": owned_by})
+        _check_offer(listing, to_millicredits(message.expected_price))
         charge = await tx.ask(
             ChargePurchase(
                 purchase_id=purchase_id,
@@ -81,7 +87,9 @@ class PurchasesActor(Actor):
             price=from_millicredits(purchase.price),
             used_at=purchase.used_at,
             created_at=purchase.created_at,
+            kind=version.kind,
             content=version.content,
+            settings=version.settings,
         )
 
     @handles(ListPurchases)
@@ -95,12 +103,8 @@ class PurchasesActor(Actor):
         return await self._purchases.list_sold(context.user_id, cursor=cursor, limit=message.limit)
 
 
-def _for_sale(listing: Listing | None, buyer_id: str, expected: int) -> Listing:
-    """The listing, if this buyer may buy it at this price; each reason why not is a problem of its own."""
-    if listing is None:
-        raise no_listing()
-    if listing.seller_id == buyer_id:
-        raise OwnListing
+def _check_offer(listing: Listing, expected: int) -> None:
+    """That the listing is for sale at this price; each reason why not is a problem of its own."""
     if listing.state is ListingState.UNLISTED:
         raise NotForSale
     if listing.state is not ListingState.PUBLISHED:
@@ -108,7 +112,6 @@ def _for_sale(listing: Listing | None, buyer_id: str, expected: int) -> Listing:
     if listing.price != expected:
         price = from_millicredits(listing.price)
         raise PriceChanged(f"The price is {price} credits", extra={"price": price})
-    return listing
 
 
 def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context) -> Purchase:

@@ -18,6 +18,7 @@ from promptforge.actors.prompts.messages import (
     ChatRole,
     CreatePrompt,
     CreateVersion,
+    FirstVersion,
     GetPrompt,
     GetVersion,
     ListPrompts,
@@ -152,3 +153,14 @@ async def test_notifications_are_told_once_and_read_once(market: Market) -> None
     assert len((await carla.ask(ListNotifications(unread=True))).items) == 2
     assert (await carla.ask(MarkAllRead())).marked == 2
     assert (await carla.ask(CountUnread())).unread == 0
+
+
+async def test_a_prompt_can_be_made_with_its_first_version_or_not_at_all(market: Market) -> None:
+    carla = await market.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Whole", first_version=FirstVersion(content="a", message="first")))
+    assert prompt.latest_version == 1
+    assert (await carla.ask(GetVersion(prompt_id=prompt.id, version=1))).message == "first"
+    wrong = CreatePrompt(name="Half", kind=PromptKind.CHAT, first_version=FirstVersion(content="a text"))
+    assert await raised(carla, wrong) == "invalid_request"
+    assert await raised(carla, CreatePrompt(name="Whole", first_version=FirstVersion(content="b"))) == "name_taken"
+    assert [one.name for one in (await carla.ask(ListPrompts())).items] == ["Whole"]

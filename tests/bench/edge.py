@@ -1,0 +1,159 @@
+"""What the edge costs: CPU per request of a real Hypercorn, beside bare Starlette routes on the same server and loop.
+
+Each contender is a process of its own, measured by its own CPU time and by the rate a client gets over keep-alive
+connections. Rounds alternate, so that a noisy machine is noisy for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+from promptforge.core.mongo import EmbeddedMongod
+from promptforge.core.principal import Role
+from tests.bench.table import Row, print_rows
+from tests.support.running import Person, RunningService, free_port
+
+ROUNDS = 7
+CONNECTIONS = 8
+SECONDS = 1.5
+_CLOCK_TICK = os.sysconf("SC_CLK_TCK")
+
+_BARE = """
+import sys, anyio
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from promptforge.deploy.server import bind, serve
+from motor.motor_asyncio import AsyncIOMotorClient
+
+async def hello(request):
+    return JSONResponse({"id": request.path_params["id"], "name": "Name", "kind": "text", "tags": []})
+
+async def find(request):
+    row = await versions.find_one({"_id": request.path_params["id"]})
+    row["created_at"] = row["created_at"].isoformat()
+    return JSONResponse(row)
+
+async def main():
+    global versions
+    versions = AsyncIOMotorClient(sys.argv[2])["promptforge"]["prompt_versions"]
+    routes = [Route("/hello/{id}", hello), Route("/find/{id}", find)]
+    listener = bind("127.0.0.1", int(sys.argv[1]))
+    await serve(Starlette(routes=routes), listener, shutdown=anyio.sleep_forever, grace_seconds=1)
+
+anyio.run(main, backend_options={"use_uvloop": True})
+"""
+
+
+@contextmanager
+def _bare(url: str) -> Iterator[tuple[int, int]]:
+    """The baseline; answers its port and pid."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-c", _BARE, str(port), url])
+    try:
+        for _ in range(200):
+            try:
+                HTTPConnection("127.0.0.1", port).connect()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port, process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICK
+
+
+def _client(port: int, path: str, headers: dict[str, str], until: float) -> int:
+    connection = HTTPConnection("127.0.0.1", port)
+    answered = 0
+    while time.monotonic() < until:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{path} answered {response.status}")
+        answered += 1
+    connection.close()
+    return answered
+
+
+def _round(pid: int, port: int, path: str, headers: dict[str, str]) -> tuple[float, float]:
+    """Requests per second, and CPU microseconds of the server per request."""
+    before, started = _cpu_seconds(pid), time.monotonic()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        clients = [pool.submit(_client, port, path, headers, started + SECONDS) for _ in range(CONNECTIONS)]
+        answered = sum(client.result() for client in clients)
+    took = time.monotonic() - started
+    return answered / took, (_cpu_seconds(pid) - before) / answered * 1e6
+
+
+def _prepare(person: Person) -> str:
+    prompt = person.post("/prompts", {"name": "Benchmarked"}, expect=201)
+    person.post(f"/prompts/{prompt['id']}/versions", {"content": "Say {{word}}. " * 100}, expect=201)
+    identifier: str = prompt["id"]
+    return identifier
+
+
+def run() -> None:
+    """Print rates and CPU of the routes and of their baselines."""
+    with tempfile.TemporaryDirectory() as directory:
+        service = RunningService(Path(directory), LOG_LEVEL="warning")
+        service.start()
+        try:
+            person = service.person("bench", Role.OPERATOR)
+            prompt = _prepare(person)
+            server = EmbeddedMongod.start(service.data_dir / "mongo")
+            with _bare(server.url) as (port, pid):
+                _compare(service, person, prompt, bare=(port, pid))
+            server.stop()
+        finally:
+            service.stop()
+
+
+def _compare(service: RunningService, person: Person, prompt: str, *, bare: tuple[int, int]) -> None:
+    headers = {"Authorization": person.client.headers["authorization"]}
+    bare_port, bare_pid = bare
+    contenders = {
+        "bare route": (bare_pid, bare_port, "/hello/x", {}),
+        "routed, signed in, actor": (service.pid, service.port, "/api/v1/ops/dead-letters", headers),
+        "bare Motor find_one": (bare_pid, bare_port, f"/find/{prompt}:0000001", {}),
+        "one prompt version": (service.pid, service.port, f"/api/v1/prompts/{prompt}/versions/1", headers),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    costs: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(ROUNDS + 1):
+        for name, contender in contenders.items():
+            rate, cost = _round(*contender)
+            if number:  # the first round warms up
+                rates[name].append(rate)
+                costs[name].append(cost)
+    print_rows(
+        "CPU of the server per request (access log off)",
+        [
+            Row("bare route", costs["bare route"], "µs"),
+            Row("routed, signed in, actor", costs["routed, signed in, actor"], "µs", "bare route", "≤ 120 µs more"),
+            Row("bare Motor find_one", costs["bare Motor find_one"], "µs", "bare route"),
+            Row("one prompt version", costs["one prompt version"], "µs", "bare Motor find_one"),
+        ],
+    )
+    print_rows(
+        f"Requests per second over {CONNECTIONS} connections",
+        [
+            Row("bare Motor find_one", rates["bare Motor find_one"], "/s"),
+            Row("one prompt version", rates["one prompt version"], "/s", "bare Motor find_one", "≥ 0.70 ×"),
+        ],
+    )

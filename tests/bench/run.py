@@ -1,0 +1,18 @@
+"""`make bench`: every benchmark, each beside its baseline. `python -m tests.bench.run asks` runs one of them."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.bench import asks, edge
+
+BENCHMARKS = {"asks": asks.run, "edge": edge.run}
+
+
+def main() -> None:
+    """Run those named on the command line, or all."""
+    for name in sys.argv[1:] or BENCHMARKS:
+        BENCHMARKS[name]()
+
+
+main()

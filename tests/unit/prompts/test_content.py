@@ -1,0 +1,138 @@
+"""What a version is made of: the canonical hash that tells versions apart, and the limits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from promptforge.actors.prompts.domain import MAX_CONTENT_BYTES, check_content, content_hash, new_version
+from promptforge.actors.prompts.messages import (
+    ChatMessage,
+    ChatRole,
+    CreateVersion,
+    ModelSettings,
+    PromptKind,
+    PromptView,
+)
+from promptforge.core.errors import Invalid
+
+SYSTEM = ChatMessage(ChatRole.SYSTEM, "Be brief.")
+USER = ChatMessage(ChatRole.USER, "{{question}}")
+SHAPE: TypeAdapter[CreateVersion] = TypeAdapter(CreateVersion)
+
+
+def test_the_canonical_form_never_changes() -> None:
+    """Stored hashes rest on it: a new value here is a migration of every version."""
+    text = content_hash("Summarise {{article}}.", ModelSettings(model="small", temperature=0.5))
+    assert text == "05a76eab2ef1be0cb60fae1fa72c6c4eb3e2cf1d6e8d5b1ad9ee29e2c4e2f5a8"
+    chat = content_hash((SYSTEM, USER), ModelSettings())
+    assert chat == "05a76eab2ef1be0cb60fae1fa72c6c4eb3e2cf1d6e8d5b1ad9ee29e2c4e2f5a8"
+
+
+def test_everything_that_changes_what_a_model_does_changes_the_hash() -> None:
+    different = [
+        content_hash("a", ModelSettings()),
+        content_hash("a ", ModelSettings()),
+        content_hash("A", ModelSettings()),
+        content_hash("\u00e4", ModelSettings()),
+        content_hash("a\u0308", ModelSettings()),
+        content_hash("a", ModelSettings(temperature=0.0)),
+        content_hash("a", ModelSettings(top_p=0.0)),
+        content_hash("a", ModelSettings(max_tokens=1)),
+        content_hash("a", ModelSettings(model="a")),
+        content_hash((SYSTEM, USER), ModelSettings()),
+        content_hash((USER, SYSTEM), ModelSettings()),
+        content_hash((ChatMessage(ChatRole.USER, "Be brief."), USER), ModelSettings()),
+        content_hash((ChatMessage(ChatRole.SYSTEM, "Be brief.{{question}}"),), ModelSettings()),
+    ]
+    assert len(set(different)) == len(different)
+
+
+def test_what_only_looks_different_has_one_hash() -> None:
+    whole = SHAPE.validate_json('{"prompt_id": "p", "content": "a", "settings": {"temperature": 1, "model": null}}')
+    exact = SHAPE.validate_json('{"settings": {"temperature": 1.0}, "content": "a", "prompt_id": "p"}')
+    assert content_hash(whole.content, whole.settings) == content_hash(exact.content, exact.settings)
+    zero = SHAPE.validate_json('{"prompt_id": "p", "content": "a", "settings": {"temperature": -0.0}}')
+    assert content_hash(zero.content, zero.settings) == content_hash("a", ModelSettings(temperature=0.0))
+
+
+@given(st.text(min_size=1, max_size=50), st.text(min_size=1, max_size=50))
+def test_two_texts_share_a_hash_only_if_they_are_equal(one: str, other: str) -> None:
+    assert (content_hash(one, ModelSettings()) == content_hash(other, ModelSettings())) is (one == other)
+
+
+@pytest.mark.parametrize("pointer", ["/content", "/first_version/content"])
+def test_content_is_of_the_prompts_kind(pointer: str) -> None:
+    check_content(PromptKind.TEXT, "a", pointer=pointer)
+    check_content(PromptKind.CHAT, (SYSTEM,), pointer=pointer)
+    for kind, content in ((PromptKind.TEXT, (SYSTEM,)), (PromptKind.CHAT, "a")):
+        with pytest.raises(Invalid) as refused:
+            check_content(kind, content, pointer=pointer)
+        assert [(error.code, error.pointer) for error in refused.value.errors] == [("wrong_kind", pointer)]
+
+
+def test_the_limit_counts_bytes_and_all_messages_together() -> None:
+    check_content(PromptKind.TEXT, "a" * MAX_CONTENT_BYTES)
+    check_content(PromptKind.TEXT, "ä" * (MAX_CONTENT_BYTES // 2))
+    half = ChatMessage(ChatRole.USER, "a" * (MAX_CONTENT_BYTES // 2))
+    check_content(PromptKind.CHAT, (half, half))
+    for content in ("a" * MAX_CONTENT_BYTES + "a", "ä" * (MAX_CONTENT_BYTES // 2) + "a"):
+        with pytest.raises(Invalid):
+            check_content(PromptKind.TEXT, content)
+    with pytest.raises(Invalid):
+        check_content(PromptKind.CHAT, (half, half, USER))
+
+
+def test_a_version_is_what_was_asked_for() -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    prompt = PromptView(
+        id="prm_1",
+        name="One",
+        kind=PromptKind.CHAT,
+        description=None,
+        tags=(),
+        folder="",
+        latest_version=2,
+        archived_at=None,
+        created_at=now,
+        updated_at=now,
+    )
+    wanted = CreateVersion(prompt_id="prm_1", content=(USER,), settings=ModelSettings(top_p=0.5), message="why")
+    version = new_version(prompt, 3, wanted, now=now)
+    assert (version.prompt_id, version.version, version.kind, version.message) == ("prm_1", 3, PromptKind.CHAT, "why")
+    assert (version.content, version.settings) == ((USER,), ModelSettings(top_p=0.5))
+    assert version.content_hash == content_hash((USER,), ModelSettings(top_p=0.5))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": -0.1},
+        {"temperature": 2.1},
+        {"temperature": "NaN"},
+        {"top_p": 1.01},
+        {"max_tokens": 0},
+        {"max_tokens": 1_000_001},
+        {"max_tokens": 1.5},
+        {"model": ""},
+        {"model": "m" * 101},
+        {"model": "gpt\u202e4"},
+    ],
+)
+def test_settings_are_bounded(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SHAPE.validate_python({"prompt_id": "p", "content": "a", "settings": settings})
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", [], [{"role": "user", "content": ""}], [{"role": "robot", "content": "a"}], 5, None, {"text": "a"}, "\ud800"]
+    + [[{"role": "user", "content": "a"}] * 101],
+)
+def test_content_that_is_no_content(content: object) -> None:
+    with pytest.raises(ValidationError):
+        SHAPE.validate_python({"prompt_id": "p", "content": content})

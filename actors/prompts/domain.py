@@ -32,6 +32,9 @@ def content_hash(content: str | tuple[ChatMessage, ...], settings: ModelSettings
     if not isinstance(content, str):
         parts = [{"content": message.content, "role": message.role.value} for message in content]
     chosen = {name: value for name, value in asdict(settings).items() if value is not None}
+    for name, value in chosen.items():
+        if value == 0:
+            chosen[name] = abs(value)  # JSON knows a minus zero; a model does not
     canonical = orjson.dumps({"content": parts, "settings": chosen}, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
 

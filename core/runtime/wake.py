@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import anyio
-import sniffio
 
 
 class Wake(Protocol):
@@ -43,7 +42,8 @@ class FutureWake:
 
 def wake_factory() -> Callable[[], Wake]:
     """The cheapest kind of wake for the running backend."""
-    if sniffio.current_async_library() != "asyncio":
+    try:
+        create_future = asyncio.get_running_loop().create_future
+    except RuntimeError:  # this is trio
         return anyio.Event
-    create_future = asyncio.get_running_loop().create_future
     return lambda: FutureWake(create_future())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections import Counter
@@ -15,22 +14,22 @@ import httpx
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, RunningService, eventually, fund, published_listing
+from tests.support.running import Person, eventually, fund, published_listing
+from tests.support.service import Service, serving
 
 BUYERS = 50
 LISTINGS = 4
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[RunningService]:
-    service = RunningService(tmp_path)
-    service.start()
-    yield service
-    service.stop()
+def service(tmp_path: Path) -> Iterator[Service]:
+    with serving(tmp_path) as service:
+        yield service
 
 
-@pytest.mark.parametrize("victim", ["service", "mongod"])
-def test_two_hundred_purchases_survive_a_kill_in_the_middle(service: RunningService, victim: str) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("victim", ["service", "mongod", "both"])
+def test_two_hundred_purchases_survive_a_kill_in_the_middle(service: Service, victim: str) -> None:
     seller = service.person("seller", Role.SELLER)
     moderator = service.person("moderator", Role.MODERATOR)
     listings = [published_listing(service, seller, moderator, name=f"prompt {n}") for n in range(LISTINGS)]
@@ -50,15 +49,16 @@ def test_two_hundred_purchases_survive_a_kill_in_the_middle(service: RunningServ
         jobs = [(buyer, listing) for listing in listings for buyer in buyers]
         sales = [pool.submit(buy, job) for job in jobs]
         assert halfway.wait(120)
-        if victim == "service":
+        if victim in {"mongod", "both"}:
+            service.signal_mongod(signal.SIGKILL)
+        if victim in {"service", "both"}:
             service.kill()
             service.start()
-        else:
-            os.kill(service.mongod_pid(), signal.SIGKILL)
         for sale in sales:
             sale.result(180)
     assert set(answered) <= {201, 409}
     assert sum(answered.values()) == BUYERS * LISTINGS
+    assert service.running
     _check_everything(service, seller, buyers, listings)
 
 
@@ -80,7 +80,7 @@ def _until_answered(buyer: Person, listing: str) -> int:
     return code
 
 
-def _check_everything(service: RunningService, seller: Person, buyers: list[Person], listings: list[str]) -> None:
+def _check_everything(service: Service, seller: Person, buyers: list[Person], listings: list[str]) -> None:
     for buyer in buyers:
         owned = [purchase["listing_id"] for purchase in buyer.get("/marketplace/purchases?limit=100")["items"]]
         assert sorted(owned) == sorted(listings)
@@ -91,7 +91,7 @@ def _check_everything(service: RunningService, seller: Person, buyers: list[Pers
         waiting = [operator.get(f"/jobs?state={state}")["items"] for state in ("available", "running")]
         return waiting == [[], []]
 
-    eventually(quiet, seconds=60)  # the leases of a killed process take 20 s
+    eventually(quiet, seconds=90)  # the leases of a killed process take 20 s
     assert operator.get("/jobs?state=dead")["items"] == []
     told = [one for one in seller.all("/notifications") if one["kind"] == "listing.sold"]
     sold = Counter(one["subject"]["purchase_id"] for one in told)

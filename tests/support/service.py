@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,6 @@ class Service(RunningService):
         self.visitor.close()
         for person in self._people:
             person.client.close()
-        if self._mongod_lives():
-            os.kill(self.mongod_pid(), signal.SIGCONT)
         if self._process is not None and self._process.poll() is None:
             self.terminate()
         if self._mongod_lives():  # a killed service leaves its mongod behind
@@ -133,5 +131,4 @@ def serving(directory: Path, **settings: str) -> Iterator[Service]:
         service.start()
         yield service
     finally:
-        with suppress(ProcessLookupError):
-            service.stop()
+        service.stop()

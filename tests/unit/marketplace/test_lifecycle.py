@@ -1,0 +1,64 @@
+"""The life of a listing: the table, written out a second time as the product describes it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from promptforge.actors.marketplace.errors import IllegalMove
+from promptforge.actors.marketplace.listings.domain import MODERATORS_MOVES, MOVE_OF, TRANSITIONS, Move, next_state
+from promptforge.actors.marketplace.messages import Decision, ListingState
+
+LEGAL = {
+    "draft": {"edit": "draft", "submit": "in_review"},
+    "in_review": {
+        "withdraw": "draft",
+        "approve": "published",
+        "request_changes": "changes_requested",
+        "reject": "rejected",
+    },
+    "changes_requested": {"edit": "changes_requested", "submit": "in_review"},
+    "rejected": {},
+    "published": {"unlist": "unlisted"},
+    "unlisted": {"relist": "published"},
+}
+EVERY = list(itertools.product(ListingState, Move))
+
+
+@pytest.mark.parametrize(("state", "move"), [pair for pair in EVERY if pair[1] in LEGAL[pair[0]]])
+def test_a_legal_move_leads_where_the_product_says(state: ListingState, move: Move) -> None:
+    assert next_state(state, move) == LEGAL[state][move]
+
+
+@pytest.mark.parametrize(("state", "move"), [pair for pair in EVERY if pair[1] not in LEGAL[pair[0]]])
+def test_an_illegal_move_is_refused_and_names_what_the_seller_may_do(state: ListingState, move: Move) -> None:
+    with pytest.raises(IllegalMove) as refused:
+        next_state(state, move)
+    sellers = [one for one in LEGAL[state] if one not in {"approve", "request_changes", "reject"}]
+    assert refused.value.extra == {"state": state.value, "legal_moves": sellers}
+    assert state in refused.value.detail
+    assert all(one in refused.value.detail for one in sellers)
+    assert refused.value.status == 409
+
+
+def test_nothing_reaches_the_market_without_an_approval() -> None:
+    """Without the moderators' moves no path leads from a draft to the market."""
+    reached, waiting = {ListingState.DRAFT}, [ListingState.DRAFT]
+    while waiting:
+        state = waiting.pop()
+        for (start, move), target in TRANSITIONS.items():
+            if start is state and move not in MODERATORS_MOVES and target not in reached:
+                reached.add(target)
+                waiting.append(target)
+    assert reached == {ListingState.DRAFT, ListingState.IN_REVIEW}
+
+
+def test_nothing_on_the_market_can_be_edited() -> None:
+    editable = {state for state, move in TRANSITIONS if move is Move.EDIT}
+    assert editable == {ListingState.DRAFT, ListingState.CHANGES_REQUESTED}
+
+
+def test_every_decision_is_a_moderators_move() -> None:
+    assert set(MOVE_OF) == set(Decision)
+    assert set(MOVE_OF.values()) == MODERATORS_MOVES

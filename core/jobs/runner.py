@@ -80,6 +80,7 @@ class JobRunner:
 
     async def run(self) -> None:
         """Claim and run until `stop`; heart-beat and rescue beside it."""
+        await self._first_beat()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._beat)
             while not self._stopping:
@@ -134,6 +135,17 @@ class JobRunner:
             log.warning("jobs.claim_failed", reason=str(error))
             return POLL_SECONDS
         return pause
+
+    async def _first_beat(self) -> None:
+        """Be known as alive before claiming anything: else another process would rescue what was just claimed."""
+        while not self._stopping:
+            try:
+                await self._store.heartbeat()
+            except Unavailable as error:
+                log.warning("jobs.heartbeat_failed", reason=str(error))
+                await anyio.sleep(POLL_SECONDS)
+            else:
+                return
 
     async def _beat(self) -> None:
         while True:

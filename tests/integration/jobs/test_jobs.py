@@ -254,6 +254,26 @@ async def test_the_jobs_of_a_dead_process_are_rescued_and_its_late_outcome_is_re
         assert await alive.store.complete(again, None)
 
 
+async def test_a_process_is_known_to_live_before_it_claims_anything(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive_at_claim: list[int] = []
+    async with job_process(mongo, [NotesActor()], running=False) as process:
+        claim = process.store.claim
+
+        async def watched(queue: str, limit: int) -> list[Job]:
+            alive_at_claim.append(await mongo.collection("processes").count_documents({}))
+            return await claim(queue, limit)
+
+        monkeypatch.setattr(process.store, "claim", watched)
+        job_id = await process.context().enqueue(Note(text="x"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(process.runner.run)
+            await process.until_done(job_id)
+            await process.runner.stop(1)
+    assert alive_at_claim[0] == 1
+
+
 async def test_a_process_without_a_heartbeat_for_too_long_counts_as_dead(mongo: Mongo) -> None:
     async with (
         job_process(mongo, [NotesActor()], running=False) as stale,

@@ -88,7 +88,7 @@ def test_prices_that_can_be_asked(price: str, millicredits: int) -> None:
         "NaN",
         "Infinity",
         "1,5",
-        "١",
+        "\u0661",
         1,
         1.5,
         None,

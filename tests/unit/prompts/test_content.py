@@ -22,7 +22,7 @@ from promptforge.actors.prompts.messages import (
 from promptforge.core.errors import Invalid
 
 SYSTEM = ChatMessage(ChatRole.SYSTEM, "Be brief.")
-USER = ChatMessage(ChatRole.USER, "{{question}}")
+USER = ChatMessage(ChatRole.USER, "{{q}}")
 SHAPE: TypeAdapter[CreateVersion] = TypeAdapter(CreateVersion)
 
 
@@ -37,8 +37,7 @@ SHAPE: TypeAdapter[CreateVersion] = TypeAdapter(CreateVersion)
         (
             (SYSTEM, USER),
             ModelSettings(),
-            ('{"content":[{"content":"Be brief.","role":"system"},{"content":"{{question}}","role":"user"}],'
-            '"settings":{}}'),
+            ('{"content":[{"content":"Be brief.","role":"system"},{"content":"{{q}}","role":"user"}],"settings":{}}'),
         ),
         ('\u00e4 \n"', ModelSettings(max_tokens=5), '{"content":"\u00e4 \\n\\"","settings":{"max_tokens":5}}'),
     ],
@@ -64,7 +63,7 @@ def test_everything_that_changes_what_a_model_does_changes_the_hash() -> None:
         content_hash((SYSTEM, USER), ModelSettings()),
         content_hash((USER, SYSTEM), ModelSettings()),
         content_hash((ChatMessage(ChatRole.USER, "Be brief."), USER), ModelSettings()),
-        content_hash((ChatMessage(ChatRole.SYSTEM, "Be brief.{{question}}"),), ModelSettings()),
+        content_hash((ChatMessage(ChatRole.SYSTEM, "Be brief.{{q}}"),), ModelSettings()),
     ]
     assert len(set(different)) == len(different)
 

@@ -1,0 +1,151 @@
+"""Versions on a real MongoDB: numbers without gaps from two processes, one version per content, one look-up to read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from promptforge.actors.prompts.domain import new_version
+from promptforge.actors.prompts.messages import (
+    ArchivePrompt,
+    CreatePrompt,
+    CreateVersion,
+    FirstVersion,
+    GetPrompt,
+    GetVersion,
+    ListVersions,
+    ModelSettings,
+    PromptView,
+)
+from promptforge.actors.prompts.store import PromptStore
+from promptforge.core.context import Context
+from promptforge.core.mongo import Mongo
+from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+
+
+async def numbers_of(person: Context, prompt: PromptView, limit: int = 100) -> list[int]:
+    found: list[int] = []
+    cursor = None
+    while True:
+        page = await person.ask(ListVersions(prompt_id=prompt.id, limit=limit, cursor=cursor))
+        found += [version.version for version in page.items]
+        cursor = page.next
+        if cursor is None:
+            return found
+
+
+async def test_two_processes_number_versions_without_gap_or_duplicate(branches: Branches) -> None:
+    here, there = await branches.person("carla")
+    prompt = await here.ask(CreatePrompt(name="Busy"))
+    answered: dict[int, str] = {}
+
+    async def push(person: Context, text: str) -> None:
+        version = await person.ask(CreateVersion(prompt_id=prompt.id, content=text))
+        assert answered.setdefault(version.version, text) == text
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(40):
+            tasks.start_soon(push, here if number % 2 else there, f"text {number // 2}")
+    assert sorted(answered) == list(range(1, 21)), "each text was pushed to both"
+    assert await numbers_of(here, prompt) == list(range(20, 0, -1))
+    assert (await here.ask(GetPrompt(prompt_id=prompt.id))).latest_version == 20
+    for number, text in answered.items():
+        assert (await there.ask(GetVersion(prompt_id=prompt.id, version=number))).content == text
+
+
+async def test_of_many_that_build_on_one_version_one_wins(branches: Branches) -> None:
+    here, there = await branches.person("carla")
+    prompt = await here.ask(CreatePrompt(name="Base", first_version=FirstVersion(content="a")))
+    asks = [
+        (here if number % 2 else there, CreateVersion(prompt_id=prompt.id, content=f"b{number}", base_version=1))
+        for number in range(8)
+    ]
+    assert await all_at_once(asks) == {"done": 1, "stale_base": 7}
+    assert await numbers_of(here, prompt) == [2, 1]
+
+
+async def test_an_attempt_that_does_not_commit_leaves_no_gap(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Cut", first_version=FirstVersion(content="a")))
+    branches.transactions.before_commit = interrupt
+    with pytest.raises(Interrupted):
+        await carla.ask(CreateVersion(prompt_id=prompt.id, content="b"))
+    assert await numbers_of(carla, prompt) == [1]
+    assert (await carla.ask(CreateVersion(prompt_id=prompt.id, content="c"))).version == 2
+
+
+async def test_pushing_the_same_again_is_safe_even_on_an_old_base(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Retried"))
+    push = CreateVersion(prompt_id=prompt.id, content="a", settings=ModelSettings(model="m"), base_version=0)
+    first = await carla.ask(push)
+    assert await carla.ask(push) == first
+    await carla.ask(CreateVersion(prompt_id=prompt.id, content="b"))
+    assert await carla.ask(push) == first
+    assert await raised(carla, CreateVersion(prompt_id=prompt.id, content="c", base_version=1)) == "stale_base"
+
+
+async def test_no_version_is_added_once_the_prompt_is_archived(branches: Branches) -> None:
+    here, there = await branches.person("carla")
+    prompt = await here.ask(CreatePrompt(name="Going"))
+
+    async def archive() -> None:
+        await there.ask(ArchivePrompt(prompt_id=prompt.id))
+
+    branches.transactions.before_commit = archive  # waits for nobody: it is what the commit collides with
+    push = CreateVersion(prompt_id=prompt.id, content="a")
+    with anyio.fail_after(10):
+        first = await _race_with_archive(branches, here, push, archive)
+    assert first in {"done", "prompt_archived"}
+    assert await raised(here, CreateVersion(prompt_id=prompt.id, content="b")) == "prompt_archived"
+    assert await branches.count("prompt_versions") == (1 if first == "done" else 0)
+
+
+async def _race_with_archive(branches: Branches, here: Context, push: CreateVersion, archive: Any) -> str:  # Any: async
+    """The archiving waits for the version's transaction, which holds the prompt: it has to start beside it."""
+    outcome = ""
+
+    async def pushed() -> None:
+        nonlocal outcome
+        outcome = await raised(here, push)
+
+    branches.transactions.before_commit = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pushed)
+        tasks.start_soon(archive)
+    return outcome
+
+
+async def test_versions_are_listed_by_number_whatever_the_clocks_said(branches: Branches, mongo: Mongo) -> None:
+    carla, _ = await branches.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Skewed"))
+    other = await carla.ask(CreatePrompt(name="Other", first_version=FirstVersion(content="not listed")))
+    store, start = PromptStore(mongo), datetime(2026, 11, 23, tzinfo=UTC)
+    for number in range(1, 13):
+        wanted = CreateVersion(prompt_id=prompt.id, content=f"text {number}")
+        version = new_version(prompt, number, wanted, now=start - timedelta(seconds=number % 5))
+        await store.insert_version(version, carla.user_id, session=None)
+    assert await numbers_of(carla, prompt, limit=5) == list(range(12, 0, -1))
+    foreign = (await carla.ask(ListVersions(prompt_id=prompt.id, limit=1))).next
+    assert (await carla.ask(ListVersions(prompt_id=other.id, cursor=foreign))).items == ()
+
+
+async def test_a_version_is_read_with_one_indexed_look_up(branches: Branches, mongo: Mongo) -> None:
+    carla, _ = await branches.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Hot", first_version=FirstVersion(content="a")))
+    for number in range(50):
+        await carla.ask(CreateVersion(prompt_id=prompt.id, content=f"text {number}"))
+    await mongo.raw.command("profile", 2)
+    try:
+        await carla.ask(GetVersion(prompt_id=prompt.id, version=7))
+    finally:
+        await mongo.raw.command("profile", 0)
+    done = await mongo.collection("system.profile").find({"op": {"$ne": "command"}}).to_list(10)
+    assert [(one["op"], one["ns"].partition(".")[2]) for one in done] == [("query", "prompt_versions")]
+    assert (done[0]["keysExamined"], done[0]["docsExamined"]) == (1, 1)

@@ -1,0 +1,174 @@
+"""Development tokens, and the cache of principals."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from promptforge.core.identity import Claims, DevelopmentVerifier, InvalidToken, Principals, mint
+from promptforge.core.identity.principals import MAX_TOKENS_PER_USER
+from promptforge.core.identity.tokens import ExpiredToken
+from promptforge.core.principal import Principal, Role
+
+pytestmark = pytest.mark.anyio
+PROJECT = "demo"
+
+
+def _crafted(**changes: Any) -> str:
+    """A development token with other claims; None leaves one out."""
+    head, body, _ = mint("eve", project_id=PROJECT).split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "==")) | changes
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return f"{head}.{base64.urlsafe_b64encode(json.dumps(kept).encode()).decode().rstrip('=')}."
+
+
+async def test_a_minted_token_says_who_and_which_roles() -> None:
+    token = mint("carla", project_id=PROJECT, roles=[Role.SELLER])
+    claims = await DevelopmentVerifier(PROJECT).verify(token)
+    assert (claims.uid, claims.roles) == ("carla", {Role.USER, Role.SELLER})
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a.b.c",
+        "...",
+        "é",
+        "\udcff",
+        "e30.W10.",
+        _crafted(aud="other"),
+        _crafted(iss="https://example.com/demo"),
+        _crafted(sub=None),
+        _crafted(sub=""),
+        _crafted(sub=5),
+        _crafted(sub="x" * 129),
+        _crafted(sub="a\x00b"),
+        _crafted(exp=None),
+        _crafted(exp="soon"),
+        _crafted(exp=True),
+        _crafted(exp=float("inf")),
+        _crafted(iat=None),
+        _crafted(iat=9e12),
+    ],
+)
+async def test_a_crafted_token_is_invalid(token: str) -> None:
+    with pytest.raises((InvalidToken, ExpiredToken)):
+        await DevelopmentVerifier(PROJECT).verify(token)
+
+
+async def test_an_expired_token_is_expired() -> None:
+    with pytest.raises(ExpiredToken):
+        await DevelopmentVerifier(PROJECT).verify(mint("eve", project_id=PROJECT, lifetime_seconds=-1))
+
+
+async def test_unknown_roles_are_left_out() -> None:
+    claims = await DevelopmentVerifier(PROJECT).verify(_crafted(roles=["seller", "god", 5, None]))
+    assert claims.roles == {Role.USER, Role.SELLER}
+
+
+class World:
+    """A clock, a verifier that counts, and users that change."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.verified: list[tuple[str, bool]] = []
+        self.hearing = True
+        self.suspended = False
+        self.during_provision: Callable[[], object] = lambda: None
+
+    async def verify(self, token: str, *, check_revoked: bool = False) -> Claims:
+        self.verified.append((token, check_revoked))
+        await anyio.sleep(0.01)
+        return Claims(token, None, None, frozenset({Role.USER}), 1030.0 if token == "short" else 9e9)
+
+    async def provision(self, claims: Claims) -> Principal:
+        principal = Principal(f"usr_{claims.uid}", claims.uid, claims.roles, suspended=self.suspended)
+        self.during_provision()
+        return principal
+
+    def principals(self) -> Principals:
+        return Principals(self, self.provision, fresh_enough=lambda: self.hearing, now=lambda: self.now)
+
+
+async def test_a_token_is_verified_once_a_minute() -> None:
+    world = World()
+    principals = world.principals()
+    assert principals.cached("a") is None
+    await principals.resolve("a")
+    world.now += 59
+    assert principals.cached("a") is not None
+    world.now += 2
+    assert principals.cached("a") is None
+
+
+async def test_nothing_is_kept_past_the_tokens_own_expiry() -> None:
+    world = World()
+    principals = world.principals()
+    await principals.resolve("short")
+    world.now = 1029.0
+    assert principals.cached("short") is not None
+    world.now = 1031.0
+    assert principals.cached("short") is None
+
+
+async def test_a_user_who_changed_is_forgotten_with_every_token() -> None:
+    world = World()
+    principals = world.principals()
+    await principals.resolve("a")
+    await principals.resolve("b")
+    principals.evict_user("usr_a")
+    assert principals.cached("a") is None
+    assert principals.cached("b") is not None
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
+    world = World()
+    principals = world.principals()
+    world.during_provision = lambda: principals.evict_user("usr_a")
+    await principals.resolve("a")
+    assert principals.cached("a") is None
+
+
+async def test_nothing_is_served_from_the_cache_while_changes_are_not_heard_of() -> None:
+    world = World()
+    principals = world.principals()
+    await principals.resolve("a")
+    world.hearing = False
+    assert principals.cached("a") is None
+
+
+async def test_callers_with_one_token_share_one_verification() -> None:
+    world = World()
+    principals = world.principals()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(principals.resolve, "a")
+    assert world.verified == [("a", False)]
+
+
+async def test_a_fresh_look_asks_about_revocation_every_time() -> None:
+    world = World()
+    principals = world.principals()
+    await principals.resolve("a")
+    await principals.resolve("a", fresh=True)
+    await principals.resolve("a", fresh=True)
+    assert world.verified == [("a", False), ("a", True), ("a", True)]
+
+
+async def test_one_users_many_tokens_do_not_pile_up() -> None:
+    world = World()
+    principals = world.principals()
+    for number in range(MAX_TOKENS_PER_USER * 3):
+        world.now += 61  # each is forgotten before the next
+        await principals._verify(f"t{number}", str(number).encode(), fresh=False)
+        principals._by_user["usr_same"] = principals._by_user.pop(f"usr_t{number}") | principals._by_user.pop(
+            "usr_same", set()
+        )
+        principals._remember(str(number).encode(), Principal("usr_same", "same"), world.now + 60)
+    assert len(principals._by_user["usr_same"]) <= MAX_TOKENS_PER_USER + 1

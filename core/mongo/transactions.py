@@ -14,11 +14,11 @@ from typing import TypeVar
 import anyio
 import structlog
 from pymongo import ReadPreference
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from promptforge.core.errors import OutcomeUnknown
+from promptforge.core.errors import DatabaseUnavailable, OutcomeUnknown
 from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.collections import Session
 from promptforge.core.mongo.errors import DatabaseBusy, translate
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 LONGEST_SECONDS = 30.0
 """Retries end here even without a deadline; MongoDB itself ends a transaction after 60 s."""
 COMMIT_SECONDS = 10.0
+AWAY_SECONDS = 2.0
+"""A MongoDB that cannot be reached is tried again for this long only: somebody waits, and holds a worker."""
 FIRST_BACKOFF_SECONDS = 0.005
 BACKOFF_FACTOR = 1.5
 LONGEST_BACKOFF_SECONDS = 0.5
@@ -49,6 +51,7 @@ async def run_transaction(
     until = min(deadline, anyio.current_time() + LONGEST_SECONDS)
     session = await mongo.start_session()
     attempt = 0
+    away_since: float | None = None
     try:
         while True:
             try:
@@ -56,9 +59,14 @@ async def run_transaction(
             except PyMongoError as error:
                 if not error.has_error_label(_TRANSIENT):
                     raise translate(error) or error from error
+                now = anyio.current_time()
+                away = isinstance(error, ConnectionFailure)
+                away_since = (away_since or now) if away else None
                 pause = rng.uniform(0, backoff_ceiling(attempt))
-                if anyio.current_time() + pause >= until:
-                    raise DatabaseBusy from error
+                if away_since is not None and now - away_since >= AWAY_SECONDS:
+                    raise DatabaseUnavailable from error
+                if now + pause >= until:
+                    raise (DatabaseUnavailable if away else DatabaseBusy) from error
             attempt += 1
             await anyio.sleep(pause)
     finally:

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from pymongo.errors import OperationFailure
 
-from promptforge.core.errors import ConfigurationError, Conflict
+from promptforge.core.errors import ConfigurationError, Conflict, DatabaseUnavailable
 from promptforge.core.mongo import (
     Change,
     ChangeFeed,
@@ -94,6 +94,22 @@ async def test_a_conflict_that_outlasts_the_deadline_is_busy(mongo: Mongo) -> No
         with pytest.raises(DatabaseBusy):
             await _increment(mongo, deadline=anyio.current_time() + 0.5)
         let_go.set()
+
+
+async def test_a_mongodb_that_is_gone_is_said_so_within_seconds(tmp_path: Path) -> None:
+    server = EmbeddedMongod.start(tmp_path)
+    mongo = await Mongo.connect(server.url, "gone")
+    try:
+        await _increment(mongo)
+        os.kill(server.pid, signal.SIGKILL)
+        runs: list[int] = []
+        with pytest.raises(DatabaseUnavailable) as refused:
+            await _increment(mongo, runs)
+        assert not isinstance(refused.value, DatabaseBusy)
+        assert len(runs) <= 3  # each looks for a primary for two seconds
+    finally:
+        mongo.close()
+        server.stop()
 
 
 async def test_an_unknown_commit_is_committed_again_not_run_again(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import anyio
 import pytest
@@ -91,35 +90,16 @@ async def test_pushing_the_same_again_is_safe_even_on_an_old_base(branches: Bran
     assert await raised(carla, CreateVersion(prompt_id=prompt.id, content="c", base_version=1)) == "stale_base"
 
 
-async def test_no_version_is_added_once_the_prompt_is_archived(branches: Branches) -> None:
+async def test_a_version_that_meets_an_archiving_comes_before_it_or_not_at_all(branches: Branches) -> None:
     here, there = await branches.person("carla")
-    prompt = await here.ask(CreatePrompt(name="Going"))
-
-    async def archive() -> None:
-        await there.ask(ArchivePrompt(prompt_id=prompt.id))
-
-    branches.transactions.before_commit = archive  # waits for nobody: it is what the commit collides with
-    push = CreateVersion(prompt_id=prompt.id, content="a")
-    with anyio.fail_after(10):
-        first = await _race_with_archive(branches, here, push, archive)
-    assert first in {"done", "prompt_archived"}
-    assert await raised(here, CreateVersion(prompt_id=prompt.id, content="b")) == "prompt_archived"
-    assert await branches.count("prompt_versions") == (1 if first == "done" else 0)
-
-
-async def _race_with_archive(branches: Branches, here: Context, push: CreateVersion, archive: Any) -> str:  # Any: async
-    """The archiving waits for the version's transaction, which holds the prompt: it has to start beside it."""
-    outcome = ""
-
-    async def pushed() -> None:
-        nonlocal outcome
-        outcome = await raised(here, push)
-
-    branches.transactions.before_commit = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pushed)
-        tasks.start_soon(archive)
-    return outcome
+    for number in range(6):
+        prompt = await here.ask(CreatePrompt(name=f"Going {number}"))
+        push, archive = CreateVersion(prompt_id=prompt.id, content="a"), ArchivePrompt(prompt_id=prompt.id)
+        asks = [(here, push), (there, archive)] if number % 2 else [(there, archive), (here, push)]
+        outcomes = await all_at_once(asks)
+        assert set(outcomes) <= {"done", "prompt_archived"}
+        assert await branches.count("prompt_versions", prompt_id=prompt.id) == outcomes["done"] - 1
+        assert await raised(here, CreateVersion(prompt_id=prompt.id, content="b")) == "prompt_archived"
 
 
 async def test_versions_are_listed_by_number_whatever_the_clocks_said(branches: Branches, mongo: Mongo) -> None:

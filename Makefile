@@ -23,7 +23,7 @@ help: ## Show this list
 run: runtime ## Start the service (settings come from the environment: PORT, HOST, MONGO_URL, ...)
 	@exec $(bin)/promptforge serve $(ARGS)
 
-demo: runtime ## Start the service with made-up people and prompts to look at
+demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 	@exec $(bin)/promptforge demo $(ARGS)
 
 test: dev ## Run the tests (without those of chaos and browser, which have targets of their own)

@@ -109,6 +109,8 @@ def spawn(binary: Path, directory: Path, port: int, cache_gigabytes: float) -> i
         *("--networkMessageCompressors", "snappy,zstd"),  # no zlib: CVE-2025-14847 in versions before 6.0.27
         *("--wiredTigerCacheSizeGB", str(cache_gigabytes)),
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
+        # A client that was killed leaves its transactions, and their locks, until they are too old; 60 s by default.
+        *("--setParameter", "transactionLifetimeLimitSeconds=30"),
     ]
     output = str(directory / "mongod.out")
     return os.posix_spawn(

@@ -111,14 +111,14 @@ async def test_lists_are_filtered_by_tag(branches: Branches) -> None:
     assert await names(carla, tag="$ne") == []
 
 
-@pytest.mark.parametrize("cursor", ["x", "%%%", "bm8tY29sb24", "MTIz", "OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA", "\u00e4"])
-async def test_a_cursor_nobody_gave_out_is_refused(branches: Branches, cursor: str) -> None:
+async def test_a_cursor_nobody_gave_out_is_refused(branches: Branches) -> None:
     carla, _ = await branches.person("carla")
     prompt = await carla.ask(CreatePrompt(name="One", first_version=FirstVersion(content="a")))
-    for message in (ListPrompts(cursor=cursor), ListVersions(prompt_id=prompt.id, cursor=cursor)):
-        with pytest.raises(Invalid) as refused:
-            await carla.ask(message)
-        assert refused.value.errors[0].parameter == "cursor"
+    for cursor in ("x", "%%%", "bm8tY29sb24", "MTIz", "OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA", "\u00e4"):
+        for message in (ListPrompts(cursor=cursor), ListVersions(prompt_id=prompt.id, cursor=cursor)):
+            with pytest.raises(Invalid) as refused:
+                await carla.ask(message)
+            assert refused.value.errors[0].parameter == "cursor"
 
 
 async def test_what_other_features_may_read(branches: Branches) -> None:

@@ -69,12 +69,17 @@ class Running:
 
 
 def _start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (proc(5)); None where there is no such process or it is a zombie."""
+    """Field 22 of /proc/PID/stat (proc(5)); None where there is no such process or nothing of it runs any more.
+
+    The first thread can be a zombie while others still hold the files and the port.
+    """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if after_name[0] in {"Z", "X"} and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1:
+            return None
     except (OSError, ValueError):
         return None
-    return None if after_name[0] in {"Z", "X"} else int(after_name[19])
+    return int(after_name[19])
 
 
 PORTS = range(27100, 30000)

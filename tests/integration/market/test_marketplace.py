@@ -10,8 +10,11 @@ import pytest
 
 from promptforge.actors.billing.messages import GetCredits
 from promptforge.actors.billing.verification import verify_ledger
+from promptforge.actors.marketplace.errors import StaleRevision
 from promptforge.actors.marketplace.listings.domain import TRANSITIONS, Move, next_state
+from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.marketplace.messages import (
+    ApplyDecision,
     Decision,
     GetListing,
     GetPurchase,
@@ -257,3 +260,34 @@ async def test_a_purchase_that_meets_an_unlisting_or_a_price_change_ends_legally
     sold = await mongo.collection("purchases").count_documents({})
     assert sold == outcomes["done"] - 1  # the unlisting is the other one
     assert (await verify_ledger(mongo)).ok
+
+
+async def test_a_decision_applies_to_exactly_what_was_reviewed(market: Market) -> None:
+    carla = await market.person("carla", Role.SELLER)
+    listing = await market.draft(carla, "Moved on")
+    system = market.process.system.context(request_id="r", trusted=True)
+
+    def apply(revision: int) -> ApplyDecision:
+        return ApplyDecision(
+            listing_id=listing.id,
+            revision=revision,
+            decision=Decision.APPROVE,
+            moderator_id="usr_mona",
+            reason_code="meets_guidelines",
+            public_note="Because.",
+        )
+
+    assert await raised(system, apply(1)) == "listing_moved"  # nobody submitted it
+    submitted = await carla.ask(SubmitListing(listing_id=listing.id))
+    assert await raised(system, apply(submitted.revision - 1)) == "listing_moved"
+    assert await raised(system, apply(submitted.revision)) == "done"
+
+
+async def test_of_two_changes_of_one_revision_the_second_is_refused(market: Market, mongo: Mongo) -> None:
+    carla = await market.person("carla", Role.SELLER)
+    store = ListingStore(mongo)
+    listing = await store.get((await market.draft(carla, "Twice")).id)
+    await store.change(listing, {"title": "First"}, now=carla.now())
+    with pytest.raises(StaleRevision):
+        await store.change(listing, {"title": "Second"}, now=carla.now())
+    assert (await store.get(listing.id)).title == "First"

@@ -52,6 +52,7 @@ class EmbeddedMongod:
         """The pid, where the server is our child and has to be reaped by us."""
         self._exit_status = 0
         self._running: Running | None = None
+        self._up = False
         self.adopted = False
 
     @classmethod
@@ -66,9 +67,9 @@ class EmbeddedMongod:
             server._join()
             try:
                 server._ensure()
-            except BaseException:
-                server._leave()
-                raise
+            finally:
+                if not server._up:
+                    server._leave()
         return server
 
     @property
@@ -212,6 +213,7 @@ class EmbeddedMongod:
         )
         try:
             self._bring_up(client, last)
+            self._up = True
         finally:
             client.close()
 

@@ -246,7 +246,7 @@ async def _fill(branches: Branches, mongo: Mongo, count: int) -> list[ListingVie
             "state": states[number % 4],
             "category": ("writing", "coding")[number % 2],
             "tags": [("even", "odd")[number % 2], f"tag{number % 5}"],
-            "price": (number * 7 % 10) * 1000,
+            "price": number // 10 * 3 % 10 * 1000,
             "published_at": row["published_at"] + timedelta(seconds=number // 3),
         }
         for number in range(1, count)

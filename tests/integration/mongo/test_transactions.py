@@ -243,6 +243,9 @@ async def test_the_feed_misses_nothing_when_mongod_is_killed_and_comes_back(tmp_
             await mongo.collection("things").insert_one({"_id": 1})
             await _until(seen, 1)
             os.kill(server.pid, signal.SIGKILL)
+            with anyio.fail_after(20):
+                while server._alive():  # its threads end one by one
+                    await anyio.sleep(0.01)
             await anyio.to_thread.run_sync(server._start_again)
             second = await Mongo.connect(server.url, "feed")
             await second.collection("things").insert_one({"_id": 2})

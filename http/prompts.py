@@ -20,7 +20,7 @@ routes = [
     get("/prompts", ListPrompts),
     post("/prompts", CreatePrompt, status=201, errors=(NameTaken,)),
     get("/prompts/{prompt_id}", GetPrompt),
-    patch("/prompts/{prompt_id}", UpdatePrompt, errors=(NameTaken, PromptArchived)),
+    patch("/prompts/{prompt_id}", UpdatePrompt, errors=(NameTaken,)),
     delete("/prompts/{prompt_id}", ArchivePrompt),
     post("/prompts/{prompt_id}/restore", RestorePrompt, errors=(NameTaken,)),
     get("/prompts/{prompt_id}/versions", ListVersions, name="listPromptVersions"),

@@ -7,20 +7,21 @@ gets smaller, and a transaction's session reaches exactly the handlers asked ins
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
 
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.messages import Message
 from promptforge.core.principal import Principal
 
 if TYPE_CHECKING:
+    from promptforge.core.jobs.policy import Unique
     from promptforge.core.mongo import Session
     from promptforge.core.runtime.cell import Cell, Envelope
-    from promptforge.core.runtime.system import System
+    from promptforge.core.runtime.system import JobStore, System
 
 T = TypeVar("T")
 
@@ -36,6 +37,40 @@ class JobInfo:
     attempt: int
 
 
+class JobHandle(Protocol):
+    """What the handler of a running job can do to the job itself."""
+
+    async def complete(self, session: Session, result: object) -> None:
+        """Complete the job in the transaction; raises `ClaimLost` where another process has it by now."""
+        ...
+
+    def committed(self) -> None:
+        """The transaction of `complete` has committed."""
+        ...
+
+    def report_progress(self, percent: float, message: str | None) -> None: ...
+
+
+class JobOptions(TypedDict, total=False):
+    """How a message is enqueued. What is not given comes from the message's `JobPolicy`.
+
+    `queue`; `priority` (-10 to 10, lower runs sooner); `run_at` or `delay_seconds`; `max_attempts`; `owner_id`: whose
+    job it is to look at (default: the principal's); `unique`: no second job while this one counts, and a bare string
+    means while it is live; `after`: ids of jobs that must have completed first; `job_id`: an id of the caller's choice,
+    which raises `DuplicateKey` where it exists.
+    """
+
+    queue: str
+    priority: int
+    run_at: datetime
+    delay_seconds: float
+    max_attempts: int
+    owner_id: str
+    unique: Unique | str
+    after: Sequence[str]
+    job_id: str
+
+
 class Context:
     """See the module. `deadline` is on the system clock's monotonic scale; `math.inf` where nobody waits."""
 
@@ -44,6 +79,7 @@ class Context:
         "deadline",
         "envelope",
         "job",
+        "job_handle",
         "on_commit",
         "principal",
         "request_id",
@@ -72,6 +108,7 @@ class Context:
         self.trusted = trusted
         """Set for whoever may send internal messages: actors, the job runner, the process itself."""
         self.job = job
+        self.job_handle: JobHandle | None = None
         self.session: Session | None = None
         self.on_commit: list[Callable[[], None]] | None = None
         self.cell: Cell | None = None
@@ -102,40 +139,47 @@ class Context:
             raise RuntimeError("tell inside a transaction cannot be taken back when it aborts: enqueue instead")
         return self.system.post(message, self)
 
-    async def enqueue(
-        self,
-        message: Message[Any],
-        *,
-        queue: str = "default",
-        run_at: datetime | None = None,
-        priority: int = 0,
-        unique_key: str | None = None,
-        max_attempts: int | None = None,
-        owner_id: str | None = None,
-    ) -> str:
+    async def enqueue(self, message: Message[Any], **options: Unpack[JobOptions]) -> str:
         """Store the message as a job, in this context's transaction where there is one; answers the job's id.
 
-        It is handled at least once. `unique_key`: while a job with this key is live, no second one is made and the
-        live one's id is answered. `owner_id`: whose job it is to look at (default: the principal's).
+        It is handled at least once. Where `unique` finds a job already, that one's id is answered. Raises
+        `PayloadTooLarge`, `UnknownQueue` or, with too many callers waiting, `MailboxFull`.
         """
+        return await self._jobs.enqueue(message, self, options)
+
+    async def enqueue_many(self, messages: Iterable[Message[Any]], **options: Unpack[JobOptions]) -> list[str]:
+        """Store many messages as jobs, in this order; answers their ids.
+
+        In a transaction all or nothing. Outside one they are written 1,000 at a time, and an error says how many were.
+        """
+        return await self._jobs.enqueue_many(messages, self, options)
+
+    async def enqueue_batch(
+        self, messages: Sequence[Message[Any]], *, callback: Message[Any] | None = None, **options: Unpack[JobOptions]
+    ) -> str:
+        """Store up to 10,000 messages as one batch, all or nothing; answers the batch's id.
+
+        Once every job of it has ended, whichever way, `callback` is enqueued, once.
+        """
+        return await self._jobs.enqueue_batch(messages, self, callback, options)
+
+    def report_progress(self, percent: float, message: str | None = None) -> None:
+        """Say how far this job is (0 to 100). Kept at most twice a second; does nothing where this is no job."""
+        if self.job_handle is not None:
+            self.job_handle.report_progress(percent, message)
+
+    @property
+    def _jobs(self) -> JobStore:
         if self.system.jobs is None:
             raise ConfigurationError("this process has no job store")
-        return await self.system.jobs.enqueue(
-            message,
-            self,
-            queue=queue,
-            run_at=run_at,
-            priority=priority,
-            unique_key=unique_key,
-            max_attempts=max_attempts,
-            owner_id=owner_id,
-        )
+        return self.system.jobs
 
-    async def transaction(self, work: Callable[[Context], Awaitable[T]]) -> T:
+    async def transaction(self, work: Callable[[Context], Awaitable[T]], *, completes_job: bool = False) -> T:
         """Run `work` in one MongoDB transaction and answer what it answers.
 
         `work` gets a context that carries the session, and may run several times: no foreign side effects. Inside
-        another transaction it joins that one.
+        another transaction it joins that one. With `completes_job`, and where this is a job, the job is completed in
+        the same commit with what `work` answers as its result, and nothing it does afterwards counts.
         """
         if self.session is not None:
             return await work(self)
@@ -148,9 +192,14 @@ class Context:
             inner = self.derive()
             inner.session = session
             inner.on_commit = commits
-            return await work(inner)
+            answer = await work(inner)
+            if completes_job and self.job_handle is not None:
+                await self.job_handle.complete(session, answer)
+            return answer
 
         result = await self.system.transactions(attempt, deadline=self.deadline)
+        if completes_job and self.job_handle is not None:
+            self.job_handle.committed()
         for callback in commits:
             callback()
         return result
@@ -172,6 +221,7 @@ class Context:
         copy.deadline = self.deadline
         copy.trusted = self.trusted
         copy.job = self.job
+        copy.job_handle = self.job_handle
         copy.session = self.session
         copy.on_commit = self.on_commit
         copy.cell = self.cell

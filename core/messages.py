@@ -82,6 +82,8 @@ class Message(Generic[ReplyT_co], metaclass=MessageType):
     message_kind: ClassVar[str]
     message_version: ClassVar[int]
     requirement: ClassVar[Requirement | None] = None
+    job_policy: ClassVar[object] = None
+    """The `JobPolicy`, where its jobs differ from the default; set by `core.jobs.job`."""
 
     @classmethod
     def upgrade(cls, payload: Mapping[str, Any], version: int) -> Mapping[str, Any]:

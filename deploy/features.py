@@ -22,7 +22,7 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
 from promptforge.core import jobs
-from promptforge.core.jobs import MongoJobStore
+from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Migration, Mongo
 from promptforge.core.runtime import Actor
@@ -53,6 +53,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 }
 
 MIGRATIONS: tuple[Migration, ...] = ()
+
+QUEUES: tuple[Queue, ...] = ()
+"""Queues with a description of their own; one that a message's policy names needs none."""
+
+SCHEDULES: tuple[Schedule, ...] = ()
 
 
 def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> list[Actor]:

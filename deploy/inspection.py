@@ -17,6 +17,7 @@ from promptforge.core.jobs import Codec, Job, MongoJobStore
 from promptforge.core.mongo import Mongo
 from promptforge.core.pages import Page
 from promptforge.deploy.database import open_database
+from promptforge.deploy.features import QUEUES, job_messages
 from promptforge.deploy.settings import load_settings
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def _with_database(data_dir: Path | None, work: Callable[[Mongo], Awaitable[T]])
 
 
 def _store(mongo: Mongo) -> MongoJobStore:
-    return MongoJobStore(mongo, Codec(()), SystemClock())
+    return MongoJobStore(mongo, Codec(job_messages()), SystemClock(), queues=QUEUES)
 
 
 def print_jobs(*, state: str | None, kind: str | None, limit: int, data_dir: Path | None) -> None:
@@ -39,7 +40,7 @@ def print_jobs(*, state: str | None, kind: str | None, limit: int, data_dir: Pat
     filters = {name: value for name, value in (("state", state), ("kind", kind)) if value is not None}
 
     async def read(mongo: Mongo) -> Page[Job]:
-        return await _store(mongo).list_page(filters, None, limit)
+        return await _store(mongo).console.list_page(filters, None, limit)
 
     page = _with_database(data_dir, read)
     now = SystemClock().now()
@@ -61,7 +62,7 @@ def print_job(job_id: str, *, data_dir: Path | None) -> None:
     """One job; its payload is left out. Raises `NotFound`."""
 
     async def read(mongo: Mongo) -> Job:
-        return await _store(mongo).get(job_id, owner_id=None)
+        return await _store(mongo).get(job_id)
 
     job = _with_database(data_dir, read)
     table = Table(show_header=False)

@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
-from promptforge.core.jobs import Codec, JobRunner, MongoJobStore
-from promptforge.core.jobs.runner import QUEUES
+from promptforge.core.jobs import Codec, JobRunner, MongoJobStore, Sealer, follow_jobs
 from promptforge.core.mongo import (
     Change,
     ChangeFeed,
@@ -26,8 +25,9 @@ from promptforge.core.mongo import (
 )
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
-from promptforge.deploy.features import INDEXES, MIGRATIONS, build_actors, job_messages
+from promptforge.deploy.features import INDEXES, MIGRATIONS, QUEUES, SCHEDULES, build_actors, job_messages
 from promptforge.deploy.identity import make_verifier, principal_finder, provisioner
+from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.tables import routes
@@ -83,13 +83,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         mongo = database.mongo
         await ensure_indexes(mongo, INDEXES)
         await run_migrations(mongo, MIGRATIONS)
-        codec = Codec(job_messages())
-        store = MongoJobStore(mongo, codec, SystemClock())
+        codec = Codec(job_messages(), sealer=Sealer(secret_keys(settings)))
+        store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
         system = System(build_actors(mongo, store, settings), transactions=_Transactions(mongo), jobs=store)
         feed = ChangeFeed(mongo)
         principals = Principals(make_verifier(settings), provisioner(system), fresh_enough=lambda: feed.healthy)
-        _subscribe(feed, store, principals)
-        runner = JobRunner(store, system, codec, find_principal=principal_finder(system))
+        runner = JobRunner(store, system, find_principal=principal_finder(system))
+        follow_jobs(feed, runner)
+        _subscribe(feed, principals)
         version = importlib.metadata.version("promptforge")
         app = build_app(
             system,
@@ -127,19 +128,13 @@ async def _running(runner: JobRunner, grace_seconds: float) -> AsyncIterator[Non
             tasks.cancel_scope.cancel()
 
 
-def _subscribe(feed: ChangeFeed, store: MongoJobStore, principals: Principals) -> None:
-    def job_changed(change: Change) -> None:
-        if change.operation == "insert":
-            store.wake()
-
+def _subscribe(feed: ChangeFeed, principals: Principals) -> None:
     def user_changed(change: Change) -> None:
         if change.operation != "update" or not change.updated.isdisjoint(PRINCIPAL_FIELDS):
             principals.evict_user(change.document_id)
 
-    feed.subscribe("jobs", job_changed)
     feed.subscribe("users", user_changed)
     feed.on_gap(principals.clear)
-    feed.on_gap(store.wake)
 
 
 def _probes(mongo: Mongo, store: MongoJobStore) -> Mapping[str, Callable[[], Awaitable[Mapping[str, object]]]]:
@@ -148,6 +143,6 @@ def _probes(mongo: Mongo, store: MongoJobStore) -> Mapping[str, Callable[[], Awa
         return {}
 
     async def jobs() -> Mapping[str, object]:
-        return {"lag_seconds": round(max(0.0, -await store.seconds_to_next(QUEUES)), 3)}
+        return {"lag_seconds": round(await store.lag_seconds(), 3)}
 
     return {"mongodb": database, "jobs": jobs}

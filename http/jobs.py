@@ -1,11 +1,37 @@
-"""Jobs: operators see all of them, everyone else their own."""
+"""Jobs: operators see and steer all of them, everyone else sees their own."""
 
 from __future__ import annotations
 
-from promptforge.actors.jobs.messages import GetJob, ListJobs
-from promptforge.http.routing import get
+from promptforge.actors.jobs.messages import (
+    CancelJob,
+    ChangeJobs,
+    ChangeQueue,
+    DiscardJob,
+    GetBatch,
+    GetJob,
+    ListJobs,
+    ListQueues,
+    ListSchedules,
+    PauseQueue,
+    ResumeQueue,
+    RetryJob,
+    TriggerSchedule,
+)
+from promptforge.core.errors import Conflict
+from promptforge.http.routing import get, patch, post
 
 routes = [
     get("/jobs", ListJobs),
+    post("/jobs/bulk", ChangeJobs),
+    get("/jobs/queues", ListQueues),
+    patch("/jobs/queues/{queue}", ChangeQueue),
+    post("/jobs/queues/{queue}/pause", PauseQueue),
+    post("/jobs/queues/{queue}/resume", ResumeQueue),
+    get("/jobs/schedules", ListSchedules),
+    post("/jobs/schedules/{name}/trigger", TriggerSchedule, status=202, location="/jobs/{job_id}"),
+    get("/jobs/batches/{batch_id}", GetBatch),
     get("/jobs/{job_id}", GetJob),
+    post("/jobs/{job_id}/retry", RetryJob, errors=(Conflict,)),
+    post("/jobs/{job_id}/cancel", CancelJob, errors=(Conflict,)),
+    post("/jobs/{job_id}/discard", DiscardJob, errors=(Conflict,)),
 ]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.jobs.outcomes import PayloadTooLarge
+from promptforge.core.jobs.policy import policy_of
+from promptforge.core.jobs.sealing import NO_SEALER, Sealer
 from promptforge.core.messages import Message
 
 MAX_PAYLOAD_BYTES = 256 * 1024
+MAX_RESULT_BYTES = 64 * 1024
+
+
+log = structlog.get_logger(__name__)
 
 
 class UnknownKind(PromptForgeError):
@@ -29,43 +37,73 @@ class UndecodablePayload(PromptForgeError):
 class Codec:
     """Knows every message that can be a job: those with a handler in this process."""
 
-    def __init__(self, messages: Iterable[type[Message[Any]]]) -> None:
+    def __init__(self, messages: Iterable[type[Message[Any]]], *, sealer: Sealer = NO_SEALER) -> None:
         self._by_kind: dict[str, type[Message[Any]]] = {}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self._sealer = sealer
         self.add(messages)
 
     def add(self, messages: Iterable[type[Message[Any]]]) -> None:
         """Know these kinds too."""
         self._by_kind.update((message.message_kind, message) for message in messages)
 
-    def encode(self, message: Message[Any]) -> dict[str, Any]:
-        """The message's fields as JSON values; the document carries kind and version beside them."""
-        encoded: dict[str, Any] = self._adapter(type(message)).dump_python(message, mode="json")
-        return encoded
+    def message_type(self, kind: str) -> type[Message[Any]] | None:
+        return self._by_kind.get(kind)
 
-    def decode(self, kind: str, version: int, payload: Mapping[str, Any]) -> Message[Any]:
+    def queues(self) -> frozenset[str]:
+        """Every queue that a known message is enqueued to."""
+        return frozenset(policy_of(message).queue for message in self._by_kind.values())
+
+    def encode(self, message: Message[Any]) -> dict[str, Any] | bytes:
+        """The message's fields as JSON values, or sealed where its policy says so. Raises `PayloadTooLarge`."""
+        encoded: dict[str, Any] = self._adapter(type(message)).dump_python(message, mode="json")
+        raw = orjson.dumps(encoded)
+        if len(raw) > MAX_PAYLOAD_BYTES:
+            raise PayloadTooLarge(
+                f"{message.message_kind} is {len(raw)} bytes as a job, and {MAX_PAYLOAD_BYTES} is the most: "
+                "store the content and enqueue its id"
+            )
+        return self._sealer.seal(raw) if policy_of(type(message)).sensitive else encoded
+
+    def decode(self, kind: str, version: int, payload: Mapping[str, Any] | bytes) -> Message[Any]:
         """Raises `UnknownKind` (also for a newer version than ours) or `UndecodablePayload`."""
         message = self._by_kind.get(kind)
         if message is None or version > message.message_version:
             raise UnknownKind(f"{kind} version {version} is not known here")
+        if isinstance(payload, bytes):
+            payload = self._unsealed(kind, payload)
         if version < message.message_version:
             payload = message.upgrade(payload, version)
         try:
-            decoded: Message[Any] = self._adapter(message).validate_python(dict(payload))
+            decoded: Message[Any] = self._adapter(message).validate_python(payload)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
             raise UndecodablePayload(f"{kind} version {version} does not fit: {fields}") from None
         return decoded
+
+    def encode_result(self, message: type[Message[Any]], reply: object) -> Any:  # Any: JSON values, or sealed
+        """A handler's reply as the job keeps it; what is no JSON value or larger than 64 KiB is left out."""
+        if reply is None:
+            return None
+        try:
+            raw = orjson.dumps(reply)
+        except TypeError:
+            log.warning("job.result_not_kept", kind=message.message_kind, reason="not JSON")
+            return None
+        if len(raw) > MAX_RESULT_BYTES:
+            log.warning("job.result_not_kept", kind=message.message_kind, reason="too large", bytes=len(raw))
+            return None
+        return self._sealer.seal(raw) if policy_of(message).sensitive else orjson.loads(raw)
+
+    def _unsealed(self, kind: str, payload: bytes) -> Mapping[str, Any]:
+        raw = self._sealer.unseal(payload)
+        if raw is None:
+            raise UndecodablePayload(f"{kind} is sealed with a key that this process does not have")
+        fields: dict[str, Any] = orjson.loads(raw)
+        return fields
 
     def _adapter(self, message: type[Message[Any]]) -> TypeAdapter[Any]:
         adapter = self._adapters.get(message.message_kind)
         if adapter is None:
             adapter = self._adapters[message.message_kind] = TypeAdapter(message)
         return adapter
-
-
-def encode_result(reply: object) -> Any:  # Any: JSON values
-    """A handler's reply as the job keeps it: dataclasses as mappings, anything else only if it is JSON already."""
-    if dataclasses.is_dataclass(reply) and not isinstance(reply, type):
-        return TypeAdapter(type(reply)).dump_python(reply, mode="json")
-    return reply if isinstance(reply, (str, int, float, bool, type(None))) else None

@@ -1,46 +1,51 @@
-"""Runs this process's share of the jobs: claims what is due, hands each to its actor, writes down how it ended.
+"""Runs this process's share of the jobs: claims what is due, hands each to its actor, and says how it ended.
 
-A job's failure is the job's; the runner itself waits out a missing database and goes on. It stops by finishing what it
-runs within the grace period and handing back the rest.
+A job's failure is the job's; the runner itself waits out a missing database and goes on. There is no task per job: an
+actor's worker answers to the run, which frees its slot and starts the next. It stops by finishing what it runs within
+the grace period and handing back the rest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any
 
 import anyio
 import structlog
+from cachetools import TTLCache
 
-from promptforge.core.context import Context, JobInfo
-from promptforge.core.errors import (
-    MailboxFull,
-    OutcomeUnknown,
-    PromptForgeError,
-    Stopping,
-    Unauthenticated,
-    Unavailable,
-)
-from promptforge.core.jobs.codec import Codec, UndecodablePayload, UnknownKind, encode_result
+from promptforge.core.context import JobInfo
+from promptforge.core.errors import PromptForgeError, Stopping, Unauthenticated, Unavailable
+from promptforge.core.jobs.claims import LARGEST_CLAIM
 from promptforge.core.jobs.documents import Job
-from promptforge.core.jobs.retries import backoff_seconds
+from promptforge.core.jobs.endings import MAX_UNWRITTEN, Ending
+from promptforge.core.jobs.lanes import Lane
+from promptforge.core.jobs.outcomes import JobCancelled
+from promptforge.core.jobs.policy import DEFAULT_POLICY, policy_of
+from promptforge.core.jobs.runs import Run
 from promptforge.core.jobs.store import MongoJobStore
+from promptforge.core.jobs.telemetry import Outcome
+from promptforge.core.jobs.verdicts import verdict_of
 from promptforge.core.messages import Access, Message
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 
-QUEUES = ("default",)
 HEARTBEAT_SECONDS = 5.0
+SWEEP_EVERY_BEATS = 6
 POLL_SECONDS = 1.0
 """The safety net beside the wake-ups and the timer for the next job that is due."""
+LIMITED_POLL_SECONDS = 0.1
+"""How soon a queue is looked at again whose limit kept jobs waiting: other processes free its slots too."""
 LEAST_PAUSE_SECONDS = 0.005
-ATTEMPT_SECONDS = 60.0
-UNKNOWN_KIND_SECONDS = 30.0
-OVERLOAD_SECONDS = 0.5
+PROGRESS_SECONDS = 0.5
+LONGEST_TICK_SLEEP_SECONDS = 30.0
+INTERRUPT_SECONDS = 2.0
 FINAL_WRITE_SECONDS = 5.0
-FIRST_WRITE_RETRY_SECONDS = 0.2
-LAST_WRITE_RETRY_SECONDS = 5.0
+RECOVERY_SECONDS = 10.0
+"""After an outage others get so long to be heard of again, before anybody is taken for dead."""
+EXPECTED_SECONDS = 60.0
+MOST_EXPECTED = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -51,199 +56,404 @@ class JobRunner:
     """`find_principal` reads a stored principal again when its job runs: rights may have changed since."""
 
     def __init__(
-        self,
-        store: MongoJobStore,
-        system: System,
-        codec: Codec,
-        *,
-        find_principal: FindPrincipal,
-        queues: Sequence[str] = QUEUES,
-        concurrency: int = 32,
-        rng: Random | None = None,
+        self, store: MongoJobStore, system: System, *, find_principal: FindPrincipal, rng: Random | None = None
     ) -> None:
         self._store = store
         self._system = system
-        self._codec = codec
         self._find_principal = find_principal
-        self._queues = tuple(queues)
-        self._free = concurrency
         self._rng = rng or Random()  # noqa: S311  # jitter only
+        self._lanes = {queue.name: Lane(queue) for queue in store.queues.all()}
         self._wake = anyio.Event()
-        self._idle: anyio.Event | None = None
-        self._running: dict[str, Job] = {}
+        self._runs: dict[str, Run] = {}
+        self._held: dict[str, int] = {}
+        """Claims, and how many of their jobs are not settled."""
+        self._expected: TTLCache[str, None] = TTLCache(MOST_EXPECTED * 2, EXPECTED_SECONDS)
+        self._tasks: anyio.abc.TaskGroup | None = None
         self._stopping = False
-        store.wake = self.wake
+        self._stopped = anyio.Event()
+        self._no_runs = anyio.Event()
+        self._filling = False
+        self._recovered_at = -math.inf
+        store.endings.on_written = self._settled
+        store.enqueuer.worker = self
 
-    def wake(self) -> None:
-        """There may be something to claim."""
+    # What the enqueuer wants to know (see LocalWorker)
+
+    @property
+    def process(self) -> str:
+        return self._store.processes.id
+
+    def wake(self, queue: str | None = None) -> None:
+        """There may be something to claim, in `queue` or anywhere."""
+        for lane in [self._lanes[queue]] if queue in self._lanes else self._lanes.values():
+            lane.hungry = True
         self._wake.set()
 
+    def has_room(self, queue: str) -> bool:
+        lane = self._lanes.get(queue)
+        running = self._tasks is not None and not self._stopping
+        return running and lane is not None and lane.idle and len(self._expected) < MOST_EXPECTED
+
+    def reserve(self, queue: str, number: int) -> None:
+        self._lanes[queue].reserved += number
+
+    def expect(self, claim: str) -> None:
+        self._expected[claim] = None
+
+    def adopt(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._hold(job)
+        self._fill()
+
+    # Life
+
     async def run(self) -> None:
-        """Claim and run until `stop`; heart-beat and rescue beside it."""
-        await self._first_beat()
+        """Claim and run until `stop`; heart-beat, rescue, write endings and fire schedules beside it."""
+        await self._patiently(self._store.processes.register)
+        await self._patiently(self._store.queues.refresh)
+        await self._patiently(self._store.schedules.start)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._beat)
+            self._tasks = tasks
+            for loop in (self._store.endings.run, self._beat, self._fire_schedules, self._write_progress):
+                tasks.start_soon(loop)
             while not self._stopping:
                 self._wake = anyio.Event()
-                pause = await self._claim_into(tasks)
+                pause = await self._claim()
                 if pause and not self._stopping:
                     with anyio.move_on_after(pause):
                         await self._wake.wait()
-            await self._until_idle()
+            await self._stopped.wait()
             tasks.cancel_scope.cancel()
+
+    async def drain(self) -> int:
+        """Run everything that is due, and what that enqueues, then come back; answers how many attempts that took.
+
+        For tests and tools, instead of `run`: no heartbeat, no schedules.
+        """
+        attempts = 0
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._store.endings.run)
+            while claimed := await self._claim_everything():
+                attempts += claimed
+                await self._until_no_runs()
+                await self._store.endings.flush()
+            self._tasks = None
+            tasks.cancel_scope.cancel()
+        return attempts
+
+    async def _claim_everything(self) -> int:
+        number = 0
+        for lane in self._lanes.values():
+            while jobs := (await self._store.claims.claim(lane.queue, LARGEST_CLAIM, self.process, self.expect)).jobs:
+                number += len(jobs)
+                for job in jobs:
+                    self._hold(job)
+        self._fill()
+        return number
 
     async def stop(self, grace_seconds: float) -> None:
         """Claim nothing more, wait for what runs, hand back what is left, and take this process off the list."""
         self._stopping = True
-        self.wake()
+        self._wake.set()
+        ready = [job for lane in self._lanes.values() for job in lane.ready]
+        for lane in self._lanes.values():
+            lane.ready.clear()
+        await self._finally(lambda: self._store.endings.hand_back(ready))
         with anyio.move_on_after(grace_seconds):
-            await self._until_idle()
+            await self._until_no_runs()
+        for run in list(self._runs.values()):
+            run.interrupt(Stopping())
+        with anyio.move_on_after(INTERRUPT_SECONDS):
+            await self._until_no_runs()
+        self._store.endings.stopping = True
+        await self._finally(self._store.endings.flush)
+        left = [run.job for run in self._runs.values()]
+        await self._finally(lambda: self._store.endings.hand_back(left))
+        await self._finally(self._store.processes.leave)
+        self._stopped.set()
+
+    async def _finally(self, write: Callable[[], Awaitable[object]]) -> None:
         try:
             with anyio.move_on_after(FINAL_WRITE_SECONDS):
-                for job in list(self._running.values()):
-                    await self._store.put_back(job)
-                await self._store.leave()
+                await write()
         except Unavailable as error:
             log.warning("jobs.not_handed_back", reason=str(error))  # the others rescue them
 
-    async def _until_idle(self) -> None:
-        while self._running:
-            if self._idle is None or self._idle.is_set():
-                self._idle = anyio.Event()
-            await self._idle.wait()
+    async def _until_no_runs(self) -> None:
+        while self._runs:
+            self._no_runs = anyio.Event()
+            await self._no_runs.wait()
 
-    async def _claim_into(self, tasks: anyio.abc.TaskGroup) -> float:
-        """Start what can be claimed; answers the seconds until there may be more, 0.0 for at once."""
-        claimed = 0
-        try:
-            for queue in self._queues:
-                if self._free <= 0:
-                    break
-                jobs = await self._store.claim(queue, self._free)
-                for job in jobs:
-                    self._free -= 1
-                    self._running[job.id] = job
-                    tasks.start_soon(self._run_job, job)
-                claimed += len(jobs)
-            if self._free <= 0:
-                pause = POLL_SECONDS  # whoever frees a slot wakes us
-            elif claimed:
-                pause = 0.0
-            else:
-                pause = max(LEAST_PAUSE_SECONDS, min(POLL_SECONDS, await self._store.seconds_to_next(self._queues)))
-        except Unavailable as error:
-            log.warning("jobs.claim_failed", reason=str(error))
-            return POLL_SECONDS
-        return pause
-
-    async def _first_beat(self) -> None:
-        """Be known as alive before claiming anything: else another process would rescue what was just claimed."""
+    async def _patiently(self, do: Callable[[], Awaitable[object]]) -> None:
         while not self._stopping:
             try:
-                await self._store.heartbeat()
+                await do()
             except Unavailable as error:
-                log.warning("jobs.heartbeat_failed", reason=str(error))
+                log.warning("jobs.not_started", reason=str(error))
                 await anyio.sleep(POLL_SECONDS)
             else:
                 return
 
-    async def _beat(self) -> None:
-        while True:
-            try:
-                await self._store.heartbeat()
-                if rescued := await self._store.rescue():
-                    log.warning("jobs.rescued", count=rescued)
-                    self.wake()
-            except Unavailable as error:
-                log.warning("jobs.heartbeat_failed", reason=str(error))
-            await anyio.sleep(HEARTBEAT_SECONDS)
+    # Claiming
 
-    async def _run_job(self, job: Job) -> None:
+    async def _claim(self) -> float:
+        """Start what can be claimed; answers the seconds until there may be more, 0.0 for at once."""
         try:
-            await self._attempt(job)
+            if self._store.endings.unwritten >= MAX_UNWRITTEN:
+                return LIMITED_POLL_SECONDS
+            claimed = False
+            limited = False
+            for lane in self._lanes.values():
+                if lane.hungry and not lane.queue.paused and (wanted := lane.wanted()) > 0:
+                    claimed |= await self._claim_for(lane, wanted)
+                limited |= lane.queue.limited and lane.hungry
+            if claimed:
+                return 0.0
+            return LIMITED_POLL_SECONDS if limited else await self._pause()
         except Unavailable as error:
-            # The outcome could not be written: the claim stays, and is rescued or rewritten when MongoDB is back.
-            log.warning("job.outcome_not_written", job_id=job.id, kind=job.kind, reason=str(error))
-        finally:
-            del self._running[job.id]
-            self._free += 1
-            self.wake()
-            if not self._running and self._idle is not None:
-                self._idle.set()
+            log.warning("jobs.claim_failed", reason=str(error))
+            return POLL_SECONDS
 
-    async def _attempt(self, job: Job) -> None:
-        try:
-            message = self._codec.decode(job.kind, job.version, job.payload)
-            reply = await (await self._context(job, message)).ask(message)
-        except (UnknownKind, UndecodablePayload, MailboxFull, Stopping) as error:
-            await self._not_its_fault(job, error)
-        except Exception as error:  # noqa: BLE001  # whatever the handler raises is the outcome of the attempt
-            await self._failed(job, error)
+    async def _claim_for(self, lane: Lane, wanted: int) -> bool:
+        """True where it is worth asking again at once."""
+        lane.hungry = False  # a wake-up that comes while we ask must not be lost
+        claimed = await self._store.claims.claim(lane.queue, wanted, self.process, self.expect)
+        lane.hungry = lane.hungry or claimed.more
+        for job in claimed.jobs:
+            self._hold(job)
+        self._fill()
+        return bool(claimed.jobs)
+
+    async def _pause(self) -> float:
+        """Until the next job is due, as far as this process has room for it."""
+        open_lanes = [lane for lane in self._lanes.values() if not lane.queue.paused and lane.wanted() > 0]
+        plain = [lane for lane in open_lanes if not lane.queue.limited]
+        for lane in open_lanes:
+            lane.hungry = lane.hungry or lane.queue.limited
+        if not plain:
+            return POLL_SECONDS
+        seconds = await self._store.claims.seconds_to_next([lane.queue.name for lane in plain])
+        if seconds <= POLL_SECONDS:
+            for lane in plain:
+                lane.hungry = True
+        return max(LEAST_PAUSE_SECONDS, min(POLL_SECONDS, seconds))
+
+    def _hold(self, job: Job) -> None:
+        claim = job.claim or ""
+        self._held[claim] = self._held.get(claim, 0) + 1
+        self._expected.pop(claim, None)
+        self._lanes[job.queue].ready.append(job)
+
+    def _settled(self, endings: Sequence[Ending]) -> None:
+        for ending in endings:
+            self._let_go(ending.job)
+
+    def _let_go(self, job: Job) -> None:
+        claim = job.claim or ""
+        left = self._held.get(claim, 0) - 1
+        if left > 0:
+            self._held[claim] = left
         else:
-            await self._write(job, lambda: self._store.complete(job, encode_result(reply)))
+            self._held.pop(claim, None)
 
-    async def _context(self, job: Job, message: Message[Any]) -> Context:
+    # Running
+
+    def _fill(self) -> None:
+        """Start what is held ready, as far as there are slots. Jobs that end at once come back here: no recursion."""
+        if self._filling:
+            return
+        self._filling = True
+        try:
+            for lane in self._lanes.values():
+                while lane.ready and lane.has_slot and not self._stopping:
+                    self._start(lane.ready.popleft(), lane)
+                if lane.hungry and lane.wanted():
+                    self._wake.set()
+        finally:
+            self._filling = False
+
+    def _start(self, job: Job, lane: Lane) -> None:
+        lane.running += 1
+        store = self._store
+        kind = store.codec.message_type(job.kind)
+        policy = DEFAULT_POLICY if kind is None else policy_of(kind)
+        run = Run(
+            job,
+            lane,
+            policy,
+            self._system.monotonic(),
+            endings=store.endings,
+            encode=lambda result: None if kind is None else store.codec.encode_result(kind, result),
+            finished=self._finished,
+        )
+        self._runs[job.id] = run
+        if job.cancel_requested:
+            run.fail(JobCancelled())
+            return
+        try:
+            message = store.codec.decode(job.kind, job.version, job.payload)
+        except PromptForgeError as error:
+            run.fail(error)
+            return
+        if job.principal_id is None:
+            self._submit(run, message, None)
+        elif self._tasks is not None:
+            self._tasks.start_soon(self._submit_for_principal, run, message)
+
+    async def _submit_for_principal(self, run: Run, message: Message[object]) -> None:
         """Internal messages are the service's own; any other is sent as whoever enqueued it, with today's rights."""
-        requirement = message.requirement
-        principal = await self._find_principal(job.principal_id) if job.principal_id else None
-        if principal is None and requirement is not None and requirement.access is Access.SIGNED_IN:
-            raise Unauthenticated("Whoever enqueued this job is no longer there")
-        return self._system.context(
+        try:
+            principal = await self._find_principal(run.job.principal_id or "")
+            requirement = message.requirement
+            if principal is None and requirement is not None and requirement.access is Access.SIGNED_IN:
+                raise Unauthenticated("Whoever enqueued this job is no longer there")
+        except Unavailable:
+            run.fail(Stopping())  # not its fault: handed back
+        except PromptForgeError as error:
+            run.fail(error)
+        else:
+            self._submit(run, message, principal)
+
+    def _submit(self, run: Run, message: Message[object], principal: Principal | None) -> None:
+        job = run.job
+        context = self._system.context(
             request_id=job.request_id,
             trace_id=job.trace_id,
             principal=principal,
-            timeout_seconds=ATTEMPT_SECONDS,
+            timeout_seconds=math.inf,  # counted from when a worker takes it up
             trusted=True,
             job=JobInfo(job.id, job.attempt),
         )
+        context.job_handle = run
+        try:
+            run.envelope = self._system.submit(message, context, run)
+        except PromptForgeError as error:
+            run.fail(error)
 
-    async def _not_its_fault(self, job: Job, error: PromptForgeError) -> None:
-        if isinstance(error, UndecodablePayload):
-            await self._write(job, lambda: self._store.bury(job, error=error.code, detail=error.detail))
+    def _finished(self, run: Run) -> None:
+        """The worker has answered, or it was never asked."""
+        job, lane = run.job, run.lane
+        elapsed = self._system.monotonic() - run.started_at
+        lane.running -= 1
+        lane.ran(elapsed)
+        self._runs.pop(job.id, None)
+        if not self._runs:
+            self._no_runs.set()
+        stats = self._store.telemetry.kind(job.kind)
+        stats.run.add(elapsed)
+        if job.started_at is not None:
+            stats.wait.add(max((job.started_at - max(job.run_at, job.created_at)).total_seconds(), 0.0))
+        if run.completed_in_transaction:
+            stats.outcomes[Outcome.COMPLETED] += 1
+            self._let_go(job)
+        else:
+            verdict = verdict_of(run, self._store, self._rng)
+            stats.outcomes[verdict.outcome] += 1
+            if verdict.ending is not None:
+                self._store.endings.add(verdict.ending)
+            else:
+                self._let_go(job)
+        if lane.queue.limited:
+            lane.hungry = True
+        self._fill()
+
+    def cancel(self, job_id: str) -> None:
+        """The job is to be cancelled; does nothing where this process does not run it."""
+        run = self._runs.get(job_id)
+        if run is not None:
+            run.interrupt(JobCancelled())
             return
-        delay = UNKNOWN_KIND_SECONDS if isinstance(error, UnknownKind) else OVERLOAD_SECONDS
-        await self._write(job, lambda: self._store.put_back(job, delay_seconds=delay))
-
-    async def _failed(self, job: Job, error: Exception) -> None:
-        known = isinstance(error, PromptForgeError)
-        final = job.attempt >= job.max_attempts
-        delay = backoff_seconds(job.attempt, self._rng)
-        if isinstance(error, PromptForgeError):
-            name, detail = error.code, error.detail
-            # A job runs at least once anyway, so what may or may not have happened is simply done again.
-            final = final or not (error.retryable or isinstance(error, OutcomeUnknown))
-            delay = max(delay, error.retry_after_seconds or 0.0)
-        else:  # an exception's text may quote what it was working on: it goes to the log of this process only
-            name, detail = type(error).__name__, "An unexpected error: see the log under this request id"
-        log.warning(
-            "job.failed",
-            job_id=job.id,
-            kind=job.kind,
-            attempt=job.attempt,
-            error=name,
-            final=final,
-            request_id=job.request_id,
-            exc_info=None if known else error,
-        )
-        if final:
-            await self._write(job, lambda: self._store.bury(job, error=name, detail=detail))
-            return
-        await self._write(job, lambda: self._store.retry(job, delay_seconds=delay, error=name, detail=detail))
-
-    async def _write(self, job: Job, write: Callable[[], Awaitable[bool]]) -> None:
-        """Write the outcome, shielded: a job that ended must not run again because the process is stopping.
-
-        While MongoDB is away the outcome waits here, and with it the slot; at a stop it is left to the rescue.
-        """
-        delay = FIRST_WRITE_RETRY_SECONDS
-        with anyio.CancelScope(shield=True):
-            while True:
-                try:
-                    if not await write():
-                        log.warning("job.claim_lost", job_id=job.id, kind=job.kind)
+        for lane in self._lanes.values():
+            for job in lane.ready:
+                if job.id == job_id:
+                    job.cancel_requested = True
                     return
+
+    # Beside it
+
+    async def _beat(self) -> None:
+        beats = 0
+        while True:
+            try:
+                await self._beat_once(beats)
+            except Unavailable as error:
+                self._recovered_at = math.inf
+                log.warning("jobs.heartbeat_failed", reason=str(error))
+            except PromptForgeError:
+                log.exception("jobs.upkeep_failed")
+            beats += 1
+            await anyio.sleep(HEARTBEAT_SECONDS)
+
+    async def _beat_once(self, beats: int) -> None:
+        store = self._store
+        if not await store.processes.heartbeat():
+            self._lost_lease()
+        now = self._system.monotonic()
+        if self._recovered_at == math.inf:
+            self._recovered_at = now
+        await store.queues.refresh()
+        self._take_over_queues()
+        store.claims.processes = await store.processes.count_alive()
+        if now - self._recovered_at >= RECOVERY_SECONDS:
+            rescued = await store.processes.rescue()
+            rescued += await store.processes.reconcile({*self._held, *self._expected})
+            if rescued:
+                store.telemetry.rescued += rescued
+                log.warning("jobs.rescued", count=rescued)
+                self.wake()
+        for job_id in await store.console.to_be_cancelled(self.process):
+            self.cancel(job_id)
+        if beats % SWEEP_EVERY_BEATS == 0:
+            await store.dependents.sweep()
+
+    def _lost_lease(self) -> None:
+        """Others have our jobs by now: stop running them. What they still write is refused by the fence."""
+        log.error("jobs.lease_lost", running=len(self._runs))
+        for lane in self._lanes.values():
+            for job in lane.ready:
+                self._let_go(job)
+            lane.ready.clear()
+        for run in list(self._runs.values()):
+            run.interrupt(Stopping("This process was taken for dead, and another one has the job"))
+
+    def refresh_queues(self) -> None:
+        """An operator changed a queue: read them again, soon."""
+        if self._tasks is not None:
+            self._tasks.start_soon(self._refresh_queues)
+
+    async def _refresh_queues(self) -> None:
+        try:
+            await self._store.queues.refresh()
+        except Unavailable:
+            return  # the next heartbeat reads them
+        self._take_over_queues()
+
+    def _take_over_queues(self) -> None:
+        for lane in self._lanes.values():
+            current = self._store.queues[lane.queue.name]
+            if current != lane.queue:
+                lane.queue = current
+                self.wake(current.name)
+
+    async def _fire_schedules(self) -> None:
+        schedules = self._store.schedules
+        context = self._system.context(request_id="cron", timeout_seconds=math.inf, trusted=True)
+        while True:
+            seconds = min(max(schedules.seconds_to_next(), 0.01), LONGEST_TICK_SLEEP_SECONDS)
+            await anyio.sleep(seconds)
+            try:
+                await schedules.fire_due(context)
+            except PromptForgeError as error:
+                log.warning("jobs.schedule_failed", reason=str(error))
+                await anyio.sleep(POLL_SECONDS)
+
+    async def _write_progress(self) -> None:
+        while True:
+            await anyio.sleep(PROGRESS_SECONDS)
+            for run in [run for run in self._runs.values() if run.progress is not None]:
+                (percent, message), run.progress = run.progress or (0.0, None), None
+                try:
+                    await self._store.console.note_progress(run.job, percent, message)
                 except Unavailable:
-                    if self._stopping:
-                        raise
-                await anyio.sleep(delay)
-                delay = min(delay * 2, LAST_WRITE_RETRY_SECONDS)
+                    break

@@ -51,15 +51,23 @@ class ChangeFeed:
         self._mongo = mongo
         self._rng = rng or Random()  # noqa: S311  # jitter only
         self._subscribers: dict[str, list[Callback]] = {}
+        self._only: dict[str, Mapping[str, Any]] = {}
         self._gap_subscribers: list[Callable[[], None]] = []
         self._resume_token: Mapping[str, Any] | None = None
         self._last_batch = float("-inf")
         self.started = anyio.Event()
         """Set once the stream is open: what is committed after that will be seen."""
 
-    def subscribe(self, collection: str, callback: Callback) -> None:
-        """Call `callback` for every change of `collection`. Only before `run`."""
+    def subscribe(self, collection: str, callback: Callback, *, only: Mapping[str, Any] | None = None) -> None:
+        """Call `callback` for every change of `collection`. Only before `run`.
+
+        `only` is a filter on the change event that the server applies; with it the collection has one subscriber.
+        """
+        if collection in self._subscribers and (only is not None or collection in self._only):
+            raise RuntimeError(f"{collection} has a filtered subscriber, who is the only one")
         self._subscribers.setdefault(collection, []).append(callback)
+        if only is not None:
+            self._only[collection] = only
 
     def on_gap(self, callback: Callable[[], None]) -> None:
         """Call `callback` whenever changes may have been missed."""
@@ -90,7 +98,13 @@ class ChangeFeed:
                 await anyio.sleep(longest * self._rng.uniform(0.5, 1.0))
 
     async def _follow(self) -> None:
-        match = {"ns.coll": {"$in": sorted(self._subscribers)}, "operationType": {"$in": list(_OPERATIONS)}}
+        match = {
+            "operationType": {"$in": list(_OPERATIONS)},
+            "$or": [
+                {"ns.coll": {"$in": sorted(self._subscribers.keys() - self._only.keys())}},
+                *({"ns.coll": name, **only} for name, only in self._only.items()),
+            ],
+        }
         stream = self._mongo.raw.watch(
             [{"$match": match}], resume_after=self._resume_token, max_await_time_ms=MAX_AWAIT_MS
         )

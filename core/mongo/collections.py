@@ -123,8 +123,11 @@ class Collection:
     ) -> UpdateResult:
         return await _run(self._raw.update_one(wanted, update, upsert=upsert, session=session), session)
 
-    async def update_many(self, wanted: Filter, update: Update, *, session: Session | None = None) -> UpdateResult:
-        return await _run(self._raw.update_many(wanted, update, session=session), session)
+    async def update_many(
+        self, wanted: Filter, update: Update, *, hint: str | None = None, session: Session | None = None
+    ) -> UpdateResult:
+        """`hint` names the index to use: with many ids the planner's trials of others cost more than the update."""
+        return await _run(self._raw.update_many(wanted, update, hint=hint, session=session), session)
 
     async def find_one_and_update(
         self,

@@ -24,6 +24,7 @@ class Handles:
     message: type[Message[Any]]
     key: Callable[[Any], object] | None  # Any: the message; the getter is made from field names
     transactional: bool
+    atomic: bool = False
 
     @property
     def readonly(self) -> bool:
@@ -32,13 +33,21 @@ class Handles:
 
 
 def handles(
-    message: type[Message[ReplyT]], *, key: str | tuple[str, ...] | None = None, transactional: bool = False
+    message: type[Message[ReplyT]],
+    *,
+    key: str | tuple[str, ...] | None = None,
+    transactional: bool = False,
+    atomic: bool = False,
 ) -> Callable[[Handler[ActorT, MessageT, ReplyT]], Handler[ActorT, MessageT, ReplyT]]:
     """Declare a method as the handler of `message`.
 
     `key` names the field (or fields) whose value orders messages: one at a time per key and in order of arrival;
     without a key every message stands for itself. `transactional` handlers may be asked inside another actor's
     transaction: everything they write must use `context.session`, and they have no other side effects.
+
+    `atomic` handlers are transactional ones that always run in a transaction: the asker's, or else one of their own,
+    in which they may run several times. As a job, the effect and the job's completion are that one commit, so that
+    the effect happens exactly once, whatever crashes. It is the ordinary way to write a job that only touches MongoDB.
     """
     fields = (key,) if isinstance(key, str) else key or ()
     unknown = [name for name in fields if name not in message.__dataclass_fields__]
@@ -46,7 +55,9 @@ def handles(
         raise TypeError(f"{message.__name__} has no field {unknown[0]!r} to be keyed by")
     if fields and issubclass(message, Query):
         raise TypeError(f"{message.__name__} is a query: queries skip the queues, so a key has no meaning")
-    declared = Handles(message, attrgetter(*fields) if fields else None, transactional)
+    if atomic and issubclass(message, Query):
+        raise TypeError(f"{message.__name__} is a query: it changes nothing that could be atomic")
+    declared = Handles(message, attrgetter(*fields) if fields else None, transactional or atomic, atomic)
 
     def mark(handler: Handler[ActorT, MessageT, ReplyT]) -> Handler[ActorT, MessageT, ReplyT]:
         handler.__handles__ = declared  # type: ignore[attr-defined]  # functions take attributes

@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 
 from promptforge.core.context import Context, current_context
-from promptforge.core.errors import DeadlineExceeded, MailboxFull, Stopping, Unavailable
+from promptforge.core.errors import DeadlineExceeded, MailboxFull, PromptForgeError, Stopping, Unavailable
 from promptforge.core.messages import Message, Requirement
 from promptforge.core.runtime.actor import Actor, Handles
 from promptforge.core.runtime.telemetry import ActorState, Counters, DeadLetterReason
@@ -56,6 +56,7 @@ class Envelope:
         "error",
         "lane",
         "message",
+        "run",
         "started_at",
         "value",
         "waiting_on",
@@ -75,6 +76,8 @@ class Envelope:
         self.value: Any = None  # Any: the reply, typed again by `ask`
         self.error: BaseException | None = None
         self.waiting_on: str | None = None
+        self.run: InterruptibleRun | None = None
+        """Set for a job: its handler can be interrupted."""
 
     def answer(self, value: object, error: BaseException | None) -> None:
         """Reply, once: a second answer (the deadline came first, or the asker left) is dropped."""
@@ -82,6 +85,43 @@ class Envelope:
             self.value = value
             self.error = error
             self.done.set()
+
+
+class InterruptibleRun:
+    """How a job's handler is ended from outside: cancelled, past its time, or handed back to other processes.
+
+    It is the envelope's wake too: `answered` is called, once, when there is an answer. `timeout_seconds` counts from
+    the moment a worker takes the message up. `reason` is what the asker hears.
+    """
+
+    __slots__ = ("_answered", "reason", "scope", "timeout_seconds")
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self.timeout_seconds = timeout_seconds
+        self.reason: PromptForgeError | None = None
+        self.scope: anyio.CancelScope | None = None
+        self._answered = False
+
+    def answered(self) -> None:
+        """Overridden by who wants to know."""
+
+    def set(self) -> None:
+        if not self._answered:
+            self._answered = True
+            self.answered()
+
+    def is_set(self) -> bool:
+        return self._answered
+
+    def wait(self) -> Awaitable[object]:
+        raise RuntimeError("nobody waits for this answer: it is told")
+
+    def interrupt(self, reason: PromptForgeError) -> None:
+        """End the handler, or keep it from starting; the first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            if self.scope is not None:
+                self.scope.cancel()
 
 
 class Lane:
@@ -180,9 +220,18 @@ class Cell:
 
     def expire(self, envelope: Envelope, error: DeadlineExceeded) -> None:
         """The deadline passed: what still waits is withdrawn, what runs finishes unheard; the asker hears now."""
+        if envelope.run is not None:
+            envelope.run.interrupt(error)
+            return
         if envelope.lane is not None:
             self._withdraw(envelope, DeadLetterReason.EXPIRED)
         envelope.answer(None, error)
+
+    def submit(self, binding: Binding, message: Message[Any], context: Context, run: InterruptibleRun) -> Envelope:
+        """Queue a job's message; `run` is told of the answer. Nobody waits, so no task is held for it."""
+        envelope = self.put(binding, message, context, self.system.monotonic())
+        envelope.run = envelope.done = run
+        return envelope
 
     def _refused(self, binding: Binding, context: Context, error: Unavailable, why: DeadLetterReason) -> Unavailable:
         if why is DeadLetterReason.EXPIRED:
@@ -278,7 +327,10 @@ class Cell:
         self.running.add(envelope)
         current_context.set(context)
         try:
-            value = await envelope.binding.call(envelope.message, context)
+            if envelope.run is None:
+                value = await envelope.binding.call(envelope.message, context)
+            else:
+                value = await self._interruptibly(envelope, envelope.run, now)
         except Exception as error:  # noqa: BLE001  # whatever the handler raises belongs to the asker
             self.counters.failed += 1
             if envelope.done is None:
@@ -296,6 +348,22 @@ class Cell:
             self.counters.run.add(self.system.monotonic() - now)
             if self._quiet is not None:
                 self._notice_quiet()
+
+    async def _interruptibly(self, envelope: Envelope, run: InterruptibleRun, now: float) -> Any:
+        """Run a job's handler in a scope of its own; raises the reason where it was interrupted."""
+        deadline = now + run.timeout_seconds
+        envelope.context.deadline = deadline
+        deadlines = self.system.deadlines
+        bucket = deadlines.add(envelope, deadline) if deadline < math.inf else None
+        try:
+            if run.reason is None:
+                with anyio.CancelScope() as run.scope:
+                    return await envelope.binding.call(envelope.message, envelope.context)
+        finally:
+            run.scope = None
+            if bucket is not None:
+                deadlines.discard(envelope, bucket)
+        raise run.reason or Stopping()
 
     # Queries
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,12 +12,12 @@ import anyio
 import structlog
 
 from promptforge.core.clock import Clock, SystemClock
-from promptforge.core.context import Context, JobInfo
+from promptforge.core.context import Context, JobInfo, JobOptions
 from promptforge.core.errors import ConfigurationError, PromptForgeError, Stopping, Unavailable
 from promptforge.core.messages import Access, Message
 from promptforge.core.principal import Principal
 from promptforge.core.runtime.actor import Actor
-from promptforge.core.runtime.cell import Binding, Cell, Envelope
+from promptforge.core.runtime.cell import Binding, Cell, Envelope, InterruptibleRun
 from promptforge.core.runtime.deadlines import Deadlines
 from promptforge.core.runtime.permissions import authorise
 from promptforge.core.runtime.supervisor import Supervisor
@@ -50,19 +49,16 @@ class Transactions(Protocol):
 
 
 class JobStore(Protocol):
-    """Where enqueued messages go; see `Context.enqueue`."""
+    """Where enqueued messages go; see `Context.enqueue` and the methods after it."""
 
-    async def enqueue(
-        self,
-        message: Message[Any],
-        context: Context,
-        *,
-        queue: str,
-        run_at: datetime | None,
-        priority: int,
-        unique_key: str | None,
-        max_attempts: int | None,
-        owner_id: str | None,
+    async def enqueue(self, message: Message[Any], context: Context, options: JobOptions) -> str: ...
+
+    async def enqueue_many(
+        self, messages: Iterable[Message[Any]], context: Context, options: JobOptions
+    ) -> list[str]: ...
+
+    async def enqueue_batch(
+        self, messages: Sequence[Message[Any]], context: Context, callback: Message[Any] | None, options: JobOptions
     ) -> str: ...
 
 
@@ -122,7 +118,7 @@ class System:
                     declared=declared,
                     readonly=declared.readonly,
                     key=declared.key,
-                    call=getattr(cell.actor, method),
+                    call=_atomic(getattr(cell.actor, method)) if declared.atomic else getattr(cell.actor, method),
                     cell=cell,
                 )
         return bindings
@@ -170,6 +166,21 @@ class System:
             return self._run_inline(binding, message, child)
         return (cell.query if binding.readonly else cell.ask)(binding, message, child, context.envelope)
 
+    def submit(self, message: Message[Any], context: Context, run: InterruptibleRun) -> Envelope:
+        """Queue a job's message for its actor and come back; `run` is told of the answer.
+
+        Raises what the message's requirement says of the context's principal, `MailboxFull` or `Stopping`.
+        """
+        binding = self._bindings.get(type(message))
+        if binding is None:
+            raise self._unhandled(message, context)
+        authorise(binding.message, binding.requirement, context)
+        if self.refuses_roots:
+            raise Stopping
+        context.cell = binding.cell
+        context.trusted = True
+        return binding.cell.submit(binding, message, context, run)
+
     async def _run_inline(self, binding: Binding, message: Message[T], child: Context) -> T:
         if not binding.declared.transactional:
             raise RuntimeError(
@@ -200,6 +211,8 @@ class System:
         child = context.derive()
         child.cell = cell
         child.trusted = True
+        if context.cell is not None:
+            child.job_handle = None  # a job is completed by its own handler, not by those it asks
         if timeout_seconds is not None:
             child.deadline = min(child.deadline, self.clock.monotonic() + timeout_seconds)
         return child
@@ -315,6 +328,15 @@ def _in_flight(envelope: Envelope, now: float) -> InFlight:
         elapsed_seconds=now - envelope.started_at,
         waiting_on=envelope.waiting_on,
     )
+
+
+def _atomic(call: Callable[[Any, Context], Awaitable[T]]) -> Callable[[Any, Context], Awaitable[T]]:
+    """The handler in the asker's transaction, or in one of its own that also completes its job."""
+
+    async def in_transaction(message: Any, context: Context) -> T:  # Any: the handler's own kind of message
+        return await context.transaction(lambda tx: call(message, tx), completes_job=True)
+
+    return in_transaction
 
 
 def _undeclared(asker: Cell, binding: Binding) -> str:

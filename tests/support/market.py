@@ -87,10 +87,7 @@ class Market:
 
     async def jobs_done(self) -> None:
         """Run every job that is due, here and now."""
-        store, runner = self.process.store, self.process.runner
-        while claimed := await store.claim("default", 50):
-            for job in claimed:
-                await runner._attempt(job)
+        await self.process.runner.drain()
 
 
 def decision(case_id: str, kind: Decision = Decision.APPROVE) -> DecideCase:

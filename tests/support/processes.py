@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import anyio
 
-from promptforge.core.clock import SystemClock
+from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
-from promptforge.core.jobs import INDEXES, Codec, JobRunner, MongoJobStore
+from promptforge.core.jobs import INDEXES, Codec, Job, JobRunner, MongoJobStore, Queue, Schedule, Sealer, follow_jobs
 from promptforge.core.mongo import ChangeFeed, Mongo, Session, ensure_indexes, run_transaction
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, System
@@ -43,10 +43,15 @@ class TestProcess:
     def context(self, principal: Principal | None = None) -> Context:
         return self.system.context(request_id="req_test", principal=principal, trusted=True)
 
+    async def claim(self, limit: int = 100, queue: str = "default") -> list[Job]:
+        """Claim by hand, beside a runner that does not run."""
+        store = self.store
+        return (await store.claims.claim(store.queues[queue], limit, store.processes.id, self.runner.expect)).jobs
+
     async def until_done(self, job_id: str, *, state: str = "completed") -> None:
         """Wait until the job is in `state`."""
         with anyio.fail_after(20):
-            while (await self.store.get(job_id, owner_id=None)).state != state:
+            while (await self.store.get(job_id)).state != state:
                 await anyio.sleep(0.01)
 
 
@@ -62,19 +67,23 @@ async def job_process(
     find_principal: Callable[[str], Awaitable[Principal | None]] = nobody,
     running: bool = True,
     with_feed: bool = False,
+    queues: Sequence[Queue] = (),
+    schedules: Sequence[Schedule] = (),
+    clock: Clock | None = None,
 ) -> AsyncIterator[TestProcess]:
     """`running`: the runner claims jobs by itself; `with_feed`: the change stream wakes it."""
     await ensure_indexes(mongo, INDEXES)
-    codec = Codec(())
-    store = MongoJobStore(mongo, codec, SystemClock())
+    codec = Codec((), sealer=Sealer(["a secret of tests"]))
+    store = MongoJobStore(mongo, codec, clock or SystemClock(), queues=queues, schedules=schedules)
     made = actors(store) if callable(actors) else actors
     codec.add(declared.message for actor in made for declared in actor.handlers().values())
+    store.queues.declare_plain(codec.queues())
     system = System(made, transactions=MongoTransactions(mongo), jobs=store)
-    runner = JobRunner(store, system, codec, find_principal=find_principal)
+    runner = JobRunner(store, system, find_principal=find_principal)
     async with anyio.create_task_group() as tasks, system.running(grace_seconds=5):
         if with_feed:
             feed = ChangeFeed(mongo)
-            feed.subscribe("jobs", lambda change: store.wake() if change.operation == "insert" else None)
+            follow_jobs(feed, runner)
             tasks.start_soon(feed.run)
             await feed.started.wait()
         if running:

@@ -110,7 +110,7 @@ class ListingsActor(Actor):
                     seller_id=listing.seller_id,
                     title=listing.title,
                 ),
-                unique_key=f"moderation.case:{listing.id}:{listing.revision}",
+                unique=f"moderation.case:{listing.id}:{listing.revision}",
             )
             return listing.view(for_seller=True)
 

@@ -12,8 +12,10 @@ import pytest
 from promptforge.core.clock import SystemClock
 from promptforge.core.context import Context
 from promptforge.core.errors import Conflict, DatabaseUnavailable, NotFound, Unavailable
-from promptforge.core.jobs import Job, MongoJobStore, runner
-from promptforge.core.jobs.store import MAX_LOST
+from promptforge.core.jobs import Backoff, Job, JobState, MongoJobStore, endings, runner
+from promptforge.core.jobs.claims import Claimed
+from promptforge.core.jobs.endings import Ending
+from promptforge.core.jobs.processes import MAX_LOST
 from promptforge.core.messages import Command, internal, requires
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
@@ -84,11 +86,11 @@ class NotesActor(Actor):
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "backoff_seconds", lambda attempt, rng: 0.0)
+    monkeypatch.setattr(Backoff, "seconds", lambda self, attempt, rng: 0.0)
 
 
 async def _claim_one(process: TestProcess) -> Job:
-    (job,) = await process.store.claim("default", 1)
+    (job,) = await process.claim(1)
     return job
 
 
@@ -113,7 +115,7 @@ async def test_a_job_of_a_committed_transaction_runs_with_its_request_id(mongo: 
     async with job_process(mongo, [actor]) as process:
         job_id = await process.context().transaction(lambda inner: inner.enqueue(Note(text="hello")))
         await process.until_done(job_id)
-        job = await process.store.get(job_id, owner_id=None)
+        job = await process.store.get(job_id)
     assert (job.result, job.attempt, job.finished_at is not None) == ("hello", 1, True)
     (context,) = actor.contexts
     assert context.request_id == "req_test"
@@ -127,7 +129,7 @@ async def test_a_retryable_failure_is_tried_again_and_its_error_kept(mongo: Mong
     async with job_process(mongo, [actor]) as process:
         job_id = await process.context().enqueue(Fail(times=2))
         await process.until_done(job_id)
-        job = await process.store.get(job_id, owner_id=None)
+        job = await process.store.get(job_id)
     assert job.attempt == 3
     assert [(error.attempt, error.error) for error in job.errors] == [(1, "unavailable"), (2, "unavailable")]
 
@@ -154,7 +156,7 @@ async def test_twenty_enqueues_of_one_unique_key_at_once_make_one_job(mongo: Mon
         ids: list[str] = []
 
         async def enqueue() -> None:
-            ids.append(await process.context().enqueue(Note(text="once"), unique_key="note:1"))
+            ids.append(await process.context().enqueue(Note(text="once"), unique="note:1"))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
@@ -165,20 +167,20 @@ async def test_twenty_enqueues_of_one_unique_key_at_once_make_one_job(mongo: Mon
 
 async def test_a_unique_key_is_free_again_once_its_job_is_done(mongo: Mongo) -> None:
     async with job_process(mongo, [NotesActor()]) as process:
-        first = await process.context().enqueue(Note(text="a"), unique_key="k")
+        first = await process.context().enqueue(Note(text="a"), unique="k")
         await process.until_done(first)
-        second = await process.context().enqueue(Note(text="b"), unique_key="k")
+        second = await process.context().enqueue(Note(text="b"), unique="k")
         await process.until_done(second)
     assert first != second
 
 
 async def test_a_taken_unique_key_does_not_abort_the_callers_transaction(mongo: Mongo) -> None:
     async with job_process(mongo, [NotesActor()], running=False) as process:
-        live = await process.context().enqueue(Note(text="a"), unique_key="k")
+        live = await process.context().enqueue(Note(text="a"), unique="k")
 
         async def work(inner: Context) -> str:
             await mongo.collection("things").insert_one({"_id": 1}, session=inner.session)
-            return await inner.enqueue(Note(text="b"), unique_key="k")
+            return await inner.enqueue(Note(text="b"), unique="k")
 
         assert await process.context().transaction(work) == live
     assert await mongo.collection("things").count_documents({}) == 1
@@ -200,19 +202,19 @@ async def test_several_processes_run_each_job_once(mongo: Mongo) -> None:
 
 async def test_claims_that_meet_never_take_one_job_twice(mongo: Mongo) -> None:
     async with job_process(mongo, [NotesActor()], running=False) as process:
-        codec = process.runner._codec
-        stores = [MongoJobStore(mongo, codec, SystemClock()) for _ in range(8)]
+        stores = [MongoJobStore(mongo, process.store.codec, SystemClock()) for _ in range(8)]
         for _ in range(5):
             ids = {await process.context().enqueue(Note(text="x")) for _ in range(20)}
             claimed: list[str] = []
 
             async def claim(store: MongoJobStore, claimed: list[str] = claimed) -> None:
-                claimed.extend(job.id for job in await store.claim("default", 20))
+                found = await store.claims.claim(store.queues["default"], 20, store.processes.id, lambda token: None)
+                claimed.extend(job.id for job in found.jobs)
 
             async with anyio.create_task_group() as tasks:
                 for store in stores:
                     tasks.start_soon(claim, store)
-            claimed.extend(job.id for job in await process.store.claim("default", 20))
+            claimed.extend(job.id for job in await process.claim(20))
             assert sorted(claimed) == sorted(ids)
 
 
@@ -240,18 +242,18 @@ async def test_the_jobs_of_a_dead_process_are_rescued_and_its_late_outcome_is_re
         job_process(mongo, [NotesActor()], running=False) as dead,
         job_process(mongo, [NotesActor()], running=False) as alive,
     ):
-        await dead.store.heartbeat()
-        await alive.store.heartbeat()
+        await dead.store.processes.register()
+        await alive.store.processes.register()
         job_id = await dead.context().enqueue(Note(text="x"))
         late = await _claim_one(dead)
-        assert await alive.store.rescue() == 0
-        await dead.store.leave()
-        assert await alive.store.rescue() == 1
+        assert await alive.store.processes.rescue() == 0
+        await dead.store.processes.leave()
+        assert await alive.store.processes.rescue() == 1
         again = await _claim_one(alive)
         assert (again.id, again.attempt, again.lost) == (job_id, 1, 1)
-        assert not await dead.store.complete(late, None)
-        assert not await dead.store.bury(late, error="late", detail="late")
-        assert await alive.store.complete(again, None)
+        for state in (JobState.COMPLETED, JobState.DEAD, JobState.AVAILABLE):
+            assert not await dead.store.endings.write_one(Ending(late, state, error="late"))
+        assert await alive.store.endings.write_one(Ending(again, JobState.COMPLETED))
 
 
 async def test_a_process_is_known_to_live_before_it_claims_anything(
@@ -259,13 +261,13 @@ async def test_a_process_is_known_to_live_before_it_claims_anything(
 ) -> None:
     alive_at_claim: list[int] = []
     async with job_process(mongo, [NotesActor()], running=False) as process:
-        claim = process.store.claim
+        claim = process.store.claims.claim
 
-        async def watched(queue: str, limit: int) -> list[Job]:
+        async def watched(*arguments: Any) -> Claimed:
             alive_at_claim.append(await mongo.collection("processes").count_documents({}))
-            return await claim(queue, limit)
+            return await claim(*arguments)
 
-        monkeypatch.setattr(process.store, "claim", watched)
+        monkeypatch.setattr(process.store.claims, "claim", watched)
         job_id = await process.context().enqueue(Note(text="x"))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(process.runner.run)
@@ -279,15 +281,15 @@ async def test_a_process_without_a_heartbeat_for_too_long_counts_as_dead(mongo: 
         job_process(mongo, [NotesActor()], running=False) as stale,
         job_process(mongo, [NotesActor()], running=False) as alive,
     ):
-        await stale.store.heartbeat()
-        await alive.store.heartbeat()
+        await stale.store.processes.register()
+        await alive.store.processes.register()
         await stale.context().enqueue(Note(text="x"))
         await _claim_one(stale)
         long_ago = alive.store.now() - timedelta(seconds=60)
         await mongo.collection("processes").update_one(
-            {"_id": stale.store.process}, {"$set": {"heartbeat_at": long_ago}}
+            {"_id": stale.store.processes.id}, {"$set": {"heartbeat_at": long_ago}}
         )
-        assert await alive.store.rescue() == 1
+        assert await alive.store.processes.rescue() == 1
 
 
 async def test_a_job_that_keeps_losing_its_process_is_dead_as_poison(mongo: Mongo) -> None:
@@ -295,29 +297,32 @@ async def test_a_job_that_keeps_losing_its_process_is_dead_as_poison(mongo: Mong
         job_id = await process.context().enqueue(Note(text="x"))
         for _ in range(MAX_LOST):
             await _claim_one(process)
-            assert await process.store.rescue() == 1  # it never sent a heartbeat, so it counts as dead
-        job = await process.store.get(job_id, owner_id=None)
+            assert await process.store.processes.rescue() == 1  # it never sent a heartbeat, so it counts as dead
+        job = await process.store.get(job_id)
     assert (job.state, job.errors[-1].error) == ("dead", "poison")
 
 
 async def test_a_kind_nobody_here_knows_is_put_back_uncounted(mongo: Mongo) -> None:
-    async with job_process(mongo, [NotesActor()], running=False) as process:
-        job_id = await process.context().enqueue(Note(text="x"))
-        await mongo.collection("jobs").update_one({"_id": job_id}, {"$set": {"kind": "from.the.future"}})
-        await process.runner._attempt(await _claim_one(process))
-        job = await process.store.get(job_id, owner_id=None)
-        assert (job.state, job.attempt, job.errors) == ("available", 0, ())
-        assert job.run_at > process.store.now()
+    async with job_process(mongo, [NotesActor()]) as process:
+        later = process.store.now() + timedelta(hours=1)
+        job_id = await process.context().enqueue(Note(text="x"), run_at=later)
+        strange = {"kind": "from.the.future", "due_at": process.store.now()}
+        await mongo.collection("jobs").update_one({"_id": job_id}, {"$set": strange})
+        with anyio.fail_after(20):
+            while (job := await process.store.get(job_id)).started_at is None or job.state != "available":
+                await anyio.sleep(0.01)
+    assert (job.attempt, job.errors) == (0, ())
+    assert job.run_at > process.store.now()
 
 
 async def test_a_payload_that_does_not_fit_is_dead_at_once(mongo: Mongo) -> None:
     async with job_process(mongo, [NotesActor()]) as process:
-        stored: dict[str, Any] = {"payload": {"txet": "x"}, "run_at": process.store.now()}
+        stored: dict[str, Any] = {"payload": {"txet": "x"}, "due_at": process.store.now()}
         later = process.store.now() + timedelta(hours=1)
         job_id = await process.context().enqueue(Note(text="x"), run_at=later)
         await mongo.collection("jobs").update_one({"_id": job_id}, {"$set": stored})
         await process.until_done(job_id, state="dead")
-        job = await process.store.get(job_id, owner_id=None)
+        job = await process.store.get(job_id)
     assert job.errors[-1].error == "undecodable_payload"
 
 
@@ -327,7 +332,7 @@ async def test_a_job_waits_for_its_time(mongo: Mongo) -> None:
         await process.context().enqueue(Note(text="later"), run_at=process.store.now() + timedelta(hours=1))
         await process.context().enqueue(Note(text="low"), priority=5)
         await process.context().enqueue(Note(text="high"), priority=-5)
-        claimed = await process.store.claim("default", 10)
+        claimed = await process.claim(10)
     assert sorted(job.payload["text"] for job in claimed) == ["high", "low"]
 
 
@@ -339,23 +344,23 @@ async def test_a_stop_waits_for_what_runs_and_hands_back_what_does_not_end(mongo
             while not actor.waiting:
                 await anyio.sleep(0.01)
         await process.runner.stop(0.1)
-        job = await process.store.get(job_id, owner_id=None)
+        job = await process.store.get(job_id)
         actor.let_go.set()
     assert (job.state, job.attempt) == ("available", 0)
 
 
 async def test_an_outcome_is_written_once_mongodb_is_back(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
     async with job_process(mongo, [NotesActor()]) as process:
-        complete = process.store.complete
+        complete = process.store.endings._complete_group
         failures = iter(range(3))
 
-        async def away_for_a_while(job: Job, result: object) -> bool:
+        async def away_for_a_while(group: list[Ending]) -> None:
             if next(failures, None) is not None:
                 raise DatabaseUnavailable
-            return await complete(job, result)
+            await complete(group)
 
-        monkeypatch.setattr(process.store, "complete", away_for_a_while)
-        monkeypatch.setattr(runner, "FIRST_WRITE_RETRY_SECONDS", 0.01)
+        monkeypatch.setattr(process.store.endings, "_complete_group", away_for_a_while)
+        monkeypatch.setattr(endings, "FIRST_RETRY_SECONDS", 0.01)
         await process.until_done(await process.context().enqueue(Note(text="x")))
 
 

@@ -1,0 +1,147 @@
+"""arq on Redis, measured: `arq_peer.py URL --jobs N` prints one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from statistics import median, quantiles
+from time import perf_counter
+from typing import Any
+
+import uvloop
+from arq import create_pool, func
+from arq.connections import RedisSettings
+from arq.worker import Worker
+
+# A worker finds new jobs by polling, by default twice a second; every poll is a command to Redis, also when idle.
+POLL_SECONDS = 0.005
+MAX_JOBS = 200
+
+# A measurement that has not ended by then has failed.
+PATIENCE_SECONDS = 600
+IDLE_JOBS = 200
+
+
+class Runs:
+    """Counts the handlers that ran, and notes when the last expected one did."""
+
+    def __init__(self) -> None:
+        self._missing = 0
+        self._ended_at = 0.0
+        self._ended = asyncio.Event()
+
+    def expect(self, jobs: int) -> None:
+        self._missing = jobs
+        self._ended.clear()
+
+    def one(self) -> None:
+        self._missing -= 1
+        if self._missing == 0:
+            self._ended_at = perf_counter()
+            self._ended.set()
+
+    async def ended_at(self) -> float:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._ended.wait()
+        return self._ended_at
+
+
+async def seconds_of(work: Awaitable[object]) -> float:
+    started_at = perf_counter()
+    await work
+    return perf_counter() - started_at
+
+
+async def one_by_one(enqueue: Callable[[int], Awaitable[object]], jobs: int) -> None:
+    for number in range(jobs):
+        await enqueue(number)
+
+
+async def idle_latencies_ms(enqueue: Callable[[int], Awaitable[object]], runs: Runs) -> list[float]:
+    """From before a single job is enqueued until its handler runs. The pauses vary, or they would fall into step with
+    whoever polls.
+    """
+    pause = random.Random(1)
+    latencies = []
+    for number in range(IDLE_JOBS):
+        await asyncio.sleep(pause.uniform(0.005, 0.015))
+        runs.expect(1)
+        started_at = perf_counter()
+        await enqueue(number)
+        latencies.append((await runs.ended_at() - started_at) * 1000)
+    return latencies
+
+
+async def is_durable(redis: Any) -> bool:  # the client that comes with the library
+    """Does this Redis answer a write only when the write is on the disk?"""
+    answers = (await redis.config_get("append*")).items()
+    settings = {_text(name): _text(value) for name, value in answers}
+    return settings["appendonly"] == "yes" and settings["appendfsync"] == "always"
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+async def measure(url: str, jobs: int) -> dict[str, Any]:
+    runs = Runs()
+    settings = RedisSettings.from_dsn(url)
+    redis = await create_pool(settings)
+    await redis.flushdb()
+    durable = await is_durable(redis)
+
+    async def noop(context: dict[str, Any], number: int) -> None:
+        runs.one()
+
+    def enqueue(number: int) -> Awaitable[object]:
+        return redis.enqueue_job("noop", number)
+
+    enqueue_seconds = await seconds_of(one_by_one(enqueue, jobs))
+
+    runs.expect(jobs)
+    started_at = perf_counter()
+    worker = Worker(
+        functions=[func(noop, name="noop")],
+        redis_settings=settings,
+        handle_signals=False,
+        max_jobs=MAX_JOBS,
+        poll_delay=POLL_SECONDS,
+        keep_result=0,  # off; the default is an hour
+        log_results=False,
+    )
+    running = asyncio.create_task(worker.async_run())
+    drain_seconds = await runs.ended_at() - started_at
+    await asyncio.sleep(1)
+
+    idle = await idle_latencies_ms(enqueue, runs)
+    await worker.close()
+    await asyncio.gather(running, return_exceptions=True)
+    await redis.aclose()
+    return {
+        "name": "arq",
+        "version": version("arq"),
+        "durable": durable,
+        "enqueue_one_per_s": jobs / enqueue_seconds,
+        "bulk_per_s": None,  # it has none
+        "drain_per_s": jobs / drain_seconds,
+        "idle_p50_ms": median(idle),
+        "idle_p99_ms": quantiles(idle, n=100)[98],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--jobs", type=int, default=5000)
+    arguments = parser.parse_args()
+    result = uvloop.run(measure(arguments.url, arguments.jobs))
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -30,6 +30,7 @@ from promptforge.core.messages import Message
 from promptforge.core.mongo import Document, DuplicateKey, Mongo, Session
 
 CHUNK = 1000
+CHUNKS_UNDER_WAY = 2
 MAX_WAITING_CALLERS = 10_000
 MAX_BATCH_JOBS = 10_000
 """All or nothing is one transaction, and a transaction of many megabytes fails on a small cache."""
@@ -142,18 +143,36 @@ class Enqueuer:
             raise TypeError("unique jobs and jobs that wait for others are enqueued one by one")
         ids: list[str] = []
         remaining = iter(messages)
-        while documents := [self._document(message, context, options) for message in islice(remaining, CHUNK)]:
-            _ring_once(documents)
-            try:
+        if context.session is not None:
+            while documents := self._chunk(remaining, context, options):
                 await self._jobs.insert_many(documents, ordered=False, session=context.session)
-            except Unavailable as error:
-                raise PartlyEnqueued(len(ids)) from error
-            ids += [document["_id"] for document in documents]
-            if context.session is None:
-                self._wake_for(documents)
-            else:
+                ids += [document["_id"] for document in documents]
                 context.after_commit(partial(self._wake_for, documents))
+            return ids
+        stored: list[int] = []
+        under_way = anyio.Semaphore(CHUNKS_UNDER_WAY)
+        try:
+            async with anyio.create_task_group() as tasks:
+                while documents := self._chunk(remaining, context, options):
+                    ids += [document["_id"] for document in documents]
+                    await under_way.acquire()  # the next chunk is made while one is being inserted
+                    tasks.start_soon(self._insert_chunk, documents, stored, under_way)
+        except* Unavailable as errors:
+            raise PartlyEnqueued(sum(stored)) from errors
         return ids
+
+    def _chunk(self, messages: Iterator[Message[Any]], context: Context, options: JobOptions) -> list[Document]:
+        documents = [self._document(message, context, options) for message in islice(messages, CHUNK)]
+        _ring_once(documents)
+        return documents
+
+    async def _insert_chunk(self, documents: list[Document], stored: list[int], under_way: anyio.Semaphore) -> None:
+        try:
+            await self._jobs.insert_many(documents, ordered=False)
+        finally:
+            under_way.release()
+        stored.append(len(documents))
+        self._wake_for(documents)
 
     async def batch(
         self, messages: Sequence[Message[Any]], context: Context, callback: Message[Any] | None, options: JobOptions

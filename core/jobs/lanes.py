@@ -22,7 +22,7 @@ _SMOOTHING = 0.05
 class Lane:
     """Counters and a buffer; the runner does the work. `hungry`: there may be something to claim."""
 
-    __slots__ = ("hungry", "mean_seconds", "queue", "ready", "reserved", "running")
+    __slots__ = ("filling", "hungry", "mean_seconds", "queue", "ready", "reserved", "running")
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -30,6 +30,7 @@ class Lane:
         self.running = 0
         self.reserved = 0
         self.hungry = True
+        self.filling = False
         self.mean_seconds: float | None = None
 
     @property

@@ -72,7 +72,6 @@ class JobRunner:
         self._stopping = False
         self._stopped = anyio.Event()
         self._no_runs = anyio.Event()
-        self._filling = False
         self._recovered_at = -math.inf
         store.endings.on_written = self._settled
         store.enqueuer.worker = self
@@ -103,7 +102,8 @@ class JobRunner:
     def adopt(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             self._hold(job)
-        self._fill()
+        for name in {job.queue for job in jobs}:
+            self._fill(self._lanes[name])
 
     # Life
 
@@ -149,7 +149,7 @@ class JobRunner:
                 number += len(jobs)
                 for job in jobs:
                     self._hold(job)
-        self._fill()
+            self._fill(lane)
         return number
 
     async def stop(self, grace_seconds: float) -> None:
@@ -222,7 +222,7 @@ class JobRunner:
         lane.hungry = lane.hungry or claimed.more
         for job in claimed.jobs:
             self._hold(job)
-        self._fill()
+        self._fill(lane)
         return bool(claimed.jobs)
 
     async def _pause(self) -> float:
@@ -259,19 +259,18 @@ class JobRunner:
 
     # Running
 
-    def _fill(self) -> None:
+    def _fill(self, lane: Lane) -> None:
         """Start what is held ready, as far as there are slots. Jobs that end at once come back here: no recursion."""
-        if self._filling:
+        if lane.filling:
             return
-        self._filling = True
+        lane.filling = True
         try:
-            for lane in self._lanes.values():
-                while lane.ready and lane.has_slot and not self._stopping:
-                    self._start(lane.ready.popleft(), lane)
-                if lane.hungry and lane.wanted():
-                    self._wake.set()
+            while lane.ready and lane.has_slot and not self._stopping:
+                self._start(lane.ready.popleft(), lane)
         finally:
-            self._filling = False
+            lane.filling = False
+        if lane.hungry and not self._wake.is_set() and lane.wanted():
+            self._wake.set()
 
     def _start(self, job: Job, lane: Lane) -> None:
         lane.running += 1
@@ -356,7 +355,7 @@ class JobRunner:
                 self._let_go(job)
         if lane.queue.limited:
             lane.hungry = True
-        self._fill()
+        self._fill(lane)
 
     def cancel(self, job_id: str) -> None:
         """The job is to be cancelled; does nothing where this process does not run it."""

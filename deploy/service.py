@@ -28,6 +28,7 @@ from promptforge.deploy.database import Database, open_database
 from promptforge.deploy.features import INDEXES, MIGRATIONS, QUEUES, SCHEDULES, build_actors, job_messages
 from promptforge.deploy.identity import make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
+from promptforge.deploy.metrics import ProcessMetrics
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.tables import routes
@@ -94,10 +95,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         version = importlib.metadata.version("promptforge")
         app = build_app(
             system,
-            Collaborators(principals=principals, probes=_probes(mongo, store), translate=translate),
+            Collaborators(
+                principals=principals,
+                probes=_probes(mongo, store),
+                translate=translate,
+                metrics=ProcessMetrics(system, store),
+            ),
             settings=HttpSettings(
                 version=version,
                 allowed_origins=settings.allowed_origin,
+                metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
                 webhook_secrets=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),
             ),
             routes=routes,

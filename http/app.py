@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -25,6 +26,9 @@ from promptforge.http.dispatch import Dispatcher
 from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
 from promptforge.http.health import Health, Probe
+from promptforge.http.live import LiveEndpoint, OpenStreams
+from promptforge.http.metrics import PATH as METRICS_PATH
+from promptforge.http.metrics import Metrics
 from promptforge.http.middleware import EdgeMiddleware, Translate, translate_nothing
 from promptforge.http.openapi import document
 from promptforge.http.problems import catalogue
@@ -41,6 +45,15 @@ class HttpSettings:
     allowed_origins: tuple[str, ...] = ()
     webhook_secrets: tuple[str, ...] = ()
     body: BodyLimits = field(default_factory=BodyLimits)
+    metrics_token: str | None = None
+
+
+class Scraped(Protocol):
+    """What Prometheus is told; `refresh` is called before each scrape."""
+
+    registry: CollectorRegistry
+
+    async def refresh(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +61,13 @@ class Collaborators:
     """What the edge asks of the rest of the process.
 
     `principals` know tokens; `probes` (name → probe) feed `/health`; `translate` turns a database driver's error that
-    reached the edge into one of ours.
+    reached the edge into one of ours; `metrics` are served at `/metrics`.
     """
 
     principals: Principals
     probes: Mapping[str, Probe]
     translate: Translate = translate_nothing
+    metrics: Scraped | None = None
 
 
 def build_app(
@@ -66,7 +80,10 @@ def build_app(
     check(routes, system.bindings)
     edge = Edge(system, Authenticator(collaborators.principals), settings.body, Disconnects())
     served = frozenset(route.shape for route in routes if route.method == "GET")
-    endpoints = [(route, Endpoint(route, edge, served)) for route in routes]
+    streams = OpenStreams()
+    endpoints = [
+        (route, LiveEndpoint(route, edge, streams) if route.live else Endpoint(route, edge, served)) for route in routes
+    ]
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],
         version=settings.version,
@@ -79,6 +96,7 @@ def build_app(
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
             StarletteRoute(webhooks.PATH, webhook),
             StarletteRoute(webhooks.ALIAS, webhook),
+            *_metrics(edge.authenticator, collaborators.metrics, settings),
         ],
         middleware=[
             Middleware(EdgeMiddleware, cors=Cors(settings.allowed_origins), translate=collaborators.translate),
@@ -119,6 +137,13 @@ def _health(report: Health) -> list[StarletteRoute]:
         StarletteRoute("/health/live", report.live),
         StarletteRoute("/health/ready", report.ready),
     ]
+
+
+def _metrics(authenticator: Authenticator, scraped: Scraped | None, settings: HttpSettings) -> list[StarletteRoute]:
+    if scraped is None:
+        return []
+    endpoint = Metrics(authenticator, scraped.registry, token=settings.metrics_token, refresh=scraped.refresh)
+    return [StarletteRoute(METRICS_PATH, endpoint)]
 
 
 class _Fixed:

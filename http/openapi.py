@@ -179,6 +179,10 @@ def _request_body(route: Route, binder: Binder, schemas: Schemas) -> Schema:
 def _success(route: Route, schemas: Schemas) -> Schema:
     reply: Any = reply_type(route.message)  # Any: the reply's type as declared
     responses: Schema = {}
+    if route.live:
+        shape = schemas.of(f"{route.operation} reply", "serialization")
+        text = "Server-sent events. Each event `reply` has this in its data, as JSON, whenever it has changed."
+        return {"200": {"description": text, "content": {"text/event-stream": {"schema": shape}}}}
     if reply not in (None, NoneType):
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]

@@ -42,6 +42,8 @@ class Route:
     tags: tuple[str, ...] = ()
     location: str | None = None
     errors: Errors = ()
+    live: bool = False
+    """Answered as server-sent events; see `http/live.py`."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -77,6 +79,11 @@ class Options(TypedDict, total=False):
 def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
     """HEAD is answered too, where the message is a query."""
     return Route("GET", path, message, **options)
+
+
+def live(path: str, message: MessageClass, *, name: str) -> Route:
+    """A query whose reply is sent again, as an event, each time it is another one."""
+    return Route("GET", path, message, name=name, live=True)
 
 
 def post(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:

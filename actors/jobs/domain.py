@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -53,8 +54,9 @@ def view_of(job: Job, now: datetime) -> JobView:
 def detail_of(job: Job, now: datetime, *, with_arguments: bool) -> JobDetailView:
     sensitive = isinstance(job.payload, bytes)
     arguments: dict[str, Any] | None = job.payload if with_arguments and not sensitive else None
+    view = view_of(job, now)
     return JobDetailView(
-        job=view_of(job, now),
+        **{field.name: getattr(view, field.name) for field in fields(JobView)},
         sensitive=sensitive,
         arguments=arguments,
         result=None if sensitive or isinstance(job.result, bytes) else job.result,

@@ -81,13 +81,12 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class JobDetailView:
+class JobDetailView(JobView):
     """A job with what it answered.
 
     `arguments` are shown to operators only; both are null where the kind is sensitive.
     """
 
-    job: JobView
     sensitive: bool
     arguments: dict[str, Any] | None
     result: Any

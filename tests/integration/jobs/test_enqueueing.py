@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from promptforge.core.context import Context
@@ -152,7 +153,7 @@ async def test_many_jobs_are_run_by_the_process_that_enqueued_them(mongo: Mongo)
 
 
 async def test_fifty_callers_at_once_share_a_few_inserts(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = _insert_many_that(monkeypatch, lambda: anyio.sleep(0))
+    sizes = _insert_many_that(monkeypatch, anyio.lowlevel.checkpoint)
     async with job_process(mongo, [WritingActor()], running=False) as process:
         ids: list[str] = []
 
@@ -269,7 +270,7 @@ async def test_a_job_that_cannot_be_stored_fails_its_caller_and_loses_nobody_els
 
 @pytest.mark.parametrize("in_transaction", [False, True])
 async def test_a_process_with_nothing_to_do_takes_its_own_job_without_a_claim(
-    mongo: Mongo, monkeypatch: pytest.MonkeyPatch, in_transaction: bool
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch, in_transaction: Literal["no", "yes"]
 ) -> None:
     actor = WritingActor()
     async with job_process(mongo, [actor]) as process:

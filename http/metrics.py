@@ -1,0 +1,56 @@
+"""`/metrics` for Prometheus: to operators, and to whoever has the scrape token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.types import Receive, Scope, Send
+
+from promptforge.core.errors import Forbidden, Unauthenticated
+from promptforge.core.principal import Role
+from promptforge.http.auth import Authenticator, bearer_token
+from promptforge.http.errors import MethodNotAllowed
+from promptforge.http.exchange import exchange_of
+
+PATH = "/metrics"
+
+
+class Metrics:
+    """ASGI endpoint. `refresh` brings up to date what has to be asked of the database, before each scrape."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        registry: CollectorRegistry,
+        *,
+        token: str | None,
+        refresh: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._authenticator = authenticator
+        self._registry = registry
+        self._token = token
+        self._refresh = refresh
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        if exchange.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
+        header = exchange.headers.get(b"authorization")
+        if not self._is_scraper(header):
+            principal = await self._authenticator.authenticate(exchange)
+            if principal is None:
+                raise Unauthenticated("Metrics need an operator's token, or the METRICS_TOKEN")
+            if not principal.has_role(Role.OPERATOR, Role.ADMIN):
+                raise Forbidden("This needs the role operator")
+        await self._refresh()
+        body = generate_latest(self._registry)
+        headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _is_scraper(self, header: bytes | None) -> bool:
+        if header is None or self._token is None:
+            return False
+        return hmac.compare_digest(bearer_token(header), self._token)

@@ -13,7 +13,7 @@ bin := .venv/bin
 folders := core actors http deploy
 ARGS ?=
 
-.PHONY: help run demo test chaos browser bench fmt lock clean runtime dev links \
+.PHONY: help run demo test chaos browser bench bench-jobs fmt lock clean runtime dev links \
 	check check-format check-lint check-types check-imports check-shell
 
 help: ## Show this list
@@ -65,6 +65,10 @@ check-shell:
 		bash -n "$$script"; \
 		echo "$$script"; \
 	done
+
+bench-jobs: dev ## Measure jobs beside other job libraries (installs those, Redis and PostgreSQL for it)
+	@bash tests/bench/jobs/install_peers.sh
+	@exec $(bin)/python -m tests.bench.jobs.run $(ARGS)
 
 fmt: dev ## Format the code and mend what can be mended
 	@$(bin)/ruff check --fix --exit-zero --quiet .

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.errors import translate
 
+_EXISTS = 48  # NamespaceExists
 _CONFLICTS = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 
 
@@ -56,8 +57,14 @@ class IndexDifference:
 
 
 async def ensure_indexes(mongo: Mongo, declared: Declared) -> None:
-    """Create what is missing; safe in several processes at once. Raises `ConfigurationError` for a changed index."""
+    """Create what is missing; safe in several processes at once. Raises `ConfigurationError` for a changed index.
+
+    Collections without an index are made too: one that is first written inside a transaction makes all of those that
+    write it at the same moment conflict.
+    """
     for collection, indexes in declared.items():
+        if not indexes:
+            await _ensure_collection(mongo, collection)
         for index in indexes:
             try:
                 await mongo.raw[collection].create_index(list(index.keys), **index.options())
@@ -69,6 +76,18 @@ async def ensure_indexes(mongo: Mongo, declared: Declared) -> None:
                 raise translate(error) or error from error
             except PyMongoError as error:
                 raise translate(error) or error from error
+
+
+async def _ensure_collection(mongo: Mongo, name: str) -> None:
+    try:
+        await mongo.raw.create_collection(name)
+    except CollectionInvalid:
+        return
+    except OperationFailure as error:
+        if error.code != _EXISTS:
+            raise translate(error) or error from error
+    except PyMongoError as error:
+        raise translate(error) or error from error
 
 
 async def compare_indexes(mongo: Mongo, declared: Declared) -> list[IndexDifference]:

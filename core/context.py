@@ -80,6 +80,7 @@ class Context:
         "envelope",
         "job",
         "job_handle",
+        "on_attempt_end",
         "on_commit",
         "principal",
         "request_id",
@@ -111,6 +112,7 @@ class Context:
         self.job_handle: JobHandle | None = None
         self.session: Session | None = None
         self.on_commit: list[Callable[[], None]] | None = None
+        self.on_attempt_end: list[Callable[[], None]] | None = None
         self.cell: Cell | None = None
         self.envelope: Envelope | None = None
 
@@ -186,22 +188,27 @@ class Context:
         if self.system.transactions is None:
             raise ConfigurationError("this process has no database")
         commits: list[Callable[[], None]] = []
+        ends: list[Callable[[], None]] = []
 
         async def attempt(session: Session) -> T:
+            _call_all(ends)
             commits.clear()
             inner = self.derive()
             inner.session = session
             inner.on_commit = commits
+            inner.on_attempt_end = ends
             answer = await work(inner)
             if completes_job and self.job_handle is not None:
                 await self.job_handle.complete(session, answer)
             return answer
 
-        result = await self.system.transactions(attempt, deadline=self.deadline)
-        if completes_job and self.job_handle is not None:
-            self.job_handle.committed()
-        for callback in commits:
-            callback()
+        try:
+            result = await self.system.transactions(attempt, deadline=self.deadline)
+            if completes_job and self.job_handle is not None:
+                self.job_handle.committed()
+            _call_all(commits)
+        finally:
+            _call_all(ends)
         return result
 
     def after_commit(self, callback: Callable[[], None]) -> None:
@@ -210,6 +217,12 @@ class Context:
             callback()
         else:
             self.on_commit.append(callback)
+
+    def after_attempt(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once this attempt at the transaction is over, whichever way. Only inside a transaction."""
+        if self.on_attempt_end is None:
+            raise RuntimeError("there is no transaction whose attempt could end")
+        self.on_attempt_end.append(callback)
 
     def derive(self) -> Context:
         """A copy to be changed by the runtime before anyone else sees it."""
@@ -224,6 +237,13 @@ class Context:
         copy.job_handle = self.job_handle
         copy.session = self.session
         copy.on_commit = self.on_commit
+        copy.on_attempt_end = self.on_attempt_end
         copy.cell = self.cell
         copy.envelope = self.envelope
         return copy
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    """Each once."""
+    while callbacks:
+        callbacks.pop(0)()

@@ -71,14 +71,14 @@ class Claims:
         holder = Holder(process, secrets.token_hex(8))
         expect(holder.claim)
         if queue.limited:
-            jobs = await run_transaction(
+            return await run_transaction(
                 self._mongo,
                 lambda session: self._claim_limited(queue, limit, holder, session),
                 deadline=anyio.current_time() + LIMITED_CLAIM_SECONDS,
             )
-            return Claimed(jobs, more=len(jobs) == limit)
         rows = await self._candidates(queue, limit)
-        return Claimed(await self._take(rows, holder), more=len(rows) >= limit)
+        more = bool(rows) if queue.fair else len(rows) >= limit
+        return Claimed(await self._take(rows, holder), more)
 
     async def seconds_to_next(self, queues: Sequence[str]) -> float:
         """How long until the next job of `queues`, none of them fair, is due; infinite where none waits."""
@@ -112,7 +112,7 @@ class Claims:
 
     async def _fair_candidates(self, queue: str, now: datetime, limit: int, session: Session | None) -> list[Document]:
         """The heads of up to 32 owners' rows, dealt out in turns."""
-        lanes = await self._lanes_in_turn(queue, now, session)
+        lanes = await self._lanes_in_turn(queue, min(limit, FAIR_OWNERS), now, session)
         if not lanes:
             return []
         share = math.ceil(limit / len(lanes))
@@ -121,17 +121,17 @@ class Claims:
             rows = self._jobs.find(due_in(lane, now), _NOT_READ, session=session)
             hands.append(await rows.sort(_CLAIM_ORDER).limit(share).to_list(share))
         dealt = [hand[turn] for turn in range(share) for hand in hands if turn < len(hand)]
-        return dealt[:limit]
+        dealt = dealt[:limit]
+        if dealt:
+            self._last_lane[queue] = dealt[-1]["lane"]
+        return dealt
 
-    async def _lanes_in_turn(self, queue: str, now: datetime, session: Session | None) -> list[str]:
+    async def _lanes_in_turn(self, queue: str, most: int, now: datetime, session: Session | None) -> list[str]:
         """The owners with work due, from the one after the last served, round to it again."""
         first, end = f"{queue}/", f"{queue}0"  # "0" follows "/"
         last = self._last_lane.get(queue, first)
-        found = await self._lanes({"$gt": last, "$lt": end}, FAIR_OWNERS, now, session)
-        found += await self._lanes({"$gte": first, "$lte": last}, FAIR_OWNERS - len(found), now, session)
-        if found:
-            self._last_lane[queue] = found[-1]
-        return found
+        found = await self._lanes({"$gt": last, "$lt": end}, most, now, session)
+        return found + await self._lanes({"$gte": first, "$lte": last}, most - len(found), now, session)
 
     async def _lanes(self, bounds: Document, most: int, now: datetime, session: Session | None) -> list[str]:
         """Each is one seek in the index, so it costs the same whatever an owner has waiting."""
@@ -178,9 +178,10 @@ class Claims:
 
     # Limits
 
-    async def _claim_limited(self, queue: Queue, limit: int, holder: Holder, session: Session) -> list[Job]:
+    async def _claim_limited(self, queue: Queue, wanted: int, holder: Holder, session: Session) -> Claimed:
         """Exact over all processes: whoever claims from this queue writes its document, so claims go one by one."""
         document = await self._queues.find_one_and_upsert({"_id": queue.name}, {"$inc": {"turn": 1}}, session=session)
+        limit = wanted
         if queue.global_limit is not None:
             running = {"state": _RUNNING, "queue": queue.name}
             limit = min(limit, queue.global_limit - await self._jobs.count_documents(running, session=session))
@@ -190,12 +191,12 @@ class Claims:
             tokens = _tokens(document, queue.rate, now)
             limit = min(limit, int(tokens))
         if limit <= 0:
-            return []
+            return Claimed([], more=True)
         jobs = await self._take(await self._candidates(queue, limit, session), holder, session)
         if queue.rate is not None:
             left = {"tokens": tokens - len(jobs), "counted_at": now}
             await self._queues.update_one({"_id": queue.name}, {"$set": left}, session=session)
-        return jobs
+        return Claimed(jobs, more=bool(jobs))
 
 
 def due_in(lane: str, now: datetime) -> Document:

@@ -14,6 +14,7 @@ from promptforge.core.jobs.outcomes import PayloadTooLarge
 from promptforge.core.jobs.policy import policy_of
 from promptforge.core.jobs.sealing import NO_SEALER, Sealer
 from promptforge.core.messages import Message
+from promptforge.core.mongo import stored_size
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_RESULT_BYTES = 64 * 1024
@@ -55,15 +56,18 @@ class Codec:
         return frozenset(policy_of(message).queue for message in self._by_kind.values())
 
     def encode(self, message: Message[Any]) -> dict[str, Any] | bytes:
-        """The message's fields as JSON values, or sealed where its policy says so. Raises `PayloadTooLarge`."""
+        """The message's fields as JSON values, or sealed where its policy says so.
+
+        Raises `PayloadTooLarge`, or `Unstorable` for what MongoDB has no type for.
+        """
         encoded: dict[str, Any] = self._adapter(type(message)).dump_python(message, mode="json")
-        raw = orjson.dumps(encoded)
-        if len(raw) > MAX_PAYLOAD_BYTES:
+        size = stored_size(encoded)
+        if size > MAX_PAYLOAD_BYTES:
             raise PayloadTooLarge(
-                f"{message.message_kind} is {len(raw)} bytes as a job, and {MAX_PAYLOAD_BYTES} is the most: "
+                f"{message.message_kind} is {size} bytes as a job, and {MAX_PAYLOAD_BYTES} is the most: "
                 "store the content and enqueue its id"
             )
-        return self._sealer.seal(raw) if policy_of(type(message)).sensitive else encoded
+        return self._sealer.seal(orjson.dumps(encoded)) if policy_of(type(message)).sensitive else encoded
 
     def decode(self, kind: str, version: int, payload: Mapping[str, Any] | bytes) -> Message[Any]:
         """Raises `UnknownKind` (also for a newer version than ours) or `UndecodablePayload`."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from promptforge.core.jobs.documents import BATCHES, JOBS, OVER, expiry
+from promptforge.core.jobs.documents import BATCHES, JOBS, KEEP_BATCH, OVER, expiry
 from promptforge.core.jobs.server_clock import ServerClock
 from promptforge.core.jobs.signals import Signals
 from promptforge.core.jobs.states import JobState
 from promptforge.core.mongo import Collection, Document, Mongo, Session, run_transaction
 
-KEEP_BATCH = timedelta(days=7)
 SWEPT_AT_ONCE = 100
 
 

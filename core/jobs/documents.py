@@ -22,6 +22,7 @@ RELEASED = {"claim": "", "process": ""}
 """Unset when a job leaves the process that ran it."""
 OVER = {"batch_live": ""}
 """Unset as well when it ends."""
+KEEP_BATCH = timedelta(days=7)
 KEPT_ERRORS = 100
 """Attempts are at most this many, so every one's error is kept."""
 

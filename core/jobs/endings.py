@@ -67,6 +67,7 @@ class Endings:
         self._clock = clock
         self._dependents = dependents
         self._waiting: list[Ending] = []
+        self._batches: set[str] = set()
         self._writing = 0
         self._more = anyio.Event()
         self._all_written = anyio.Event()
@@ -77,21 +78,30 @@ class Endings:
 
     @property
     def unwritten(self) -> int:
-        return len(self._waiting) + self._writing
+        return len(self._waiting) + self._writing + len(self._batches)
 
     def add(self, ending: Ending) -> None:
         self._waiting.append(ending)
         self._more.set()
 
+    def ended_in_batch(self, batch_id: str) -> None:
+        """A job of this batch has ended in a transaction of its own."""
+        self._batches.add(batch_id)
+        self._more.set()
+
     async def run(self) -> None:
         while True:
-            if not self._waiting:
+            if not self._waiting and not self._batches:
                 self._more = anyio.Event()
                 await self._more.wait()
             taken, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
             self._writing = len(taken)
             with anyio.CancelScope(shield=True):  # what ended must not run again because the process is stopping
                 await self._write(taken)
+                batches = set(self._batches)
+                if batches:
+                    await self._persistently(self._dependents.check_batches, batches)
+            self._batches -= batches
             self._writing = 0
             self.on_written(taken)
             if not self._waiting:

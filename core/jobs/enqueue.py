@@ -17,12 +17,12 @@ from typing import Any, Protocol
 import anyio
 
 from promptforge.core.context import Context, JobOptions
-from promptforge.core.errors import Conflict, MailboxFull, NotFound, PromptForgeError, Unavailable
+from promptforge.core.errors import Conflict, MailboxFull, NotFound, OutcomeUnknown, PromptForgeError, Unavailable
 from promptforge.core.ids import new_id
 from promptforge.core.jobs.codec import Codec
-from promptforge.core.jobs.documents import BATCHES, JOBS, Job, job_from, lane_of
+from promptforge.core.jobs.documents import BATCHES, JOBS, KEEP_BATCH, Job, expiry, job_from, lane_of
 from promptforge.core.jobs.outcomes import PartlyEnqueued
-from promptforge.core.jobs.policy import LEAST_PRIORITY, MOST_PRIORITY, JobPolicy, Unique, policy_of
+from promptforge.core.jobs.policy import LEAST_PRIORITY, MAX_ATTEMPTS, MOST_PRIORITY, JobPolicy, Unique, policy_of
 from promptforge.core.jobs.queues import QueueRegistry
 from promptforge.core.jobs.server_clock import ServerClock
 from promptforge.core.jobs.states import JobState
@@ -51,6 +51,10 @@ class LocalWorker(Protocol):
         """A job of `queue` may be due."""
         ...
 
+    def wake_all(self) -> None:
+        """A job of whatever queue may be due."""
+        ...
+
     def has_room(self, queue: str) -> bool:
         """A job of `queue` could start at once: a slot is free, and nothing waits before it."""
         ...
@@ -74,6 +78,9 @@ class NoWorker:
     process = ""
 
     def wake(self, queue: str) -> None:
+        """Nobody here to be woken."""
+
+    def wake_all(self) -> None:
         """Nobody here to be woken."""
 
     def has_room(self, queue: str) -> bool:
@@ -117,6 +124,8 @@ class Enqueuer:
     async def one(self, message: Message[Any], context: Context, options: JobOptions) -> str:
         """See `Context.enqueue`. Majority-durable when it returns, or with the caller's transaction."""
         after = options.get("after", ())
+        if "unique" in options and "job_id" in options:
+            raise TypeError("a job has a unique key or an id of the caller's, not both")
         if after and context.session is None:
             return await context.transaction(lambda tx: self.one(message, tx, options))
         document = self._document(message, context, options)
@@ -139,8 +148,7 @@ class Enqueuer:
 
     async def many(self, messages: Iterable[Message[Any]], context: Context, options: JobOptions) -> list[str]:
         """See `Context.enqueue_many`."""
-        if options.get("unique") or options.get("after"):
-            raise TypeError("unique jobs and jobs that wait for others are enqueued one by one")
+        _only_plain(options)
         ids: list[str] = []
         remaining = iter(messages)
         if context.session is not None:
@@ -178,6 +186,7 @@ class Enqueuer:
         self, messages: Sequence[Message[Any]], context: Context, callback: Message[Any] | None, options: JobOptions
     ) -> str:
         """See `Context.enqueue_batch`."""
+        _only_plain(options)
         if len(messages) > MAX_BATCH_JOBS:
             raise TypeError(f"a batch has at most {MAX_BATCH_JOBS} jobs: split it")
         if context.session is None:
@@ -193,6 +202,12 @@ class Enqueuer:
             record["owner_id"] = context.principal.user_id
         if callback is not None:
             record["callback"] = self._document(callback, context, _callback_options(options))
+        if not documents:  # nobody will end a job of it, so it is over now
+            record.update(state="done", finished_at=now, **expiry(now, KEEP_BATCH))
+            if callback is not None:
+                fresh = {"wake": True, "callback_of": batch_id}
+                await self._jobs.insert_one({**record.pop("callback"), **fresh}, session=context.session)
+                context.after_commit(self.worker.wake_all)
         await self._batches.insert_one(record, session=context.session)
         for start in range(0, len(documents), CHUNK):
             await self._jobs.insert_many(documents[start : start + CHUNK], session=context.session)
@@ -219,7 +234,7 @@ class Enqueuer:
             "run_at": run_at,
             "due_at": run_at,
             "attempt": 0,
-            "max_attempts": options.get("max_attempts", policy.max_attempts),
+            "max_attempts": _attempts(options, policy),
             "payload": self._codec.encode(message),
             "request_id": context.request_id,
             "trace_id": context.trace_id,
@@ -279,8 +294,10 @@ class Enqueuer:
         raise MailboxFull("Too many enqueue the same job at once; try again shortly")
 
     async def _insert_in_transaction(self, document: Document, context: Context) -> None:
-        """No slot is reserved meanwhile: the commit may be far away, or never come."""
         if _due(document) and self.worker.has_room(document["queue"]):
+            queue = document["queue"]
+            self.worker.reserve(queue, 1)
+            context.after_attempt(lambda: self.worker.reserve(queue, -1))
             job = self._claim(document, secrets.token_hex(8))
             await self._jobs.insert_one(document, session=context.session)
             context.after_commit(lambda: self.worker.adopt([job]))
@@ -323,9 +340,10 @@ class Enqueuer:
         claimed = self._claim_some(documents)
         available = [document for document in documents if document["state"] == _AVAILABLE]
         _ring_once(available)
-        error: PromptForgeError | None = None
+        error: PromptForgeError | None = OutcomeUnknown()
         try:
             await self._jobs.insert_many(documents, ordered=False)
+            error = None
         except PromptForgeError as failure:
             error = failure
         finally:
@@ -373,6 +391,18 @@ class Enqueuer:
 
 def _due(document: Document) -> bool:
     return bool(document["state"] == _AVAILABLE and document["run_at"] <= document["created_at"])
+
+
+def _only_plain(options: JobOptions) -> None:
+    if options.keys() & {"unique", "after", "job_id"}:
+        raise TypeError("jobs that are unique, wait for others or have a given id are enqueued one by one")
+
+
+def _attempts(options: JobOptions, policy: JobPolicy) -> int:
+    attempts = options.get("max_attempts", policy.max_attempts)
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise TypeError(f"a job has from 1 to {MAX_ATTEMPTS} attempts")
+    return attempts
 
 
 def _priority(options: JobOptions, policy: JobPolicy) -> int:

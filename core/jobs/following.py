@@ -17,14 +17,15 @@ def follow_jobs(feed: ChangeFeed, runner: JobRunner) -> None:
     """Subscribe the runner to what concerns it."""
 
     def bell(change: Change) -> None:
-        runner.wake(change.document.get("queue") if change.document else None)
+        if change.document is not None:
+            runner.wake(change.document["queue"])
 
     def signal(change: Change) -> None:
         if change.document is None:
             return
         cancelled = change.document.get("cancelled")
         if cancelled is None:
-            runner.wake()
+            runner.wake_all()
         for job_id in cancelled or ():
             runner.cancel(job_id)
 
@@ -35,5 +36,5 @@ def follow_jobs(feed: ChangeFeed, runner: JobRunner) -> None:
     feed.subscribe(JOBS, bell, only=_BELL)
     feed.subscribe(SIGNALS, signal, only={"operationType": "insert"})
     feed.subscribe(QUEUES, queue_changed)
-    feed.on_gap(runner.wake)
+    feed.on_gap(runner.wake_all)
     feed.on_gap(runner.refresh_queues)

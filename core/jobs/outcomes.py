@@ -69,11 +69,11 @@ class UnknownQueue(PromptForgeError):
 
 
 class PartlyEnqueued(Unavailable):
-    """A bulk enqueue outside a transaction stopped on the way; `stored` jobs of it exist."""
+    """A bulk enqueue outside a transaction stopped on the way; at least `stored` jobs of it exist."""
 
     code = "partly_enqueued"
     title = "Not all jobs could be stored"
 
     def __init__(self, stored: int) -> None:
-        super().__init__(f"{stored} jobs were stored before the database stopped answering")
+        super().__init__(f"At least {stored} jobs were stored before the database stopped answering")
         self.stored = stored

@@ -82,9 +82,16 @@ class JobRunner:
     def process(self) -> str:
         return self._store.processes.id
 
-    def wake(self, queue: str | None = None) -> None:
-        """There may be something to claim, in `queue` or anywhere."""
-        for lane in [self._lanes[queue]] if queue in self._lanes else self._lanes.values():
+    def wake(self, queue: str) -> None:
+        """There may be something to claim in `queue`."""
+        lane = self._lanes.get(queue)
+        if lane is not None:
+            lane.hungry = True
+            self._wake.set()
+
+    def wake_all(self) -> None:
+        """There may be something to claim anywhere."""
+        for lane in self._lanes.values():
             lane.hungry = True
         self._wake.set()
 
@@ -228,9 +235,9 @@ class JobRunner:
     async def _pause(self) -> float:
         """Until the next job is due, as far as this process has room for it."""
         open_lanes = [lane for lane in self._lanes.values() if not lane.queue.paused and lane.wanted() > 0]
-        plain = [lane for lane in open_lanes if not lane.queue.limited]
-        for lane in open_lanes:
-            lane.hungry = lane.hungry or lane.queue.limited
+        plain = [lane for lane in open_lanes if not (lane.queue.limited or lane.queue.fair)]
+        for lane in open_lanes:  # when the next of these is due cannot be told from the index: they are just asked
+            lane.hungry = lane.hungry or lane.queue.limited or lane.queue.fair
         if not plain:
             return POLL_SECONDS
         seconds = await self._store.claims.seconds_to_next([lane.queue.name for lane in plain])
@@ -346,6 +353,8 @@ class JobRunner:
         if run.completed_in_transaction:
             stats.outcomes[Outcome.COMPLETED] += 1
             self._let_go(job)
+            if job.batch_id is not None:
+                self._store.endings.ended_in_batch(job.batch_id)
         else:
             verdict = verdict_of(run, self._store, self._rng)
             stats.outcomes[verdict.outcome] += 1
@@ -400,7 +409,7 @@ class JobRunner:
             if rescued:
                 store.telemetry.rescued += rescued
                 log.warning("jobs.rescued", count=rescued)
-                self.wake()
+                self.wake_all()
         for job_id in await store.console.to_be_cancelled(self.process):
             self.cancel(job_id)
         if beats % SWEEP_EVERY_BEATS == 0:

@@ -3,6 +3,7 @@
 from promptforge.core.mongo.changes import Change, ChangeFeed
 from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.collections import Collection, Document, Rows, Session
+from promptforge.core.mongo.documents import Unstorable, stored_size
 from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
 from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
 from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, ensure_indexes
@@ -23,10 +24,12 @@ __all__ = [
     "Mongo",
     "Rows",
     "Session",
+    "Unstorable",
     "compare_indexes",
     "ensure_indexes",
     "run_migrations",
     "run_transaction",
     "start_embedded",
+    "stored_size",
     "translate",
 ]

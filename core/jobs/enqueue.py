@@ -18,7 +18,7 @@ import anyio
 
 from promptforge.core.context import Context, JobOptions
 from promptforge.core.errors import Conflict, MailboxFull, NotFound, OutcomeUnknown, PromptForgeError, Unavailable
-from promptforge.core.ids import new_id
+from promptforge.core.ids import new_id, new_ids
 from promptforge.core.jobs.codec import Codec
 from promptforge.core.jobs.documents import BATCHES, JOBS, KEEP_BATCH, Job, expiry, job_from, lane_of
 from promptforge.core.jobs.outcomes import PartlyEnqueued
@@ -170,7 +170,7 @@ class Enqueuer:
         return ids
 
     def _chunk(self, messages: Iterator[Message[Any]], context: Context, options: JobOptions) -> list[Document]:
-        documents = [self._document(message, context, options) for message in islice(messages, CHUNK)]
+        documents = self._documents(list(islice(messages, CHUNK)), context, options)
         _ring_once(documents)
         return documents
 
@@ -192,7 +192,7 @@ class Enqueuer:
         if context.session is None:
             return await context.transaction(lambda tx: self.batch(messages, tx, callback, options))
         batch_id = new_id("bat")
-        documents = [self._document(message, context, options) for message in messages]
+        documents = self._documents(messages, context, options)
         for document in documents:
             document["batch_id"] = document["batch_live"] = batch_id
         _ring_once(documents)
@@ -215,6 +215,17 @@ class Enqueuer:
         return batch_id
 
     # Documents
+
+    def _documents(self, messages: Sequence[Message[Any]], context: Context, options: JobOptions) -> list[Document]:
+        """What the jobs of one kind have in common is made once."""
+        templates: dict[type[Message[Any]], Document] = {}
+        documents = []
+        for message, job_id in zip(messages, new_ids("job", len(messages)), strict=True):
+            template = templates.get(type(message))
+            if template is None:
+                template = templates[type(message)] = self._document(message, context, options)
+            documents.append({**template, "_id": job_id, "payload": self._codec.encode(message)})
+        return documents
 
     def _document(self, message: Message[Any], context: Context, options: JobOptions) -> Document:
         policy = policy_of(type(message))

@@ -248,8 +248,11 @@ class JobRunner:
 
     def _hold(self, job: Job) -> None:
         claim = job.claim or ""
-        self._held[claim] = self._held.get(claim, 0) + 1
-        self._expected.pop(claim, None)
+        held = self._held.get(claim)
+        if held is None:
+            self._expected.pop(claim, None)
+            held = 0
+        self._held[claim] = held + 1
         self._lanes[job.queue].ready.append(job)
 
     def _settled(self, endings: Sequence[Ending]) -> None:

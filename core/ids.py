@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 from ulid import ULID
@@ -17,8 +18,12 @@ def new_id(prefix: str) -> str:
 
 
 def new_ids(prefix: str, number: int) -> Iterator[str]:
-    """Many fresh ids at a fifth of the cost, in ascending order: one ULID, whose last four characters count."""
+    """Many fresh ids at a fifth of the cost, in ascending order: a ULID's time, 60 random bits, and a count.
+
+    The random bits are drawn here: two ULIDs of one millisecond differ in their last character only.
+    """
     if number > COUNTED:
         raise ValueError(f"at most {COUNTED} ids at once")
-    stem = new_id(prefix)[:-4]
+    bits = secrets.randbits(60)
+    stem = new_id(prefix)[:-16] + "".join(_PAIRS[bits >> shift & 1023] for shift in range(0, 60, 10))
     return (stem + _PAIRS[index >> 10] + _PAIRS[index & 1023] for index in range(number))

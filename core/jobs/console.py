@@ -98,7 +98,7 @@ class Console:
 
     async def queue_stats(self, queue: str) -> QueueStats:
         counts = {state: await self._count(queue, state) for state in COUNTED_STATES}
-        oldest = await self._oldest_seconds(queue) if counts[JobState.AVAILABLE] else 0.0
+        oldest = await self.oldest_seconds(queue) if counts[JobState.AVAILABLE] else 0.0
         return QueueStats(queue, counts, oldest)
 
     async def _count(self, queue: str, state: JobState) -> int:
@@ -112,7 +112,8 @@ class Console:
         fair = {"lane": {"$gte": f"{queue}/", "$lt": f"{queue}0"}}
         return fair if self._queues[queue].fair else {"lane": queue}
 
-    async def _oldest_seconds(self, queue: str) -> float:
+    async def oldest_seconds(self, queue: str) -> float:
+        """How long the first due job of `queue` has been waiting; 0.0 where none is."""
         now = self._clock.now()
         due = {**self._lanes(queue), "due_at": {"$lte": now}}
         row = await self._jobs.find_one(due, {"due_at": 1}, sort=[("lane", 1), ("priority", 1), ("due_at", 1)])

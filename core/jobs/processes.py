@@ -65,15 +65,14 @@ class Processes:
     async def rescue(self) -> int:
         """Give back the jobs of processes that are gone; answers how many. Safe to run anywhere at any time.
 
-        The jobs are read before the processes: a process is registered before it claims, so the owner of a job that
-        was seen running is either among the living or dead.
+        The living are read again after the jobs: a process is registered before it claims, so the owner of a job that
+        was seen running is among them by then, or dead.
         """
         await self._processes.delete_many({"heartbeat_at": {"$lte": self._stale()}})
-        rows = await (
-            self._jobs.find({"state": JobState.RUNNING.value}, {"process": 1, "claim": 1})
-            .limit(RESCUED_AT_ONCE)
-            .to_list(RESCUED_AT_ONCE)
-        )
+        known = [row["_id"] for row in await self._processes.find({}, {"_id": 1}).to_list(None)]
+        orphaned = {"state": JobState.RUNNING.value, "process": {"$nin": known}}
+        found = self._jobs.find(orphaned, {"process": 1, "claim": 1}).limit(RESCUED_AT_ONCE)
+        rows = await found.to_list(RESCUED_AT_ONCE)
         suspects = {row["process"] for row in rows}
         alive = {row["_id"] for row in await self._processes.find({"_id": {"$in": sorted(suspects)}}).to_list(None)}
         orphans = [row for row in rows if row["process"] not in alive]

@@ -59,7 +59,10 @@ class MongoJobStore:
 
     async def lag_seconds(self) -> float:
         """How long the first due job has been waiting; 0.0 where none is."""
-        return max(0.0, -await self.claims.seconds_to_next(self.queues.names))
+        plain = [queue.name for queue in self.queues.all() if not queue.fair]
+        lags = [-await self.claims.seconds_to_next(plain)]
+        lags += [await self.console.oldest_seconds(queue.name) for queue in self.queues.all() if queue.fair]
+        return max(0.0, *lags)
 
     # What Context.enqueue and its like call
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import anyio
@@ -94,3 +95,17 @@ async def job_process(
             with anyio.CancelScope(shield=True):
                 await runner.stop(5)
             tasks.cancel_scope.cancel()
+
+
+class SteppedClock(SystemClock):
+    """A clock that stands still until the test moves it: with `drain`, what is due by it runs."""
+
+    def __init__(self) -> None:
+        self._now = super().now()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, **span: float) -> None:
+        """`advance(hours=1)`"""
+        self._now += timedelta(**span)

@@ -300,7 +300,7 @@ def test_a_cursor_that_nobody_gave_out_is_refused(seller: Person, path: str, cur
         ("/prompts/a/versions/" + "9" * 200, 422, "invalid_request"),
         ("/prompts/a/versions/%D9%A1", 422, "invalid_request"),
         ("/users/" + "a" * 65, 422, "invalid_request"),
-        ("/jobs/" + "a" * 65, 422, "invalid_request"),
+        ("/jobs/" + "a" * 129, 422, "invalid_request"),
         ("/nothing/here", 404, "no_such_path"),
     ],
 )

@@ -22,6 +22,7 @@ from tests.support.processes import TestProcess, job_process
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 CLAIM = 100
 ROUNDS = 15
+SETTLE_SECONDS = 20
 
 
 def _resident_megabytes() -> float:
@@ -48,7 +49,7 @@ async def measure(url: str) -> list[tuple[str, float, float]]:
         for size in SIZES:
             await process.context().enqueue_many(Nothing(number=number) for number in range(size - stored))
             stored = size
-            await anyio.sleep(1)
+            await anyio.sleep(SETTLE_SECONDS)  # what was just stored is still being written to its place
             rows.append((f"{size:,}", await _claim_milliseconds(process), _resident_megabytes()))
     mongo.close()
     return rows

@@ -11,7 +11,7 @@ from promptforge.actors.billing.events.actor import EVENT_ATTEMPTS
 from promptforge.actors.billing.messages import GetCheckout, ListWebhookEvents, ProcessStripeEvent, WebhookEventState
 from promptforge.core.context import JobInfo
 from promptforge.core.errors import Forbidden
-from promptforge.core.jobs import runner
+from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank, session_event
@@ -23,7 +23,7 @@ SUCCEEDED = "checkout.session.async_payment_succeeded"
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "backoff_seconds", lambda *_: 0.0)
+    monkeypatch.setattr(Backoff, "seconds", lambda *_: 0.0)
 
 
 async def test_a_paid_session_brings_the_pack_of_its_checkout(bank: Bank) -> None:

@@ -118,6 +118,10 @@ class OutcomeUnknown(PromptForgeError):
     title = "It is not known whether this was done: look before you try again"
 
 
+DATABASE_AWAY = (Unavailable, OutcomeUnknown)
+"""What a loop that only has to go on waits out, whether or not its last write happened."""
+
+
 class ConfigurationError(PromptForgeError):
     """The process cannot start with these settings; `detail` is the one line an operator needs."""
 

@@ -61,6 +61,8 @@ class MessageType(type):
         cls = super().__new__(mcs, name, bases, namespace)
         if "__slots__" in namespace:  # the second pass: dataclass(slots=True) builds the class anew
             return cls
+        if {"message_kind", "message_version"} & namespace.keys():
+            raise TypeError(f"{name}: a kind and a version are declared as class {name}(..., kind=..., version=...)")
         made = cast("type[Message[Any]]", dataclass(frozen=True, slots=True, kw_only=True)(cast("type[Any]", cls)))
         made.message_kind = kind or _kind_of(made)
         made.message_version = version

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -16,6 +16,7 @@ from random import Random
 import anyio
 
 from promptforge.core.jobs.documents import BY_ID, JOBS, QUEUES, Job, job_from
+from promptforge.core.jobs.holdings import Holdings
 from promptforge.core.jobs.policy import LEAST_PRIORITY, MOST_PRIORITY
 from promptforge.core.jobs.queues import Queue, Rate
 from promptforge.core.jobs.server_clock import ServerClock
@@ -51,7 +52,7 @@ class Claimed:
 
 
 class Claims:
-    """`expect` is told each token before it is sent, so that a claim whose answer was lost is recognised later."""
+    """Each token is expected before it is sent, so that a claim whose answer was lost is recognised later."""
 
     def __init__(self, mongo: Mongo, clock: ServerClock, *, rng: Random | None = None) -> None:
         self.processes = 1
@@ -63,22 +64,26 @@ class Claims:
         self._rng = rng or Random()  # noqa: S311  # spreads claims, no secret
         self._last_lane: dict[str, str] = {}
 
-    async def claim(self, queue: Queue, limit: int, process: str, expect: Callable[[str], None]) -> Claimed:
+    async def claim(self, queue: Queue, limit: int, process: str, holdings: Holdings) -> Claimed:
         """Take up to `limit` due jobs of `queue` for `process`; each attempt begun is counted."""
         limit = min(limit, LARGEST_CLAIM)
         if queue.paused or limit <= 0:
             return Claimed([], more=False)
         holder = Holder(process, secrets.token_hex(8))
-        expect(holder.claim)
+        holdings.expect(holder.claim)
         if queue.limited:
-            return await run_transaction(
+            claimed = await run_transaction(
                 self._mongo,
                 lambda session: self._claim_limited(queue, limit, holder, session),
                 deadline=anyio.current_time() + LIMITED_CLAIM_SECONDS,
             )
-        rows = await self._candidates(queue, limit)
-        more = bool(rows) if queue.fair else len(rows) >= limit
-        return Claimed(await self._take(rows, holder), more)
+        else:
+            rows = await self._candidates(queue, limit)
+            more = bool(rows) if queue.fair else len(rows) >= limit
+            claimed = Claimed(await self._take(rows, holder), more)
+        if not claimed.jobs:
+            holdings.forget(holder.claim)
+        return claimed
 
     async def seconds_to_next(self, queues: Sequence[str]) -> float:
         """How long until the next job of `queues`, none of them fair, is due; infinite where none waits."""

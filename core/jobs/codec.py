@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.jobs.outcomes import PayloadTooLarge
-from promptforge.core.jobs.policy import policy_of
+from promptforge.core.jobs.policy import DEFAULT_POLICY, JobPolicy, policy_of
 from promptforge.core.jobs.sealing import NO_SEALER, Sealer
 from promptforge.core.messages import Message
-from promptforge.core.mongo import stored_size
+from promptforge.core.mongo import Unstorable, stored_size
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_RESULT_BYTES = 64 * 1024
@@ -51,6 +51,11 @@ class Codec:
     def message_type(self, kind: str) -> type[Message[Any]] | None:
         return self._by_kind.get(kind)
 
+    def policy(self, kind: str) -> JobPolicy:
+        """What its message declares, or the default for a kind that is not known here."""
+        message = self._by_kind.get(kind)
+        return DEFAULT_POLICY if message is None else policy_of(message)
+
     def queues(self) -> frozenset[str]:
         """Every queue that a known message is enqueued to."""
         return frozenset(policy_of(message).queue for message in self._by_kind.values())
@@ -76,13 +81,16 @@ class Codec:
             raise UnknownKind(f"{kind} version {version} is not known here")
         if isinstance(payload, bytes):
             payload = self._unsealed(kind, payload)
-        if version < message.message_version:
-            payload = message.upgrade(payload, version)
         try:
+            if version < message.message_version:
+                payload = message.upgrade(payload, version)
             decoded: Message[Any] = self._adapter(message).validate_python(payload)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
             raise UndecodablePayload(f"{kind} version {version} does not fit: {fields}") from None
+        except Exception as error:  # the message's own code: `upgrade`, or a check in its constructor
+            log.exception("job.undecodable", kind=kind, version=version)
+            raise UndecodablePayload(f"{kind} version {version} does not fit: {type(error).__name__}") from None
         return decoded
 
     def encode_result(self, message: type[Message[Any]], reply: object) -> Any:  # Any: JSON values, or sealed
@@ -91,13 +99,18 @@ class Codec:
             return None
         try:
             raw = orjson.dumps(reply)
-        except TypeError:
-            log.warning("job.result_not_kept", kind=message.message_kind, reason="not JSON")
+            if policy_of(message).sensitive:
+                result, size = self._sealer.seal(raw), len(raw)
+            else:
+                result = orjson.loads(raw)
+                size = stored_size({"result": result})
+        except (TypeError, Unstorable) as error:
+            log.warning("job.result_not_kept", kind=message.message_kind, reason=str(error))
             return None
-        if len(raw) > MAX_RESULT_BYTES:
-            log.warning("job.result_not_kept", kind=message.message_kind, reason="too large", bytes=len(raw))
+        if size > MAX_RESULT_BYTES:
+            log.warning("job.result_not_kept", kind=message.message_kind, reason="too large", bytes=size)
             return None
-        return self._sealer.seal(raw) if policy_of(message).sensitive else orjson.loads(raw)
+        return result
 
     def _unsealed(self, kind: str, payload: bytes) -> Mapping[str, Any]:
         raw = self._sealer.unseal(payload)

@@ -7,14 +7,14 @@ per claim. Whatever else can happen to a job (a failure, a snooze, a job that ot
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import anyio
 import structlog
 
-from promptforge.core.errors import OutcomeUnknown, Unavailable
+from promptforge.core.errors import DATABASE_AWAY
 from promptforge.core.jobs.dependents import Dependents
 from promptforge.core.jobs.documents import BY_ID, JOBS, KEPT_ERRORS, OVER, RELEASED, Job, expiry
 from promptforge.core.jobs.outcomes import ClaimLost
@@ -25,6 +25,8 @@ from promptforge.core.mongo import Document, Mongo, Session, run_transaction
 MAX_UNWRITTEN = 5000
 """With so many endings waiting to be written nothing more is claimed."""
 MOST_AT_ONCE = 1000
+MOST_RESULTS_AT_ONCE = 100
+"""Results go into one command together; each is 64 KiB at most, and a command 16 MiB."""
 FIRST_RETRY_SECONDS = 0.2
 LAST_RETRY_SECONDS = 5.0
 
@@ -56,6 +58,12 @@ class Ending:
 
 def _nobody(endings: Sequence[Ending]) -> None:
     """Nobody wants to know."""
+
+
+def _parts(group: list[Ending]) -> list[list[Ending]]:
+    if all(ending.result is None for ending in group):
+        return [group]
+    return [group[start : start + MOST_RESULTS_AT_ONCE] for start in range(0, len(group), MOST_RESULTS_AT_ONCE)]
 
 
 class Endings:
@@ -122,7 +130,8 @@ class Endings:
                 else:
                     tasks.start_soon(self._persistently, self.write_one, ending)
             for group in groups.values():
-                tasks.start_soon(self._persistently, self._complete_group, group)
+                for part in _parts(group):
+                    tasks.start_soon(self._persistently, self._complete_group, part)
 
     async def _persistently(self, write: Callable[[T], Awaitable[object]], what: T) -> None:
         """While MongoDB is away the ending waits here, and with it the slot."""
@@ -130,7 +139,7 @@ class Endings:
         while True:
             try:
                 await write(what)
-            except (Unavailable, OutcomeUnknown) as error:  # the fence makes a second writing harmless
+            except DATABASE_AWAY as error:  # the fence makes a second writing harmless
                 if self.stopping:
                     log.warning("jobs.endings_not_written", reason=str(error))
                     return
@@ -145,7 +154,27 @@ class Endings:
     # Completions, many at once
 
     async def _complete_group(self, endings: list[Ending]) -> None:
-        """All of one claim and one retention. Those with dependents are left over, and so are those we lost."""
+        """All of one claim and one retention."""
+        try:
+            await self._complete_together(endings)
+        except DATABASE_AWAY:
+            raise
+        except Exception:  # one result that MongoDB refuses must not keep the others from being written
+            log.exception("jobs.completions_refused", count=len(endings))
+            for ending in endings:
+                await self._persistently(self._complete_alone, ending)
+
+    async def _complete_alone(self, ending: Ending) -> None:
+        try:
+            await self.write_one(ending)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            log.exception("job.result_not_kept", kind=ending.job.kind, job_id=ending.job.id)
+            await self.write_one(replace(ending, result=None))
+
+    async def _complete_together(self, endings: list[Ending]) -> None:
+        """Those with dependents are left over, and so are those we lost."""
         now = self._clock.now()
         ids = [ending.job.id for ending in endings]
         claim = endings[0].job.claim

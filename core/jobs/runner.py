@@ -13,39 +13,32 @@ from random import Random
 
 import anyio
 import structlog
-from cachetools import TTLCache
 
 from promptforge.core.context import JobInfo
-from promptforge.core.errors import PromptForgeError, Stopping, Unauthenticated, Unavailable
+from promptforge.core.errors import DATABASE_AWAY, PromptForgeError, Stopping, Unauthenticated
 from promptforge.core.jobs.claims import LARGEST_CLAIM
 from promptforge.core.jobs.documents import Job
 from promptforge.core.jobs.endings import MAX_UNWRITTEN, Ending
+from promptforge.core.jobs.holdings import Holdings
 from promptforge.core.jobs.lanes import Lane
 from promptforge.core.jobs.outcomes import JobCancelled
-from promptforge.core.jobs.policy import DEFAULT_POLICY, policy_of
 from promptforge.core.jobs.runs import Run
 from promptforge.core.jobs.store import MongoJobStore
 from promptforge.core.jobs.telemetry import Outcome
+from promptforge.core.jobs.upkeep import Upkeep
 from promptforge.core.jobs.verdicts import verdict_of
 from promptforge.core.messages import Access, Message
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 
-HEARTBEAT_SECONDS = 5.0
-SWEEP_EVERY_BEATS = 6
 POLL_SECONDS = 1.0
 """The safety net beside the wake-ups and the timer for the next job that is due."""
 LIMITED_POLL_SECONDS = 0.1
 """How soon a queue is looked at again whose limit kept jobs waiting: other processes free its slots too."""
 LEAST_PAUSE_SECONDS = 0.005
 PROGRESS_SECONDS = 0.5
-LONGEST_TICK_SLEEP_SECONDS = 30.0
 INTERRUPT_SECONDS = 2.0
 FINAL_WRITE_SECONDS = 5.0
-RECOVERY_SECONDS = 10.0
-"""After an outage others get so long to be heard of again, before anybody is taken for dead."""
-EXPECTED_SECONDS = 60.0
-MOST_EXPECTED = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +57,14 @@ class JobRunner:
         self._rng = rng or Random()  # noqa: S311  # jitter only
         self._lanes = {queue.name: Lane(queue) for queue in store.queues.all()}
         self._wake = anyio.Event()
-        self._runs: dict[str, Run] = {}
-        self._held: dict[str, int] = {}
-        """Claims, and how many of their jobs are not settled."""
-        self._expected: TTLCache[str, None] = TTLCache(MOST_EXPECTED * 2, EXPECTED_SECONDS)
+        self._runs: set[Run] = set()
+        """A job can be here twice: lost to another process, which failed it, and claimed again."""
+        self.holdings = Holdings()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopping = False
         self._stopped = anyio.Event()
         self._no_runs = anyio.Event()
-        self._recovered_at = -math.inf
+        self.upkeep = Upkeep(store, system, self.holdings, self)
         store.endings.on_written = self._settled
         store.enqueuer.worker = self
 
@@ -98,13 +90,13 @@ class JobRunner:
     def has_room(self, queue: str) -> bool:
         lane = self._lanes.get(queue)
         running = self._tasks is not None and not self._stopping
-        return running and lane is not None and lane.idle and len(self._expected) < MOST_EXPECTED
+        return running and lane is not None and lane.idle and not self.holdings.crowded
 
     def reserve(self, queue: str, number: int) -> None:
         self._lanes[queue].reserved += number
 
     def expect(self, claim: str) -> None:
-        self._expected[claim] = None
+        self.holdings.expect(claim)
 
     def adopt(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -121,7 +113,8 @@ class JobRunner:
         await self._patiently(self._store.schedules.start)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            for loop in (self._store.endings.run, self._beat, self._fire_schedules, self._write_progress):
+            upkeep = self.upkeep
+            for loop in (self._store.endings.run, upkeep.beat, upkeep.fire_schedules, self._write_progress):
                 tasks.start_soon(loop)
             while not self._stopping:
                 self._wake = anyio.Event()
@@ -152,7 +145,7 @@ class JobRunner:
     async def _claim_everything(self) -> int:
         number = 0
         for lane in self._lanes.values():
-            while jobs := (await self._store.claims.claim(lane.queue, LARGEST_CLAIM, self.process, self.expect)).jobs:
+            while jobs := (await self._store.claims.claim(lane.queue, LARGEST_CLAIM, self.process, self.holdings)).jobs:
                 number += len(jobs)
                 for job in jobs:
                     self._hold(job)
@@ -169,13 +162,13 @@ class JobRunner:
         await self._finally(lambda: self._store.endings.hand_back(ready))
         with anyio.move_on_after(grace_seconds):
             await self._until_no_runs()
-        for run in list(self._runs.values()):
+        for run in list(self._runs):
             run.interrupt(Stopping())
         with anyio.move_on_after(INTERRUPT_SECONDS):
             await self._until_no_runs()
         self._store.endings.stopping = True
         await self._finally(self._store.endings.flush)
-        left = [run.job for run in self._runs.values()]
+        left = [run.job for run in self._runs]
         await self._finally(lambda: self._store.endings.hand_back(left))
         await self._finally(self._store.processes.leave)
         self._stopped.set()
@@ -184,7 +177,7 @@ class JobRunner:
         try:
             with anyio.move_on_after(FINAL_WRITE_SECONDS):
                 await write()
-        except Unavailable as error:
+        except DATABASE_AWAY as error:
             log.warning("jobs.not_handed_back", reason=str(error))  # the others rescue them
 
     async def _until_no_runs(self) -> None:
@@ -196,7 +189,7 @@ class JobRunner:
         while not self._stopping:
             try:
                 await do()
-            except Unavailable as error:
+            except DATABASE_AWAY as error:
                 log.warning("jobs.not_started", reason=str(error))
                 await anyio.sleep(POLL_SECONDS)
             else:
@@ -218,14 +211,14 @@ class JobRunner:
             if claimed:
                 return 0.0
             return LIMITED_POLL_SECONDS if limited else await self._pause()
-        except Unavailable as error:
+        except DATABASE_AWAY as error:
             log.warning("jobs.claim_failed", reason=str(error))
             return POLL_SECONDS
 
     async def _claim_for(self, lane: Lane, wanted: int) -> bool:
         """True where it is worth asking again at once."""
         lane.hungry = False  # a wake-up that comes while we ask must not be lost
-        claimed = await self._store.claims.claim(lane.queue, wanted, self.process, self.expect)
+        claimed = await self._store.claims.claim(lane.queue, wanted, self.process, self.holdings)
         lane.hungry = lane.hungry or claimed.more
         for job in claimed.jobs:
             self._hold(job)
@@ -247,25 +240,12 @@ class JobRunner:
         return max(LEAST_PAUSE_SECONDS, min(POLL_SECONDS, seconds))
 
     def _hold(self, job: Job) -> None:
-        claim = job.claim or ""
-        held = self._held.get(claim)
-        if held is None:
-            self._expected.pop(claim, None)
-            held = 0
-        self._held[claim] = held + 1
+        self.holdings.hold(job)
         self._lanes[job.queue].ready.append(job)
 
     def _settled(self, endings: Sequence[Ending]) -> None:
         for ending in endings:
-            self._let_go(ending.job)
-
-    def _let_go(self, job: Job) -> None:
-        claim = job.claim or ""
-        left = self._held.get(claim, 0) - 1
-        if left > 0:
-            self._held[claim] = left
-        else:
-            self._held.pop(claim, None)
+            self.holdings.let_go(ending.job)
 
     # Running
 
@@ -286,17 +266,16 @@ class JobRunner:
         lane.running += 1
         store = self._store
         kind = store.codec.message_type(job.kind)
-        policy = DEFAULT_POLICY if kind is None else policy_of(kind)
         run = Run(
             job,
             lane,
-            policy,
+            store.codec.policy(job.kind),
             self._system.monotonic(),
             endings=store.endings,
             encode=lambda result: None if kind is None else store.codec.encode_result(kind, result),
             finished=self._finished,
         )
-        self._runs[job.id] = run
+        self._runs.add(run)
         if job.cancel_requested:
             run.fail(JobCancelled())
             return
@@ -313,16 +292,20 @@ class JobRunner:
     async def _submit_for_principal(self, run: Run, message: Message[object]) -> None:
         """Internal messages are the service's own; any other is sent as whoever enqueued it, with today's rights."""
         try:
-            principal = await self._find_principal(run.job.principal_id or "")
-            requirement = message.requirement
-            if principal is None and requirement is not None and requirement.access is Access.SIGNED_IN:
-                raise Unauthenticated("Whoever enqueued this job is no longer there")
-        except Unavailable:
+            principal = await self._principal_for(run.job, message)
+        except DATABASE_AWAY:
             run.fail(Stopping())  # not its fault: handed back
-        except PromptForgeError as error:
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with its principal is wrong with this job only
             run.fail(error)
         else:
             self._submit(run, message, principal)
+
+    async def _principal_for(self, job: Job, message: Message[object]) -> Principal | None:
+        principal = await self._find_principal(job.principal_id or "")
+        requirement = message.requirement
+        if principal is None and requirement is not None and requirement.access is Access.SIGNED_IN:
+            raise Unauthenticated("Whoever enqueued this job is no longer there")
+        return principal
 
     def _submit(self, run: Run, message: Message[object], principal: Principal | None) -> None:
         job = run.job
@@ -336,7 +319,7 @@ class JobRunner:
         )
         context.job_handle = run
         try:
-            run.envelope = self._system.submit(message, context, run)
+            self._system.submit(message, context, run)
         except PromptForgeError as error:
             run.fail(error)
 
@@ -346,7 +329,7 @@ class JobRunner:
         elapsed = self._system.monotonic() - run.started_at
         lane.running -= 1
         lane.ran(elapsed)
-        self._runs.pop(job.id, None)
+        self._runs.discard(run)
         if not self._runs:
             self._no_runs.set()
         stats = self._store.telemetry.kind(job.kind)
@@ -355,7 +338,7 @@ class JobRunner:
             stats.wait.add(max((job.started_at - max(job.run_at, job.created_at)).total_seconds(), 0.0))
         if run.completed_in_transaction:
             stats.outcomes[Outcome.COMPLETED] += 1
-            self._let_go(job)
+            self.holdings.let_go(job)
             if job.batch_id is not None:
                 self._store.endings.ended_in_batch(job.batch_id)
         else:
@@ -364,107 +347,52 @@ class JobRunner:
             if verdict.ending is not None:
                 self._store.endings.add(verdict.ending)
             else:
-                self._let_go(job)
+                self.holdings.let_go(job)
         if lane.queue.limited:
             lane.hungry = True
         self._fill(lane)
 
     def cancel(self, job_id: str) -> None:
         """The job is to be cancelled; does nothing where this process does not run it."""
-        run = self._runs.get(job_id)
-        if run is not None:
+        for run in [run for run in self._runs if run.job.id == job_id]:
             run.interrupt(JobCancelled())
-            return
         for lane in self._lanes.values():
             for job in lane.ready:
                 if job.id == job_id:
                     job.cancel_requested = True
-                    return
 
     # Beside it
 
-    async def _beat(self) -> None:
-        beats = 0
-        while True:
-            try:
-                await self._beat_once(beats)
-            except Unavailable as error:
-                self._recovered_at = math.inf
-                log.warning("jobs.heartbeat_failed", reason=str(error))
-            except PromptForgeError:
-                log.exception("jobs.upkeep_failed")
-            beats += 1
-            await anyio.sleep(HEARTBEAT_SECONDS)
-
-    async def _beat_once(self, beats: int) -> None:
-        store = self._store
-        if not await store.processes.heartbeat():
-            self._lost_lease()
-        now = self._system.monotonic()
-        if self._recovered_at == math.inf:
-            self._recovered_at = now
-        await store.queues.refresh()
-        self._take_over_queues()
-        store.claims.processes = await store.processes.count_alive()
-        if now - self._recovered_at >= RECOVERY_SECONDS:
-            rescued = await store.processes.rescue()
-            rescued += await store.processes.reconcile({*self._held, *self._expected})
-            if rescued:
-                store.telemetry.rescued += rescued
-                log.warning("jobs.rescued", count=rescued)
-                self.wake_all()
-        for job_id in await store.console.to_be_cancelled(self.process):
-            self.cancel(job_id)
-        if beats % SWEEP_EVERY_BEATS == 0:
-            await store.dependents.sweep()
-
-    def _lost_lease(self) -> None:
+    def lease_lost(self) -> None:
         """Others have our jobs by now: stop running them. What they still write is refused by the fence."""
         log.error("jobs.lease_lost", running=len(self._runs))
         for lane in self._lanes.values():
             for job in lane.ready:
-                self._let_go(job)
+                self.holdings.let_go(job)
             lane.ready.clear()
-        for run in list(self._runs.values()):
+        for run in list(self._runs):
             run.interrupt(Stopping("This process was taken for dead, and another one has the job"))
 
     def refresh_queues(self) -> None:
         """An operator changed a queue: read them again, soon."""
         if self._tasks is not None:
-            self._tasks.start_soon(self._refresh_queues)
+            self._tasks.start_soon(self.upkeep.refresh_queues)
 
-    async def _refresh_queues(self) -> None:
-        try:
-            await self._store.queues.refresh()
-        except Unavailable:
-            return  # the next heartbeat reads them
-        self._take_over_queues()
-
-    def _take_over_queues(self) -> None:
+    def take_over_queues(self) -> None:
         for lane in self._lanes.values():
             current = self._store.queues[lane.queue.name]
             if current != lane.queue:
                 lane.queue = current
                 self.wake(current.name)
 
-    async def _fire_schedules(self) -> None:
-        schedules = self._store.schedules
-        context = self._system.context(request_id="cron", timeout_seconds=math.inf, trusted=True)
-        while True:
-            seconds = min(max(schedules.seconds_to_next(), 0.01), LONGEST_TICK_SLEEP_SECONDS)
-            await anyio.sleep(seconds)
-            try:
-                await schedules.fire_due(context)
-            except PromptForgeError as error:
-                log.warning("jobs.schedule_failed", reason=str(error))
-                await anyio.sleep(POLL_SECONDS)
-
     async def _write_progress(self) -> None:
         while True:
             await anyio.sleep(PROGRESS_SECONDS)
-            for run in [run for run in self._runs.values() if run.progress is not None]:
+            for run in [run for run in self._runs if run.progress is not None]:
                 (percent, message), run.progress = run.progress or (0.0, None), None
                 try:
                     await self._store.console.note_progress(run.job, percent, message)
-                except Unavailable:
+                except DATABASE_AWAY:
                     break
+                except Exception:  # a text that cannot be stored must not end the progress of all others
+                    log.exception("job.progress_not_written", job_id=run.job.id, kind=run.job.kind)

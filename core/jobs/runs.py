@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from promptforge.core.errors import PromptForgeError
 from promptforge.core.jobs.documents import Job
 from promptforge.core.jobs.endings import Endings
 from promptforge.core.jobs.lanes import Lane
 from promptforge.core.jobs.policy import JobPolicy
 from promptforge.core.mongo import Session
-from promptforge.core.runtime.cell import Envelope, InterruptibleRun
+from promptforge.core.runtime.cell import InterruptibleRun
 
 LARGEST_PERCENT = 100.0
 
@@ -25,7 +25,7 @@ class Run(InterruptibleRun):
         "_endings",
         "_finished",
         "completed_in_transaction",
-        "envelope",
+        "failure",
         "job",
         "lane",
         "policy",
@@ -49,7 +49,8 @@ class Run(InterruptibleRun):
         self.lane = lane
         self.policy = policy
         self.started_at = started_at
-        self.envelope: Envelope | None = None
+        self.failure: Exception | None = None
+        """Why it never reached its actor."""
         self.completed_in_transaction = False
         self.progress: tuple[float, str | None] | None = None
         """Reported and not yet written."""
@@ -70,6 +71,8 @@ class Run(InterruptibleRun):
         self.completed_in_transaction = True
 
     def report_progress(self, percent: float, message: str | None) -> None:
+        if not math.isfinite(percent):
+            raise ValueError(f"{percent} is no percentage")
         self.progress = (min(max(percent, 0.0), LARGEST_PERCENT), message[:200] if message else None)
 
     @property
@@ -82,9 +85,9 @@ class Run(InterruptibleRun):
 
     @property
     def error(self) -> BaseException | None:
-        return self.envelope.error if self.envelope is not None else self.reason
+        return self.envelope.error if self.envelope is not None else self.failure
 
-    def fail(self, error: PromptForgeError) -> None:
+    def fail(self, error: Exception) -> None:
         """It never reached its actor."""
-        self.reason = error
+        self.failure = error
         self.set()

@@ -13,10 +13,11 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import structlog
 from cronsim import CronSim, CronSimError
 
 from promptforge.core.context import Context
-from promptforge.core.errors import ConfigurationError, NotFound
+from promptforge.core.errors import DATABASE_AWAY, ConfigurationError, NotFound, PromptForgeError
 from promptforge.core.jobs.documents import SCHEDULES
 from promptforge.core.jobs.server_clock import ServerClock
 from promptforge.core.messages import Message
@@ -25,6 +26,15 @@ from promptforge.core.mongo import Document, DuplicateKey, Mongo
 ON_TIME = timedelta(seconds=60)
 """A tick that is noticed no later than this was not missed."""
 MOST_MISSED = 100
+BROKEN_RETRY = timedelta(seconds=10)
+
+log = structlog.get_logger(__name__)
+
+
+class BrokenSchedule(PromptForgeError):
+    """The schedule's own code failed for a tick."""
+
+    code = "broken_schedule"
 
 
 class Missed(StrEnum):
@@ -58,7 +68,8 @@ class Schedule:
     def ticks_after(self, moment: datetime) -> Iterable[datetime]:
         """Every tick after `moment`, in UTC, without end (or until the cron expression never matches again)."""
         for tick in CronSim(self.cron, moment.astimezone(ZoneInfo(self.zone))):
-            yield tick.astimezone(UTC)
+            if tick > moment:  # in the hour that comes twice it begins with the first
+                yield tick.astimezone(UTC)
 
     def ticks_back_from(self, moment: datetime) -> Iterable[datetime]:
         """Every tick up to and including `moment`, newest first, in UTC."""
@@ -108,29 +119,43 @@ class Schedules:
             self._next[schedule.name] = schedule.next_after(row["seen_to"])
 
     async def fire_due(self, context: Context) -> int:
-        """Fire every tick whose time has come; answers how many this process fired."""
+        """Fire every tick whose time has come; answers how many this process fired.
+
+        A schedule that cannot be fired is tried again a little later and holds up no other. Raises only while the
+        database is away.
+        """
         now = self._clock.now()
         fired = 0
         for name, tick in list(self._next.items()):
-            if tick is not None and tick <= now:
-                fired += await self._catch_up(self._declared[name], now, context)
-                self._next[name] = self._declared[name].next_after(now)
+            if tick is None or tick > now:
+                continue
+            schedule = self._declared[name]
+            try:
+                fired += await self._catch_up(schedule, now, context)
+            except DATABASE_AWAY:
+                raise
+            except Exception:
+                log.exception("jobs.schedule_broken", schedule=name)
+                self._next[name] = now + BROKEN_RETRY
+            else:
+                self._next[name] = schedule.next_after(now)
         return fired
 
     async def _catch_up(self, schedule: Schedule, now: datetime, context: Context) -> int:
         row = await self._documents.find_one({"_id": schedule.name})
         last: datetime = row["seen_to"] if row else now
         ticks = due_ticks(schedule, last, now)
+        messages = [_message_of(schedule, tick) for tick in ticks]
         fired = 0
-        for tick in ticks:
-            fired += await self._fire(schedule, tick, context)
+        for tick, message in zip(ticks, messages, strict=True):
+            fired += await self._fire(schedule, tick, message, context)
         seen = {"seen_to": now, **({"last_tick": ticks[-1]} if ticks else {})}
         await self._documents.update_one({"_id": schedule.name}, {"$max": seen}, upsert=True)
         return fired
 
-    async def _fire(self, schedule: Schedule, tick: datetime, context: Context) -> int:
+    async def _fire(self, schedule: Schedule, tick: datetime, message: Message[Any], context: Context) -> int:
         try:
-            await context.enqueue(schedule.message(tick), job_id=tick_id(schedule, tick))
+            await context.enqueue(message, job_id=tick_id(schedule, tick))
         except DuplicateKey:
             return 0
         return 1
@@ -157,6 +182,13 @@ class Schedules:
             )
             for schedule in self._declared.values()
         ]
+
+
+def _message_of(schedule: Schedule, tick: datetime) -> Message[Any]:
+    try:
+        return schedule.message(tick)
+    except Exception as error:  # whatever it is, it is the schedule's own fault and not the database's
+        raise BrokenSchedule(f"The schedule {schedule.name} makes no message") from error
 
 
 def due_ticks(schedule: Schedule, last: datetime, now: datetime) -> list[datetime]:

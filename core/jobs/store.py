@@ -44,7 +44,7 @@ class MongoJobStore:
         self.dependents = Dependents(mongo, self.clock)
         self.claims = Claims(mongo, self.clock)
         self.endings = Endings(mongo, self.clock, self.dependents)
-        self.processes = Processes(mongo, self.clock)
+        self.processes = Processes(mongo, self.clock, lambda kind: codec.policy(kind).keep_dead)
         self.schedules = Schedules(mongo, self.clock, schedules)
         self.console = Console(mongo, self.queues, self.clock, self.dependents)
         self.enqueuer = Enqueuer(mongo, codec, self.queues, self.clock)

@@ -51,7 +51,8 @@ def verdict_of(run: Run, store: MongoJobStore, rng: Random) -> Verdict:
         return Verdict(Outcome.SNOOZED, _later(run, store, error.seconds, attempt_counts=False, snoozed=True))
     if isinstance(error, (UnknownKind, MailboxFull, Stopping)):
         delay = UNKNOWN_KIND_SECONDS if isinstance(error, UnknownKind) else OVERLOAD_SECONDS
-        delay = 0.0 if isinstance(error, Stopping) else delay
+        if isinstance(run.reason, Stopping):  # this process stops, or has lost it: others may have it at once
+            delay = 0.0
         return Verdict(Outcome.HANDED_BACK, _later(run, store, delay, attempt_counts=False))
     return _failed(run, store, rng, error)
 

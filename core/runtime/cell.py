@@ -94,12 +94,14 @@ class InterruptibleRun:
     the moment a worker takes the message up. `reason` is what the asker hears.
     """
 
-    __slots__ = ("_answered", "reason", "scope", "timeout_seconds")
+    __slots__ = ("_answered", "envelope", "reason", "scope", "timeout_seconds")
 
     def __init__(self, timeout_seconds: float) -> None:
         self.timeout_seconds = timeout_seconds
         self.reason: PromptForgeError | None = None
         self.scope: anyio.CancelScope | None = None
+        self.envelope: Envelope | None = None
+        """Once it is in a mailbox."""
         self._answered = False
 
     def answered(self) -> None:
@@ -117,11 +119,13 @@ class InterruptibleRun:
         raise RuntimeError("nobody waits for this answer: it is told")
 
     def interrupt(self, reason: PromptForgeError) -> None:
-        """End the handler, or keep it from starting; the first reason counts."""
+        """End the handler, or take it out of the mailbox; the first reason counts."""
         if self.reason is None:
             self.reason = reason
             if self.scope is not None:
                 self.scope.cancel()
+            elif self.envelope is not None and self.envelope.lane is not None:
+                self.envelope.binding.cell.take_out(self.envelope, reason)
 
 
 class Lane:
@@ -231,7 +235,13 @@ class Cell:
         """Queue a job's message; `run` is told of the answer. Nobody waits, so no task is held for it."""
         envelope = self.put(binding, message, context, self.system.monotonic())
         envelope.run = envelope.done = run
+        run.envelope = envelope
         return envelope
+
+    def take_out(self, envelope: Envelope, reason: PromptForgeError) -> None:
+        """A job's message that waits will not be handled: that is its answer."""
+        self._withdraw(envelope, None)
+        envelope.answer(None, reason)
 
     def _refused(self, binding: Binding, context: Context, error: Unavailable, why: DeadLetterReason) -> Unavailable:
         if why is DeadLetterReason.EXPIRED:
@@ -241,7 +251,7 @@ class Cell:
         self.system.dead_letter(why, binding.message.message_kind, self.name, context.request_id)
         return error
 
-    def _withdraw(self, envelope: Envelope, why: DeadLetterReason) -> None:
+    def _withdraw(self, envelope: Envelope, why: DeadLetterReason | None) -> None:
         lane = envelope.lane
         if lane is None:
             return
@@ -255,7 +265,8 @@ class Cell:
             self.counters.expired += 1
         elif why is DeadLetterReason.ABANDONED:
             self.counters.abandoned += 1
-        self.system.dead_letter(why, envelope.binding.message.message_kind, self.name, envelope.context.request_id)
+        if why is not None:  # a job is none: it goes on elsewhere
+            self.system.dead_letter(why, envelope.binding.message.message_kind, self.name, envelope.context.request_id)
         self._notice_quiet()
 
     # Workers

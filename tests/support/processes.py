@@ -47,7 +47,7 @@ class TestProcess:
     async def claim(self, limit: int = 100, queue: str = "default") -> list[Job]:
         """Claim by hand, beside a runner that does not run."""
         store = self.store
-        return (await store.claims.claim(store.queues[queue], limit, store.processes.id, self.runner.expect)).jobs
+        return (await store.claims.claim(store.queues[queue], limit, store.processes.id, self.runner.holdings)).jobs
 
     async def until_done(self, job_id: str, *, state: str = "completed") -> None:
         """Wait until the job is in `state`."""

@@ -168,7 +168,7 @@ async def _until(look: Callable[[], bool]) -> None:
 async def test_a_process_that_was_declared_dead_stops_its_jobs_and_takes_another_id(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptforge.core.jobs.runner.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 0.1)
     actor = LinesActor(mongo)
     actor.hold = True
     async with job_process(mongo, [actor]) as process:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import anyio
 import pytest
 
 from promptforge.core.context import Context
-from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.ids import new_id
 from promptforge.core.jobs import Backoff
 from promptforge.core.jobs.telemetry import Outcome
@@ -136,7 +134,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptforge.core.jobs.runner.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 0.1)
 
 
 async def _by(mongo: Mongo) -> list[str]:
@@ -361,33 +359,3 @@ async def test_a_process_that_registers_while_the_rescue_reads_keeps_its_jobs(
         assert await processes.rescue() == 0
         assert next(reads) == 2
         assert (await rescuer.store.get(job_id)).process == newcomer.store.processes.id
-
-
-@pytest.mark.usefixtures("quick_beats")
-async def test_after_an_outage_nobody_is_rescued_for_a_while(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptforge.core.jobs.runner.RECOVERY_SECONDS", 1.0)
-    async with job_process(mongo, [WriterActor(mongo)], running=False) as process:
-        processes, happened = process.store.processes, list[tuple[str, float]]()
-        heartbeat, rescue = processes.heartbeat, processes.rescue
-
-        def watched(name: str, call: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-            async def watch() -> Any:
-                away = name == "beat" and 3 <= len([1 for what, _ in happened if what != "rescue"]) < 6
-                happened.append(("away" if away else name, anyio.current_time()))
-                if away:
-                    raise DatabaseUnavailable
-                return await call()
-
-            return watch
-
-        monkeypatch.setattr(processes, "heartbeat", watched("beat", heartbeat))
-        monkeypatch.setattr(processes, "rescue", watched("rescue", rescue))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(process.runner.run)
-            await _until(lambda: ("away" in dict(happened)) and happened[-1][0] == "rescue")
-            await process.runner.stop(0)
-    names = [name for name, _ in happened]
-    back = names.index("beat", len(names) - names[::-1].index("away"))
-    assert names[:6] == ["beat", "rescue"] * 3
-    assert names[back:].count("beat") > 3  # it was heard of, and others could be
-    assert happened[-1][1] - happened[back][1] >= 1.0

@@ -15,7 +15,8 @@ from promptforge.core.errors import Conflict, DatabaseUnavailable, NotFound, Una
 from promptforge.core.jobs import Backoff, Job, JobState, MongoJobStore, endings, runner
 from promptforge.core.jobs.claims import Claimed
 from promptforge.core.jobs.endings import Ending
-from promptforge.core.jobs.processes import MAX_LOST
+from promptforge.core.jobs.holdings import Holdings
+from promptforge.core.jobs.processes import MAX_LOST, SUSPECTED_FOR_SECONDS
 from promptforge.core.messages import Command, internal, requires
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
@@ -208,7 +209,7 @@ async def test_claims_that_meet_never_take_one_job_twice(mongo: Mongo) -> None:
             claimed: list[str] = []
 
             async def claim(store: MongoJobStore, claimed: list[str] = claimed) -> None:
-                found = await store.claims.claim(store.queues["default"], 20, store.processes.id, lambda token: None)
+                found = await store.claims.claim(store.queues["default"], 20, store.processes.id, Holdings())
                 claimed.extend(job.id for job in found.jobs)
 
             async with anyio.create_task_group() as tasks:
@@ -286,9 +287,19 @@ async def test_a_process_without_a_heartbeat_for_too_long_counts_as_dead(mongo: 
         await stale.context().enqueue(Note(text="x"))
         await _claim_one(stale)
         long_ago = alive.store.now() - timedelta(seconds=60)
-        await mongo.collection("processes").update_one(
-            {"_id": stale.store.processes.id}, {"$set": {"heartbeat_at": long_ago}}
-        )
+        processes = mongo.collection("processes")
+        silent = {"_id": stale.store.processes.id}
+        await processes.update_one(silent, {"$set": {"heartbeat_at": long_ago}})
+        assert await alive.store.processes.rescue() == 0  # MongoDB was away for all of them, for all we know
+        await stale.store.processes.heartbeat()
+        assert await processes.count_documents({"suspected_at": {"$exists": True}}) == 0
+        await processes.update_one(silent, {"$set": {"heartbeat_at": long_ago}})
+        assert await alive.store.processes.rescue() == 0
+        assert await processes.count_documents({**silent, "suspected_at": {"$exists": True}}) == 1
+        almost = alive.store.now() - timedelta(seconds=SUSPECTED_FOR_SECONDS - 3)
+        await processes.update_one(silent, {"$set": {"suspected_at": almost}})
+        assert await alive.store.processes.rescue() == 0
+        await processes.update_one(silent, {"$set": {"suspected_at": almost - timedelta(seconds=3)}})
         assert await alive.store.processes.rescue() == 1
 
 

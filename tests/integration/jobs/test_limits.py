@@ -15,6 +15,7 @@ from promptforge.core.context import Context
 from promptforge.core.jobs import Job, JobState, MongoJobStore, Queue, Rate, job
 from promptforge.core.jobs.claims import _CLAIM_ORDER, due_in
 from promptforge.core.jobs.endings import Ending
+from promptforge.core.jobs.holdings import Holdings
 from promptforge.core.messages import Command, internal
 from promptforge.core.mongo import Mongo
 from promptforge.core.runtime import Actor, handles
@@ -106,7 +107,7 @@ async def test_claims_that_meet_keep_to_the_limit_over_all_processes(mongo: Mong
 
             async def claim(store: MongoJobStore, claimed: list[Job] = claimed) -> None:
                 queue = process.store.queues["tight"]
-                found = await store.claims.claim(queue, 4, store.processes.id, lambda token: None)
+                found = await store.claims.claim(queue, 4, store.processes.id, Holdings())
                 claimed.extend(found.jobs)
 
             async with anyio.create_task_group() as tasks:
@@ -146,7 +147,7 @@ async def test_claims_that_meet_share_one_rate(mongo: Mongo) -> None:
 
         async def claim(store: MongoJobStore) -> None:
             queue = process.store.queues["tight"]
-            claimed.extend((await store.claims.claim(queue, 4, store.processes.id, lambda token: None)).jobs)
+            claimed.extend((await store.claims.claim(queue, 4, store.processes.id, Holdings())).jobs)
 
         async with anyio.create_task_group() as tasks:
             for store in stores:

@@ -153,7 +153,7 @@ async def test_a_running_job_is_cancelled_from_another_process(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch, heard: str
 ) -> None:
     by_stream = heard == "by the stream"
-    monkeypatch.setattr("promptforge.core.jobs.runner.HEARTBEAT_SECONDS", 3600.0 if by_stream else 0.2)
+    monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 3600.0 if by_stream else 0.2)
     actor = SteeredActor()
     async with (
         job_process(mongo, [actor], with_feed=by_stream) as worker,
@@ -241,6 +241,8 @@ async def test_a_claim_whose_answer_was_lost_is_given_back(mongo: Mongo) -> None
         (first,) = await process.claim(1)
         (second,) = await process.claim(1)
         assert {first.id, second.id} == {lost, held}
-        assert await process.store.processes.reconcile({second.claim or ""}) == 1
+        process.runner.holdings.hold(second)
+        process.runner.holdings.forget(first.claim or "")
+        assert await process.store.processes.reconcile(process.runner.holdings) == 1
         states = [(await process.store.get(found.id)).state for found in (first, second)]
     assert states == ["available", "running"]

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from promptforge.core.errors import ConfigurationError
-from promptforge.core.messages import Access, Command, Message, Query, internal, public, reply_type, requires
+from promptforge.core.messages import (
+    Access,
+    Command,
+    Message,
+    MessageType,
+    Query,
+    internal,
+    public,
+    reply_type,
+    requires,
+)
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor, System, handles
 
@@ -37,6 +47,12 @@ def test_a_message_is_frozen_slotted_and_keyword_only() -> None:
 def test_a_message_knows_its_kind_version_and_reply() -> None:
     assert (Plain.message_kind, Plain.message_version, reply_type(Plain)) == ("test_messages.Plain", 1, int)
     assert (Renamed.message_kind, Renamed.message_version, reply_type(Renamed)) == ("old.Name", 3, list[str])
+
+
+@pytest.mark.parametrize("field", ["message_kind", "message_version"])
+def test_a_kind_or_version_in_the_body_would_be_overwritten_and_is_refused(field: str) -> None:
+    with pytest.raises(TypeError, match="declared as"):
+        MessageType("Mistaken", (Command,), {field: 2})
 
 
 def test_the_kind_of_a_features_message_is_the_feature_and_the_class() -> None:

@@ -27,6 +27,7 @@ from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Migration, Mongo
 from promptforge.core.runtime import Actor
 from promptforge.deploy.settings import Settings
+from promptforge.http import counters
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
@@ -50,6 +51,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **marketplace.INDEXES,
     **moderation.INDEXES,
     **jobs.INDEXES,
+    **counters.INDEXES,
 }
 
 MIGRATIONS: tuple[Migration, ...] = ()

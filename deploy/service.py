@@ -31,6 +31,7 @@ from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
+from promptforge.http.counters import SharedCounters
 from promptforge.http.tables import routes
 
 T = TypeVar("T")
@@ -100,10 +101,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 probes=_probes(mongo, store),
                 translate=translate,
                 metrics=ProcessMetrics(system, store),
+                counters=SharedCounters(mongo),
             ),
             settings=HttpSettings(
                 version=version,
                 allowed_origins=settings.allowed_origin,
+                rate_limits=settings.rate_limits,
+                trusted_proxies=settings.trusted_proxies,
                 metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
                 webhook_secrets=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),
             ),

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     allowed_origin: CommaSeparated = Field((), description="Origins a browser may call from, comma separated")
     public_url: str | None = Field(None, pattern=r"^https?://[^\s/]+$", description="Where people reach the service")
     trusted_proxies: int = Field(0, ge=0, le=5, description="How many proxies stand in front and set X-Forwarded-For")
+    rate_limits: CommaSeparated = Field(
+        (), description="Budgets other than usual: default=100/minute, sign-in=30/minute"
+    )
     grace_seconds: float = Field(20.0, gt=0, le=600, description="How long a stop may take")
 
     mongo_url: SecretStr | None = Field(None, description="MongoDB (a replica set); without it an embedded mongod")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
+from limits.aio.storage import Storage
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,6 +33,7 @@ from promptforge.http.metrics import Metrics
 from promptforge.http.middleware import EdgeMiddleware, Translate, translate_nothing
 from promptforge.http.openapi import document
 from promptforge.http.problems import catalogue
+from promptforge.http.rates import Rates
 from promptforge.http.routing import API_PREFIX, Route, check
 
 OPENAPI_PATH = API_PREFIX + "/openapi.json"
@@ -45,6 +47,8 @@ class HttpSettings:
     allowed_origins: tuple[str, ...] = ()
     webhook_secrets: tuple[str, ...] = ()
     body: BodyLimits = field(default_factory=BodyLimits)
+    rate_limits: tuple[str, ...] = ()
+    trusted_proxies: int = 0
     metrics_token: str | None = None
 
 
@@ -61,13 +65,15 @@ class Collaborators:
     """What the edge asks of the rest of the process.
 
     `principals` know tokens; `probes` (name → probe) feed `/health`; `translate` turns a database driver's error that
-    reached the edge into one of ours; `metrics` are served at `/metrics`.
+    reached the edge into one of ours; `metrics` are served at `/metrics`; `counters` are those of rates that processes
+    share.
     """
 
     principals: Principals
     probes: Mapping[str, Probe]
     translate: Translate = translate_nothing
     metrics: Scraped | None = None
+    counters: Storage | None = None
 
 
 def build_app(
@@ -78,7 +84,8 @@ def build_app(
     Raises `ConfigurationError` for a table that could not be served as written, and for an origin that is none.
     """
     check(routes, system.bindings)
-    edge = Edge(system, Authenticator(collaborators.principals), settings.body, Disconnects())
+    rates = Rates(settings.rate_limits, shared=collaborators.counters)
+    edge = Edge(system, Authenticator(collaborators.principals, rates), settings.body, Disconnects(), rates)
     served = frozenset(route.shape for route in routes if route.method == "GET")
     streams = OpenStreams()
     endpoints = [
@@ -89,7 +96,7 @@ def build_app(
         version=settings.version,
         extra_paths={**health.PATHS, **webhooks.PATHS},
     )
-    webhook = webhooks.StripeWebhook(system, secrets=settings.webhook_secrets)
+    webhook = webhooks.StripeWebhook(system, rates, secrets=settings.webhook_secrets)
     app = Starlette(
         routes=[
             *_pages(settings.version, described),
@@ -99,7 +106,12 @@ def build_app(
             *_metrics(edge.authenticator, collaborators.metrics, settings),
         ],
         middleware=[
-            Middleware(EdgeMiddleware, cors=Cors(settings.allowed_origins), translate=collaborators.translate),
+            Middleware(
+                EdgeMiddleware,
+                cors=Cors(settings.allowed_origins),
+                translate=collaborators.translate,
+                trusted_proxies=settings.trusted_proxies,
+            ),
             Middleware(Dispatcher, endpoints=endpoints),
         ],
         exception_handlers={HTTPException: _not_served},

@@ -8,6 +8,7 @@ from typing import Protocol
 from promptforge.core.errors import Unauthenticated
 from promptforge.core.principal import Principal
 from promptforge.http.exchange import Exchange
+from promptforge.http.rates import RateClass, Rates
 
 MAX_TOKEN_CHARACTERS = 8192
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")
@@ -33,21 +34,28 @@ class Principals(Protocol):
 class Authenticator:
     """Answers who sends a request; the usual case, a token seen in the last minute, awaits nothing."""
 
-    def __init__(self, principals: Principals) -> None:
+    def __init__(self, principals: Principals, rates: Rates) -> None:
         self._principals = principals
+        self._rates = rates
 
     async def authenticate(self, exchange: Exchange, *, fresh: bool = False) -> Principal | None:
         """The principal, also kept in the exchange for the access log; None where no Authorization header was sent.
 
-        Raises `Unauthenticated` for a header or a token that is no good, `Unavailable` where that cannot be told.
+        Raises `Unauthenticated` for a header or a token that is no good, `TooManyRequests` for an address that has sent
+        too many of those, `Unavailable` where it cannot be told.
         """
         header = exchange.headers.get(b"authorization")
         if header is None:
             return None
-        token = bearer_token(header)
-        principal = None if fresh else self._principals.cached(token)
-        if principal is None:
-            principal = await self._principals.resolve(token, fresh=fresh)
+        try:
+            token = bearer_token(header)
+            principal = None if fresh else self._principals.cached(token)
+            if principal is None:
+                self._rates.check(exchange, RateClass.SIGN_IN)
+                principal = await self._principals.resolve(token, fresh=fresh)
+        except Unauthenticated:
+            self._rates.refused(exchange, RateClass.SIGN_IN)
+            raise
         exchange.principal = principal
         return principal
 

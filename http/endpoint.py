@@ -23,6 +23,7 @@ from promptforge.http.disconnects import Disconnects
 from promptforge.http.encoding import encode
 from promptforge.http.errors import ClientGone
 from promptforge.http.exchange import Exchange, exchange_of
+from promptforge.http.rates import Rates
 from promptforge.http.routing import API_PREFIX, Route
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -39,6 +40,7 @@ class Edge:
     authenticator: Authenticator
     limits: BodyLimits
     disconnects: Disconnects
+    rates: Rates
 
 
 class Endpoint:
@@ -57,6 +59,10 @@ class Endpoint:
         exchange = exchange_of(scope)
         edge = self._edge
         principal = await edge.authenticator.authenticate(exchange, fresh=self._requirement.fresh)
+        if edge.rates.shares(self.route.rate):
+            await edge.rates.count_shared(exchange, self.route.rate)
+        else:
+            edge.rates.count(exchange, self.route.rate)
         context = edge.system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, principal=principal)
         # The runtime authorises every message; here it spares the unauthorised the reading of a body, and us too.
         authorise(self.route.message, self._requirement, context)

@@ -39,6 +39,13 @@ class BodyTooLarge(PromptForgeError):
     title = "The body is larger than this path takes"
 
 
+class TooManyRequests(PromptForgeError):
+    code = "rate_limited"
+    status = 429
+    title = "Too many requests in a short time"
+    retryable = True
+
+
 class UnsupportedMediaType(PromptForgeError):
     code = "unsupported_media_type"
     status = 415

@@ -18,17 +18,20 @@ _SINGLE = (b"authorization", b"content-type", b"content-length", b"origin", b"st
 class Exchange:
     """`headers` holds the last value of each header. `route` is the path template, once one matched.
 
-    `body_pending` is true while the client may still be sending body bytes that nobody has read.
+    `body_pending` is true while the client may still be sending body bytes that nobody has read. `client` is the
+    sender's address. `rate` are the fields that tell what is left of a budget.
     """
 
     __slots__ = (
         "body_pending",
         "bytes_sent",
+        "client",
         "headers",
         "method",
         "path",
         "principal",
         "query",
+        "rate",
         "request_id",
         "route",
         "scope",
@@ -38,7 +41,13 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes], *, request_id: str, trace_id: str
+        self,
+        scope: MutableMapping[str, Any],
+        headers: dict[bytes, bytes],
+        *,
+        request_id: str,
+        trace_id: str,
+        client: str | None,
     ) -> None:
         self.scope = scope
         self.method: str = scope["method"]
@@ -47,18 +56,14 @@ class Exchange:
         self.headers = headers
         self.request_id = request_id
         self.trace_id = trace_id
+        self.client = client
         self.route: str | None = None
+        self.rate: tuple[tuple[bytes, bytes], ...] = ()
         self.principal: Principal | None = None
         self.status = 0
         self.bytes_sent = 0
         self.started = perf_counter()
         self.body_pending = announces_body(headers)
-
-    @property
-    def client(self) -> str | None:
-        """The address of the peer."""
-        peer = self.scope.get("client")
-        return peer[0] if peer else None
 
     def refuse_repeated_headers(self) -> None:
         """Raise `Malformed` where a header that has one value by definition came twice."""

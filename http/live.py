@@ -68,6 +68,7 @@ class LiveEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         context = await self._context(exchange)
+        self._edge.rates.count(exchange, self.route.rate)
         message = self.binder.bind(scope["path_params"], exchange.query, b"")
         first = encode(await context.ask(message))  # what is wrong with the request is said before the stream
         if exchange.method == "HEAD":

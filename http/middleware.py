@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from promptforge.core.errors import PromptForgeError
+from promptforge.http.clients import client_address
 from promptforge.http.cors import Cors
 from promptforge.http.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from promptforge.http.exchange import SCOPE_KEY, Exchange
@@ -48,9 +49,12 @@ def translate_nothing(_: BaseException) -> PromptForgeError | None:
 class EdgeMiddleware:
     """`translate` turns a driver's error that reached the edge into one of ours; None where it is a bug."""
 
-    def __init__(self, app: ASGIApp, *, cors: Cors, translate: Translate = translate_nothing) -> None:
+    def __init__(
+        self, app: ASGIApp, *, cors: Cors, translate: Translate = translate_nothing, trusted_proxies: int = 0
+    ) -> None:
         self._app = app
         self._cors = cors
+        self._trusted_proxies = trusted_proxies
         self._translate = translate
         self._access_log = structlog.get_logger("promptforge.access").bind()  # bound once: logs are set up by now
 
@@ -64,6 +68,7 @@ class EdgeMiddleware:
             headers,
             request_id=request_id_from(headers.get(b"x-request-id")),
             trace_id=trace_id_from(headers.get(b"traceparent")),
+            client=client_address(scope, self._trusted_proxies),
         )
         scope[SCOPE_KEY] = exchange
         tokens = bind_contextvars(request_id=exchange.request_id, trace_id=exchange.trace_id)
@@ -140,6 +145,7 @@ class _Responder:
         own = [name for name, _ in headers if name in _SETTABLE]
         headers.append((b"x-request-id", self._exchange.request_id.encode("ascii")))
         headers.extend(_ALWAYS)
+        headers.extend(self._exchange.rate)
         headers.extend([header for header in _UNLESS_SET if header[0] not in own] if own else _UNLESS_SET)
         headers.extend(self._cors_headers)
         return headers

@@ -23,7 +23,7 @@ from promptforge.core.errors import (
 )
 from promptforge.core.messages import Access, Command, Requirement, reply_type
 from promptforge.http.binding import Binder, description_of
-from promptforge.http.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from promptforge.http.errors import BodyTooLarge, BodyTooSlow, TooManyRequests, UnsupportedMediaType
 from promptforge.http.problems import TYPE_PREFIX
 from promptforge.http.routing import API_PREFIX, Route
 from promptforge.http.schemas import PREFIX, Input, Schema, Schemas
@@ -32,7 +32,9 @@ DESCRIPTION = """\
 Write, version, test and sell prompts.
 
 Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`, the `request_id`, and
-whether trying again can help (`retryable`). Lists are pages: `next` is the `cursor` of the following one. Credits are
+whether trying again can help (`retryable`). Who asks more often than the `RateLimit-Policy` of a response allows is
+answered 429, with `Retry-After`; `RateLimit` says how much is left (`r`) and for how long (`t`, seconds). Lists are
+pages: `next` is the `cursor` of the following one. Credits are
 decimal strings with up to three places."""
 
 PROBLEM: Schema = {
@@ -68,9 +70,11 @@ FIELD_PROBLEM: Schema = {
 }
 PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": PREFIX + "Problem"}}}
 
+_RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Seconds after which to try again"}
 _HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`, and what is wrong (RFC 6750)"}},
-    503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which to try again"}},
+    429: {"Retry-After": _RETRY_AFTER},
+    503: {"Retry-After": _RETRY_AFTER},
 }
 
 _DONE = {200: "Done", 201: "Made", 202: "Started, as a job"}
@@ -85,7 +89,7 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
     for route, binder in table:
         paths[API_PREFIX + route.path][route.method.lower()] = _operation(route, binder, schemas)
     standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, Forbidden, NotFound, BodyTooSlow, Conflict]
-    standard += [BodyTooLarge, UnsupportedMediaType, Invalid, Unavailable, PromptForgeError]
+    standard += [BodyTooLarge, UnsupportedMediaType, Invalid, TooManyRequests, Unavailable, PromptForgeError]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -198,7 +202,8 @@ def _success(route: Route, schemas: Schemas) -> Schema:
 
 
 def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
-    standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, Unavailable, PromptForgeError]
+    standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, TooManyRequests, Unavailable]
+    standard.append(PromptForgeError)
     if requirement.access is not Access.PUBLIC:
         standard.append(Forbidden)
     if route.parameters:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from promptforge.core.errors import ConfigurationError, PromptForgeError
 from promptforge.core.messages import Access, Message
+from promptforge.http.rates import RateClass
 
 API_PREFIX = "/api/v1"
 
@@ -42,6 +43,7 @@ class Route:
     tags: tuple[str, ...] = ()
     location: str | None = None
     errors: Errors = ()
+    rate: RateClass = RateClass.DEFAULT
     live: bool = False
     """Answered as server-sent events; see `http/live.py`."""
 
@@ -74,6 +76,7 @@ class Options(TypedDict, total=False):
     tags: tuple[str, ...]
     location: str
     errors: Errors
+    rate: RateClass
 
 
 def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:

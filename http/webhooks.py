@@ -20,6 +20,7 @@ from promptforge.core.runtime import System
 from promptforge.http.body import BodyLimits, judge, parse_object, read_body
 from promptforge.http.errors import MethodNotAllowed
 from promptforge.http.exchange import exchange_of
+from promptforge.http.rates import RateClass, Rates
 
 ValueT = TypeVar("ValueT")
 
@@ -50,10 +51,13 @@ class WebhooksNotConfigured(Unavailable):
 class StripeWebhook:
     """ASGI endpoint. `secrets`: any of them may have signed, so that one can be rotated."""
 
-    def __init__(self, system: System, *, secrets: Sequence[str], now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, system: System, rates: Rates, *, secrets: Sequence[str], now: Callable[[], float] = time.time
+    ) -> None:
         if secrets:
             importlib.import_module("stripe")  # 0.8 s: now, rather than while the first event waits
         self._system = system
+        self._rates = rates
         self._secrets = tuple(secrets)
         self._now = now
 
@@ -63,8 +67,13 @@ class StripeWebhook:
             raise MethodNotAllowed(("POST",))
         if not self._secrets:
             raise WebhooksNotConfigured(retry_after_seconds=60)
+        self._rates.check(exchange, RateClass.WEBHOOK)  # genuine events do not count, those refused do
         body = await read_body(exchange, receive, LIMITS)
-        verify(body, exchange.headers.get(b"stripe-signature"), self._secrets, now=self._now())
+        try:
+            verify(body, exchange.headers.get(b"stripe-signature"), self._secrets, now=self._now())
+        except BadSignature:
+            self._rates.refused(exchange, RateClass.WEBHOOK)
+            raise
         message = event_from(body)
         # The signature has authenticated the sender, and recording events is an internal operation.
         context = self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)
@@ -149,7 +158,13 @@ def _expected(event: dict[str, Any], name: str, kind: type[ValueT]) -> ValueT:  
 
 def _responses() -> dict[str, Any]:  # Any: JSON
     received = {"type": "object", "required": ["received"], "properties": {"received": {"const": True}}}
-    refusals = {"400": "Malformed", "408": "BodyTooSlow", "413": "BodyTooLarge", "503": "Unavailable"}
+    refusals = {
+        "400": "Malformed",
+        "408": "BodyTooSlow",
+        "413": "BodyTooLarge",
+        "429": "TooManyRequests",
+        "503": "Unavailable",
+    }
     return {
         "200": {"description": "Recorded, now or before", "content": {"application/json": {"schema": received}}},
         **{status: {"$ref": f"#/components/responses/{name}"} for status, name in refusals.items()},

@@ -20,8 +20,11 @@ from promptforge.core.identity import mint
 from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
+from promptforge.http.rates import RateClass
 
 WEBHOOK_SECRET = "whsec_tests"
+PLENTY = ",".join(f"{name}=1000000/minute" for name in RateClass)
+"""Tests ask more often than people; those of the budgets set their own."""
 
 
 def free_port() -> int:
@@ -33,7 +36,7 @@ def free_port() -> int:
 def clean_environment(**settings: str) -> dict[str, str]:
     """Nothing of the caller's environment that would configure the service."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "LOG_LEVEL": "warning", **settings}
+    return {**kept, "LOG_LEVEL": "warning", "RATE_LIMITS": PLENTY, **settings}
 
 
 def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

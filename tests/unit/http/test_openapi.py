@@ -16,6 +16,7 @@ from promptforge.http.body import BodyLimits
 from promptforge.http.disconnects import Disconnects
 from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.openapi import document
+from promptforge.http.rates import Rates
 from promptforge.http.routing import MessageClass, check
 from tests.unit.http.sample import Known, serving
 
@@ -64,7 +65,7 @@ def handled_messages() -> dict[MessageClass, str]:
 
 def test_the_products_tables_can_be_served() -> None:
     check(PRODUCT, handled_messages())
-    edge = Edge(System([]), Authenticator(Known()), BodyLimits(), Disconnects())
+    edge = Edge(System([]), Authenticator(Known(), Rates()), BodyLimits(), Disconnects(), Rates())
     served = frozenset(route.shape for route in PRODUCT if route.method == "GET")
     for route in PRODUCT:
         Endpoint(route, edge, served)
@@ -124,8 +125,9 @@ async def test_an_operation_tells_its_replies(described: Json) -> None:
 
 async def test_an_operation_tells_its_errors(described: Json) -> None:
     found = {name: set(operation["responses"]) for name, operation in operations(described).items()}
-    assert found["getThing"] == {"200", "400", "401", "404", "422", "500", "503"}
-    assert found["createThing"] == {"201", "400", "401", "402", "403", "408", "409", "413", "415", "422", "500", "503"}
+    assert found["getThing"] == {"200", "400", "401", "404", "422", "429", "500", "503"}
+    body = {"408", "413", "415"}
+    assert found["createThing"] == {"201", "400", "401", "402", "403", "409", "422", "429", "500", "503"} | body
     out_of_stock = operations(described)["createThing"]["responses"]["402"]
     assert out_of_stock["description"] == "`out_of_stock`: There are no more of these"
     assert "WWW-Authenticate" in described["components"]["responses"]["Unauthenticated"]["headers"]

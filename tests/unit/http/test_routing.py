@@ -9,6 +9,7 @@ from promptforge.http.auth import Authenticator
 from promptforge.http.body import BodyLimits
 from promptforge.http.disconnects import Disconnects
 from promptforge.http.endpoint import Edge, Endpoint
+from promptforge.http.rates import Rates
 from promptforge.http.routing import MessageClass, Route, check, get, post
 from tests.unit.http.sample import ROUTES, CreateThing, GetThing, Known, ListThings, Secret, Things
 
@@ -61,6 +62,6 @@ def test_the_sample_tables_are_good() -> None:
     ("location", "complaint"), [("/nothing/{id}", "nothing is served"), ("/things/{identity}", "no 'identity'")]
 )
 def test_a_location_that_leads_nowhere_stops_the_start(location: str, complaint: str) -> None:
-    edge = Edge(System([Things()]), Authenticator(Known()), BodyLimits(), Disconnects())
+    edge = Edge(System([Things()]), Authenticator(Known(), Rates()), BodyLimits(), Disconnects(), Rates())
     with pytest.raises(ConfigurationError, match=complaint):
         Endpoint(post("/things", CreateThing, status=201, location=location), edge, frozenset({"/things/{}"}))

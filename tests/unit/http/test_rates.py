@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from promptforge.core.errors import ConfigurationError
+from promptforge.http.app import HttpSettings
+from promptforge.http.clients import client_address, subscriber
+from promptforge.http.counters import ProcessCounters
+from promptforge.http.rates import RateClass, Rates
+from tests.unit.http.sample import ALICE, OPERATOR, Parts, serving
+
+PUBLIC = "/api/v1/things/abc"
+LIMITED = ("default=3/minute", "sign-in=2/minute")
+
+
+def limited(*, trusted_proxies: int = 0) -> Parts:
+    return Parts(settings=HttpSettings(version="1", rate_limits=LIMITED, trusted_proxies=trusted_proxies))
+
+
+async def statuses(client: Any, number: int, headers: dict[str, str]) -> list[int]:
+    return [(await client.get(PUBLIC, headers=headers)).status_code for _ in range(number)]
+
+
+@pytest.mark.anyio
+async def test_a_budget_is_told_in_every_response_and_then_refused() -> None:
+    async with serving(limited()) as service:
+        responses = [await service.client.get(PUBLIC, headers=ALICE) for _ in range(4)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429]
+    assert [response.headers["ratelimit"].split(";")[1] for response in responses] == ["r=2", "r=1", "r=0", "r=0"]
+    assert {response.headers["ratelimit-policy"] for response in responses} == {'"default";q=3;w=60'}
+    problem = responses[-1].json()
+    assert (problem["code"], problem["retryable"]) == ("rate_limited", True)
+    seconds = int(responses[-1].headers["retry-after"])
+    assert 1 <= seconds <= 120
+    assert f"t={seconds}" in responses[-1].headers["ratelimit"]
+
+
+@pytest.mark.anyio
+async def test_users_have_budgets_of_their_own_wherever_they_come_from() -> None:
+    async with serving(limited()) as service:
+        assert await statuses(service.client, 4, ALICE) == [200, 200, 200, 429]
+        assert await statuses(service.client, 1, OPERATOR) == [200]
+        assert await statuses(service.client, 1, {}) == [200]
+
+
+@pytest.mark.anyio
+async def test_the_others_are_told_apart_by_the_address_that_the_proxies_wrote() -> None:
+    def via(forwarded: str) -> dict[str, str]:
+        return {"x-forwarded-for": forwarded}
+
+    async with serving(limited(trusted_proxies=1)) as service:
+        assert await statuses(service.client, 4, via("192.0.2.1")) == [200, 200, 200, 429]
+        assert await statuses(service.client, 1, via("192.0.2.2")) == [200]
+        assert await statuses(service.client, 1, via("made up, 192.0.2.1")) == [429]
+    async with serving(limited()) as service:  # nobody is trusted: the header is anybody's
+        assert [await statuses(service.client, 1, via(f"192.0.2.{n}")) for n in range(4)] == [[200]] * 3 + [[429]]
+
+
+@pytest.mark.anyio
+async def test_guessing_tokens_is_slowed_down_and_known_tokens_go_on() -> None:
+    async with serving(limited()) as service:
+        assert await statuses(service.client, 1, ALICE) == [200]
+        guesses = [{"authorization": f"Bearer guess{n}"} for n in range(3)]
+        assert [await statuses(service.client, 1, guess) for guess in guesses] == [[401], [401], [429]]
+        assert [token for token, _ in service.principals.resolved] == ["alice", "guess0", "guess1"]
+        assert await statuses(service.client, 1, ALICE) == [200]
+        assert await statuses(service.client, 1, OPERATOR) == [429]
+
+
+def headers(*entries: str) -> list[tuple[bytes, bytes]]:
+    return [(b"x-forwarded-for", entry.encode()) for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("entries", "proxies", "address"),
+    [
+        ((), 0, "10.0.0.9"),
+        (("192.0.2.1",), 0, "10.0.0.9"),
+        ((), 1, "10.0.0.9"),
+        (("192.0.2.1",), 1, "192.0.2.1"),
+        (("evil, 192.0.2.1",), 1, "192.0.2.1"),
+        (("192.0.2.1, 10.0.0.1",), 2, "192.0.2.1"),
+        (("192.0.2.1", "10.0.0.1"), 2, "192.0.2.1"),
+        (("192.0.2.1",), 2, "10.0.0.9"),
+        (("not an address",), 1, "10.0.0.9"),
+        (("192.0.2.1:4711",), 1, "192.0.2.1"),
+        (("[2001:db8::1]:4711",), 1, "2001:db8::1"),
+        (("2001:DB8::1",), 1, "2001:db8::1"),
+    ],
+)
+def test_an_address_is_what_the_last_trusted_proxy_saw(entries: Sequence[str], proxies: int, address: str) -> None:
+    scope = {"client": ("10.0.0.9", 4711), "headers": headers(*entries)}
+    assert client_address(scope, proxies) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "one"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("", ""),
+        ("unix", "unix"),
+    ],
+)
+def test_an_ipv6_network_is_one_subscriber(address: str, one: str) -> None:
+    assert subscriber(address) == one
+
+
+@pytest.mark.parametrize("budget", ["default", "default=often", "every=3/minute", "default=", "=3/minute"])
+def test_a_budget_that_is_none_is_refused_at_the_start(budget: str) -> None:
+    with pytest.raises(ConfigurationError, match="RATE_LIMITS"):
+        Rates((budget,))
+
+
+def test_every_class_has_a_budget() -> None:
+    Rates(tuple(f"{name}=1/second" for name in RateClass))
+
+
+def test_counters_are_bounded_and_forget_what_is_over() -> None:
+    counters = ProcessCounters()
+    assert [counters.incr("a", 60), counters.incr("a", 60)] == [1, 2]
+    counters.incr("over", -1)
+    assert counters.get("over") == 0
+    assert counters.reset() >= 1
+    assert counters.get("a") == 0

@@ -51,6 +51,33 @@ class JobHandle(Protocol):
     def report_progress(self, percent: float, message: str | None) -> None: ...
 
 
+class RequestHandle(Protocol):
+    """What a request asks of the command that it sends, beside the reply: a precondition, a reply that is kept.
+
+    `effect_id` is the same whenever the same effect is asked for again; None where the sender named none. A handler
+    with effects outside MongoDB makes its own ids from it, and so finds what an attempt before it has begun.
+    """
+
+    @property
+    def effect_id(self) -> str | None: ...
+
+    def begin(self) -> None:
+        """The command is being carried out."""
+        ...
+
+    async def check(self, tx: Context) -> None:
+        """Raise where the precondition does not hold, as seen in the effect's own transaction."""
+        ...
+
+    async def complete(self, session: Session | None, result: object) -> None:
+        """Keep the reply, in the effect's own transaction where it has one."""
+        ...
+
+    async def abandon(self) -> None:
+        """The command failed, and nothing of it has happened."""
+        ...
+
+
 class JobOptions(TypedDict, total=False):
     """How a message is enqueued. What is not given comes from the message's `JobPolicy`.
 
@@ -83,6 +110,7 @@ class Context:
         "on_attempt_end",
         "on_commit",
         "principal",
+        "request_handle",
         "request_id",
         "session",
         "system",
@@ -110,6 +138,7 @@ class Context:
         """Set for whoever may send internal messages: actors, the job runner, the process itself."""
         self.job = job
         self.job_handle: JobHandle | None = None
+        self.request_handle: RequestHandle | None = None
         self.session: Session | None = None
         self.on_commit: list[Callable[[], None]] | None = None
         self.on_attempt_end: list[Callable[[], None]] | None = None
@@ -122,6 +151,11 @@ class Context:
         if self.principal is None:
             raise RuntimeError("this message is handled without a principal; its requirement does not ask for one")
         return self.principal.user_id
+
+    @property
+    def effect_id(self) -> str | None:
+        """See `RequestHandle`."""
+        return None if self.request_handle is None else self.request_handle.effect_id
 
     def now(self) -> datetime:
         """The present moment, UTC, in whole milliseconds."""
@@ -176,12 +210,13 @@ class Context:
             raise ConfigurationError("this process has no job store")
         return self.system.jobs
 
-    async def transaction(self, work: Callable[[Context], Awaitable[T]], *, completes_job: bool = False) -> T:
+    async def transaction(self, work: Callable[[Context], Awaitable[T]], *, completes: bool = False) -> T:
         """Run `work` in one MongoDB transaction and answer what it answers.
 
         `work` gets a context that carries the session, and may run several times: no foreign side effects. Inside
-        another transaction it joins that one. With `completes_job`, and where this is a job, the job is completed in
-        the same commit with what `work` answers as its result, and nothing it does afterwards counts.
+        another transaction it joins that one. With `completes` this is all that the message does: where it is a job,
+        the job is completed in the same commit with what `work` answers as its result, and nothing it does afterwards
+        counts; where a request wants its reply kept, that is what is kept, in the same commit too.
         """
         if self.session is not None:
             return await work(self)
@@ -197,14 +232,19 @@ class Context:
             inner.session = session
             inner.on_commit = commits
             inner.on_attempt_end = ends
+            request = self.request_handle if completes else None
+            if request is not None:
+                await request.check(inner)
             answer = await work(inner)
-            if completes_job and self.job_handle is not None:
+            if completes and self.job_handle is not None:
                 await self.job_handle.complete(session, answer)
+            if request is not None:
+                await request.complete(session, answer)
             return answer
 
         try:
             result = await self.system.transactions(attempt, deadline=self.deadline)
-            if completes_job and self.job_handle is not None:
+            if completes and self.job_handle is not None:
                 self.job_handle.committed()
             _call_all(commits)
         finally:
@@ -235,6 +275,7 @@ class Context:
         copy.trusted = self.trusted
         copy.job = self.job
         copy.job_handle = self.job_handle
+        copy.request_handle = self.request_handle
         copy.session = self.session
         copy.on_commit = self.on_commit
         copy.on_attempt_end = self.on_attempt_end

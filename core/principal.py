@@ -22,7 +22,8 @@ class Principal:
     """A signed-in person or program.
 
     `user_id` is the internal id (`usr_…`) that documents refer to; `uid` is Firebase's. `scopes` is None for a person's
-    own token (everything the roles allow) and a set for an API key. Equality is by value, so it can be a cache entry.
+    own token (everything the roles allow) and a set for an API key, whose id is `key_id`. Equality is by value, so it
+    can be a cache entry.
     """
 
     user_id: str
@@ -30,6 +31,7 @@ class Principal:
     roles: frozenset[Role] = field(default_factory=lambda: frozenset({Role.USER}))
     scopes: frozenset[str] | None = None
     suspended: bool = False
+    key_id: str | None = None
 
     def has_role(self, *roles: Role) -> bool:
         """True where at least one of `roles` is held."""

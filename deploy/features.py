@@ -27,7 +27,7 @@ from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Migration, Mongo
 from promptforge.core.runtime import Actor
 from promptforge.deploy.settings import Settings
-from promptforge.http import counters
+from promptforge.http import counters, idempotency
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
@@ -52,6 +52,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **moderation.INDEXES,
     **jobs.INDEXES,
     **counters.INDEXES,
+    **idempotency.INDEXES,
 }
 
 MIGRATIONS: tuple[Migration, ...] = ()

@@ -32,6 +32,7 @@ from promptforge.deploy.metrics import ProcessMetrics
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.counters import SharedCounters
+from promptforge.http.idempotency import Replies
 from promptforge.http.tables import routes
 
 T = TypeVar("T")
@@ -85,7 +86,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         mongo = database.mongo
         await ensure_indexes(mongo, INDEXES)
         await run_migrations(mongo, MIGRATIONS)
-        codec = Codec(job_messages(), sealer=Sealer(secret_keys(settings)))
+        secrets = secret_keys(settings)
+        codec = Codec(job_messages(), sealer=Sealer(secrets))
         store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
         system = System(build_actors(mongo, store, settings), transactions=_Transactions(mongo), jobs=store)
         feed = ChangeFeed(mongo)
@@ -102,11 +104,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 translate=translate,
                 metrics=ProcessMetrics(system, store),
                 counters=SharedCounters(mongo),
+                replies=Replies(mongo),
             ),
             settings=HttpSettings(
                 version=version,
                 allowed_origins=settings.allowed_origin,
                 rate_limits=settings.rate_limits,
+                secrets=secrets,
                 trusted_proxies=settings.trusted_proxies,
                 metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
                 webhook_secrets=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),

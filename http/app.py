@@ -22,11 +22,13 @@ from promptforge.http import docs, health, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.body import BodyLimits
 from promptforge.http.cors import Cors
+from promptforge.http.cursors import CursorKeys
 from promptforge.http.disconnects import Disconnects
 from promptforge.http.dispatch import Dispatcher
 from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
 from promptforge.http.health import Health, Probe
+from promptforge.http.idempotency import Replies
 from promptforge.http.live import LiveEndpoint, OpenStreams
 from promptforge.http.metrics import PATH as METRICS_PATH
 from promptforge.http.metrics import Metrics
@@ -41,7 +43,11 @@ OPENAPI_PATH = API_PREFIX + "/openapi.json"
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """What an operator decides about the edge. `webhook_secrets` are Stripe's; without one, its events are refused."""
+    """What an operator decides about the edge.
+
+    `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` signs cursors, each of
+    them is accepted; without one, cursors are good in this process only.
+    """
 
     version: str
     allowed_origins: tuple[str, ...] = ()
@@ -50,6 +56,7 @@ class HttpSettings:
     rate_limits: tuple[str, ...] = ()
     trusted_proxies: int = 0
     metrics_token: str | None = None
+    secrets: tuple[str, ...] = ()
 
 
 class Scraped(Protocol):
@@ -66,7 +73,7 @@ class Collaborators:
 
     `principals` know tokens; `probes` (name → probe) feed `/health`; `translate` turns a database driver's error that
     reached the edge into one of ours; `metrics` are served at `/metrics`; `counters` are those of rates that processes
-    share.
+    share; `replies` keep those of requests with an Idempotency-Key.
     """
 
     principals: Principals
@@ -74,6 +81,7 @@ class Collaborators:
     translate: Translate = translate_nothing
     metrics: Scraped | None = None
     counters: Storage | None = None
+    replies: Replies | None = None
 
 
 def build_app(
@@ -85,11 +93,20 @@ def build_app(
     """
     check(routes, system.bindings)
     rates = Rates(settings.rate_limits, shared=collaborators.counters)
-    edge = Edge(system, Authenticator(collaborators.principals, rates), settings.body, Disconnects(), rates)
-    served = frozenset(route.shape for route in routes if route.method == "GET")
+    edge = Edge(
+        system,
+        Authenticator(collaborators.principals, rates),
+        settings.body,
+        Disconnects(),
+        rates,
+        CursorKeys(settings.secrets),
+        collaborators.replies,
+    )
+    readable = {route.shape: route for route in routes if route.method == "GET"}
     streams = OpenStreams()
     endpoints = [
-        (route, LiveEndpoint(route, edge, streams) if route.live else Endpoint(route, edge, served)) for route in routes
+        (route, LiveEndpoint(route, edge, streams) if route.live else Endpoint(route, edge, readable))
+        for route in routes
     ]
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],

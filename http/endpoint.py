@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
-from urllib.parse import parse_qsl, quote, urlencode
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from promptforge.core.errors import ConfigurationError
-from promptforge.core.messages import Access, Requirement, reply_type
-from promptforge.core.pages import Page
+from promptforge.core.context import Context
+from promptforge.core.errors import ConfigurationError, PromptForgeError, Unavailable
+from promptforge.core.messages import Access, Command, Message, Query, Requirement, reply_type
 from promptforge.core.runtime import System
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.auth import Authenticator
 from promptforge.http.binding import Binder
 from promptforge.http.body import BodyLimits, read_body, require_json
-from promptforge.http.disconnects import Disconnects
-from promptforge.http.encoding import encode
-from promptforge.http.errors import ClientGone
+from promptforge.http.conditions import Precondition
+from promptforge.http.cursors import CursorKeys, Cursors
+from promptforge.http.disconnects import Disconnects, Watch
+from promptforge.http.errors import ClientGone, PreconditionFailed
 from promptforge.http.exchange import Exchange, exchange_of
+from promptforge.http.idempotency import Asked, Replies, fingerprint_of, key_of
 from promptforge.http.rates import Rates
-from promptforge.http.routing import API_PREFIX, Route
-
-_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-_JSON = (b"content-type", b"application/json")
-
-Locate = Callable[[object, Mapping[str, str]], str | None]
+from promptforge.http.replies import Readable, Rendered, Renderer
+from promptforge.http.routing import EDIT_METHODS, Route
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,19 +37,28 @@ class Edge:
     limits: BodyLimits
     disconnects: Disconnects
     rates: Rates
+    cursors: CursorKeys = dataclasses.field(default_factory=CursorKeys)
+    replies: Replies | None = None
 
 
 class Endpoint:
-    """Made once per route. `served` are the shapes of all GET routes, which a Location may point to."""
+    """Made once per route. `readable` are the GET routes: a Location may point to them, and edits may depend on them.
 
-    def __init__(self, route: Route, edge: Edge, served: frozenset[str]) -> None:
+    Raises `ConfigurationError` for an edit that could not be made conditional on what its path's GET answers.
+    """
+
+    def __init__(self, route: Route, edge: Edge, readable: Readable) -> None:
         self.route = route
         self.binder = Binder(route)
         self._edge = edge
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
-        self._status = route.status
-        self._locate = _locator(route, served)
-        self._paged = get_origin(reply_type(route.message)) is Page
+        self._cursors = Cursors(edge.cursors, route.shape)
+        self._keyed = route.method == "POST" and issubclass(route.message, Command)
+        current = readable.get(route.shape) if route.method in EDIT_METHODS else None
+        if current is not None:
+            _check_guard(route, current, edge.system)
+        self._current = (current, Binder(current)) if current is not None else None
+        self._renderer = Renderer(route, readable, self._cursors, tagged=_is_tagged(route, current))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
@@ -68,76 +73,74 @@ class Endpoint:
         authorise(self.route.message, self._requirement, context)
         path: dict[str, str] = scope["path_params"]
         body = await self._read(exchange, receive) if self.binder.takes_body else b""
-        message = self.binder.bind(path, exchange.query, body)
-        watch = edge.disconnects.watch(exchange, receive)
+        message = self._cursors.opened(self.binder.bind(path, exchange.query, body))
+        asked = await self._asked(exchange, path, body)
+        if isinstance(asked, Rendered):
+            await asked.send(send)
+            return
+        context.request_handle = asked
+        reply = await self._ask(message, context, asked, edge.disconnects.watch(exchange, receive))
+        await self._renderer.render(exchange, path, reply).send(send)
+
+    async def _ask(self, message: Message[Any], context: Context, asked: Asked | None, watch: Watch) -> object:
         try:
-            reply = await context.ask(message)
+            reply: object = await context.ask(message)
         except asyncio.CancelledError:
             if watch.gone and watch.task is not None:
                 watch.task.uncancel()
+                await _give_up(asked)
                 raise ClientGone from None
             raise
+        except PromptForgeError:
+            await _give_up(asked)
+            raise
         finally:
-            edge.disconnects.leave(watch)
-        await self._answer(exchange, path, reply, send)
+            self._edge.disconnects.leave(watch)
+        return reply
 
     async def _read(self, exchange: Exchange, receive: Receive) -> bytes:
         if exchange.body_pending:
             require_json(exchange.headers)
         return await read_body(exchange, receive, self._edge.limits)
 
-    async def _answer(self, exchange: Exchange, path: Mapping[str, str], reply: object, send: Send) -> None:
-        if reply is None:
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        body = encode(reply)
-        headers = [_JSON, (b"content-length", b"%d" % len(body))]
-        if self._locate is not None and (location := self._locate(reply, path)) is not None:
-            headers.append((b"location", location.encode("ascii")))
-        if self._paged and isinstance(reply, Page) and reply.next is not None:
-            headers.append((b"link", _next_link(exchange, reply.next)))
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    async def _asked(self, exchange: Exchange, path: Mapping[str, str], body: bytes) -> Asked | Rendered | None:
+        """What the request asks beside its reply; or that reply, where it is stored. None in the usual case."""
+
+        def render(reply: object) -> Rendered:
+            return self._renderer.render(exchange, path, reply)
+
+        if self._keyed and (identifier := key_of(exchange, exchange.principal)) is not None:
+            replies = self._edge.replies
+            if replies is None:
+                raise Unavailable("Replies cannot be kept here: send the request without Idempotency-Key")
+            claim, stored = await replies.claim(identifier, fingerprint_of(exchange, body))
+            return stored or Asked(render, replies=replies, effect_id=identifier, claim=claim)
+        if self.route.method in EDIT_METHODS and (wanted := exchange.headers.get(b"if-match")) is not None:
+            if self._current is None:
+                raise PreconditionFailed("Nothing at this path has an ETag")
+            current, binder = self._current
+            query = binder.bind(dict(zip(current.parameters, path.values(), strict=True)), b"", b"")
+            return Asked(render, precondition=Precondition(wanted, query))
+        return None
 
 
-def _next_link(exchange: Exchange, cursor: str) -> bytes:
-    """RFC 8288: the same list from `cursor` on."""
-    given = parse_qsl(exchange.query.decode("ascii"), keep_blank_values=True)
-    query = urlencode([*((name, value) for name, value in given if name != "cursor"), ("cursor", cursor)])
-    path = quote(exchange.path, safe="/%")
-    return f'<{path}?{query}>; rel="next"'.encode("ascii")
+async def _give_up(asked: Asked | None) -> None:
+    """What was never begun will not be: the key is free again."""
+    if asked is not None and not asked.begun:
+        await asked.abandon()
 
 
-def _locator(route: Route, served: frozenset[str]) -> Locate | None:
-    """How a reply tells where the new thing is. Raises `ConfigurationError` for a template that cannot be filled."""
-    fields = _reply_fields(route)
-    template = route.location
-    if template is None:
-        if route.status != 201:
-            return None
-        template = route.path + "/{id}"
-        if "id" not in fields or _PARAMETER.sub("{}", template) not in served:
-            return None
-    if _PARAMETER.sub("{}", template) not in served:
-        raise ConfigurationError(f"{route.method} {route.path}: nothing is served at its location {template}")
-    for name in _PARAMETER.findall(template):
-        if name not in fields and name not in route.parameters:
-            raise ConfigurationError(f"{route.method} {route.path}: the reply has no {name!r} for its location")
-
-    def locate(reply: object, path: Mapping[str, str]) -> str | None:
-        def value(match: re.Match[str]) -> str:
-            name = match[1]
-            return quote(str(path[name] if name in path else getattr(reply, name)), safe="")
-
-        return API_PREFIX + _PARAMETER.sub(value, template)
-
-    return locate
+def _is_tagged(route: Route, current: Route | None) -> bool:
+    """Whether the reply is what a GET of this path answers."""
+    if route.method == "GET":
+        return issubclass(route.message, Query)
+    return current is not None and reply_type(route.message) == reply_type(current.message)
 
 
-def _reply_fields(route: Route) -> frozenset[str]:
-    reply: Any = reply_type(route.message)  # Any: the reply's type as declared
-    candidates = [reply, *get_args(reply)]
-    return frozenset(
-        field.name for cls in candidates if dataclasses.is_dataclass(cls) for field in dataclasses.fields(cls)
-    )
+def _check_guard(route: Route, current: Route, system: System) -> None:
+    for message in (route.message, current.message):
+        binding = system.bindings.get(message)
+        if binding is not None and not binding.declared.transactional:
+            raise ConfigurationError(
+                f"{route.method} {route.path}: If-Match needs a transactional handler of {message.__name__}"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from promptforge.core.errors import NotFound, PromptForgeError
+from promptforge.core.errors import Conflict, NotFound, PromptForgeError
 
 
 class NoSuchPath(NotFound):
@@ -37,6 +37,24 @@ class BodyTooLarge(PromptForgeError):
     code = "body_too_large"
     status = 413
     title = "The body is larger than this path takes"
+
+
+class PreconditionFailed(PromptForgeError):
+    code = "precondition_failed"
+    status = 412
+    title = "It is no longer what If-Match says"
+
+
+class StillRunning(Conflict):
+    code = "request_still_running"
+    title = "The first request with this Idempotency-Key is still being carried out"
+    retryable = True
+
+
+class KeyReused(PromptForgeError):
+    code = "idempotency_key_reused"
+    status = 422
+    title = "This Idempotency-Key was used for another request: take a fresh one"
 
 
 class TooManyRequests(PromptForgeError):

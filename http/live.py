@@ -19,8 +19,10 @@ from starlette.types import Receive, Scope, Send
 from promptforge.core.context import Context
 from promptforge.core.errors import MailboxFull, PromptForgeError, Unavailable
 from promptforge.core.messages import Access, Message, Requirement
+from promptforge.core.pages import Page
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.binding import Binder
+from promptforge.http.cursors import Cursors
 from promptforge.http.encoding import encode
 from promptforge.http.endpoint import Edge
 from promptforge.http.exchange import Exchange, exchange_of
@@ -63,14 +65,15 @@ class LiveEndpoint:
         self.binder = Binder(route)
         self._edge = edge
         self._streams = streams
+        self._cursors = Cursors(edge.cursors, route.shape)
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         context = await self._context(exchange)
         self._edge.rates.count(exchange, self.route.rate)
-        message = self.binder.bind(scope["path_params"], exchange.query, b"")
-        first = encode(await context.ask(message))  # what is wrong with the request is said before the stream
+        message = self._cursors.opened(self.binder.bind(scope["path_params"], exchange.query, b""))
+        first = self._encode(await context.ask(message))  # what is wrong with the request is said before the stream
         if exchange.method == "HEAD":
             await send({"type": "http.response.start", "status": 200, "headers": [_EVENTS]})
             await send({"type": "http.response.body", "body": b""})
@@ -108,12 +111,15 @@ class LiveEndpoint:
                 if anyio.current_time() - judged >= JUDGE_EVERY_SECONDS:
                     judged = anyio.current_time()
                     context = await self._context(exchange)
-                body = encode(await self._ask(context, message))
+                body = self._encode(await self._ask(context, message))
             except Unavailable:
                 continue  # the database is away for a moment; the next second may be better
             except PromptForgeError as error:
                 yield ServerSentEvent(f'{{"code":"{error.code}"}}', event="end", id="")
                 return
+
+    def _encode(self, reply: object) -> bytes:
+        return encode(self._cursors.signed(reply) if isinstance(reply, Page) else reply)
 
     async def _ask(self, context: Context, message: Message[Any]) -> object:
         fresh = self._edge.system.context(

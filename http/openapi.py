@@ -23,9 +23,9 @@ from promptforge.core.errors import (
 )
 from promptforge.core.messages import Access, Command, Requirement, reply_type
 from promptforge.http.binding import Binder, description_of
-from promptforge.http.errors import BodyTooLarge, BodyTooSlow, TooManyRequests, UnsupportedMediaType
+from promptforge.http.errors import BodyTooLarge, BodyTooSlow, PreconditionFailed, TooManyRequests, UnsupportedMediaType
 from promptforge.http.problems import TYPE_PREFIX
-from promptforge.http.routing import API_PREFIX, Route
+from promptforge.http.routing import API_PREFIX, EDIT_METHODS, Route
 from promptforge.http.schemas import PREFIX, Input, Schema, Schemas
 
 DESCRIPTION = """\
@@ -77,6 +77,23 @@ _HEADERS = {
     503: {"Retry-After": _RETRY_AFTER},
 }
 
+
+def _header(name: str, description: str, **schema: object) -> Schema:
+    text = {"type": "string", **schema}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": text}
+
+
+_IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    "Sent again with the same key within a day, the request gets the reply it got and has no second effect",
+    minLength=1,
+    maxLength=255,
+    pattern="^[!-~]+$",
+)
+_IF_MATCH = _header("If-Match", "The ETag of what is to be changed; 412 where it has changed since")
+_IF_NONE_MATCH = _header("If-None-Match", "The ETag of what is known already; 304 where nothing has changed")
+_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names this content"}}
+
 _DONE = {200: "Done", 201: "Made", 202: "Started, as a job"}
 
 Table = Sequence[tuple[Route, Binder]]
@@ -86,10 +103,21 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
     """The document for these routes; `extra_paths` describe the endpoints written by hand."""
     schemas = Schemas(_inputs(table))
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    readable = {route.shape for route, _ in table if route.method == "GET"}
     for route, binder in table:
-        paths[API_PREFIX + route.path][route.method.lower()] = _operation(route, binder, schemas)
+        guarded = route.method in EDIT_METHODS and route.shape in readable
+        described = _operation(route, binder, schemas, guarded=guarded)
+        paths[API_PREFIX + route.path][route.method.lower()] = described
     standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, Forbidden, NotFound, BodyTooSlow, Conflict]
-    standard += [BodyTooLarge, UnsupportedMediaType, Invalid, TooManyRequests, Unavailable, PromptForgeError]
+    standard += [
+        PreconditionFailed,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        Invalid,
+        TooManyRequests,
+        Unavailable,
+        PromptForgeError,
+    ]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -125,7 +153,7 @@ def _inputs(table: Table) -> Iterable[Input]:
         yield f"{route.operation} reply", "serialization", TypeAdapter(reply_type(route.message))
 
 
-def _operation(route: Route, binder: Binder, schemas: Schemas) -> Schema:
+def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool) -> Schema:
     requirement = route.message.requirement or Requirement(Access.INTERNAL)
     text = description_of(route.message)
     operation: Schema = {
@@ -140,12 +168,27 @@ def _operation(route: Route, binder: Binder, schemas: Schemas) -> Schema:
     else:
         operation["security"] = [{"bearer": []}]
         operation["x-requires"] = {"roles": sorted(requirement.roles), "scope": requirement.scope}
+    parameters = _headers_of(route, guarded=guarded)
     if binder.parameters is not None:
-        operation["parameters"] = _parameters(route, schemas.take(f"{route.operation} parameters", "validation"))
+        parameters = [
+            *_parameters(route, schemas.take(f"{route.operation} parameters", "validation")),
+            *parameters,
+        ]
+    if parameters:
+        operation["parameters"] = parameters
     if binder.body is not None:
         operation["requestBody"] = _request_body(route, binder, schemas)
-    operation["responses"] = {**_success(route, schemas), **_failures(route, binder, requirement)}
+    operation["responses"] = {**_success(route, schemas), **_failures(route, binder, requirement, guarded=guarded)}
     return operation
+
+
+def _headers_of(route: Route, *, guarded: bool) -> list[Schema]:
+    """The request headers that change what the operation does."""
+    if route.method == "POST" and issubclass(route.message, Command):
+        return [_IDEMPOTENCY_KEY]
+    if guarded:
+        return [_IF_MATCH]
+    return [_IF_NONE_MATCH] if route.method == "GET" and not route.live else []
 
 
 def _parameters(route: Route, shape: Schema) -> list[Schema]:
@@ -192,6 +235,9 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
         content = {"application/json": {"schema": options[0] if len(options) == 1 else schema}}
         response: Schema = {"description": _DONE.get(route.status, "Done"), "content": content}
+        if route.method == "GET":
+            response["headers"] = _ETAG
+            responses["304"] = {"description": "What If-None-Match names is what it still is", "headers": _ETAG}
         if route.status == 201 or route.location is not None:
             location = {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is"}
             response["headers"] = {"Location": location}
@@ -201,7 +247,7 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     return responses
 
 
-def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
+def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded: bool) -> Schema:
     standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, TooManyRequests, Unavailable]
     standard.append(PromptForgeError)
     if requirement.access is not Access.PUBLIC:
@@ -212,6 +258,8 @@ def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
         standard.append(Conflict)
     if binder.takes_body:
         standard += [BodyTooSlow, BodyTooLarge, UnsupportedMediaType]
+    if guarded:
+        standard.append(PreconditionFailed)
     standard.append(Invalid)  # unknown parameters and fields are refused everywhere
     responses: Schema = {
         str(error.status): {"$ref": f"#/components/responses/{_response_name(error)}"} for error in standard

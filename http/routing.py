@@ -22,6 +22,7 @@ MessageClass = type[Message[Any]]
 Errors = tuple[type[PromptForgeError], ...]
 
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+EDIT_METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _PATH = re.compile(r"(/([a-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
 

@@ -102,7 +102,7 @@ class BillingActor(Actor):
         await self._ledger.post(journal, now=tx.now(), session=session)
         return charge_of(journal)
 
-    @handles(GrantCredits, key="user_id")
+    @handles(GrantCredits, key="user_id", transactional=True)
     async def grant_credits(self, message: GrantCredits, context: Context) -> GrantView:
         amount = to_millicredits(message.amount)
         if amount == 0:

@@ -118,7 +118,7 @@ class JobsActor(Actor):
         found = await self._store.schedules.status()
         return SchedulesView(tuple(ScheduleView(**asdict(status)) for status in found))
 
-    @handles(TriggerSchedule)
+    @handles(TriggerSchedule, transactional=True)
     async def trigger_schedule(self, message: TriggerSchedule, context: Context) -> TriggeredView:
         return TriggeredView(await self._store.schedules.trigger(message.name, context))
 

@@ -40,7 +40,7 @@ class PromptsActor(Actor):
 
     # Prompts
 
-    @handles(CreatePrompt)
+    @handles(CreatePrompt, transactional=True)
     async def create(self, message: CreatePrompt, context: Context) -> PromptView:
         now, first = context.now(), message.first_version
         if first is not None:
@@ -67,9 +67,9 @@ class PromptsActor(Actor):
 
         return await context.transaction(work)
 
-    @handles(GetPrompt)
+    @handles(GetPrompt, transactional=True)
     async def get_prompt(self, message: GetPrompt, context: Context) -> PromptView:
-        return await self._store.get(message.prompt_id, context.user_id)
+        return await self._store.get(message.prompt_id, context.user_id, session=context.session)
 
     @handles(ListPrompts)
     async def list_prompts(self, message: ListPrompts, context: Context) -> Page[PromptView]:
@@ -81,7 +81,7 @@ class PromptsActor(Actor):
             limit=message.limit,
         )
 
-    @handles(UpdatePrompt, key="prompt_id")
+    @handles(UpdatePrompt, key="prompt_id", transactional=True)
     async def update(self, message: UpdatePrompt, context: Context) -> PromptView:
         sent: dict[str, Any] = {  # Any: whatever the fields hold
             name: value
@@ -90,21 +90,24 @@ class PromptsActor(Actor):
         }
         if "tags" in sent:
             sent["tags"] = list(dict.fromkeys(sent["tags"]))
+        session = context.session
         if not sent:
-            return await self._store.get(message.prompt_id, context.user_id)
-        return await self._store.update(message.prompt_id, context.user_id, sent, now=context.now())
+            return await self._store.get(message.prompt_id, context.user_id, session=session)
+        return await self._store.update(message.prompt_id, context.user_id, sent, now=context.now(), session=session)
 
-    @handles(ArchivePrompt, key="prompt_id")
+    @handles(ArchivePrompt, key="prompt_id", transactional=True)
     async def archive(self, message: ArchivePrompt, context: Context) -> PromptView:
-        return await self._store.archive(message.prompt_id, context.user_id, now=context.now())
+        now, session = context.now(), context.session
+        return await self._store.archive(message.prompt_id, context.user_id, now=now, session=session)
 
-    @handles(RestorePrompt, key="prompt_id")
+    @handles(RestorePrompt, key="prompt_id", transactional=True)
     async def restore(self, message: RestorePrompt, context: Context) -> PromptView:
-        return await self._store.restore(message.prompt_id, context.user_id, now=context.now())
+        now, session = context.now(), context.session
+        return await self._store.restore(message.prompt_id, context.user_id, now=now, session=session)
 
     # Versions
 
-    @handles(CreateVersion, key="prompt_id")
+    @handles(CreateVersion, key="prompt_id", transactional=True)
     async def create_version(self, message: CreateVersion, context: Context) -> PromptVersionView:
         return await context.transaction(lambda tx: self._add_version(message, tx))
 
@@ -140,12 +143,13 @@ class PromptsActor(Actor):
 
     # For other features
 
-    @handles(GetPromptVersionFor)
+    @handles(GetPromptVersionFor, transactional=True)
     async def get_version_for(self, message: GetPromptVersionFor, context: Context) -> PinnedVersion:
-        prompt = await self._store.get(message.prompt_id, message.owner_id)
+        session = context.session
+        prompt = await self._store.get(message.prompt_id, message.owner_id, session=session)
         if prompt.archived_at is not None:
             raise NotFound("The prompt is archived")
-        version = await self._store.get_version(message.prompt_id, message.version, message.owner_id)
+        version = await self._store.get_version(message.prompt_id, message.version, message.owner_id, session=session)
         return PinnedVersion(version.prompt_id, version.version, version.kind, version.content_hash)
 
     @handles(ReadPromptVersion, transactional=True)

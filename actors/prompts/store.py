@@ -81,28 +81,33 @@ class PromptStore:
         rows = self._prompts.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, _prompt_from)
 
-    async def update(self, prompt_id: str, owner_id: str, changes: Document, *, now: datetime) -> PromptView:
+    async def update(
+        self, prompt_id: str, owner_id: str, changes: Document, *, now: datetime, session: Session | None
+    ) -> PromptView:
         """Archived ones too: a new name may be what restoring it needs. Raises `NotFound` or `NameTaken`."""
-        changed = await self._change({"_id": prompt_id, "owner_id": owner_id}, changes, now=now)
+        changed = await self._change({"_id": prompt_id, "owner_id": owner_id}, changes, now=now, session=session)
         if changed is None:
             raise _no_prompt()
         return changed
 
-    async def archive(self, prompt_id: str, owner_id: str, *, now: datetime) -> PromptView:
+    async def archive(self, prompt_id: str, owner_id: str, *, now: datetime, session: Session | None) -> PromptView:
         """Only the first time counts. Raises `NotFound`."""
         live = {"_id": prompt_id, "owner_id": owner_id, "archived": False}
-        changed = await self._change(live, {"archived": True, "archived_at": now}, now=now)
-        return changed or await self.get(prompt_id, owner_id)
+        changed = await self._change(live, {"archived": True, "archived_at": now}, now=now, session=session)
+        return changed or await self.get(prompt_id, owner_id, session=session)
 
-    async def restore(self, prompt_id: str, owner_id: str, *, now: datetime) -> PromptView:
+    async def restore(self, prompt_id: str, owner_id: str, *, now: datetime, session: Session | None) -> PromptView:
         """Raises `NotFound` or `NameTaken`."""
         archived = {"_id": prompt_id, "owner_id": owner_id, "archived": True}
-        changed = await self._change(archived, {"archived": False, "archived_at": None}, now=now)
-        return changed or await self.get(prompt_id, owner_id)
+        changed = await self._change(archived, {"archived": False, "archived_at": None}, now=now, session=session)
+        return changed or await self.get(prompt_id, owner_id, session=session)
 
-    async def _change(self, wanted: Document, changes: Document, *, now: datetime) -> PromptView | None:
+    async def _change(
+        self, wanted: Document, changes: Document, *, now: datetime, session: Session | None
+    ) -> PromptView | None:
+        update = {"$set": {**changes, "updated_at": now}}
         try:
-            row = await self._prompts.find_one_and_update(wanted, {"$set": {**changes, "updated_at": now}})
+            row = await self._prompts.find_one_and_update(wanted, update, session=session)
         except DuplicateKey:
             raise NameTaken from None
         return None if row is None else _prompt_from(row)
@@ -147,9 +152,12 @@ class PromptStore:
         row = await self._versions.find_one({"prompt_id": prompt_id, "content_hash": content_hash}, session=session)
         return None if row is None else _version_from(row)
 
-    async def get_version(self, prompt_id: str, version: int, owner_id: str) -> PromptVersionView:
+    async def get_version(
+        self, prompt_id: str, version: int, owner_id: str, *, session: Session | None = None
+    ) -> PromptVersionView:
         """Raises `NotFound`."""
-        row = await self._versions.find_one({"_id": _version_id(prompt_id, version), "owner_id": owner_id})
+        wanted = {"_id": _version_id(prompt_id, version), "owner_id": owner_id}
+        row = await self._versions.find_one(wanted, session=session)
         if row is None:
             raise _no_version()
         return _version_from(row)

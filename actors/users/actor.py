@@ -72,16 +72,17 @@ class UsersActor(Actor):
         user = await self._store.find(message.user_id)
         return None if user is None else user.identity()
 
-    @handles(GetMe)
+    @handles(GetMe, transactional=True)
     async def get_me(self, message: GetMe, context: Context) -> MeView:
-        return (await self._store.get(context.user_id)).me()
+        return (await self._store.get(context.user_id, session=context.session)).me()
 
-    @handles(UpdateProfile)
+    @handles(UpdateProfile, transactional=True)
     async def update_profile(self, message: UpdateProfile, context: Context) -> MeView:
         changes = changes_of(message)
         if not changes:
-            return (await self._store.get(context.user_id)).me()
-        return (await self._store.update(context.user_id, changes, now=context.now())).me()
+            return (await self._store.get(context.user_id, session=context.session)).me()
+        user = await self._store.update(context.user_id, changes, now=context.now(), session=context.session)
+        return user.me()
 
     @handles(GetPublicProfile)
     async def get_public_profile(self, message: GetPublicProfile, context: Context) -> PublicProfileView:

@@ -8,7 +8,7 @@ from datetime import datetime
 from promptforge.actors.users.domain import User
 from promptforge.actors.users.errors import HandleTaken
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo
+from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.principal import Role
 
 USERS = "users"
@@ -30,13 +30,13 @@ class UserStore:
         row = await self._users.find_one({"uid": uid}, _FIELDS)
         return None if row is None else _user_from(row)
 
-    async def find(self, user_id: str) -> User | None:
-        row = await self._users.find_one({"_id": user_id}, _FIELDS)
+    async def find(self, user_id: str, *, session: Session | None = None) -> User | None:
+        row = await self._users.find_one({"_id": user_id}, _FIELDS, session=session)
         return None if row is None else _user_from(row)
 
-    async def get(self, user_id: str) -> User:
+    async def get(self, user_id: str, *, session: Session | None = None) -> User:
         """Raises `NotFound`."""
-        user = await self.find(user_id)
+        user = await self.find(user_id, session=session)
         if user is None:
             raise NotFound
         return user
@@ -69,11 +69,13 @@ class UserStore:
             return False
         return True
 
-    async def update(self, user_id: str, changes: Mapping[str, object], *, now: datetime) -> User:
+    async def update(
+        self, user_id: str, changes: Mapping[str, object], *, now: datetime, session: Session | None = None
+    ) -> User:
         """Set fields. Raises `HandleTaken`, or `NotFound`."""
         try:
             row = await self._users.find_one_and_update(
-                {"_id": user_id}, {"$set": {**changes, "updated_at": now}}, projection=_FIELDS
+                {"_id": user_id}, {"$set": {**changes, "updated_at": now}}, projection=_FIELDS, session=session
             )
         except DuplicateKey:
             raise HandleTaken from None

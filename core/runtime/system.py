@@ -13,10 +13,10 @@ import structlog
 
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context, JobInfo, JobOptions
-from promptforge.core.errors import ConfigurationError, PromptForgeError, Stopping, Unavailable
+from promptforge.core.errors import ConfigurationError, OutcomeUnknown, PromptForgeError, Stopping, Unavailable
 from promptforge.core.messages import Access, Message
 from promptforge.core.principal import Principal
-from promptforge.core.runtime.actor import Actor
+from promptforge.core.runtime.actor import Actor, Handles
 from promptforge.core.runtime.cell import Binding, Cell, Envelope, InterruptibleRun
 from promptforge.core.runtime.deadlines import Deadlines
 from promptforge.core.runtime.permissions import authorise
@@ -118,7 +118,7 @@ class System:
                     declared=declared,
                     readonly=declared.readonly,
                     key=declared.key,
-                    call=_atomic(getattr(cell.actor, method)) if declared.atomic else getattr(cell.actor, method),
+                    call=_carried_out(declared, getattr(cell.actor, method)),
                     cell=cell,
                 )
         return bindings
@@ -181,6 +181,17 @@ class System:
         context.trusted = True
         return binding.cell.submit(binding, message, context, run)
 
+    async def look(self, message: Message[T], context: Context) -> T:
+        """Ask a transactional query inside the context's transaction, on behalf of the request itself."""
+        binding = self._bindings.get(type(message))
+        if binding is None:
+            raise self._unhandled(message, context)
+        authorise(binding.message, binding.requirement, context)
+        child = context.derive()
+        child.cell = binding.cell
+        child.request_handle = None
+        return await self._run_inline(binding, message, child)
+
     async def _run_inline(self, binding: Binding, message: Message[T], child: Context) -> T:
         if not binding.declared.transactional:
             raise RuntimeError(
@@ -213,6 +224,7 @@ class System:
         child.trusted = True
         if context.cell is not None:
             child.job_handle = None  # a job is completed by its own handler, not by those it asks
+            child.request_handle = None
         if timeout_seconds is not None:
             child.deadline = min(child.deadline, self.clock.monotonic() + timeout_seconds)
         return child
@@ -330,13 +342,40 @@ def _in_flight(envelope: Envelope, now: float) -> InFlight:
     )
 
 
-def _atomic(call: Callable[[Any, Context], Awaitable[T]]) -> Callable[[Any, Context], Awaitable[T]]:
-    """The handler in the asker's transaction, or in one of its own that also completes its job."""
+Call = Callable[[Any, Context], Awaitable[T]]  # Any: the handler's own kind of message
 
-    async def in_transaction(message: Any, context: Context) -> T:  # Any: the handler's own kind of message
-        return await context.transaction(lambda tx: call(message, tx), completes_job=True)
 
-    return in_transaction
+def _carried_out(declared: Handles, call: Call[T]) -> Call[T]:
+    """The handler as its declaration and the request want it: in a transaction or not, its reply kept or not."""
+    if declared.readonly:
+        return call
+
+    async def in_transaction(message: Any, context: Context) -> T:
+        return await context.transaction(lambda tx: call(message, tx), completes=True)
+
+    async def and_keep(message: Any, context: Context) -> T:
+        result = await call(message, context)
+        if context.request_handle is not None:
+            await context.request_handle.complete(None, result)
+        return result
+
+    ordinary = in_transaction if declared.atomic else call
+    requested = in_transaction if declared.transactional else and_keep
+
+    async def carry_out(message: Any, context: Context) -> T:
+        request = context.request_handle
+        if request is None:
+            return await ordinary(message, context)
+        request.begin()
+        try:
+            return await requested(message, context)
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            await request.abandon()
+            raise
+
+    return carry_out
 
 
 def _undeclared(asker: Cell, binding: Binding) -> str:

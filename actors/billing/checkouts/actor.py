@@ -51,6 +51,8 @@ class CheckoutsActor(Actor):
         if pack is None:
             raise NotFound("There is no such credit pack")
         checkout = await self._begin(pack, context)
+        if checkout.state is not CheckoutState.CREATING:
+            return checkout.view()
         try:
             session = await self._sessions.create(_request(checkout))
         except StripeRefused:
@@ -62,10 +64,17 @@ class CheckoutsActor(Actor):
     async def _begin(self, pack: CreditPack, context: Context) -> Checkout:
         """The key is stored before Stripe hears of it, and one whose outcome is unknown is sent again."""
         now = context.now()
+        checkout_id = new_id("chk")
+        if context.effect_id is not None:  # asked for again, it is the same checkout, however far the first one came
+            named = f"chk_{context.effect_id[:26]}"
+            begun = await self._store.find(named)
+            if begun is None:
+                checkout_id = named
+            elif begun.state is not CheckoutState.FAILED:
+                return begun
         unfinished = await self._store.find_unfinished(context.user_id, pack, since=now - KEY_LIVES)
         if unfinished is not None:
             return unfinished
-        checkout_id = new_id("chk")
         checkout = Checkout(
             id=checkout_id,
             user_id=context.user_id,

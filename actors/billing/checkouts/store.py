@@ -82,6 +82,10 @@ class CheckoutStore:
             {"$set": {"state": CheckoutState.FAILED.value}},
         )
 
+    async def find(self, checkout_id: str) -> Checkout | None:
+        row = await self._checkouts.find_one({"_id": checkout_id})
+        return None if row is None else _checkout_from(row)
+
     async def get_own(self, checkout_id: str, user_id: str) -> Checkout:
         """Raises `NotFound`, also for another user's."""
         row = await self._checkouts.find_one({"_id": checkout_id, "user_id": user_id})

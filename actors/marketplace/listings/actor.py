@@ -49,7 +49,7 @@ class ListingsActor(Actor):
 
     # Selling
 
-    @handles(CreateListing)
+    @handles(CreateListing, transactional=True)
     async def create(self, message: CreateListing, context: Context) -> ListingView:
         pinned = await context.ask(
             GetPromptVersionFor(prompt_id=message.prompt_id, version=message.version, owner_id=context.user_id)
@@ -75,12 +75,13 @@ class ListingsActor(Actor):
             updated_at=now,
             published_at=None,
         )
-        await self._store.insert(listing)
+        await self._store.insert(listing, session=context.session)
         return listing.view(for_seller=True)
 
-    @handles(UpdateListing, key="listing_id")
+    @handles(UpdateListing, key="listing_id", transactional=True)
     async def update(self, message: UpdateListing, context: Context) -> ListingView:
-        listing = await self._store.get_own(message.listing_id, context.user_id)
+        session = context.session
+        listing = await self._store.get_own(message.listing_id, context.user_id, session=session)
         next_state(listing.state, Move.EDIT)
         if message.revision is not None and message.revision != listing.revision:
             raise StaleRevision(
@@ -95,9 +96,9 @@ class ListingsActor(Actor):
             changes |= {"version": pinned.version, "content_hash": pinned.content_hash}
         if not changes:
             return listing.view(for_seller=True)
-        return (await self._store.change(listing, changes, now=context.now())).view(for_seller=True)
+        return (await self._store.change(listing, changes, now=context.now(), session=session)).view(for_seller=True)
 
-    @handles(SubmitListing, key="listing_id")
+    @handles(SubmitListing, key="listing_id", transactional=True)
     async def submit(self, message: SubmitListing, context: Context) -> ListingView:
         """The moderator's case is enqueued in the same transaction: no listing waits for a case nobody opened."""
 
@@ -116,15 +117,15 @@ class ListingsActor(Actor):
 
         return await context.transaction(work)
 
-    @handles(WithdrawListing, key="listing_id")
+    @handles(WithdrawListing, key="listing_id", transactional=True)
     async def withdraw(self, message: WithdrawListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.WITHDRAW, context)).view(for_seller=True)
 
-    @handles(UnlistListing, key="listing_id")
+    @handles(UnlistListing, key="listing_id", transactional=True)
     async def unlist(self, message: UnlistListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.UNLIST, context)).view(for_seller=True)
 
-    @handles(RelistListing, key="listing_id")
+    @handles(RelistListing, key="listing_id", transactional=True)
     async def relist(self, message: RelistListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.RELIST, context)).view(for_seller=True)
 
@@ -141,9 +142,9 @@ class ListingsActor(Actor):
 
     # The market
 
-    @handles(GetListing)
+    @handles(GetListing, transactional=True)
     async def get_listing(self, message: GetListing, context: Context) -> ListingView:
-        listing = await self._store.get(message.listing_id)
+        listing = await self._store.get(message.listing_id, session=context.session)
         own = _is_sellers(listing, context.principal)
         if not own and listing.state is not ListingState.PUBLISHED:
             raise no_listing()

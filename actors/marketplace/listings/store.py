@@ -85,7 +85,7 @@ class ListingStore:
     def __init__(self, mongo: Mongo) -> None:
         self._listings = mongo.collection(LISTINGS)
 
-    async def insert(self, listing: Listing) -> None:
+    async def insert(self, listing: Listing, *, session: Session | None = None) -> None:
         await self._listings.insert_one(
             {
                 "_id": listing.id,
@@ -106,7 +106,8 @@ class ListingStore:
                 "created_at": listing.created_at,
                 "updated_at": listing.updated_at,
                 "published_at": None,
-            }
+            },
+            session=session,
         )
 
     async def find(self, listing_id: str, *, session: Session | None = None) -> Listing | None:

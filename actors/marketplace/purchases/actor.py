@@ -42,7 +42,7 @@ class PurchasesActor(Actor):
         self._purchases = purchases
         self._listings = listings
 
-    @handles(PurchaseListing)
+    @handles(PurchaseListing, transactional=True)
     async def purchase(self, message: PurchaseListing, context: Context) -> PurchaseView:
         purchase_id = new_id("pur")
         bought = await context.transaction(lambda tx: self._sell(message, purchase_id, tx))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
-from promptforge.actors.billing.messages import CreateCheckout, GetCheckout, ListCreditPacks
+from promptforge.actors.billing.messages import CheckoutView, CreateCheckout, GetCheckout, ListCreditPacks
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
+from promptforge.core.context import Context
 from promptforge.core.errors import NotFound, PromptForgeError
-from promptforge.core.mongo import Mongo
+from promptforge.core.mongo import Mongo, Session
 from tests.integration.billing.bank import Bank, open_bank
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +96,52 @@ async def test_the_key_is_stored_before_stripe_hears_of_it(mongo: Mongo) -> None
         row = await bank.collection("checkouts").find_one({})
     assert row is not None
     assert (row["idempotency_key"], row["state"]) == (sessions.requests[0].idempotency_key, "creating")
+
+
+class Again:
+    """The same request, however often it comes."""
+
+    effect_id = "0123456789abcdef0123456789abcdef"
+
+    def begin(self) -> None:
+        """Nothing to remember."""
+
+    async def check(self, tx: Context) -> None:
+        """There is no precondition."""
+
+    async def complete(self, session: Session | None, result: object) -> None:
+        """The reply is lost."""
+
+    async def abandon(self) -> None:
+        """Nothing was claimed."""
+
+
+async def create_again(bank: Bank, user: str) -> CheckoutView:
+    context = bank.context(user)
+    context.request_handle = Again()
+    return await context.ask(CreateCheckout(pack_id="pack_500"))
+
+
+async def test_a_request_that_comes_again_gets_the_checkout_it_made(mongo: Mongo) -> None:
+    sessions = TroubledSessions(StripeUnavailable())
+    async with open_bank(mongo, sessions=sessions) as bank:
+        user = await bank.user()
+        with pytest.raises(StripeUnavailable):
+            await create_again(bank, user)
+        made = await create_again(bank, user)
+        assert await create_again(bank, user) == made
+        assert len({request.idempotency_key for request in sessions.requests}) == 1
+        assert (await bank.checkout(user, "pack_500")).id != made.id
+
+
+async def test_a_request_that_stripe_refused_may_be_tried_again(mongo: Mongo) -> None:
+    sessions = TroubledSessions(StripeRefused())
+    async with open_bank(mongo, sessions=sessions) as bank:
+        user = await bank.user()
+        with pytest.raises(StripeRefused):
+            await create_again(bank, user)
+        assert (await create_again(bank, user)).state == "open"
+        assert len({request.idempotency_key for request in sessions.requests}) == 2
 
 
 async def test_another_users_unfinished_checkout_is_left_alone(mongo: Mongo) -> None:

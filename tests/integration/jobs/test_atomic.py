@@ -77,7 +77,7 @@ class LinesActor(Actor):
             await self._lines.insert_one({"_id": new_id("lin"), "name": "late"}, session=tx.session)
             return "from the transaction"
 
-        return await context.transaction(work, completes_job=True)
+        return await context.transaction(work, completes=True)
 
     @handles(Count, atomic=True)
     async def count(self, message: Count, context: Context) -> None:

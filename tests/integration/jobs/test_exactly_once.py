@@ -83,7 +83,7 @@ class WriterActor(Actor):
             await self._lines.insert_one({"_id": new_id("lin"), "name": "x", "by": self.who}, session=tx.session)
             return "kept"
 
-        await context.transaction(work, completes_job=True)
+        await context.transaction(work, completes=True)
         raise RuntimeError("too late to matter")
 
     @handles(Count, atomic=True)

@@ -149,7 +149,7 @@ class Things(Actor):
         self.written = anyio.Event()
         self.failures: dict[str, Callable[[], Exception]] = {}
 
-    @handles(GetThing)
+    @handles(GetThing, transactional=True)
     async def get(self, message: GetThing, context: Context) -> ThingView:
         self.received.append(message)
         if message.thing_id == "missing":
@@ -166,12 +166,12 @@ class Things(Actor):
         self.received.append(message)
         return thing("thg 1", title=message.title, colour=message.colour, size=message.size)
 
-    @handles(RenameThing, key="thing_id")
+    @handles(RenameThing, key="thing_id", transactional=True)
     async def rename(self, message: RenameThing, context: Context) -> ThingView:
         self.received.append(message)
         return thing(message.thing_id, title=message.title or "Vase")
 
-    @handles(DeleteThing, key="thing_id")
+    @handles(DeleteThing, key="thing_id", transactional=True)
     async def delete(self, message: DeleteThing, context: Context) -> None:
         self.received.append(message)
 

@@ -66,9 +66,9 @@ def handled_messages() -> dict[MessageClass, str]:
 def test_the_products_tables_can_be_served() -> None:
     check(PRODUCT, handled_messages())
     edge = Edge(System([]), Authenticator(Known(), Rates()), BodyLimits(), Disconnects(), Rates())
-    served = frozenset(route.shape for route in PRODUCT if route.method == "GET")
+    readable = {route.shape: route for route in PRODUCT if route.method == "GET"}
     for route in PRODUCT:
-        Endpoint(route, edge, served)
+        Endpoint(route, edge, readable)
 
 
 def test_every_message_that_people_may_send_has_a_path() -> None:
@@ -97,8 +97,11 @@ async def test_an_operation_tells_its_parameters(described: Json) -> None:
     }
     assert parameters["colour"]["schema"] == {"$ref": "#/components/schemas/Colour"}
     assert parameters["tags"]["schema"]["type"] == "array"
-    [thing_id] = operations(described)["getThing"]["parameters"]
+    thing_id, if_none_match = operations(described)["getThing"]["parameters"]
     assert (thing_id["in"], thing_id["required"], thing_id["schema"]["maxLength"]) == ("path", True, 40)
+    assert (if_none_match["name"], if_none_match["in"]) == ("If-None-Match", "header")
+    assert operations(described)["renameThing"]["parameters"][-1]["name"] == "If-Match"
+    assert [p["name"] for p in operations(described)["createThing"]["parameters"]] == ["Idempotency-Key"]
 
 
 async def test_an_operation_tells_its_body_with_an_example(described: Json) -> None:
@@ -125,7 +128,7 @@ async def test_an_operation_tells_its_replies(described: Json) -> None:
 
 async def test_an_operation_tells_its_errors(described: Json) -> None:
     found = {name: set(operation["responses"]) for name, operation in operations(described).items()}
-    assert found["getThing"] == {"200", "400", "401", "404", "422", "429", "500", "503"}
+    assert found["getThing"] == {"200", "304", "400", "401", "404", "422", "429", "500", "503"}
     body = {"408", "413", "415"}
     assert found["createThing"] == {"201", "400", "401", "402", "403", "409", "422", "429", "500", "503"} | body
     out_of_stock = operations(described)["createThing"]["responses"]["402"]

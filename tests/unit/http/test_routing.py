@@ -64,4 +64,4 @@ def test_the_sample_tables_are_good() -> None:
 def test_a_location_that_leads_nowhere_stops_the_start(location: str, complaint: str) -> None:
     edge = Edge(System([Things()]), Authenticator(Known(), Rates()), BodyLimits(), Disconnects(), Rates())
     with pytest.raises(ConfigurationError, match=complaint):
-        Endpoint(post("/things", CreateThing, status=201, location=location), edge, frozenset({"/things/{}"}))
+        Endpoint(post("/things", CreateThing, status=201, location=location), edge, {"/things/{}": ROUTES[5]})

@@ -1,0 +1,114 @@
+"""Replies as HTTP says them: a status, the headers that follow from the reply and its route, and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.types import Send
+
+from promptforge.core.errors import ConfigurationError
+from promptforge.core.messages import reply_type
+from promptforge.core.pages import Page
+from promptforge.http.conditions import etag, known_already
+from promptforge.http.cursors import Cursors
+from promptforge.http.encoding import encode
+from promptforge.http.exchange import Exchange
+from promptforge.http.problems import Headers
+from promptforge.http.routing import API_PREFIX, Route
+
+_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_JSON = (b"content-type", b"application/json")
+
+Path = Mapping[str, str]
+Locate = Callable[[object, Path], str | None]
+Readable = Mapping[str, Route]
+"""The GET routes, by shape."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rendered:
+    """A response, but for the headers that every response has."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Renderer:
+    """Made once per route; `tagged` replies get an ETag."""
+
+    def __init__(self, route: Route, readable: Readable, cursors: Cursors, *, tagged: bool) -> None:
+        self._status = route.status
+        self._cursors = cursors
+        self._locate = _locator(route, readable)
+        self._tagged = tagged
+
+    def render(self, exchange: Exchange, path: Path, reply: object) -> Rendered:
+        """304 where the client knows the content already."""
+        if reply is None:
+            return Rendered(204, [], b"")
+        headers: Headers = [_JSON]
+        if type(reply) is Page:
+            reply = self._cursors.signed(reply)
+            if reply.next is not None:
+                headers.append((b"link", _next_link(exchange, reply.next)))
+        body = encode(reply)
+        headers.append((b"content-length", b"%d" % len(body)))
+        if self._tagged:
+            tag = etag(body)
+            if known_already(exchange.headers, tag) and exchange.method in {"GET", "HEAD"}:
+                return Rendered(304, [(b"etag", tag)], b"")
+            headers.append((b"etag", tag))
+        if self._locate is not None and (location := self._locate(reply, path)) is not None:
+            headers.append((b"location", location.encode("ascii")))
+        return Rendered(self._status, headers, body)
+
+
+def _next_link(exchange: Exchange, cursor: str) -> bytes:
+    """RFC 8288: the same list from `cursor` on."""
+    given = parse_qsl(exchange.query.decode("ascii"), keep_blank_values=True)
+    query = urlencode([*((name, value) for name, value in given if name != "cursor"), ("cursor", cursor)])
+    path = quote(exchange.path, safe="/%")
+    return f'<{path}?{query}>; rel="next"'.encode("ascii")
+
+
+def _locator(route: Route, readable: Readable) -> Locate | None:
+    """How a reply tells where the new thing is. Raises `ConfigurationError` for a template that cannot be filled."""
+    fields = _reply_fields(route)
+    template = route.location
+    if template is None:
+        if route.status != 201:
+            return None
+        template = route.path + "/{id}"
+        if "id" not in fields or _PARAMETER.sub("{}", template) not in readable:
+            return None
+    if _PARAMETER.sub("{}", template) not in readable:
+        raise ConfigurationError(f"{route.method} {route.path}: nothing is served at its location {template}")
+    for name in _PARAMETER.findall(template):
+        if name not in fields and name not in route.parameters:
+            raise ConfigurationError(f"{route.method} {route.path}: the reply has no {name!r} for its location")
+
+    def locate(reply: object, path: Path) -> str | None:
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            return quote(str(path[name] if name in path else getattr(reply, name)), safe="")
+
+        return API_PREFIX + _PARAMETER.sub(value, template)
+
+    return locate
+
+
+def _reply_fields(route: Route) -> frozenset[str]:
+    reply: Any = reply_type(route.message)  # Any: the reply's type as declared
+    candidates = [reply, *get_args(reply)]
+    return frozenset(
+        field.name for cls in candidates if dataclasses.is_dataclass(cls) for field in dataclasses.fields(cls)
+    )

@@ -7,12 +7,13 @@ gets smaller, and a transaction's session reaches exactly the handlers asked ins
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
 
+from promptforge.core.deeds import Deed
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.messages import Message
 from promptforge.core.principal import Principal
@@ -198,6 +199,26 @@ class Context:
         Once every job of it has ended, whichever way, `callback` is enqueued, once.
         """
         return await self._jobs.enqueue_batch(messages, self, callback, options)
+
+    async def audit(
+        self,
+        action: str,
+        target: str,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+    ) -> None:
+        """Keep who did what in the audit log, in the action's transaction: this context's, or the one of `session`.
+
+        `target` is the id of what was acted upon. `before` and `after` hold what has changed, no secrets and no texts.
+        """
+        session = session or self.session
+        if session is None:
+            raise RuntimeError("an action and its entry in the audit log are one transaction")
+        if self.system.audit_log is None:
+            raise ConfigurationError("this process has no audit log")
+        await self.system.audit_log.record(self, session, Deed(action, target, before, after))
 
     def report_progress(self, percent: float, message: str | None = None) -> None:
         """Say how far this job is (0 to 100). Kept at most twice a second; does nothing where this is no job."""

@@ -16,12 +16,13 @@ from promptforge.actors.moderation import ModerationActor
 from promptforge.actors.moderation import store as moderation
 from promptforge.actors.notifications import NotificationsActor
 from promptforge.actors.notifications import store as notifications
-from promptforge.actors.operations import OperationsActor
+from promptforge.actors.operations import OperationsActor, SealAuditLog
 from promptforge.actors.prompts import PromptsActor
 from promptforge.actors.prompts import store as prompts
-from promptforge.actors.users import UsersActor
+from promptforge.actors.users import ApiKeysActor, UsersActor
 from promptforge.actors.users import store as users
-from promptforge.core import jobs
+from promptforge.actors.users.keys import store as api_keys
+from promptforge.core import audit, jobs
 from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Migration, Mongo
@@ -31,6 +32,7 @@ from promptforge.http import counters, idempotency
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
+    ApiKeysActor,
     BillingActor,
     CheckoutsActor,
     StripeEventsActor,
@@ -45,12 +47,14 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     **users.INDEXES,
+    **api_keys.INDEXES,
     **billing.INDEXES,
     **prompts.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
     **jobs.INDEXES,
+    **audit.INDEXES,
     **counters.INDEXES,
     **idempotency.INDEXES,
 }
@@ -60,7 +64,7 @@ MIGRATIONS: tuple[Migration, ...] = ()
 QUEUES: tuple[Queue, ...] = ()
 """Queues with a description of their own; one that a message's policy names needs none."""
 
-SCHEDULES: tuple[Schedule, ...] = ()
+SCHEDULES: tuple[Schedule, ...] = (Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),)
 
 
 def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> list[Actor]:
@@ -70,6 +74,7 @@ def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> 
     listings = marketplace.ListingStore(mongo)
     return [
         UsersActor(users.UserStore(mongo)),
+        ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
         BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
@@ -79,7 +84,7 @@ def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> 
         PurchasesActor(marketplace.PurchaseStore(mongo), listings),
         ModerationActor(moderation.CaseStore(mongo)),
         JobsActor(job_store),
-        OperationsActor(),
+        OperationsActor(audit.AuditLog(mongo)),
     ]
 
 
@@ -88,6 +93,12 @@ def job_messages() -> Iterator[type[Message[Any]]]:
     for actor in ACTOR_TYPES:
         for declared in actor.handlers().values():
             yield declared.message
+
+
+def _scopes() -> set[str]:
+    """Every scope that an operation asks for, and so an API key can have."""
+    requirements = (message.requirement for message in job_messages())
+    return {requirement.scope for requirement in requirements if requirement is not None and requirement.scope}
 
 
 def _checkout_sessions(settings: Settings) -> CheckoutSessions:

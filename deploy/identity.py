@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity
+from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
 from promptforge.core.identity import Claims, DevelopmentVerifier, TokenVerifier
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
@@ -34,6 +35,20 @@ def provisioner(system: System) -> Callable[[Claims], Awaitable[Principal]]:
         return _principal(await context.ask(message), claims.uid)
 
     return provision
+
+
+def key_finder(system: System) -> Callable[[str], Awaitable[tuple[Principal, float] | None]]:
+    """Finds the principal of an API key, and when the key expires."""
+
+    async def find(key: str) -> tuple[Principal, float] | None:
+        found = await system.context(request_id="sign-in", trusted=True).ask(ResolveApiKey(key=key))
+        if found is None:
+            return None
+        owner = _principal(found.identity, "")
+        principal = replace(owner, scopes=frozenset(found.scopes), key_id=found.key_id)
+        return principal, found.expires_at.timestamp()
+
+    return find
 
 
 def principal_finder(system: System) -> Callable[[str], Awaitable[Principal | None]]:

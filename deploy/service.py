@@ -10,6 +10,7 @@ from typing import TypeVar
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from promptforge.core.audit import AuditLog
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
 from promptforge.core.jobs import Codec, JobRunner, MongoJobStore, Sealer, follow_jobs
@@ -26,7 +27,7 @@ from promptforge.core.mongo import (
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
 from promptforge.deploy.features import INDEXES, MIGRATIONS, QUEUES, SCHEDULES, build_actors, job_messages
-from promptforge.deploy.identity import make_verifier, principal_finder, provisioner
+from promptforge.deploy.identity import key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
 from promptforge.deploy.settings import Settings
@@ -89,9 +90,19 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         secrets = secret_keys(settings)
         codec = Codec(job_messages(), sealer=Sealer(secrets))
         store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
-        system = System(build_actors(mongo, store, settings), transactions=_Transactions(mongo), jobs=store)
+        system = System(
+            build_actors(mongo, store, settings),
+            transactions=_Transactions(mongo),
+            jobs=store,
+            audit_log=AuditLog(mongo),
+        )
         feed = ChangeFeed(mongo)
-        principals = Principals(make_verifier(settings), provisioner(system), fresh_enough=lambda: feed.healthy)
+        principals = Principals(
+            make_verifier(settings),
+            provisioner(system),
+            find_key=key_finder(system),
+            fresh_enough=lambda: feed.healthy,
+        )
         runner = JobRunner(store, system, find_principal=principal_finder(system))
         follow_jobs(feed, runner)
         _subscribe(feed, principals)
@@ -146,9 +157,14 @@ async def _running(runner: JobRunner, grace_seconds: float) -> AsyncIterator[Non
 def _subscribe(feed: ChangeFeed, principals: Principals) -> None:
     def user_changed(change: Change) -> None:
         if change.operation != "update" or not change.updated.isdisjoint(PRINCIPAL_FIELDS):
-            principals.evict_user(change.document_id)
+            principals.evict(change.document_id)
+
+    def key_changed(change: Change) -> None:
+        if change.operation != "update" or "revoked_at" in change.updated:
+            principals.evict(change.document_id)
 
     feed.subscribe("users", user_changed)
+    feed.subscribe("api_keys", key_changed)
     feed.on_gap(principals.clear)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.types import Receive, Scope, Send
 
-from promptforge.core.errors import Forbidden, Unauthenticated
+from promptforge.core.errors import Forbidden, ScopeMissing, Unauthenticated
 from promptforge.core.principal import Role
 from promptforge.http.auth import Authenticator, bearer_token
 from promptforge.http.errors import MethodNotAllowed
 from promptforge.http.exchange import exchange_of
 
 PATH = "/metrics"
+SCOPE = "operations:read"
 
 
 class Metrics:
@@ -44,6 +45,8 @@ class Metrics:
                 raise Unauthenticated("Metrics need an operator's token, or the METRICS_TOKEN")
             if not principal.has_role(Role.OPERATOR, Role.ADMIN):
                 raise Forbidden("This needs the role operator")
+            if principal.scopes is not None and SCOPE not in principal.scopes:
+                raise ScopeMissing(f"This API key needs the scope {SCOPE}")
         await self._refresh()
         body = generate_latest(self._registry)
         headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", b"%d" % len(body))]

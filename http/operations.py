@@ -1,11 +1,13 @@
-"""What operators see of the process that answers them."""
+"""What operators see: the process that answers them, and the audit log."""
 
 from __future__ import annotations
 
-from promptforge.actors.operations.messages import ListActors, ListDeadLetters
+from promptforge.actors.operations.messages import ListActors, ListAuditLog, ListDeadLetters, VerifyAuditLog
 from promptforge.http.routing import get
 
 routes = [
     get("/ops/actors", ListActors),
     get("/ops/dead-letters", ListDeadLetters),
+    get("/ops/audit-log", ListAuditLog),
+    get("/ops/audit-log/verification", VerifyAuditLog),
 ]

@@ -117,6 +117,8 @@ class BillingActor(Actor):
         async def work(tx: Context) -> None:
             await self._ledger.post(journal, now=tx.now(), session=_session_of(tx))
             await tx.enqueue(credits_granted(journal.id, message.user_id, amount, message.reason))
+            granted = {"user_id": message.user_id, "credits": message.amount, "reason": message.reason}
+            await tx.audit("credits.granted", grant_id, after=granted)
 
         await context.transaction(work)
         return GrantView(grant_id, message.user_id, from_millicredits(amount), message.reason, context.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import MISSING
 
@@ -34,10 +34,17 @@ from promptforge.actors.jobs.messages import (
 )
 from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid
-from promptforge.core.jobs import Job, MongoJobStore, Queue, Rate
+from promptforge.core.jobs import Job, MongoJobStore, Rate, Record
+from promptforge.core.mongo import Session
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor, handles
+
+
+class Act(Protocol):
+    """One of the console's changes to one job."""
+
+    async def __call__(self, job_id: str, *, record: Record) -> Job: ...
 
 
 class JobsActor(Actor):
@@ -70,15 +77,15 @@ class JobsActor(Actor):
 
     @handles(RetryJob)
     async def retry_job(self, message: RetryJob, context: Context) -> JobView:
-        return self._view(await self._console.retry(message.job_id))
+        return await self._act(self._console.retry, "job.retried", message.job_id, context)
 
     @handles(CancelJob)
     async def cancel_job(self, message: CancelJob, context: Context) -> JobView:
-        return self._view(await self._console.cancel(message.job_id))
+        return await self._act(self._console.cancel, "job.cancelled", message.job_id, context)
 
     @handles(DiscardJob)
     async def discard_job(self, message: DiscardJob, context: Context) -> JobView:
-        return self._view(await self._console.discard(message.job_id))
+        return await self._act(self._console.discard, "job.discarded", message.job_id, context)
 
     @handles(ChangeJobs)
     async def change_jobs(self, message: ChangeJobs, context: Context) -> BulkView:
@@ -86,7 +93,12 @@ class JobsActor(Actor):
         if not filters:
             error = FieldError("Give at least one condition: all jobs at once are never meant", "required", pointer="")
             raise Invalid(errors=(error,))
-        outcome = await self._console.bulk(message.action, filters)
+
+        async def record(session: Session, changed: int) -> None:
+            what = {"action": message.action.value, "conditions": filters, "changed": changed}
+            await context.audit("jobs.changed", "jobs", after=what, session=session)
+
+        outcome = await self._console.bulk(message.action, filters, record=record)
         return BulkView(outcome.matched, outcome.changed, outcome.more)
 
     @handles(ListQueues)
@@ -96,11 +108,11 @@ class JobsActor(Actor):
 
     @handles(PauseQueue, key="queue")
     async def pause_queue(self, message: PauseQueue, context: Context) -> QueueView:
-        return await self._queue(await self._store.queues.change(message.queue, self._store.now(), paused=True))
+        return await self._change_queue(message.queue, context, paused=True)
 
     @handles(ResumeQueue, key="queue")
     async def resume_queue(self, message: ResumeQueue, context: Context) -> QueueView:
-        return await self._queue(await self._store.queues.change(message.queue, self._store.now(), paused=False))
+        return await self._change_queue(message.queue, context, paused=False)
 
     @handles(ChangeQueue, key="queue")
     async def change_queue(self, message: ChangeQueue, context: Context) -> QueueView:
@@ -111,7 +123,7 @@ class JobsActor(Actor):
             changes["global_limit"] = message.global_limit
         if message.rate is not MISSING:
             changes["rate"] = None if message.rate is None else Rate(message.rate.count, message.rate.seconds)
-        return await self._queue(await self._store.queues.change(message.queue, self._store.now(), **changes))
+        return await self._change_queue(message.queue, context, **changes)
 
     @handles(ListSchedules)
     async def list_schedules(self, message: ListSchedules, context: Context) -> SchedulesView:
@@ -120,13 +132,34 @@ class JobsActor(Actor):
 
     @handles(TriggerSchedule, transactional=True)
     async def trigger_schedule(self, message: TriggerSchedule, context: Context) -> TriggeredView:
-        return TriggeredView(await self._store.schedules.trigger(message.name, context))
+        async def work(tx: Context) -> str:
+            job_id = await self._store.schedules.trigger(message.name, tx)
+            await tx.audit("schedule.triggered", message.name, after={"job_id": job_id})
+            return job_id
 
-    def _view(self, job: Job) -> JobView:
-        return view_of(job, self._store.now())
+        return TriggeredView(await context.transaction(work))
 
-    async def _queue(self, queue: Queue) -> QueueView:
-        return queue_view(queue, await self._console.queue_stats(queue.name))
+    async def _act(self, act: Act, action: str, job_id: str, context: Context) -> JobView:
+        async def record(session: Session, _: int) -> None:
+            await context.audit(action, job_id, session=session)
+
+        return view_of(await act(job_id, record=record), self._store.now())
+
+    async def _change_queue(self, name: str, context: Context, **changes: Any) -> QueueView:
+        queues = self._store.queues
+
+        async def work(tx: Context) -> None:
+            before = await queues.change(name, self._store.now(), session=tx.session, **changes)
+            was = {field: getattr(before, field) for field in changes}
+            await tx.audit("queue.changed", name, before=_plain(was), after=_plain(changes))
+
+        await context.transaction(work)
+        await queues.refresh()
+        return queue_view(queues[name], await self._console.queue_stats(name))
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: asdict(value) if isinstance(value, Rate) else value for name, value in settings.items()}
 
 
 def _sees_all(context: Context) -> bool:

@@ -72,4 +72,11 @@ class ModerationActor(Actor):
         )
         notice = notice_of(decided, message.decision, reason_code=message.reason_code, public_note=message.public_note)
         await tx.enqueue(notice, owner_id=notice.user_id)
+        verdict = {
+            "listing_id": decided.listing_id,
+            "revision": decided.revision,
+            "decision": message.decision.value,
+            "reason_code": message.reason_code,
+        }
+        await tx.audit("case.decided", decided.id, before={"state": case.state.value}, after=verdict)
         return decided

@@ -1,6 +1,6 @@
-"""The running process as operators see it."""
+"""The running process and the audit log as operators see them."""
 
 from promptforge.actors.operations.actor import OperationsActor
-from promptforge.actors.operations.messages import ListActors, ListDeadLetters
+from promptforge.actors.operations.messages import ListActors, ListDeadLetters, SealAuditLog
 
-__all__ = ["ListActors", "ListDeadLetters", "OperationsActor"]
+__all__ = ["ListActors", "ListDeadLetters", "OperationsActor", "SealAuditLog"]

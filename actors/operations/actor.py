@@ -1,4 +1,4 @@
-"""Shows operators the actors and dead letters of this process."""
+"""Shows operators the actors and dead letters of this process, and the audit log."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from promptforge.actors.operations.messages import (
     DeadLetterView,
     InFlightView,
     ListActors,
+    ListAuditLog,
     ListDeadLetters,
+    SealAuditLog,
+    VerifyAuditLog,
 )
+from promptforge.core.audit import AuditEntry, AuditFilter, AuditLog, SealReport
 from promptforge.core.context import Context
+from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, ActorSnapshot, handles
 
 
 class OperationsActor(Actor):
     name = "operations"
     workers = 1
+
+    def __init__(self, audit_log: AuditLog) -> None:
+        self._audit_log = audit_log
 
     @handles(ListActors)
     async def list_actors(self, message: ListActors, context: Context) -> ActorsView:
@@ -35,6 +43,19 @@ class OperationsActor(Actor):
                 for letter in reversed(letters.ring)
             ),
         )
+
+    @handles(ListAuditLog)
+    async def list_audit_log(self, message: ListAuditLog, context: Context) -> Page[AuditEntry]:
+        wanted = AuditFilter(message.user_id, message.action, message.target, message.since, message.until)
+        return await self._audit_log.list_page(wanted, Cursor.decode_optional(message.cursor), message.limit)
+
+    @handles(VerifyAuditLog)
+    async def verify_audit_log(self, message: VerifyAuditLog, context: Context) -> SealReport:
+        return await self._audit_log.verify()
+
+    @handles(SealAuditLog)
+    async def seal_audit_log(self, message: SealAuditLog, context: Context) -> int:
+        return await self._audit_log.seal(context.now())
 
 
 def _actor_view(snapshot: ActorSnapshot) -> ActorView:

@@ -1,11 +1,16 @@
-"""What operators see of the process that answers them."""
+"""What operators see: the process that answers them, and the audit log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
-from promptforge.core.messages import Query, requires
+from annotated_types import Len
+
+from promptforge.core.audit import AuditEntry, SealReport
+from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 from promptforge.core.runtime import ActorState, DeadLetterReason
 
@@ -77,3 +82,32 @@ class ListActors(Query[ActorsView]):
 @requires(Role.OPERATOR, Role.ADMIN, scope="operations:read")
 class ListDeadLetters(Query[DeadLettersView]):
     """Show the messages of the answering process that nobody handled, and why."""
+
+
+Word = Annotated[str, Len(1, 128)]
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="audit:read")
+class ListAuditLog(Query[Page[AuditEntry]]):
+    """Show who did what, newest first: every privileged action and every one that moves money.
+
+    `user_id` is who acted, `target` the id of what was acted upon.
+    """
+
+    user_id: Word | None = None
+    action: Word | None = None
+    target: Word | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="audit:read")
+class VerifyAuditLog(Query[SealReport]):
+    """Hash the audit log again and compare it with its seals: whether anything was changed or removed since."""
+
+
+@internal
+class SealAuditLog(Command[int]):
+    """Seal the entries that have settled; answers how many."""

@@ -1,6 +1,7 @@
-"""People: sign-in identities and profiles."""
+"""People: sign-in identities, profiles and API keys."""
 
 from promptforge.actors.users.actor import UsersActor
+from promptforge.actors.users.keys.actor import ApiKeysActor
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, GetMe, GetPublicProfile, UpdateProfile
 
-__all__ = ["EnsureUser", "GetIdentity", "GetMe", "GetPublicProfile", "UpdateProfile", "UsersActor"]
+__all__ = ["ApiKeysActor", "EnsureUser", "GetIdentity", "GetMe", "GetPublicProfile", "UpdateProfile", "UsersActor"]

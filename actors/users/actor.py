@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from promptforge.actors.users.domain import (
     User,
     changes_of,
@@ -41,8 +43,18 @@ class UsersActor(Actor):
             user = await self._provision(message, context)
         said = {"email": message.email or user.email, "roles": [role.value for role in stored_roles(message.roles)]}
         if said != {"email": user.email, "roles": [role.value for role in user.roles]}:
-            user = await self._store.update(user.id, said, now=context.now())
+            user = await self._bring_up_to(said, user, context)
         return user.identity()
+
+    async def _bring_up_to(self, said: dict[str, Any], user: User, context: Context) -> User:
+        roles = [role.value for role in user.roles]
+
+        async def work(tx: Context) -> User:
+            if said["roles"] != roles:
+                await tx.audit("user.roles_changed", user.id, before={"roles": roles}, after={"roles": said["roles"]})
+            return await self._store.update(user.id, said, now=tx.now(), session=tx.session)
+
+        return await context.transaction(work)
 
     async def _provision(self, message: EnsureUser, context: Context) -> User:
         now = context.now()

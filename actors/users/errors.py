@@ -1,4 +1,4 @@
-"""What can go wrong with a profile."""
+"""What can go wrong with a profile or an API key."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from promptforge.core.errors import Conflict
 class HandleTaken(Conflict):
     code = "handle_taken"
     title = "Somebody else has this handle"
+
+
+class TooManyKeys(Conflict):
+    code = "too_many_keys"
+    title = "You have as many API keys as one may have"

@@ -1,4 +1,4 @@
-"""People: who they are to the rest of the service, and the profile they show.
+"""People: who they are to the rest of the service, the profile they show, and their API keys.
 
 `UpdateProfile` is a PATCH in the sense of RFC 7396: a field that is not sent does not change, null clears it. A message
 is a dataclass, so "not sent" needs a value of its own, and that is pydantic's `MISSING`: it is the default of each
@@ -145,3 +145,86 @@ class GetPublicProfile(Query[PublicProfileView]):
     """Read the public profile behind a handle, in any case."""
 
     handle: HandleLookup
+
+
+# API keys
+
+KeyName = Annotated[
+    str,
+    Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1F\x7F]*\S[^\x00-\x1F\x7F]*$", examples=["nightly export"]),
+]
+ScopeName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z_]+:[a-z_]+$", examples=["prompts:read"])]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyView:
+    """An API key without its secret; `prefix` is how the secret begins. `last_used_at` is exact to a minute."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedApiKeyView:
+    """`secret` is the key itself, shown this once; null where the same request is answered again."""
+
+    key: ApiKeyView
+    secret: str | None
+
+    def without_secrets(self) -> CreatedApiKeyView:
+        """What may be stored of this reply."""
+        return CreatedApiKeyView(self.key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeysView:
+    """Your keys that are not revoked, newest first, and every scope that a key can have."""
+
+    items: tuple[ApiKeyView, ...]
+    available_scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIdentity:
+    """Whose key it is, and what it may do besides."""
+
+    identity: Identity
+    key_id: str
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+
+@requires(fresh=True)
+class CreateApiKey(Command[CreatedApiKeyView]):
+    """Make an API key, whose secret is shown this once.
+
+    A key may do what its scopes and your roles, as they are at that moment, both allow. Keys cannot manage keys.
+    """
+
+    name: KeyName
+    scopes: Annotated[tuple[ScopeName, ...], Len(1, 50), Field(examples=[["prompts:read"]])]
+    expires_in_days: Annotated[int, Field(ge=1, le=365)] = 90
+
+
+@requires()
+class ListApiKeys(Query[ApiKeysView]):
+    """List your API keys, without their secrets."""
+
+
+@requires(fresh=True, while_suspended=True)
+class RevokeApiKey(Command[None]):
+    """End an API key; it is refused within seconds, everywhere within a minute."""
+
+    key_id: Annotated[str, Len(1, 64)]
+
+
+@internal
+class ResolveApiKey(Command[KeyIdentity | None]):
+    """Whose API key this is, or null where it is none, or no longer; its use is noted."""
+
+    key: Annotated[str, Len(1, 128)]

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from cachetools import TLRUCache
 
-from promptforge.core.identity.tokens import Claims, TokenVerifier
+from promptforge.core.identity.tokens import Claims, InvalidToken, TokenVerifier
 from promptforge.core.principal import Principal
 
 MAX_AGE_SECONDS = 60.0
@@ -23,25 +23,36 @@ MAX_TOKENS_PER_USER = 100
 _Entry = tuple[Principal, float]
 
 
+KEY_PREFIX = "pfk_"
+"""How API keys begin; no signed token does."""
+
+FindKey = Callable[[str], Awaitable[tuple[Principal, float] | None]]
+"""Answers whose API key it is and until when it is good; None where it is none."""
+
+
 class Principals:
-    """`provision` finds or makes the user behind claims; `fresh_enough` says whether changes are being heard."""
+    """`provision` finds or makes the user behind claims, `find_key` the one behind an API key; `fresh_enough` says
+    whether changes are being heard.
+    """
 
     def __init__(
         self,
         verifier: TokenVerifier,
         provision: Callable[[Claims], Awaitable[Principal]],
         *,
+        find_key: FindKey | None = None,
         fresh_enough: Callable[[], bool] = lambda: True,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier
         self._provision = provision
+        self._find_key = find_key
         self._fresh_enough = fresh_enough
         self._now = now
         self._entries: TLRUCache[bytes, _Entry] = TLRUCache(
             MAX_ENTRIES, ttu=lambda _key, entry, _now: entry[1], timer=now
         )
-        self._by_user: dict[str, set[bytes]] = {}
+        self._by_owner: dict[str, set[bytes]] = {}
         self._resolving: dict[bytes, anyio.Event] = {}
         self._evictions = 0
 
@@ -74,32 +85,43 @@ class Principals:
 
     async def _verify(self, token: str, digest: bytes, *, fresh: bool) -> Principal:
         evictions = self._evictions
-        claims = await self._verifier.verify(token, check_revoked=fresh)
-        principal = await self._provision(claims)
+        if token.startswith(KEY_PREFIX):
+            principal, expires_at = await self._owner_of(token)
+        else:
+            claims = await self._verifier.verify(token, check_revoked=fresh)
+            principal, expires_at = await self._provision(claims), claims.expires_at
         if evictions == self._evictions:  # else what was read may be older than the change that evicted
-            self._remember(digest, principal, min(self._now() + MAX_AGE_SECONDS, claims.expires_at))
+            self._remember(digest, principal, min(self._now() + MAX_AGE_SECONDS, expires_at))
         return principal
 
+    async def _owner_of(self, key: str) -> tuple[Principal, float]:
+        found = await self._find_key(key) if self._find_key is not None else None
+        if found is None:
+            raise InvalidToken("The API key is not one, has expired or was revoked")
+        return found
+
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
-        if len(self._by_user) >= MAX_ENTRIES:  # entries that ran out leave their hashes here: start over, rarely
+        if len(self._by_owner) >= MAX_ENTRIES:  # entries that ran out leave their hashes here: start over, rarely
             self.clear()
         self._entries[digest] = (principal, until)
-        mine = self._by_user.setdefault(principal.user_id, set())
-        if len(mine) >= MAX_TOKENS_PER_USER:
-            mine.intersection_update(self._entries.keys())
-        mine.add(digest)
+        for owner in (principal.user_id, principal.key_id):
+            if owner is not None:
+                mine = self._by_owner.setdefault(owner, set())
+                if len(mine) >= MAX_TOKENS_PER_USER:
+                    mine.intersection_update(self._entries.keys())
+                mine.add(digest)
 
-    def evict_user(self, user_id: str) -> None:
-        """Forget every token of a user who has changed."""
+    def evict(self, owner_id: str) -> None:
+        """Forget every token of a user, or the API key, that has changed."""
         self._evictions += 1
-        for digest in self._by_user.pop(user_id, ()):
+        for digest in self._by_owner.pop(owner_id, ()):
             self._entries.pop(digest, None)
 
     def clear(self) -> None:
         """Forget everything: changes may have been missed."""
         self._evictions += 1
         self._entries.clear()
-        self._by_user.clear()
+        self._by_owner.clear()
 
 
 def _digest(token: str) -> bytes:

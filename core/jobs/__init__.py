@@ -1,7 +1,7 @@
 """Durable jobs: persisted messages in MongoDB, claimed with a lease and handed to the same actors as any other."""
 
 from promptforge.core.jobs.codec import Codec
-from promptforge.core.jobs.console import Action, BatchStatus, BulkOutcome, QueueStats
+from promptforge.core.jobs.console import Action, BatchStatus, BulkOutcome, QueueStats, Record
 from promptforge.core.jobs.documents import INDEXES, Job, JobError
 from promptforge.core.jobs.following import follow_jobs
 from promptforge.core.jobs.outcomes import Discard, PayloadTooLarge, RetryAfter, Snooze
@@ -35,6 +35,7 @@ __all__ = [
     "Queue",
     "QueueStats",
     "Rate",
+    "Record",
     "RetryAfter",
     "Schedule",
     "ScheduleStatus",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -59,6 +59,10 @@ class BatchStatus:
     owner_id: str | None
     created_at: datetime
     finished_at: datetime | None
+
+
+Record = Callable[[Session, int], Awaitable[None]]
+"""Called in the transaction that changes jobs, with their number; not where there are none."""
 
 
 class Console:
@@ -139,33 +143,33 @@ class Console:
 
     # Acting
 
-    async def retry(self, job_id: str, *, owner_id: str | None = None) -> Job:
+    async def retry(self, job_id: str, *, owner_id: str | None = None, record: Record | None = None) -> Job:
         """A dead or cancelled job runs again from its first attempt, its errors kept; a scheduled one runs now.
 
         Raises `NotFound`, or `Conflict` where it waits, runs or has completed.
         """
-        await self._act(Action.RETRY, job_id, owner_id, "waiting, running or completed already: it cannot be retried")
+        await self._act(Action.RETRY, job_id, owner_id, record)
         return await self.get(job_id)
 
-    async def cancel(self, job_id: str, *, owner_id: str | None = None) -> Job:
+    async def cancel(self, job_id: str, *, owner_id: str | None = None, record: Record | None = None) -> Job:
         """A job that has not started ends at once; a running one is interrupted by the process that runs it.
 
         Raises `NotFound`, or `Conflict` where it has ended.
         """
-        await self._act(Action.CANCEL, job_id, owner_id, "over already: there is nothing to cancel")
+        await self._act(Action.CANCEL, job_id, owner_id, record)
         return await self.get(job_id)
 
-    async def discard(self, job_id: str, *, owner_id: str | None = None) -> Job:
+    async def discard(self, job_id: str, *, owner_id: str | None = None, record: Record | None = None) -> Job:
         """A dead job is put aside as cancelled. Raises `NotFound`, or `Conflict` where it is not dead."""
-        await self._act(Action.DISCARD, job_id, owner_id, "not dead: only dead jobs are discarded")
+        await self._act(Action.DISCARD, job_id, owner_id, record)
         return await self.get(job_id)
 
-    async def _act(self, action: Action, job_id: str, owner_id: str | None, refusal: str) -> None:
+    async def _act(self, action: Action, job_id: str, owner_id: str | None, record: Record | None) -> None:
         job = await self.get(job_id, owner_id=owner_id)
-        if not await self._apply(action, [job_id]):
-            raise Conflict(f"The job is {job.state.value}; it is {refusal}")
+        if not await self._apply(action, [job_id], record):
+            raise Conflict(f"The job is {job.state.value}; it is {_REFUSALS[action]}")
 
-    async def bulk(self, action: Action, filters: Mapping[str, Any]) -> BulkOutcome:
+    async def bulk(self, action: Action, filters: Mapping[str, Any], *, record: Record | None = None) -> BulkOutcome:
         """The same on every job that `filters` match and whose state allows it, 10,000 at most in one call."""
         states = sorted(state.value for state in _FROM[action])
         wanted = {"$and": [filters, {"state": {"$in": states}}, {"queue": {"$in": list(self._queues.names)}}]}
@@ -183,37 +187,45 @@ class Console:
                 return BulkOutcome(matched, changed, more=False)
             matched += len(rows)
             last = rows[-1]["_id"]
-            changed += await self._apply(action, [row["_id"] for row in rows])
+            changed += await self._apply(action, [row["_id"] for row in rows], record)
         return BulkOutcome(matched, changed, more=True)
 
-    async def _apply(self, action: Action, ids: list[str]) -> int:
-        """One transaction, in which those who wait for these jobs are cancelled with them."""
+    async def _apply(self, action: Action, ids: list[str], record: Record | None) -> int:
+        """One transaction, in which those who wait for these jobs are cancelled with them, and `record` is called."""
+        batches: set[str] = set()
 
         async def work(session: Session) -> int:
-            chosen: Document = {"_id": {"$in": ids}}
-            now = self._clock.now()
             if action is Action.RETRY:
-                return await self._retry(chosen, now, session)
-            ended = {"state": JobState.CANCELLED.value, "finished_at": now, **expiry(now, KEEP_CANCELLED)}
-            ending = [JobState.DEAD] if action is Action.DISCARD else [JobState.AVAILABLE, JobState.WAITING]
-            over = {**chosen, "state": {"$in": [state.value for state in ending]}}
-            rows = await self._jobs.find(over, {"_id": 1, "batch_id": 1}, session=session).to_list(len(ids))
-            gone = {"due_at": "", "waits_for": "", **OVER}
-            written = await self._jobs.update_many(over, {"$set": ended, "$unset": gone}, session=session)
-            await self._dependents.release([row["_id"] for row in rows], JobState.CANCELLED, session)
-            batches.update(row["batch_id"] for row in rows if row.get("batch_id"))
-            if action is Action.DISCARD:
-                return written.modified_count
-            running = {**chosen, "state": JobState.RUNNING.value}
-            asked = await self._jobs.update_many(running, {"$set": {"cancel_requested": True}}, session=session)
-            if asked.matched_count:
-                await self._signals.cancelled(ids, session)
-            return written.modified_count + asked.matched_count
+                changed = await self._retry({"_id": {"$in": ids}}, self._clock.now(), session)
+            else:
+                changed = await self._end(action, ids, batches, session)
+            if changed and record is not None:
+                await record(session, changed)
+            return changed
 
-        batches: set[str] = set()
         changed = await run_transaction(self._mongo, work)
         await self._dependents.check_batches(batches)
         return changed
+
+    async def _end(self, action: Action, ids: list[str], batches: set[str], session: Session) -> int:
+        """Cancel or discard; adds to `batches` those that lost a job by it."""
+        chosen: Document = {"_id": {"$in": ids}}
+        now = self._clock.now()
+        ended = {"state": JobState.CANCELLED.value, "finished_at": now, **expiry(now, KEEP_CANCELLED)}
+        ending = [JobState.DEAD] if action is Action.DISCARD else [JobState.AVAILABLE, JobState.WAITING]
+        over = {**chosen, "state": {"$in": [state.value for state in ending]}}
+        rows = await self._jobs.find(over, {"_id": 1, "batch_id": 1}, session=session).to_list(len(ids))
+        gone = {"due_at": "", "waits_for": "", **OVER}
+        written = await self._jobs.update_many(over, {"$set": ended, "$unset": gone}, session=session)
+        await self._dependents.release([row["_id"] for row in rows], JobState.CANCELLED, session)
+        batches.update(row["batch_id"] for row in rows if row.get("batch_id"))
+        if action is Action.DISCARD:
+            return written.modified_count
+        running = {**chosen, "state": JobState.RUNNING.value}
+        asked = await self._jobs.update_many(running, {"$set": {"cancel_requested": True}}, session=session)
+        if asked.matched_count:
+            await self._signals.cancelled(ids, session)
+        return written.modified_count + asked.matched_count
 
     async def _retry(self, chosen: Document, now: datetime, session: Session) -> int:
         fresh = {"state": JobState.AVAILABLE.value, "run_at": now, "due_at": now, "attempt": 0, "lost": 0}
@@ -240,6 +252,11 @@ class Console:
         await self._jobs.update_one(held, {"$set": fields})
 
 
+_REFUSALS = {
+    Action.RETRY: "waiting, running or completed already: it cannot be retried",
+    Action.CANCEL: "over already: there is nothing to cancel",
+    Action.DISCARD: "not dead: only dead jobs are discarded",
+}
 _FROM: dict[Action, frozenset[JobState]] = {
     Action.RETRY: frozenset({JobState.AVAILABLE, *FINAL_STATES} - {JobState.COMPLETED}),
     Action.CANCEL: LIVE_STATES,

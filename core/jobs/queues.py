@@ -13,7 +13,7 @@ from typing import Any
 from promptforge.core.errors import NotFound
 from promptforge.core.jobs.documents import QUEUES
 from promptforge.core.jobs.outcomes import UnknownQueue
-from promptforge.core.mongo import Mongo
+from promptforge.core.mongo import Mongo, Session
 
 MAX_CONCURRENCY = 1000
 
@@ -90,8 +90,12 @@ class QueueRegistry:
         concurrency: int | None = None,
         global_limit: int | None = _UNSET,
         rate: Rate | None = _UNSET,
+        session: Session | None = None,
     ) -> Queue:
-        """Change a queue for all processes; what is not given stays. Raises `NotFound`."""
+        """Change a queue for all processes; what is not given stays; answers what it was. Raises `NotFound`.
+
+        In a transaction this process knows of it after its next `refresh`.
+        """
         if name not in self._declared:
             raise NotFound(f"There is no queue {name}")
         fields: dict[str, Any] = {"changed_at": now}
@@ -103,9 +107,11 @@ class QueueRegistry:
             fields["global_limit"] = global_limit
         if rate is not _UNSET:
             fields["rate"] = None if rate is None else {"count": rate.count, "seconds": rate.seconds}
-        await self._documents.update_one({"_id": name}, {"$set": fields}, upsert=True)
-        await self.refresh()
-        return self[name]
+        row = await self._documents.find_one({"_id": name}, session=session)
+        await self._documents.update_one({"_id": name}, {"$set": fields}, upsert=True, session=session)
+        if session is None:
+            await self.refresh()
+        return _merged(self._declared[name], row or {})
 
 
 def _merged(queue: Queue, row: Mapping[str, Any]) -> Queue:

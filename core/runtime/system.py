@@ -33,6 +33,7 @@ from promptforge.core.runtime.topology import dependencies_first
 from promptforge.core.runtime.wake import Wake, wake_factory
 
 if TYPE_CHECKING:
+    from promptforge.core.audit import AuditLog
     from promptforge.core.mongo import Session
 
 T = TypeVar("T")
@@ -83,11 +84,13 @@ class System:
         rng: Random | None = None,
         transactions: Transactions | None = None,
         jobs: JobStore | None = None,
+        audit_log: AuditLog | None = None,
         default_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
         self.clock = clock or SystemClock()
         self.transactions = transactions
         self.jobs = jobs
+        self.audit_log = audit_log
         self.dead_letters = DeadLetters()
         self.deadlines = Deadlines(lambda envelope, error: envelope.binding.cell.expire(envelope, error))
         self.new_wake: Callable[[], Wake] = anyio.Event

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import anyio
 
+from promptforge.core.audit import INDEXES as AUDIT_INDEXES
+from promptforge.core.audit import AuditLog
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
 from promptforge.core.jobs import INDEXES, Codec, Job, JobRunner, MongoJobStore, Queue, Schedule, Sealer, follow_jobs
@@ -73,13 +75,13 @@ async def job_process(
     clock: Clock | None = None,
 ) -> AsyncIterator[TestProcess]:
     """`running`: the runner claims jobs by itself; `with_feed`: the change stream wakes it."""
-    await ensure_indexes(mongo, INDEXES)
+    await ensure_indexes(mongo, {**INDEXES, **AUDIT_INDEXES})
     codec = Codec((), sealer=Sealer(["a secret of tests"]))
     store = MongoJobStore(mongo, codec, clock or SystemClock(), queues=queues, schedules=schedules)
     made = actors(store) if callable(actors) else actors
     codec.add(declared.message for actor in made for declared in actor.handlers().values())
     store.queues.declare_plain(codec.queues())
-    system = System(made, transactions=MongoTransactions(mongo), jobs=store)
+    system = System(made, transactions=MongoTransactions(mongo), jobs=store, audit_log=AuditLog(mongo))
     runner = JobRunner(store, system, find_principal=find_principal)
     async with anyio.create_task_group() as tasks, system.running(grace_seconds=5):
         if with_feed:

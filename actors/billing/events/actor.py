@@ -94,6 +94,8 @@ class StripeEventsActor(Actor):
             return
         await self._checkouts.mark_paid(checkout.id, now=tx.now(), session=session)
         await tx.enqueue(credits_granted(journal.id, checkout.user_id, checkout.pack.total, "Your payment arrived"))
+        paid = {"user_id": checkout.user_id, "pack_id": checkout.pack.id, "journal_id": journal.id}
+        await tx.audit("checkout.paid", checkout.id, before={"state": checkout.state.value}, after=paid)
 
     @handles(ListWebhookEvents)
     async def list_events(self, message: ListWebhookEvents, context: Context) -> Page[WebhookEventView]:

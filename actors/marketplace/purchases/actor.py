@@ -71,6 +71,7 @@ class PurchasesActor(Actor):
         await self._purchases.insert(purchase, session=tx.session)
         for notice in _notices(purchase):
             await tx.enqueue(notice, owner_id=notice.user_id)
+        await tx.audit("listing.purchased", purchase_id, after=_facts(purchase))
         return purchase
 
     @handles(GetPurchase)
@@ -133,6 +134,17 @@ def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context
         used_at=None,
         created_at=tx.now(),
     )
+
+
+def _facts(purchase: Purchase) -> dict[str, str]:
+    """For the audit log."""
+    return {
+        "listing_id": purchase.listing_id,
+        "seller_id": purchase.seller_id,
+        "price": from_millicredits(purchase.price),
+        "fee": from_millicredits(purchase.fee),
+        "journal_id": purchase.journal_id or "",
+    }
 
 
 def _notices(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:

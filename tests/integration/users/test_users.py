@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 import anyio
 import pytest
 
-from promptforge.actors.users import UsersActor
 from promptforge.actors.users.domain import User
 from promptforge.actors.users.errors import HandleTaken
 from promptforge.actors.users.messages import (
@@ -21,11 +20,13 @@ from promptforge.actors.users.messages import (
     UpdateProfile,
 )
 from promptforge.actors.users.store import INDEXES, UserStore
+from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
 from promptforge.core.errors import AccountSuspended, Forbidden, Invalid, NotFound, Unauthenticated
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import System
+from tests.support.people import people
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.anyio
 async def systems(mongo: Mongo) -> AsyncIterator[tuple[System, System]]:
     """Two processes on one database."""
     await ensure_indexes(mongo, INDEXES)
-    first, second = (System([UsersActor(UserStore(mongo))]) for _ in range(2))
+    first, second = (people(mongo) for _ in range(2))
     async with first.running(grace_seconds=5), second.running(grace_seconds=5):
         yield first, second
 
@@ -89,7 +90,7 @@ async def test_many_first_requests_at_once_make_one_user(mongo: Mongo) -> None:
     await ensure_indexes(mongo, INDEXES)
     identities: list[str] = []
     everyone_looked, still_to_look = anyio.Event(), [None] * 4
-    systems = [System([UsersActor(LookingTogether(mongo, everyone_looked, still_to_look))]) for _ in range(4)]
+    systems = [people(mongo, LookingTogether(mongo, everyone_looked, still_to_look)) for _ in range(4)]
 
     async def first_request(system: System) -> None:
         context = await sign_in(system, "ada")
@@ -117,6 +118,10 @@ async def test_roles_and_email_follow_the_token_and_suspension_stays(system: Sys
     )
     me = await ada.ask(GetMe())
     assert (me.email, me.display_name, me.suspended) == ("new@a.example", None, True)
+    told = (await AuditLog(mongo).list_page(AuditFilter(action="user.roles_changed"), None, 10)).items
+    assert [(entry.target, entry.before, entry.after) for entry in told] == [
+        (ada.user_id, {"roles": ["user", "seller"]}, {"roles": ["user", "moderator"]})
+    ]
 
 
 async def test_a_sign_in_that_says_nothing_new_writes_nothing(system: System, mongo: Mongo) -> None:

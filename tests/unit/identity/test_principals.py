@@ -123,7 +123,7 @@ async def test_a_user_who_changed_is_forgotten_with_every_token() -> None:
     principals = world.principals()
     await principals.resolve("a")
     await principals.resolve("b")
-    principals.evict_user("usr_a")
+    principals.evict("usr_a")
     assert principals.cached("a") is None
     assert principals.cached("b") is not None
 
@@ -131,7 +131,7 @@ async def test_a_user_who_changed_is_forgotten_with_every_token() -> None:
 async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
     world = World()
     principals = world.principals()
-    world.during_provision = lambda: principals.evict_user("usr_a")
+    world.during_provision = lambda: principals.evict("usr_a")
     await principals.resolve("a")
     assert principals.cached("a") is None
 
@@ -168,8 +168,8 @@ async def test_one_users_many_tokens_do_not_pile_up() -> None:
     for number in range(MAX_TOKENS_PER_USER * 3):
         world.now += 61  # each is forgotten before the next
         await principals._verify(f"t{number}", str(number).encode(), fresh=False)
-        principals._by_user["usr_same"] = principals._by_user.pop(f"usr_t{number}") | principals._by_user.pop(
+        principals._by_owner["usr_same"] = principals._by_owner.pop(f"usr_t{number}") | principals._by_owner.pop(
             "usr_same", set()
         )
         principals._remember(str(number).encode(), Principal("usr_same", "same"), world.now + 60)
-    assert len(principals._by_user["usr_same"]) <= MAX_TOKENS_PER_USER + 1
+    assert len(principals._by_owner["usr_same"]) <= MAX_TOKENS_PER_USER + 1

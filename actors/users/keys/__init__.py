@@ -1,0 +1,1 @@
+"""API keys: how programs sign in as the people who made the keys."""

@@ -13,7 +13,7 @@ bin := .venv/bin
 folders := core actors http deploy
 ARGS ?=
 
-.PHONY: help run demo test chaos browser bench bench-jobs fmt lock clean runtime dev links \
+.PHONY: help run demo test firebase chaos browser bench bench-jobs fmt lock clean runtime dev links \
 	check check-format check-lint check-types check-imports check-shell
 
 help: ## Show this list
@@ -26,7 +26,7 @@ run: runtime ## Start the service (settings come from the environment: PORT, HOS
 demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 	@exec $(bin)/promptforge demo $(ARGS)
 
-test: dev ## Run the tests (without those of chaos and browser, which have targets of their own)
+test: dev firebase ## Run the tests (without those of chaos and browser, which have targets of their own)
 	@exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
@@ -94,6 +94,10 @@ runtime:
 
 dev:
 	@sh deploy/bootstrap.sh dev
+
+# The tests of sign-in use the real Firebase Auth emulator: installed once, into the user's cache.
+firebase: dev
+	@$(bin)/python -m tests.support.firebase_tools
 
 links:
 	@mkdir -p .cache/typing/promptforge

@@ -1,8 +1,8 @@
 """Live queries: a query's reply as server-sent events, again each time it is another one.
 
 Each event `reply` carries the whole reply as JSON, and its id names that content: who comes back with `Last-Event-ID`
-hears nothing until something is new. The query is asked again every second, with the asker's rights, which are judged
-again every minute; so what is shown comes from every process, and a stream ends when its token does.
+hears nothing until something is new. The query is asked again every second, with the rights that its asker then has; so
+what is shown comes from every process, and a stream ends when its token or its session does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.routing import Route
 
 POLL_SECONDS = 1.0
-JUDGE_EVERY_SECONDS = 60.0
 PING_SECONDS = 15
 SEND_SECONDS = 10.0
 """A client that takes nothing for so long is let go."""
@@ -82,7 +81,7 @@ class LiveEndpoint:
         self._streams.enter(user)
         try:
             response = EventSourceResponse(
-                self._events(exchange, context, message, first), ping=PING_SECONDS, send_timeout=SEND_SECONDS
+                self._events(exchange, message, first), ping=PING_SECONDS, send_timeout=SEND_SECONDS
             )
             await response(scope, receive, send)
         finally:
@@ -95,11 +94,8 @@ class LiveEndpoint:
         authorise(self.route.message, self._requirement, context)
         return context
 
-    async def _events(
-        self, exchange: Exchange, context: Context, message: Message[Any], first: bytes
-    ) -> AsyncIterator[ServerSentEvent]:
+    async def _events(self, exchange: Exchange, message: Message[Any], first: bytes) -> AsyncIterator[ServerSentEvent]:
         known = exchange.headers.get(b"last-event-id", b"").decode("latin-1")
-        judged = anyio.current_time()
         body = first
         while not self._edge.system.draining:
             name = hashlib.sha256(body).hexdigest()[:32]
@@ -108,10 +104,8 @@ class LiveEndpoint:
                 yield ServerSentEvent(body.decode(), event="reply", id=name, retry=RETRY_MILLISECONDS)
             await anyio.sleep(POLL_SECONDS)
             try:
-                if anyio.current_time() - judged >= JUDGE_EVERY_SECONDS:
-                    judged = anyio.current_time()
-                    context = await self._context(exchange)
-                body = self._encode(await self._ask(context, message))
+                context = await self._context(exchange)
+                body = self._encode(await context.ask(message))
             except Unavailable:
                 continue  # the database is away for a moment; the next second may be better
             except PromptForgeError as error:
@@ -120,10 +114,3 @@ class LiveEndpoint:
 
     def _encode(self, reply: object) -> bytes:
         return encode(self._cursors.signed(reply) if isinstance(reply, Page) else reply)
-
-    async def _ask(self, context: Context, message: Message[Any]) -> object:
-        fresh = self._edge.system.context(
-            request_id=context.request_id, trace_id=context.trace_id, principal=context.principal
-        )
-        reply: object = await fresh.ask(message)
-        return reply

@@ -1,4 +1,4 @@
-"""Firebase ID tokens, verified by firebase-admin: signature, audience, issuer, expiry, and revocation on request.
+"""Firebase ID tokens, verified by firebase-admin: signature, audience, issuer, expiry; and their sessions, by asking.
 
 With `FIREBASE_AUTH_EMULATOR_HOST` set, the SDK trusts unsigned tokens and checks no expiry: the settings refuse that in
 production, and the expiry is checked here.
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import anyio.to_thread
 import firebase_admin
-import requests.exceptions
+import requests
 from firebase_admin import auth, credentials, exceptions
-from google.auth.exceptions import GoogleAuthError, TransportError
+from google.auth import jwt
+from google.auth.exceptions import GoogleAuthError
 
 from promptforge.core.errors import ConfigurationError
+from promptforge.core.identity.certificates import Certificates
 from promptforge.core.identity.tokens import (
     Claims,
     ExpiredToken,
@@ -29,18 +31,16 @@ from promptforge.core.identity.tokens import (
 )
 
 HTTP_TIMEOUT_SECONDS = 5
-MAX_THREADS = 4
+MAX_VERIFICATIONS = 4
 """Verifying costs 0.65 ms of CPU and sometimes a download of certificates: off the event loop, a few at a time."""
+MAX_LOOK_UPS = 8
+LOOK_UP_SECONDS = 3.0
+"""The SDK tries again for up to half a minute; nobody waits so long for an answer."""
 
-_OUTAGES = (
-    auth.CertificateFetchError,
-    TransportError,
-    requests.exceptions.RequestException,
-    exceptions.UnavailableError,
-    exceptions.DeadlineExceededError,
-)
 _INVALID = (ValueError, TypeError, KeyError, AttributeError, RecursionError, exceptions.FirebaseError, GoogleAuthError)
 """What crafted tokens make the SDK raise, beside its own errors."""
+_NO_ANSWER = (exceptions.FirebaseError, GoogleAuthError, requests.RequestException, ValueError)
+"""Whatever goes wrong while asking (no network, no permission, a quota) says nothing about the session."""
 
 
 class FirebaseVerifier:
@@ -52,11 +52,13 @@ class FirebaseVerifier:
         *,
         credentials_file: Path | None = None,
         emulated: bool = False,
+        certificates: Certificates | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`credentials_file` is a service account's JSON; the emulator needs none. Raises `ConfigurationError`."""
         self._now = now
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._certificates = None if emulated else certificates or Certificates()
+        self._limiters: tuple[anyio.CapacityLimiter, anyio.CapacityLimiter] | None = None
         try:
             credential = credentials.Certificate(str(credentials_file)) if credentials_file else None
         except (OSError, ValueError) as error:
@@ -65,27 +67,55 @@ class FirebaseVerifier:
             raise ConfigurationError("GOOGLE_APPLICATION_CREDENTIALS must name a service account's JSON file")
         options = {"projectId": project_id, "httpTimeout": HTTP_TIMEOUT_SECONDS}
         self._app = firebase_admin.initialize_app(credential, options, name=f"promptforge-{id(self)}")
+        if self._certificates is not None:
+            # Its own transport never fetches early, and the SDK has no public way to give it another.
+            auth._get_client(self._app)._token_verifier.request = self._certificates  # noqa: SLF001
 
-    async def verify(self, token: str, *, check_revoked: bool = False) -> Claims:
+    async def verify(self, token: str) -> Claims:
         """See `TokenVerifier.verify`."""
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(MAX_THREADS)
-        work = partial(self._verify, token, check_revoked=check_revoked)
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(self._verify, token, limiter=self._limiter(0))
 
-    def _verify(self, token: str, *, check_revoked: bool) -> Claims:
+    async def check_session(self, claims: Claims) -> None:
+        """See `TokenVerifier.check_session`. No answer within `LOOK_UP_SECONDS` is none."""
+        with anyio.move_on_after(LOOK_UP_SECONDS):
+            await anyio.to_thread.run_sync(
+                self._check_session, claims, limiter=self._limiter(1), abandon_on_cancel=True
+            )
+            return
+        raise IdentityUnavailable
+
+    def _limiter(self, which: Literal[0, 1]) -> anyio.CapacityLimiter:
+        if self._limiters is None:  # not in __init__: an event loop has to run
+            self._limiters = anyio.CapacityLimiter(MAX_VERIFICATIONS), anyio.CapacityLimiter(MAX_LOOK_UPS)
+        return self._limiters[which]
+
+    def _verify(self, token: str) -> Claims:
         try:
-            payload = auth.verify_id_token(token, self._app, check_revoked=check_revoked)
-        except _OUTAGES as error:
-            raise IdentityUnavailable from error
+            if self._certificates is not None:
+                _expect_key(self._certificates, token)
+            payload = auth.verify_id_token(token, self._app)
         except auth.ExpiredIdTokenError:
             raise ExpiredToken from None
-        except (auth.RevokedIdTokenError, auth.UserDisabledError):
-            raise RevokedToken from None
         except _INVALID:
             raise InvalidToken from None
         return claims_from(payload, now=self._now())
 
+    def _check_session(self, claims: Claims) -> None:
+        try:
+            user = auth.get_user(claims.uid, self._app)
+        except auth.UserNotFoundError:
+            raise RevokedToken("The account is gone") from None
+        except _NO_ANSWER as error:
+            raise IdentityUnavailable from error
+        if user.disabled or claims.issued_at * 1000 < user.tokens_valid_after_timestamp:
+            raise RevokedToken
+
     def close(self) -> None:
         """Forget the SDK's app."""
         firebase_admin.delete_app(self._app)
+
+
+def _expect_key(certificates: Certificates, token: str) -> None:
+    key_id = jwt.decode_header(token).get("kid")  # type: ignore[no-untyped-call]  # google-auth has no types here
+    if isinstance(key_id, str):
+        certificates.expect(key_id)

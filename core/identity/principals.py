@@ -1,7 +1,8 @@
 """From bearer token to principal, with a cache that forgets in time.
 
-An entry lives at most 60 s and never past its token's expiry; it is evicted when its user changes, and none is served
-while the change stream is silent, because then nobody would hear of a change. Tokens are kept as hashes only.
+An entry lives as long as its session need not be judged again (at most 60 s) and never past its token's expiry; it is
+evicted when its user changes, and none is served while the change stream is silent, because then nobody would hear of a
+change. Tokens are kept as hashes only.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from collections.abc import Awaitable, Callable
 import anyio
 from cachetools import TLRUCache
 
-from promptforge.core.identity.tokens import Claims, InvalidToken, TokenVerifier
+from promptforge.core.identity.sessions import MAX_AGE_SECONDS, Sessions
+from promptforge.core.identity.tokens import Claims, InvalidToken, RevokedToken, TokenVerifier
 from promptforge.core.principal import Principal
 
-MAX_AGE_SECONDS = 60.0
 MAX_ENTRIES = 10_000
 MAX_TOKENS_PER_USER = 100
 
 _Entry = tuple[Principal, float]
-
 
 KEY_PREFIX = "pfk_"
 """How API keys begin; no signed token does."""
@@ -44,7 +44,7 @@ class Principals:
         fresh_enough: Callable[[], bool] = lambda: True,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._verifier = verifier
+        self._sessions = Sessions(verifier, now=now)
         self._provision = provision
         self._find_key = find_key
         self._fresh_enough = fresh_enough
@@ -64,9 +64,9 @@ class Principals:
         return entry[0] if entry else None
 
     async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
-        """Verify the token and find its user. `fresh` asks about revocation and never answers from the cache.
+        """Verify the token and find its user. `fresh` asks about revocation now and never answers from the cache.
 
-        Callers with one token share one verification. Raises the errors of `TokenVerifier.verify`.
+        Callers with one token share one verification. Raises the errors of `TokenVerifier`.
         """
         digest = _digest(token)
         while not fresh and (running := self._resolving.get(digest)) is not None:
@@ -77,28 +77,35 @@ class Principals:
         if not fresh:
             self._resolving[digest] = done
         try:
-            return await self._verify(token, digest, fresh=fresh)
+            return await self._find(token, digest, fresh=fresh)
         finally:
             if not fresh:
                 del self._resolving[digest]
             done.set()
 
-    async def _verify(self, token: str, digest: bytes, *, fresh: bool) -> Principal:
-        evictions = self._evictions
+    async def _find(self, token: str, digest: bytes, *, fresh: bool) -> Principal:
         if token.startswith(KEY_PREFIX):
-            principal, expires_at = await self._owner_of(token)
+            evictions = self._evictions
+            principal, until = await self._owner_of(token)
         else:
-            claims = await self._verifier.verify(token, check_revoked=fresh)
-            principal, expires_at = await self._provision(claims), claims.expires_at
+            try:
+                session = await self._sessions.judge(token, digest, fresh=fresh)
+            except RevokedToken:
+                self._entries.pop(digest, None)
+                raise
+            evictions = self._evictions
+            principal = await self._provision(session.claims)
+            until = min(session.until, session.claims.expires_at)
         if evictions == self._evictions:  # else what was read may be older than the change that evicted
-            self._remember(digest, principal, min(self._now() + MAX_AGE_SECONDS, expires_at))
+            self._remember(digest, principal, until)
         return principal
 
     async def _owner_of(self, key: str) -> tuple[Principal, float]:
         found = await self._find_key(key) if self._find_key is not None else None
         if found is None:
             raise InvalidToken("The API key is not one, has expired or was revoked")
-        return found
+        principal, expires_at = found
+        return principal, min(self._now() + MAX_AGE_SECONDS, expires_at)
 
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
         if len(self._by_owner) >= MAX_ENTRIES:  # entries that ran out leave their hashes here: start over, rarely

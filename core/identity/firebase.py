@@ -82,7 +82,7 @@ class FirebaseVerifier:
                 self._check_session, claims, limiter=self._limiter(1), abandon_on_cancel=True
             )
             return
-        raise IdentityUnavailable
+        raise IdentityUnavailable("Nobody answered in time whether this session goes on")
 
     def _limiter(self, which: Literal[0, 1]) -> anyio.CapacityLimiter:
         if self._limiters is None:  # not in __init__: an event loop has to run

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 from cachetools import TLRUCache
 
 from promptforge.core.identity.tokens import Claims, IdentityUnavailable, RevokedToken, TokenVerifier
+
+log = structlog.get_logger(__name__)
 
 MAX_AGE_SECONDS = 60.0
 UNASKED_SECONDS = 30.0
@@ -61,10 +64,16 @@ class Sessions:
                 await self._verifier.check_session(claims)
             except RevokedToken:
                 return Session(claims, revoked=True, until=asked_at + MAX_AGE_SECONDS)
-            except IdentityUnavailable:
-                self._pause_until = self._now() + PAUSE_SECONDS
+            except IdentityUnavailable as error:
+                self._pause(error)
                 if fresh:
                     raise
             else:
                 return Session(claims, revoked=False, until=asked_at + MAX_AGE_SECONDS)
         return Session(claims, revoked=known is not None and known.revoked, until=asked_at + UNASKED_SECONDS)
+
+    def _pause(self, error: IdentityUnavailable) -> None:
+        now = self._now()
+        if now >= self._pause_until:
+            log.warning("identity.sessions_unchecked", cause=repr(error.__cause__))
+        self._pause_until = now + PAUSE_SECONDS

@@ -1,4 +1,4 @@
-"""What production asks of Google, on a loopback port (certificates, access tokens, accounts), and real RS256 tokens."""
+"""What production asks of Google, on a loopback port (certificates and accounts), and real RS256 tokens."""
 
 from __future__ import annotations
 
@@ -94,8 +94,6 @@ class Google:
         if path == "/certificates":
             self.fetches += 1
             return (500, {}) if self.down else (200, self.certificates)
-        if path == "/token":
-            return 200, {"access_token": "any", "expires_in": 3600, "token_type": "Bearer"}
         uid = json.loads(body)["localId"][0]
         self.look_ups.append(uid)
         time.sleep(self.look_up_seconds)
@@ -159,7 +157,8 @@ def production_verifier(google: Google, account: SigningKey, folder: Path, clock
                 "project_id": PROJECT,
                 "private_key": account.pem,
                 "client_email": "test@example.com",
-                "token_uri": f"{google.url}/token",
+                "token_uri": google.url,
+                "universe_domain": "loopback.test",  # else google-auth asks the real Google where it may send requests
             }
         )
     )

@@ -65,7 +65,7 @@ def _install_modules(fresh: Path, npm: Sequence[str]) -> None:
 
 
 def _run(what: str, command: Sequence[str], directory: Path) -> None:
-    print(f"Installing {what} for the tests (a minute or two, once) ...", file=sys.stderr)
+    sys.stderr.write(f"Installing {what} for the tests (a minute or two, once) ...\n")
     done = subprocess.run(
         command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )

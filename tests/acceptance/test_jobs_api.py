@@ -33,6 +33,7 @@ def jobs(service: Service) -> Iterator[Jobs]:
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(server.url, tz_aware=True)
     yield client["promptforge"]["jobs"]
     client.close()
+    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ async def test_users_who_change_and_a_silent_change_stream_are_no_reason_to_ask_
     principals = world.principals()
     await principals.resolve("a")
     world.suspended = True
-    principals.evict_user("usr_a")
+    principals.evict("usr_a")
     assert (await principals.resolve("a")).suspended
     world.hearing = False
     await principals.resolve("a")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pymongo
 import pytest
 
-from promptforge.core.ids import new_id
 from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
+from tests.support.planting import Jobs, dead, put
 from tests.support.running import Person, eventually
 from tests.support.service import Service, assert_problem, serving
-
-Jobs = pymongo.collection.Collection[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -44,39 +41,6 @@ def operator(service: Service) -> Person:
 @pytest.fixture(scope="module")
 def owner(service: Service) -> Person:
     return service.person("olga")
-
-
-def put(jobs: Jobs, **fields: Any) -> str:
-    """A job of a kind that nobody handles, so that it stays as it is."""
-    now = datetime.now(UTC)
-    later = now + timedelta(hours=1)
-    job = {
-        "_id": new_id("job"),
-        "queue": "default",
-        "lane": "default",
-        "kind": "tests.nothing",
-        "version": 1,
-        "state": "available",
-        "priority": 0,
-        "run_at": later,
-        "attempt": 0,
-        "max_attempts": 10,
-        "payload": {"secret": "arguments"},
-        "request_id": "req_tests",
-        "trace_id": "",
-        "created_at": now,
-        **fields,
-    }
-    if job["state"] == "available":
-        job["due_at"] = job["run_at"]
-    jobs.insert_one(job)
-    return str(job["_id"])
-
-
-def dead(jobs: Jobs, **fields: Any) -> str:
-    now = datetime.now(UTC)
-    error = {"attempt": 10, "at": now, "error": "unavailable", "detail": "Nobody there"}
-    return put(jobs, state="dead", attempt=10, errors=[error], finished_at=now, started_at=now, **fields)
 
 
 def test_an_operator_sees_a_job_with_its_arguments_and_timeline(jobs: Jobs, operator: Person) -> None:

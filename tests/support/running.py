@@ -207,21 +207,24 @@ class Person:
         return self.call("POST", path, body, expect=expect)
 
 
+LISTING_PRICE = "10"
 LISTING = {
     "version": 1,
     "title": "Summaries for people in a hurry",
     "summary": "Three sentences",
     "description": "Any article in three sentences.",
     "category": "writing",
-    "price": "10",
+    "price": LISTING_PRICE,
 }
 
 
-def published_listing(service: RunningService, seller: Person, moderator: Person, *, name: str) -> str:
+def published_listing(
+    service: RunningService, seller: Person, moderator: Person, *, name: str, price: str = LISTING_PRICE
+) -> str:
     """A listing that went the whole way; answers its id."""
     prompt = seller.post("/prompts", {"name": name}, expect=201)
     seller.post(f"/prompts/{prompt['id']}/versions", {"content": f"The text of {name}: {{{{article}}}}"}, expect=201)
-    listing = seller.post("/marketplace/listings", {**LISTING, "prompt_id": prompt["id"]}, expect=201)
+    listing = seller.post("/marketplace/listings", {**LISTING, "price": price, "prompt_id": prompt["id"]}, expect=201)
     seller.post(f"/marketplace/listings/{listing['id']}/submit")
 
     def case() -> Any:

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
+from starlette_compress import CompressMiddleware
 
 from promptforge.core.runtime import System
 from promptforge.http import docs, health, webhooks
@@ -129,6 +130,7 @@ def build_app(
                 translate=collaborators.translate,
                 trusted_proxies=settings.trusted_proxies,
             ),
+            Middleware(CompressMiddleware),
             Middleware(Dispatcher, endpoints=endpoints),
         ],
         exception_handlers={HTTPException: _not_served},

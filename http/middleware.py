@@ -99,7 +99,7 @@ class EdgeMiddleware:
         known = error if isinstance(error, PromptForgeError) else self._translate(error)
         if known is None or known.status == 500:
             log.error("http.unexpected_error", route=exchange.route, method=exchange.method, exc_info=error)
-        problem = render(known or PromptForgeError(), exchange.request_id)
+        problem = render(known or PromptForgeError(), exchange.request_id, exchange.trace_id)
         headers = problem.headers
         if isinstance(known, (BodyTooLarge, BodyTooSlow)) and exchange.scope.get("http_version", "1.1") < "2":
             headers = [*headers, (b"connection", b"close")]

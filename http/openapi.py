@@ -41,7 +41,7 @@ PROBLEM: Schema = {
     "title": "Problem",
     "description": "What went wrong (RFC 9457).",
     "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "request_id", "retryable"],
+    "required": ["type", "title", "status", "detail", "code", "request_id", "trace_id", "retryable"],
     "properties": {
         "type": {"type": "string", "format": "uri-reference", "examples": [TYPE_PREFIX + "not_found"]},
         "title": {"type": "string"},
@@ -49,6 +49,7 @@ PROBLEM: Schema = {
         "detail": {"type": "string", "description": "What happened here, for people"},
         "code": {"type": "string", "description": "What happened, for programs; stable", "examples": ["not_found"]},
         "request_id": {"type": "string"},
+        "trace_id": {"type": "string", "description": "Of the request's W3C `traceparent`, or made here"},
         "retryable": {"type": "boolean", "description": "Whether the same request can succeed later"},
         "errors": {
             "type": "array",

@@ -32,7 +32,7 @@ class Problem:
     body: bytes
 
 
-def render(error: PromptForgeError, request_id: str) -> Problem:
+def render(error: PromptForgeError, request_id: str, trace_id: str) -> Problem:
     """Turn an error into its problem document. Errors with status 500 keep their detail to themselves."""
     internal = error.status == 500
     document: dict[str, Any] = {  # Any: JSON
@@ -44,6 +44,7 @@ def render(error: PromptForgeError, request_id: str) -> Problem:
         else error.detail,
         "code": PromptForgeError.code if internal else error.code,
         "request_id": request_id,
+        "trace_id": trace_id,
         "retryable": error.retryable,
     }
     if isinstance(error, Invalid) and error.errors:

@@ -38,6 +38,15 @@ async def test_a_safe_request_id_is_kept(given: str) -> None:
     assert response.headers["x-request-id"] == response.json()["request_id"] == given
 
 
+async def test_a_problem_tells_the_trace_it_belongs_to() -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with serving() as service:
+        known = await service.client.get("/api/v1/nothing", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+        fresh = await service.client.get("/api/v1/nothing", headers={"traceparent": "nonsense"})
+    assert known.json()["trace_id"] == trace
+    assert re.fullmatch("[0-9a-f]{32}", fresh.json()["trace_id"])
+
+
 @pytest.mark.parametrize("given", [None, "", "a" * 129, "a b", "<script>", 'a"b', "a\tb"])
 async def test_another_request_id_is_replaced_by_a_fresh_one(given: str | None) -> None:
     headers = {} if given is None else {"x-request-id": given}

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.http.sample import serving
+
+pytestmark = pytest.mark.anyio
+LARGE = "/api/v1/openapi.json"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "chosen"),
+    [
+        ("gzip", "gzip"),
+        ("br, gzip", "br"),
+        ("zstd, br, gzip", "zstd"),
+        ("gzip;q=0", None),
+        ("identity", None),
+        ("nonsense;;=", None),
+    ],
+)
+async def test_a_large_reply_is_compressed_as_the_client_accepts(accepted: str, chosen: str | None) -> None:
+    async with serving() as service:
+        plain = await service.client.get(LARGE, headers={"accept-encoding": "identity"})
+        async with service.client.stream("GET", LARGE, headers={"accept-encoding": accepted}) as response:
+            size = len(b"".join([chunk async for chunk in response.aiter_raw()]))
+    assert response.headers.get("content-encoding") == chosen
+    assert response.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert response.headers["etag"] == plain.headers["etag"]
+    assert int(response.headers["content-length"]) == size
+    assert (size < len(plain.content) / 3) is (chosen is not None)
+
+
+async def test_a_small_reply_and_one_without_a_body_stay_as_they_are() -> None:
+    async with serving() as service:
+        small = await service.client.get("/health/live", headers={"accept-encoding": "gzip"})
+        tag = (await service.client.get(LARGE)).headers["etag"]
+        known = await service.client.get(LARGE, headers={"accept-encoding": "gzip", "if-none-match": tag})
+    assert [response.headers.get("content-encoding") for response in (small, known)] == [None] * 2
+    assert (known.status_code, known.content) == (304, b"")

@@ -1,7 +1,7 @@
 """How often somebody may ask: budgets by class of route, counted per user, or per address for who is not signed in.
 
-The counting is `limits`': a sliding window in memory and thus per process, or, for what is expensive wherever it runs,
-a fixed window in MongoDB that all processes share. What is left is told in the RateLimit fields
+Counting is a sliding window in memory, and thus per process, or, for what is expensive wherever it runs, a fixed window
+in MongoDB that all processes share. What is left is told in the RateLimit fields
 (draft-ietf-httpapi-ratelimit-headers-10).
 """
 
@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from limits import RateLimitItem, WindowStats, parse
+from limits import RateLimitItem, parse
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
-from limits.strategies import SlidingWindowCounterRateLimiter
 
 from promptforge.core.errors import ConfigurationError
 from promptforge.http.clients import subscriber
-from promptforge.http.counters import ProcessCounters
+from promptforge.http.counters import Count, ProcessCounters
 from promptforge.http.errors import TooManyRequests
 from promptforge.http.exchange import Exchange
 
@@ -59,7 +58,7 @@ class Rates:
     """`changed`: budgets that an operator set, as `class=amount/unit`. Raises `ConfigurationError`."""
 
     def __init__(self, changed: Iterable[str] = (), *, shared: Storage | None = None) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(ProcessCounters())
+        self._counters = ProcessCounters()
         self._shared = FixedWindowRateLimiter(shared) if shared is not None else None
         self._budgets = {
             name: _Budget(item, (b"ratelimit-policy", f'"{name}";q={item.amount};w={item.get_expiry()}'.encode()))
@@ -68,41 +67,43 @@ class Rates:
 
     def shares(self, name: RateClass) -> bool:
         """Whether `count_shared` is the one to call."""
-        return self._shared is not None and name in SHARED
+        return name in SHARED and self._shared is not None
 
     def count(self, exchange: Exchange, name: RateClass) -> None:
         """One more request of whoever sent this one. Raises `TooManyRequests`; either way the response tells."""
-        item, asker = self._budgets[name].item, _asker(exchange)
-        allowed = self._limiter.hit(item, name, asker)
-        self._tell(exchange, name, self._limiter.get_window_stats(item, name, asker), refuse=not allowed)
+        budget = self._budgets[name]
+        _tell(exchange, name, budget, self._counters.hit((name, _asker(exchange)), budget.item))
 
     async def count_shared(self, exchange: Exchange, name: RateClass) -> None:
         """The same for all processes. Raises `DatabaseUnavailable` too."""
         if self._shared is None:
             raise RuntimeError("there are no shared counters")
-        item, asker = self._budgets[name].item, _asker(exchange)
-        allowed = await self._shared.hit(item, name, asker)
-        self._tell(exchange, name, await self._shared.get_window_stats(item, name, asker), refuse=not allowed)
+        budget, asker = self._budgets[name], _asker(exchange)
+        allowed = await self._shared.hit(budget.item, name, asker)
+        left = await self._shared.get_window_stats(budget.item, name, asker)
+        _tell(exchange, name, budget, Count(allowed, left.remaining, left.reset_time - time.time()))
 
     def check(self, exchange: Exchange, name: RateClass) -> None:
         """Raises `TooManyRequests` where this address was refused too often lately; counts nothing."""
-        item, address = self._budgets[name].item, _address(exchange)
-        if not self._limiter.test(item, name, address):
-            self._tell(exchange, name, self._limiter.get_window_stats(item, name, address), refuse=True)
+        budget = self._budgets[name]
+        count = self._counters.test((name, _address(exchange)), budget.item)
+        if not count.allowed:
+            _tell(exchange, name, budget, count)
 
     def refused(self, exchange: Exchange, name: RateClass) -> None:
         """One more that had to be refused, of this address."""
-        self._limiter.hit(self._budgets[name].item, name, _address(exchange))
+        self._counters.hit((name, _address(exchange)), self._budgets[name].item)
 
-    def _tell(self, exchange: Exchange, name: RateClass, left: WindowStats, *, refuse: bool) -> None:
-        budget = self._budgets[name]
-        seconds = max(math.ceil(left.reset_time - time.time()), 1)
-        exchange.rate = (budget.policy, (b"ratelimit", f'"{name}";r={left.remaining};t={seconds}'.encode()))
-        if refuse:
-            raise TooManyRequests(
-                f"That was more than {budget.item.amount} in {budget.item.get_expiry()} seconds: wait {seconds} s",
-                retry_after_seconds=seconds,
-            )
+
+def _tell(exchange: Exchange, name: RateClass, budget: _Budget, count: Count) -> None:
+    """Put it into the response. Raises `TooManyRequests` where it is too many."""
+    seconds = max(math.ceil(count.seconds), 1)
+    exchange.rate = (budget.policy, (b"ratelimit", f'"{name}";r={count.remaining};t={seconds}'.encode()))
+    if not count.allowed:
+        raise TooManyRequests(
+            f"That was more than {budget.item.amount} in {budget.item.get_expiry()} seconds: wait {seconds} s",
+            retry_after_seconds=seconds,
+        )
 
 
 def _asker(exchange: Exchange) -> str:

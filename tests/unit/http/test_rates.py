@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from cachetools import LRUCache
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from promptforge.core.errors import ConfigurationError
 from promptforge.http.app import HttpSettings
@@ -120,10 +128,47 @@ def test_every_class_has_a_budget() -> None:
     Rates(tuple(f"{name}=1/second" for name in RateClass))
 
 
-def test_counters_are_bounded_and_forget_what_is_over() -> None:
+BUDGET = parse("5/minute")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0.01, 70.0), min_size=1, max_size=60))
+def test_the_window_slides_as_that_of_limits_does(pauses: list[float]) -> None:
+    clock = Clock()
+    ours, theirs = ProcessCounters(clock), SlidingWindowCounterRateLimiter(MemoryStorage())
+    with patch("time.time", clock), patch("limits.storage.memory.time.time", clock):
+        for pause in pauses:
+            clock.now += pause
+            allowed = ours.test(("a", "b"), BUDGET).allowed
+            count = ours.hit(("a", "b"), BUDGET)
+            assert count.allowed == allowed == theirs.hit(BUDGET, "a", "b")
+            assert count.remaining == theirs.get_window_stats(BUDGET, "a", "b").remaining
+
+
+@given(st.lists(st.floats(0.01, 30.0), min_size=1, max_size=40))
+def test_who_waits_as_long_as_told_is_let_in(pauses: list[float]) -> None:
+    clock = Clock()
+    counters = ProcessCounters(clock)
+    for pause in pauses:
+        clock.now += pause
+        count = counters.hit(("a", "b"), BUDGET)
+        if not count.allowed:
+            clock.now += math.ceil(count.seconds)
+            assert counters.hit(("a", "b"), BUDGET).allowed
+
+
+def test_counters_are_bounded() -> None:
     counters = ProcessCounters()
-    assert [counters.incr("a", 60), counters.incr("a", 60)] == [1, 2]
-    counters.incr("over", -1)
-    assert counters.get("over") == 0
-    assert counters.reset() >= 1
-    assert counters.get("a") == 0
+    with patch.object(counters, "_counters", LRUCache(3)):
+        for number in range(10):
+            assert counters.hit(("a", str(number)), BUDGET).remaining == 4
+        assert counters.hit(("a", "9"), BUDGET).remaining == 3
+        assert counters.hit(("a", "0"), BUDGET).remaining == 4  # forgotten

@@ -27,15 +27,20 @@ def configure_logs(level: str, *, readable: bool = False) -> None:
     ]
     if readable:
         last: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+        foreign = last
     else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+        rendered = structlog.processors.format_exc_info
+        last = [rendered, structlog.processors.JSONRenderer(serializer=_dumps)]
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)  # a line is one write
+        foreign = [rendered, structlog.processors.JSONRenderer(serializer=_dumps_text)]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_record, *last])
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_record, *foreign])
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
@@ -57,5 +62,10 @@ def _drop_record(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
-def _dumps(event: EventDict, **_: object) -> str:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+def _dumps(event: EventDict, **_: object) -> bytes:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _dumps_text(event: EventDict, **_: object) -> str:
+    """For the standard library's handler, which writes text."""
+    return _dumps(event).decode()

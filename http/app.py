@@ -130,8 +130,8 @@ def build_app(
                 translate=collaborators.translate,
                 trusted_proxies=settings.trusted_proxies,
             ),
-            Middleware(CompressMiddleware),
             Middleware(Dispatcher, endpoints=endpoints),
+            Middleware(CompressMiddleware),
         ],
         exception_handlers={HTTPException: _not_served},
     )

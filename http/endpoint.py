@@ -76,11 +76,11 @@ class Endpoint:
         message = self._cursors.opened(self.binder.bind(path, exchange.query, body))
         asked = await self._asked(exchange, path, body)
         if isinstance(asked, Rendered):
-            await asked.send(send)
+            await asked(scope, receive, send)
             return
         context.request_handle = asked
         reply = await self._ask(message, context, asked, edge.disconnects.watch(exchange, receive))
-        await self._renderer.render(exchange, path, reply).send(send)
+        await self._renderer.render(exchange, path, reply)(scope, receive, send)
 
     async def _ask(self, message: Message[Any], context: Context, asked: Asked | None, watch: Watch) -> object:
         try:

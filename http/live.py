@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
+from starlette_compress import CompressMiddleware
 
 from promptforge.core.context import Context
 from promptforge.core.errors import MailboxFull, PromptForgeError, Unavailable
@@ -83,7 +84,7 @@ class LiveEndpoint:
             response = EventSourceResponse(
                 self._events(exchange, message, first), ping=PING_SECONDS, send_timeout=SEND_SECONDS
             )
-            await response(scope, receive, send)
+            await CompressMiddleware(response)(scope, receive, send)
         finally:
             self._streams.leave(user)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 from urllib.parse import parse_qsl, quote, urlencode
 
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
+from starlette_compress import CompressMiddleware
 
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.messages import reply_type
@@ -22,6 +23,9 @@ from promptforge.http.routing import API_PREFIX, Route
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _JSON = (b"content-type", b"application/json")
+_REPLY = "promptforge.reply"
+COMPRESSED_FROM = 500
+"""Bytes; smaller ones hardly shrink, and are most of them."""
 
 Path = Mapping[str, str]
 Locate = Callable[[object, Path], str | None]
@@ -37,9 +41,25 @@ class Rendered:
     headers: Headers
     body: bytes
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, compressed where that is worth a layer."""
+        if len(self.body) >= COMPRESSED_FROM:
+            scope[_REPLY] = self
+            await _compressing(scope, receive, send)
+        else:
+            await self.send(send)
+
     async def send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
         await send({"type": "http.response.body", "body": self.body})
+
+
+async def _send_reply(scope: Scope, _: Receive, send: Send) -> None:
+    reply: Rendered = scope[_REPLY]
+    await reply.send(send)
+
+
+_compressing = CompressMiddleware(_send_reply, minimum_size=COMPRESSED_FROM)
 
 
 class Renderer:

@@ -30,7 +30,7 @@ class Count:
 
 
 class ProcessCounters:
-    """A sliding window counter, as that of `limits`: the count of this window, and the share of the last one still in it.
+    """A sliding window counter, as that of `limits`: this window, and of the one before the share that is still in it.
 
     Every request is counted here, so it is one look into a cache of bounded size; the library's takes three times as
     long, and its storage looks through all counters at every hit. Tests hold both side by side.

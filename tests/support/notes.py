@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import anyio
 import httpx
 from annotated_types import Len
 
 from promptforge.core.context import Context
-from promptforge.core.errors import Conflict, NotFound
+from promptforge.core.errors import Conflict, DatabaseUnavailable, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.messages import Command, Query, requires
-from promptforge.core.mongo import Mongo
+from promptforge.core.mongo import Mongo, Session
 from promptforge.core.pages import DEFAULT_LIMIT, Cursor, CursorToken, Limit, Page
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, System, handles
@@ -24,6 +24,7 @@ from promptforge.http.idempotency import Replies
 from promptforge.http.routing import delete, get, patch, post
 from tests.support.processes import MongoTransactions
 
+T = TypeVar("T")
 Text = Annotated[str, Len(1, 100)]
 
 
@@ -189,6 +190,21 @@ ROUTES = (
 )
 
 
+class BreakableTransactions(MongoTransactions):
+    """`broken`: MongoDB goes away after all that a transaction does, right before its commit."""
+
+    broken = False
+
+    async def __call__(self, work: Callable[[Session], Awaitable[T]], *, deadline: float) -> T:
+        async def until_commit(session: Session) -> T:
+            result = await work(session)
+            if self.broken:
+                raise DatabaseUnavailable
+            return result
+
+        return await super().__call__(until_commit, deadline=deadline)
+
+
 class Tokens:
     """A token is its user's name; `name.key` is an API key of theirs."""
 
@@ -205,6 +221,7 @@ class Noted:
     """An application with notes, and a client of Alice's."""
 
     notes: Notes
+    transactions: BreakableTransactions
     client: httpx.AsyncClient
 
 
@@ -212,7 +229,8 @@ class Noted:
 async def notes_service(mongo: Mongo, *, replies: Replies | None = None) -> AsyncIterator[Noted]:
     """One process; several may be open on one database."""
     notes = Notes(mongo)
-    system = System([notes], transactions=MongoTransactions(mongo))
+    transactions = BreakableTransactions(mongo)
+    system = System([notes], transactions=transactions)
     app = build_app(
         system,
         Collaborators(Tokens(), {}, replies=replies or Replies(mongo)),
@@ -225,4 +243,4 @@ async def notes_service(mongo: Mongo, *, replies: Replies | None = None) -> Asyn
         system.running(grace_seconds=1),
         httpx.AsyncClient(transport=transport, base_url="http://service/api/v1", headers=headers) as client,
     ):
-        yield Noted(notes, client)
+        yield Noted(notes, transactions, client)

@@ -133,6 +133,18 @@ async def test_a_request_that_was_not_valid_takes_no_key(mongo: Mongo) -> None:
         assert (await write(service)).status_code == 201
 
 
+async def test_a_reply_is_stored_only_where_its_effect_is(mongo: Mongo) -> None:
+    async with notes_service(mongo) as service:
+        service.transactions.broken = True
+        assert_problem(await write(service), 503, "database_unavailable")
+        service.transactions.broken = False
+        assert await written(mongo) == 0
+        again = await write(service)
+        assert again.status_code == 201
+        assert "idempotency-replayed" not in again.headers
+    assert await written(mongo) == 1
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = datetime.now(UTC)

@@ -1,20 +1,27 @@
-"""Hypercorn, started from code on a bound socket, so that a taken port is known before anything starts."""
+"""The listening socket and its life: Hypercorn's HTTP/1.1, on connections of our own (deploy/connections.py).
+
+A taken port is known before anything starts. The application has no lifespan of its own; the process has one already.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import hypercorn.asyncio
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from promptforge.core.errors import ConfigurationError
+from promptforge.deploy.connections import Connections, Limits
+from promptforge.deploy.wire import MAX_HEAD_BYTES
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75.0
-MAX_HEADER_BYTES = 32 * 1024
+MOST_CONNECTIONS = 16_384
+OTHER_FILES = 512
+"""File descriptors kept back for everything but clients: the database's connections, other servers, logs."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -29,24 +36,45 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _config(listener: socket.socket, grace_seconds: float) -> Config:
+def most_connections() -> int:
+    """How many connections the process may hold; raises its soft limit of open files as far as it may and needs."""
+    wanted = MOST_CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    files = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    return max(files - OTHER_FILES, files // 2)
+
+
+def _config() -> Config:
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
-    config.backlog = BACKLOG
     config.accesslog = None  # costs 40 % of the rate; the middleware logs one line per request
     config.errorlog = None
     config.include_server_header = False
-    config.graceful_timeout = grace_seconds
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    config.h11_max_incomplete_size = MAX_HEADER_BYTES
-    config.read_timeout = None  # would end event streams too; bodies have a deadline of their own in http/body.py
-    config.alpn_protocols = ["http/1.1"]
+    config.h11_max_incomplete_size = MAX_HEAD_BYTES
     return config
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, *, shutdown: Callable[[], Awaitable[Any]], grace_seconds: float
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    shutdown: Callable[[], Awaitable[Any]],
+    grace_seconds: float,
+    limits: Limits | None = None,
 ) -> None:
-    """Serve until `shutdown()` returns, then finish the requests under way for at most `grace_seconds`."""
-    application: Any = app  # Hypercorn has its own names for the ASGI types
-    await hypercorn.asyncio.serve(application, _config(listener, grace_seconds), shutdown_trigger=shutdown, mode="asgi")
+    """Serve until `shutdown()` returns, then finish the requests under way for at most `grace_seconds`.
+
+    `limits` are those of a process for itself unless given. Returns soon after the grace, whatever clients do.
+    """
+    connections = Connections(app, _config(), limits or Limits(most=most_connections()))
+    server = await asyncio.start_server(connections.accept, sock=listener, backlog=BACKLOG)
+    watching = asyncio.create_task(connections.watch())
+    try:
+        await shutdown()
+    finally:
+        server.close()
+        await connections.finish(grace_seconds)
+        watching.cancel()

@@ -57,6 +57,33 @@ class KeyReused(PromptForgeError):
     title = "This Idempotency-Key was used for another request: take a fresh one"
 
 
+class HeadTooLarge(PromptForgeError):
+    code = "head_too_large"
+    status = 431
+    title = "The request line and the headers are larger, or more, than this service takes"
+
+
+class HeadTooSlow(PromptForgeError):
+    code = "head_too_slow"
+    status = 408
+    title = "The request line and the headers did not arrive in time"
+    retryable = True
+
+
+class TransferCodingUnknown(PromptForgeError):
+    """RFC 9112, 6.1: a server answers 501 to a transfer coding that it does not understand."""
+
+    code = "transfer_coding_unknown"
+    status = 501
+    title = "Of the transfer codings only chunked is understood"
+
+
+class VersionUnknown(PromptForgeError):
+    code = "version_unknown"
+    status = 505
+    title = "Only HTTP/1.1 and HTTP/1.0 are spoken here"
+
+
 class TooManyRequests(PromptForgeError):
     code = "rate_limited"
     status = 429

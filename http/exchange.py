@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from time import perf_counter
 from typing import Any
+from urllib.parse import unquote
 
 from promptforge.core.errors import Malformed
 from promptforge.core.principal import Principal
@@ -52,6 +53,9 @@ class Exchange:
         self.scope = scope
         self.method: str = scope["method"]
         self.path = path_of(scope)
+        if scope["path"][:1] != "/" and self.path[:1] == "/":  # the routes of others see no absolute form
+            scope["path"] = unquote(self.path)
+            scope["raw_path"] = self.path.encode("latin-1")
         self.query: bytes = scope["query_string"]
         self.headers = headers
         self.request_id = request_id

@@ -1,0 +1,165 @@
+"""HTTP/1.1 as this service speaks it: Hypercorn's, without what no client of an API needs.
+
+No HTTP/2 in clear text and no websockets: an Upgrade is ignored, as RFC 9110 (7.8) allows. Whatever two readers of one
+request could understand differently (RFC 9112, 11.2) is refused, and so is a head that is too large; a refusal is a
+problem document, and the connection ends with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from itertools import chain
+from typing import Any
+
+import h11
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Request, Response
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.typing import ConnectionState, TaskGroup, WorkerContext
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from promptforge.http.problems import Problem
+from promptforge.http.refusals import refusal
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 128
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_AMBIGUOUS = re.compile(rb"(?<!\r)\n|\n[ \t]")
+"""A bare line feed, or a folded line (RFC 9112, 2.2 and 5.2): others may see other headers there."""
+
+
+class _Reader(h11.Connection):
+    """Judges a head before it is parsed: parsing thousands of headers would hold up everybody else."""
+
+    they_are_waiting_for_100_continue = False
+    """Hypercorn would invite every body at once; here it is invited when somebody wants to read it."""
+
+    over = False
+
+    def next_event(self) -> Any:  # Any: h11's own union of events and sentinels
+        if self.over:
+            return h11.NEED_DATA
+        if self.their_state is h11.IDLE:
+            buffered, _ = self.trailing_data
+            if buffered:
+                _judge_head(buffered)
+        return super().next_event()
+
+
+def _judge_head(buffered: bytes) -> None:
+    end = _HEAD_END.search(buffered)
+    length = end.end() if end else len(buffered)
+    if length > MAX_HEAD_BYTES or buffered.count(b"\n", 0, length) > MAX_HEADERS + 2:
+        raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+    if _AMBIGUOUS.search(buffered, 0, length):
+        raise h11.RemoteProtocolError("a bare line feed or a folded line")
+
+
+def _judge_request(request: h11.Request) -> None:
+    if not request.http_version.startswith(b"1."):
+        raise h11.RemoteProtocolError("another protocol", error_status_hint=505)
+    names = [name for name, _ in request.headers]
+    if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
+        raise h11.RemoteProtocolError("the length of the body is ambiguous")
+
+
+class Wire(H11Protocol):
+    """The protocol of one connection. After `end` nothing is understood any more; `refused`: it ends with a refusal."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: Config,
+        context: WorkerContext,
+        tasks: TaskGroup,
+        *,
+        client: tuple[str, int] | None,
+        server: tuple[str, int] | None,
+        send: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        run: Any = self._run  # Hypercorn has its own names for the ASGI types
+        super().__init__(run, config, context, tasks, ConnectionState({}), False, client, server, send)
+        self._application = app
+        self._reader = _Reader(h11.SERVER, max_incomplete_event_size=config.h11_max_incomplete_size)
+        self.connection = self._reader
+        self.refused = False
+
+    @property
+    def in_head(self) -> bool:
+        """Whether part of a request's head has come, and no more."""
+        return self._reader.their_state is h11.IDLE and bool(self._reader.trailing_data[0])
+
+    def end(self) -> None:
+        self._reader.over = True
+
+    async def refuse(self, problem: Problem) -> None:
+        """Answer instead of the application, where nothing was answered yet, and close."""
+        if self._reader.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.refused = True
+            headers = list(chain(problem.headers, self.config.response_headers("h11")))
+            await self._send_h11_event(h11.Response(headers=headers, status_code=problem.status))
+            await self._send_h11_event(h11.Data(data=problem.body))
+            await self._send_h11_event(h11.EndOfMessage())
+        await self.send(Closed())
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except h11.RemoteProtocolError as error:  # from `_check_protocol`; Hypercorn sees to those of h11
+            await self._send_error_response(error.error_status_hint)
+            await self.send(Closed())
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and self._reader.client_is_waiting_for_100_continue:
+            event.headers.append((b"connection", b"close"))  # the body was not invited, and may come or not
+        await super().stream_send(event)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send, *_: object) -> None:
+        if self._reader.client_is_waiting_for_100_continue:
+            await self._application(scope, self._inviting(receive), send)
+        else:
+            await self._application(scope, receive, send)
+
+    def _inviting(self, receive: Receive) -> Receive:
+        async def receive_invited() -> Message:
+            if self._reader.client_is_waiting_for_100_continue:
+                await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
+            return await receive()
+
+        return receive_invited
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        _judge_request(event)
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """As Hypercorn's, for HTTP only."""
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
+
+    async def _send_error_response(self, status_code: int) -> None:
+        await self.refuse(refusal(status_code, client=self.client))

@@ -1,0 +1,40 @@
+"""Answers to what never became a request: no application has seen it, and the connection ends with the answer.
+
+They look like every other problem of the edge, and have a line in the log as requests have one.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from promptforge.core.errors import MailboxFull, Malformed, PromptForgeError
+from promptforge.http.errors import HeadTooLarge, HeadTooSlow, TransferCodingUnknown, VersionUnknown
+from promptforge.http.problems import Problem, render
+from promptforge.http.request_ids import new_request_id
+
+log = structlog.get_logger(__name__)
+
+_ERRORS: dict[int, PromptForgeError] = {
+    400: Malformed("This is not an HTTP/1.1 request, or one that two readers could understand differently"),
+    408: HeadTooSlow(),
+    431: HeadTooLarge(),
+    501: TransferCodingUnknown(),
+    503: MailboxFull("Too many connections are open"),
+    505: VersionUnknown(),
+}
+
+
+def refusal(status: int, *, client: tuple[str, int] | None) -> Problem:
+    """The problem for one of the statuses above; what else there may be is a 400."""
+    error = _ERRORS.get(status, _ERRORS[400])
+    request_id = new_request_id()
+    log.info("http.refused", status=error.status, client=client[0] if client else None, request_id=request_id)
+    problem = render(error, request_id)
+    headers = [
+        *problem.headers,
+        (b"x-request-id", request_id.encode("ascii")),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+    ]
+    return Problem(problem.status, headers, problem.body)

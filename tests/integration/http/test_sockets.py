@@ -2,112 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
-from promptforge.http.app import HttpSettings
 from promptforge.http.body import BodyLimits
-from tests.unit.http.sample import Parts, Served, serving
+from tests.support.listening import JSON, TOKEN, answer, chunked, ended, listening, request
 
 pytestmark = pytest.mark.anyio
-
-TOKEN = "authorization: bearer alice"
-JSON = "content-type: application/json"
-
-
-@dataclass
-class Answer:
-    """A response as it came over the wire."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def problem(self) -> str:
-        code: str = json.loads(self.body)["code"]
-        return code
-
-
-@dataclass
-class Listening(Served):
-    """Served, and the port it listens on."""
-
-    port: int = 0
-
-    async def connect(self) -> SocketStream:
-        return await anyio.connect_tcp("127.0.0.1", self.port)
-
-    async def exchange(self, request: bytes) -> Answer:
-        async with await self.connect() as stream:
-            await stream.send(request)
-            return await answer(stream)
-
-
-@asynccontextmanager
-async def listening(limits: BodyLimits | None = None) -> AsyncIterator[Listening]:
-    """Hypercorn with the sample feature, on a free port."""
-    settings = HttpSettings(version="1", body=limits or BodyLimits())
-    async with serving(Parts(settings=settings)) as served:
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        config = Config()
-        config.bind = [f"fd://{listener.detach()}"]
-        config.accesslog = config.errorlog = None
-        stop = asyncio.Event()
-        server = asyncio.create_task(serve(served.app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]  # Starlette's own types of ASGI
-        try:
-            yield Listening(**vars(served), port=port)
-        finally:
-            stop.set()
-            await server
-
-
-async def answer(stream: SocketStream, *, head: bool = False) -> Answer:
-    """Read one response with a Content-Length; an interim one is skipped."""
-    body = b""
-    top = b" 1"
-    with anyio.fail_after(10):
-        while top.split(b" ", 2)[1].startswith(b"1"):
-            while b"\r\n\r\n" not in body:
-                body += await stream.receive()
-            top, _, body = body.partition(b"\r\n\r\n")
-        first, *lines = top.decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = 0 if head else int(headers.get("content-length", 0))
-        while len(body) < length:
-            body += await stream.receive()
-    return Answer(int(first.split()[1]), headers, body)
-
-
-async def ended(stream: SocketStream) -> None:
-    """Wait for the server to close the connection."""
-    with anyio.fail_after(5):
-        async for _ in stream:
-            pass
-
-
-def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "host: service", *headers]
-    if body:
-        lines.append(f"content-length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-def chunked(*chunks: bytes) -> bytes:
-    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
 
 
 async def test_a_query_is_answered_and_the_connection_is_used_again() -> None:

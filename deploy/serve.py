@@ -60,9 +60,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     async with open_service(settings) as service, anyio.create_task_group() as tasks:
         tasks.start_soon(_watch_signals, stop)
         _announce(settings, listener, service)
-        async with anyio.create_task_group() as serving:
-            # In a task of its own: Hypercorn ends by cancelling the task it runs in, and takes only some of that back.
-            serving.start_soon(_serve_until, stop, service, settings, listener)
+        await _serve_until(stop, service, settings, listener)
         tasks.cancel_scope.cancel()
 
 

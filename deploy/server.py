@@ -76,5 +76,7 @@ async def serve(
         await shutdown()
     finally:
         server.close()
-        await connections.finish(grace_seconds)
-        watching.cancel()
+        try:
+            await connections.finish(grace_seconds)
+        finally:
+            watching.cancel()

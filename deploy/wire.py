@@ -88,6 +88,7 @@ class Wire(H11Protocol):
         self._reader = _Reader(h11.SERVER, max_incomplete_event_size=config.h11_max_incomplete_size)
         self.connection = self._reader
         self.refused = False
+        self._without_body = False  # what is answered to HEAD
 
     @property
     def in_head(self) -> bool:
@@ -103,7 +104,8 @@ class Wire(H11Protocol):
             self.refused = True
             headers = list(chain(problem.headers, self.config.response_headers("h11")))
             await self._send_h11_event(h11.Response(headers=headers, status_code=problem.status))
-            await self._send_h11_event(h11.Data(data=problem.body))
+            if not self._without_body:
+                await self._send_h11_event(h11.Data(data=problem.body))
             await self._send_h11_event(h11.EndOfMessage())
         await self.send(Closed())
 
@@ -134,6 +136,7 @@ class Wire(H11Protocol):
         return receive_invited
 
     async def _check_protocol(self, event: h11.Request) -> None:
+        self._without_body = event.method == b"HEAD"
         _judge_request(event)
 
     async def _create_stream(self, request: h11.Request) -> None:

@@ -126,6 +126,18 @@ def test_an_upgrade_is_ignored(service: Service, headers: tuple[str, ...]) -> No
     answered(service, get("/health/live", *headers), 200)
 
 
+@pytest.mark.parametrize("version", [b"2.0", b"9.9"])
+def test_a_refused_head_request_gets_no_body(service: Service, version: bytes) -> None:
+    with Talk(service.port) as talk:
+        talk.say(b"HEAD / HTTP/" + version + b"\r\nhost: a\r\n\r\n")
+        talk.socket.settimeout(5)
+        got = b""
+        while data := talk.socket.recv(65536):
+            got += data
+    assert got.startswith(b"HTTP/1.1 505 ")
+    assert got.endswith(b"\r\n\r\n")
+
+
 # Headers
 
 

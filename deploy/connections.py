@@ -30,6 +30,9 @@ READ_BYTES = 64 * 1024
 READ_AWAY_BYTES = 2 * 1024 * 1024
 """How much of what a refused client still sends is read, so that the refusal reaches it (RFC 9112, 9.6)."""
 
+AT_ONCE = 50
+"""How many connections are ended before requests have their turn again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -83,8 +86,11 @@ class Connections:
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
             now = loop.time()
-            for connection in [connection for connection in self._open if connection.due <= now]:
+            late = [connection for connection in self._open if connection.due <= now]
+            for number, connection in enumerate(late, 1):
                 await connection.expire()
+                if not number % AT_ONCE:
+                    await asyncio.sleep(0)
 
     async def finish(self, grace_seconds: float) -> None:
         """Close those that rest, give the others `grace_seconds` for what they are doing, and end what is left."""

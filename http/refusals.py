@@ -10,7 +10,7 @@ import structlog
 from promptforge.core.errors import MailboxFull, Malformed, PromptForgeError
 from promptforge.http.errors import HeadTooLarge, HeadTooSlow, TransferCodingUnknown, VersionUnknown
 from promptforge.http.problems import Problem, render
-from promptforge.http.request_ids import new_request_id
+from promptforge.http.request_ids import new_request_id, trace_id_from
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ def refusal(status: int, *, client: tuple[str, int] | None) -> Problem:
     error = _ERRORS.get(status, _ERRORS[400])
     request_id = new_request_id()
     log.info("http.refused", status=error.status, client=client[0] if client else None, request_id=request_id)
-    problem = render(error, request_id)
+    problem = render(error, request_id, trace_id_from(None))
     headers = [
         *problem.headers,
         (b"x-request-id", request_id.encode("ascii")),

@@ -33,9 +33,6 @@ def jobs(service: Service) -> Iterator[Jobs]:
     server.stop()
 
 
-    server.stop()  # no longer a user of it: the service is the last one out
-
-
 @pytest.fixture(scope="module")
 def operator(service: Service) -> Person:
     return service.person("otto", Role.OPERATOR)

@@ -102,7 +102,9 @@ class DeleteNote(Command[None]):
 
 
 class Notes(Actor):
-    """`gate` holds back those that write, `waiting` counts them; `elsewhere` is what no transaction takes back."""
+    """`gate` holds back those that write, `waiting` counts them; `elsewhere` is what no transaction takes back;
+    `meanwhile` happens once, after a look from inside a transaction.
+    """
 
     name = "notes"
 
@@ -113,6 +115,7 @@ class Notes(Actor):
         self.waiting = 0
         self.full = False
         self.elsewhere: list[str] = []
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def _pass(self) -> None:
         self.waiting += 1
@@ -146,6 +149,9 @@ class Notes(Actor):
         row = await self.notes.find_one({"_id": message.note_id}, session=context.session)
         if row is None:
             raise NotFound
+        if context.session is not None and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
         return NoteView(row["_id"], row["text"])
 
     @handles(ListNotes)

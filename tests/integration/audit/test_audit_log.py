@@ -147,7 +147,18 @@ async def _remove_with_checkpoint(mongo: Mongo) -> None:
     await mongo.collection(CHECKPOINTS).delete_one({"_id": 2})
 
 
-@pytest.mark.parametrize("tamper", [_remove, _change, _add, _remove_with_checkpoint])
+async def _remove_without_a_gap(mongo: Mongo) -> None:
+    await _remove(mongo)
+    checkpoints = mongo.collection(CHECKPOINTS)
+    for number in (3, 4, 5):
+        row = await checkpoints.find_one({"_id": number})
+        assert row is not None
+        await checkpoints.delete_one({"_id": number})
+        if number > 3:
+            await checkpoints.insert_one({**row, "_id": number - 1})
+
+
+@pytest.mark.parametrize("tamper", [_remove, _change, _add, _remove_with_checkpoint, _remove_without_a_gap])
 async def test_a_hand_in_the_database_shows(
     process: Process, mongo: Mongo, tamper: Callable[[Mongo], Awaitable[None]]
 ) -> None:

@@ -79,6 +79,15 @@ async def test_of_two_edits_at_once_one_wins(mongo: Mongo) -> None:
     assert sorted(statuses) == [200, 412]
 
 
+async def test_an_edit_between_the_look_and_the_write_is_seen(mongo: Mongo) -> None:
+    async with notes_service(mongo) as service, notes_service(mongo) as other:
+        path = await note(service)
+        tag = (await service.client.get(path)).headers["etag"]
+        service.notes.meanwhile = lambda: edit(other, path, "faster", "*")
+        assert (await edit(service, path, "slower", tag)).status_code == 412
+        assert (await service.client.get(path)).json()["text"] == "faster"
+
+
 async def test_pages_follow_each_other_to_the_end_while_rows_are_added(mongo: Mongo) -> None:
     async with notes_service(mongo) as service, notes_service(mongo) as other:
         paths = [await note(service, str(number)) for number in range(7)]

@@ -13,7 +13,7 @@ bin := .venv/bin
 folders := core actors http deploy
 ARGS ?=
 
-.PHONY: help run demo test firebase chaos browser bench bench-jobs fmt lock clean runtime dev links \
+.PHONY: help run demo test firebase chaos browser fuzz bench bench-jobs fmt lock clean runtime dev links \
 	check check-format check-lint check-types check-imports check-shell
 
 help: ## Show this list
@@ -34,6 +34,9 @@ chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
 
 browser: dev ## Run the tests in a headless browser (tests/browser)
 	@exec $(bin)/python -m pytest tests/browser -q $(ARGS)
+
+fuzz: dev ## Send every operation valid and invalid requests for ten minutes (ARGS="--seed 1 --max-time 60")
+	@exec $(bin)/python -m tests.fuzz.run $(ARGS)
 
 bench: dev ## Measure (tests/bench)
 	@exec $(bin)/python -m tests.bench.run $(ARGS)

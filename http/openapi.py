@@ -91,7 +91,11 @@ _IDEMPOTENCY_KEY = _header(
     maxLength=255,
     pattern="^[!-~]+$",
 )
-_IF_MATCH = _header("If-Match", "The ETag of what is to be changed; 412 where it has changed since")
+_IF_MATCH = _header(
+    "If-Match",
+    "The ETag of what is to be changed; 412 where it has changed since",
+    pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
+)
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag of what is known already; 304 where nothing has changed")
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names this content"}}
 

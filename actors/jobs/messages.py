@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import MISSING
 
+from promptforge.core.clock import Instant
 from promptforge.core.jobs import Action, JobState, Missed
 from promptforge.core.messages import Command, Query, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -187,8 +188,8 @@ class ListJobs(Query[Page[JobView]]):
     queue: Name | None = None
     owner_id: Name | None = None
     batch_id: Name | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
 
@@ -231,8 +232,8 @@ class ChangeJobs(Command[BulkView]):
     queue: Name | None = None
     owner_id: Name | None = None
     batch_id: Name | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
 
 
 @requires(Role.OPERATOR, Role.ADMIN, scope="jobs:read")

@@ -9,6 +9,7 @@ from typing import Annotated
 from annotated_types import Len
 
 from promptforge.core.audit import AuditEntry, SealReport
+from promptforge.core.clock import Instant
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
@@ -97,8 +98,8 @@ class ListAuditLog(Query[Page[AuditEntry]]):
     user_id: Word | None = None
     action: Word | None = None
     target: Word | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
 

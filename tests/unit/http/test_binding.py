@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import MISSING
 
+from promptforge.core.clock import Instant
 from promptforge.core.errors import ConfigurationError, Invalid, Malformed
 from promptforge.core.messages import Command, Query, public
 from promptforge.http.binding import Binder
@@ -37,6 +39,20 @@ class Numbered(Query[None]):
 
     number: Annotated[int, Ge(1)]
     flag: bool = False
+
+
+@public
+class Since(Query[None]):
+    """What happened after a moment."""
+
+    since: Instant
+
+
+@public
+class Postpone(Command[None]):
+    """Do it at a moment."""
+
+    until: Instant
 
 
 class Odd:
@@ -216,3 +232,29 @@ def test_pointers_lead_back_to_the_value(tree: dict[str, int]) -> None:
 def test_a_field_that_cannot_be_validated_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="Odd"):
         Binder(post("/odd", Unreadable))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-31T12:00:00Z", "2026-01-31t12:00:00.000z", "2026-01-31T13:30:00+01:30", "2026-01-30T23:00:00-13:00"],
+)
+def test_a_moment_is_read_into_utc(text: str) -> None:
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    encoded = text.replace("+", "%2B").encode()
+    since = Binder(get("/since", Since)).bind({}, b"since=" + encoded, b"")
+    until = Binder(post("/postpone", Postpone)).bind({}, b"", json.dumps({"until": text}).encode())
+    assert (since, until) == (Since(since=noon), Postpone(until=noon))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0.5", "1700000000", "2026-01-31", "2026-01-31T12:00:00", "2026-01-31T12:00Z", "2026-01-31 12:00:00Z"),
+        *("2026-02-30T12:00:00Z", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "", "tomorrow"),
+    ],
+)
+def test_a_moment_has_to_be_written_in_full(text: str) -> None:
+    in_query = refused(Binder(get("/since", Since)), query=b"since=" + text.encode())
+    body = json.dumps({"until": text.replace("%2B", "+")}).encode()
+    in_body = refused(Binder(post("/postpone", Postpone)), body=body)
+    assert [code.split()[0] for code in (*in_query, *in_body)] == ["since", "/until"]

@@ -1,0 +1,90 @@
+"""Send the service what its OpenAPI document allows, and what it does not, as three people: `make fuzz`.
+
+Schemathesis generates requests for every operation: from examples, from boundaries, at random, and in sequences that
+use the ids they were given; all of its checks are on. Ada and Bob are peers: what belongs to one must not be shown to
+the other. The third has every role. Event streams never end and are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from promptforge.core.principal import Role
+from tests.support.service import Service, serving
+
+PEOPLE = {"ada": (Role.SELLER,), "bob": (Role.SELLER,), "staff": tuple(Role)}
+ACCEPTED = ["2xx", "3xx", 401, 402, 403, 404, 409, 412, 429, 503]
+"""Answers to valid requests: there may be no such thing, too few credits, a state that does not allow it."""
+LONG = ("--max-time", "600", "--max-examples", "200")
+_CONFIGURATION = """
+hooks = "{hooks}"
+
+[auth.wfc]
+path = "{auth}"
+peers = ["ada", "bob"]
+
+[checks]
+positive_data_acceptance.expected-statuses = {accepted}
+
+{exceptions}
+"""
+_EXCEPTION = """
+[[operations]]
+include-operation-id = "{operation}"
+
+[operations.checks.positive_data_acceptance]
+expected-statuses = {accepted}
+"""
+NOT_IN_THE_SCHEMA = {
+    "receiveStripeEvent": 400,  # nobody can make up a signature
+    "createPrompt": 422,  # what content may be depends on the prompt's kind
+    "createPromptVersion": 422,
+    "createApiKey": 422,  # scopes are those that operations have
+    "grantCredits": 422,  # the cap is a setting
+    "changeJobs": 422,  # one condition at least
+}
+"""Operations whose valid requests may be refused by a rule of its own, and how."""
+
+
+def fuzz(service: Service, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run schemathesis against a running service."""
+    auth = []
+    for name, roles in PEOPLE.items():
+        person = service.person(name, *roles)
+        person.get("/users/me")
+        header = {"name": "Authorization", "value": person.client.headers["authorization"]}
+        auth.append({"name": name, "fixedHeaders": [header]})
+    (directory / "auth.json").write_text(json.dumps({"auth": auth}))
+    hooks = Path(__file__).with_name("hooks.py")
+    exceptions = "".join(
+        _EXCEPTION.format(operation=operation, accepted=json.dumps([*ACCEPTED, status]))
+        for operation, status in NOT_IN_THE_SCHEMA.items()
+    )
+    configuration = _CONFIGURATION.format(
+        hooks=hooks, auth=directory / "auth.json", accepted=json.dumps(ACCEPTED), exceptions=exceptions
+    )
+    (directory / "schemathesis.toml").write_text(configuration)
+    command = [
+        *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
+        *("--config-file", str(directory / "schemathesis.toml"), "run", f"{service.base_url}/api/v1/openapi.json"),
+        *("--checks", "all", "--exclude-path-regex", "/stream$", "--request-timeout", "10", *options),
+    ]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+
+
+def main() -> int:
+    """Print what schemathesis says, with the seed that repeats it."""
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "service") as service:
+        outcome = fuzz(service, Path(folder), *(sys.argv[1:] or LONG))
+    sys.stdout.write(outcome.stdout + outcome.stderr)
+    return outcome.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ bin := .venv/bin
 folders := core actors http deploy
 ARGS ?=
 
-.PHONY: help run demo test firebase chaos browser fuzz bench bench-jobs fmt lock clean runtime dev links \
+.PHONY: help run demo test npm chaos browser fuzz bench bench-jobs fmt lock clean runtime dev links \
 	check check-format check-lint check-types check-imports check-shell
 
 help: ## Show this list
@@ -26,13 +26,14 @@ run: runtime ## Start the service (settings come from the environment: PORT, HOS
 demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 	@exec $(bin)/promptforge demo $(ARGS)
 
-test: dev firebase ## Run the tests (without those of chaos and browser, which have targets of their own)
+test: dev npm ## Run the tests (without those of chaos and browser, which have targets of their own)
 	@exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
 	@exec $(bin)/python -m pytest tests/chaos -q $(ARGS)
 
 browser: dev ## Run the tests in a headless browser (tests/browser)
+	@sh deploy/bootstrap.sh browser
 	@exec $(bin)/python -m pytest tests/browser -q $(ARGS)
 
 fuzz: dev ## Send every operation valid and invalid requests for ten minutes (ARGS="--seed 1 --max-time 60")
@@ -98,9 +99,9 @@ runtime:
 dev:
 	@sh deploy/bootstrap.sh dev
 
-# The tests of sign-in use the real Firebase Auth emulator: installed once, into the user's cache.
-firebase: dev
-	@$(bin)/python -m tests.support.firebase_tools
+# The tests use the real Firebase Auth emulator and a TypeScript client: installed once, into the user's cache.
+npm: dev
+	@$(bin)/python -m tests.support.node_tools
 
 links:
 	@mkdir -p .cache/typing/promptforge

@@ -3,6 +3,7 @@
 #
 #   deploy/bootstrap.sh runtime   what `promptforge` needs to run (default)
 #   deploy/bootstrap.sh dev       that, and what tests and checks need
+#   deploy/bootstrap.sh browser   a Chromium for the tests that need one, where there is none
 #   deploy/bootstrap.sh python    only prints the interpreter that it would use
 #
 # It can be interrupted and run again at any time: a .venv whose making did not finish is made anew. Where nothing has
@@ -133,8 +134,12 @@ python)
     find_python
     exit
     ;;
+browser)
+    command -v chromium >/dev/null 2>&1 || need_debian_packages chromium
+    exit
+    ;;
 runtime | dev) ;;
-*) fail "usage: $0 [runtime|dev|python]" ;;
+*) fail "usage: $0 [runtime|dev|browser|python]" ;;
 esac
 
 satisfies "$wanted" && exit

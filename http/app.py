@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -28,6 +27,7 @@ from promptforge.http.disconnects import Disconnects
 from promptforge.http.dispatch import Dispatcher
 from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
+from promptforge.http.fixed import Fixed
 from promptforge.http.health import Health, Probe
 from promptforge.http.idempotency import Replies
 from promptforge.http.live import LiveEndpoint, OpenStreams
@@ -131,7 +131,6 @@ def build_app(
                 trusted_proxies=settings.trusted_proxies,
             ),
             Middleware(Dispatcher, endpoints=endpoints),
-            Middleware(CompressMiddleware),
         ],
         exception_handlers={HTTPException: _not_served},
     )
@@ -142,10 +141,9 @@ def build_app(
 def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON
     kinds = catalogue()
     links = {"docs": "/docs", "openapi": OPENAPI_PATH, "health": "/health", "problems": "/problems"}
-    welcome = _Fixed(orjson.dumps({"name": "PromptForge", "version": version, "links": links}), "application/json")
-    page = _Fixed(docs.page(described, kinds), "text/html; charset=utf-8", csp=docs.CONTENT_SECURITY_POLICY)
-    problems = _Fixed(orjson.dumps({"problems": list(kinds.values())}), "application/json")
-    by_code = {code: _Fixed(orjson.dumps(kind), "application/json") for code, kind in kinds.items()}
+    welcome = Fixed(orjson.dumps({"name": "PromptForge", "version": version, "links": links}), "application/json")
+    problems = Fixed(orjson.dumps({"problems": list(kinds.values())}), "application/json")
+    by_code = {code: Fixed(orjson.dumps(kind), "application/json") for code, kind in kinds.items()}
 
     async def problem(request: Request) -> Response:
         found = by_code.get(request.path_params["code"])
@@ -155,8 +153,8 @@ def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # 
 
     return [
         StarletteRoute("/", welcome.respond),
-        StarletteRoute("/docs", page.respond),
-        StarletteRoute(OPENAPI_PATH, _Fixed(orjson.dumps(described), "application/json").respond),
+        *(StarletteRoute(path, fixed.respond) for path, fixed in docs.pages(OPENAPI_PATH).items()),
+        StarletteRoute(OPENAPI_PATH, Fixed(orjson.dumps(described), "application/json").respond),
         StarletteRoute("/problems", problems.respond),
         StarletteRoute("/problems/{code}", problem),
     ]
@@ -174,24 +172,7 @@ def _metrics(authenticator: Authenticator, scraped: Scraped | None, settings: Ht
     if scraped is None:
         return []
     endpoint = Metrics(authenticator, scraped.registry, token=settings.metrics_token, refresh=scraped.refresh)
-    return [StarletteRoute(METRICS_PATH, endpoint)]
-
-
-class _Fixed:
-    """A response made once: with an ETag, and 304 for who has it already."""
-
-    def __init__(self, body: bytes, media_type: str, *, csp: str | None = None) -> None:
-        self._body = body
-        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        self._headers = {"etag": self._etag, "cache-control": "no-cache", "content-type": media_type}
-        if csp is not None:
-            self._headers.update({"content-security-policy": csp, "referrer-policy": "no-referrer"})
-
-    async def respond(self, request: Request) -> Response:
-        known = request.headers.get("if-none-match", "")
-        if known == "*" or self._etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
-            return Response(status_code=304, headers=self._headers)
-        return Response(self._body, headers=self._headers)
+    return [StarletteRoute(METRICS_PATH, CompressMiddleware(endpoint))]
 
 
 async def _not_served(request: Request, error: Exception) -> Response:

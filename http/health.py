@@ -98,7 +98,8 @@ _REPORT = {
 
 
 def _described(operation: str, summary: str) -> dict[str, Any]:  # Any: JSON
-    content = {"application/json": {"schema": _REPORT}}
+    well = {"application/json": {"schema": _REPORT, "example": {"status": "ok", "version": "0.1.0"}}}
+    unwell = {"application/json": {"schema": _REPORT, "example": {"status": "unavailable", "mongo": {"ok": False}}}}
     return {
         "get": {
             "operationId": operation,
@@ -106,8 +107,8 @@ def _described(operation: str, summary: str) -> dict[str, Any]:  # Any: JSON
             "summary": summary,
             "security": [],
             "responses": {
-                "200": {"description": "Yes", "content": content},
-                "503": {"description": "No", "content": content},
+                "200": {"description": "Yes", "content": well},
+                "503": {"description": "No", "content": unwell},
             },
         }
     }

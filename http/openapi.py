@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from types import NoneType
 from typing import Any, get_args
 
+import orjson
 from pydantic import TypeAdapter
 
 from promptforge.core.errors import (
     Conflict,
+    FieldError,
     Forbidden,
     Invalid,
     Malformed,
@@ -24,7 +26,8 @@ from promptforge.core.errors import (
 from promptforge.core.messages import Access, Command, Requirement, reply_type
 from promptforge.http.binding import Binder, description_of
 from promptforge.http.errors import BodyTooLarge, BodyTooSlow, PreconditionFailed, TooManyRequests, UnsupportedMediaType
-from promptforge.http.problems import TYPE_PREFIX
+from promptforge.http.examples import example
+from promptforge.http.problems import TYPE_PREFIX, render
 from promptforge.http.routing import API_PREFIX, EDIT_METHODS, Route
 from promptforge.http.schemas import PREFIX, Input, Schema, Schemas
 
@@ -69,7 +72,10 @@ FIELD_PROBLEM: Schema = {
         "code": {"type": "string", "examples": ["missing"]},
     },
 }
-PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": PREFIX + "Problem"}}}
+
+_A_FIELD = FieldError("This is required", "missing", "/name")
+_REQUEST_ID = "req_01k8y3w5q2m7t9x4c6v1b8n0rb"
+_TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 _RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Seconds after which to try again"}
 _HEADERS = {
@@ -77,6 +83,18 @@ _HEADERS = {
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
+
+
+def problem_content(errors: Iterable[type[PromptForgeError]]) -> Schema:
+    """The content of a response that tells one of these errors, with an example of each."""
+    schema = {"$ref": PREFIX + "Problem"}
+    return {"application/problem+json": {"schema": schema, "examples": {e.code: _problem_example(e) for e in errors}}}
+
+
+def _problem_example(error: type[PromptForgeError]) -> Schema:
+    raised = Invalid("One field is not valid", errors=(_A_FIELD,)) if error is Invalid else error()
+    rendered = render(raised, _REQUEST_ID, _TRACE_ID)
+    return {"summary": error.title, "value": orjson.loads(rendered.body)}
 
 
 def _header(name: str, description: str, **schema: object) -> Schema:
@@ -212,6 +230,8 @@ def _parameter(name: str, schema: Schema, in_path: bool, required: bool) -> Sche
     if schema.get("default", ...) is None:
         del schema["default"]
     parameter: Schema = {"name": name, "in": "path" if in_path else "query", "required": in_path or required}
+    if in_path:
+        parameter["example"] = example(schema, {}, name)
     if "description" in schema:
         parameter["description"] = schema.pop("description")
     return {**parameter, "schema": schema}
@@ -219,12 +239,7 @@ def _parameter(name: str, schema: Schema, in_path: bool, required: bool) -> Sche
 
 def _request_body(route: Route, binder: Binder, schemas: Schemas) -> Schema:
     schema = schemas.of(f"{route.operation} body", "validation")
-    content: Schema = {"schema": schema}
-    shape = schemas.components.get(str(schema.get("$ref", "")).removeprefix(PREFIX), schema)
-    properties = shape.get("properties", {})
-    given = {name: field["examples"][0] for name, field in properties.items() if field.get("examples")}
-    if given and set(shape.get("required", ())) <= set(given):
-        content["example"] = given
+    content = {"schema": schema, "example": example(schema, schemas.components)}
     return {"required": binder.body_required, "content": {"application/json": content}}
 
 
@@ -234,11 +249,13 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     if route.live:
         shape = schemas.of(f"{route.operation} reply", "serialization")
         text = "Server-sent events. Each event `reply` has this in its data, as JSON, whenever it has changed."
-        return {"200": {"description": text, "content": {"text/event-stream": {"schema": shape}}}}
+        stream = {"schema": shape, "example": example(shape, schemas.components)}
+        return {"200": {"description": text, "content": {"text/event-stream": stream}}}
     if reply not in (None, NoneType):
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
-        content = {"application/json": {"schema": options[0] if len(options) == 1 else schema}}
+        shape = options[0] if len(options) == 1 else schema
+        content = {"application/json": {"schema": shape, "example": example(shape, schemas.components)}}
         response: Schema = {"description": _DONE.get(route.status, "Done"), "content": content}
         if route.method == "GET":
             response["headers"] = _ETAG
@@ -272,7 +289,7 @@ def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded
     for status in {error.status for error in route.errors}:
         codes = [error for error in (*standard, *route.errors) if error.status == status]
         told = "; ".join(f"`{error.code}`: {error.title}" for error in codes)
-        responses[str(status)] = {"description": told, "content": PROBLEM_CONTENT}
+        responses[str(status)] = {"description": told, "content": problem_content(codes)}
     return dict(sorted(responses.items()))
 
 
@@ -281,7 +298,7 @@ def _response_name(error: type[PromptForgeError]) -> str:
 
 
 def _response(error: type[PromptForgeError]) -> Schema:
-    response: Schema = {"description": f"`{error.code}`: {error.title}", "content": PROBLEM_CONTENT}
+    response: Schema = {"description": f"`{error.code}`: {error.title}", "content": problem_content([error])}
     if error.status in _HEADERS:
         response["headers"] = _HEADERS[error.status]
     return response

@@ -165,12 +165,17 @@ def _responses() -> dict[str, Any]:  # Any: JSON
         "429": "TooManyRequests",
         "503": "Unavailable",
     }
+    content = {"application/json": {"schema": received, "example": {"received": True}}}
     return {
-        "200": {"description": "Recorded, now or before", "content": {"application/json": {"schema": received}}},
+        "200": {"description": "Recorded, now or before", "content": content},
         **{status: {"$ref": f"#/components/responses/{name}"} for status, name in refusals.items()},
     }
 
 
+_EVENT = {
+    "schema": {"type": "object"},
+    "example": {"id": "evt_1SZb2kJ4d8Q0aB3cXyZ01234", "type": "checkout.session.completed", "data": {"object": {}}},
+}
 PATHS: dict[str, Any] = {  # Any: JSON
     PATH: {
         "post": {
@@ -182,7 +187,7 @@ PATHS: dict[str, Any] = {  # Any: JSON
             "parameters": [
                 {"name": "Stripe-Signature", "in": "header", "required": True, "schema": {"type": "string"}}
             ],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+            "requestBody": {"required": True, "content": {"application/json": _EVENT}},
             "responses": _responses(),
         }
     }

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from promptforge.core.principal import Role
-from tests.support.firebase_tools import SOURCE, firebase_tools
+from tests.support.node_tools import TOOLS, node_tools
 
 PROJECT = "demo-identity"
 PASSWORD = "correct horse"
@@ -80,8 +80,8 @@ class AuthEmulator:
 @contextmanager
 def auth_emulator() -> Iterator[AuthEmulator]:
     """Start the emulator on a free loopback port and stop it in the end. Raises `NotInstalled`."""
-    tools = firebase_tools()
-    command: Sequence[str] = [tools.node, str(SOURCE / "auth-emulator.cjs"), PROJECT]
+    tools = node_tools("firebase")
+    command: Sequence[str] = [tools.node, str(TOOLS / "firebase" / "auth-emulator.cjs"), PROJECT]
     with subprocess.Popen(
         command,
         env={"PATH": "/usr/bin:/bin", "NODE_PATH": str(tools.modules)},

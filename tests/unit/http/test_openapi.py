@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,9 +16,10 @@ from promptforge.http.binding import Binder, description_of
 from promptforge.http.body import BodyLimits
 from promptforge.http.disconnects import Disconnects
 from promptforge.http.endpoint import Edge, Endpoint
+from promptforge.http.examples import UNTOLD
 from promptforge.http.openapi import document
 from promptforge.http.rates import Rates
-from promptforge.http.routing import MessageClass, check
+from promptforge.http.routing import MessageClass, Route, check
 from tests.unit.http.sample import Known, serving
 
 pytestmark = pytest.mark.anyio
@@ -109,7 +111,13 @@ async def test_an_operation_tells_its_body_with_an_example(described: Json) -> N
     assert body["required"] is True
     assert body["content"]["application/json"] == {
         "schema": {"$ref": "#/components/schemas/CreateThing"},
-        "example": {"title": "Vase"},
+        "example": {
+            "title": "Vase",
+            "colour": "red",
+            "size": {"width": 1, "labels": []},
+            "count": 1,
+            "notes": {},
+        },
     }
     shape = described["components"]["schemas"]["CreateThing"]
     assert (shape["required"], shape["additionalProperties"]) == (["title"], False)
@@ -173,31 +181,95 @@ async def test_the_document_is_sent_once_to_who_keeps_it() -> None:
 
 
 class Links(HTMLParser):
-    """The ids, the links and whatever a page would load."""
+    """Where a page points, and what it would load."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ids: set[str] = set()
         self.targets: set[str] = set()
         self.loaded: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        self.ids.add(values.get("id") or "")
-        if tag == "a":
-            self.targets.add(values["href"] or "")
+        if target := values.get("href") or values.get("src"):
+            self.targets.add(target)
         if tag in {"script", "link", "img", "iframe"}:
             self.loaded.append(tag)
 
 
-async def test_the_docs_are_one_page_that_loads_nothing_and_whose_links_lead_somewhere() -> None:
+async def test_the_docs_load_from_here_only_and_what_they_load_is_there() -> None:
     async with serving() as service:
         response = await service.client.get("/docs")
         page = Links()
         page.feed(response.text)
-        for target in page.targets - {f"#{name}" for name in page.ids}:
-            assert (await service.client.get(target)).status_code == 200
+        for target in page.targets:
+            assert (await service.client.get(target)).status_code == 200, target
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.loaded == []
-    assert {"createThing", "schema-ThingView", "problem-not_found"} <= page.ids
-    assert "style-src 'sha256-" in response.headers["content-security-policy"]
+    assert page.loaded == ["link", "link", "script", "script"]
+    assert all(target.startswith("/") for target in page.targets)
+    assert response.headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+async def test_a_large_file_is_compressed_once() -> None:
+    async with serving() as service:
+        plain = await service.client.get("/docs/swagger-ui-bundle.js", headers={"accept-encoding": "br, gzip;q=0"})
+        first, second = [await service.client.get("/docs/swagger-ui-bundle.js") for _ in range(2)]
+        known = await service.client.get("/docs/swagger-ui-bundle.js", headers={"if-none-match": first.headers["etag"]})
+    assert [response.headers.get("content-encoding") for response in (plain, first, second)] == [None, "gzip", "gzip"]
+    assert plain.content == first.content == second.content
+    assert {response.headers["vary"] for response in (plain, first, second)} == {"Accept-Encoding"}
+    assert (known.status_code, known.content) == (304, b"")
+
+
+def contents(product: Json) -> list[tuple[str, Json]]:
+    """Every body, reply and problem of the product, with where it is."""
+    found: list[tuple[str, Json]] = []
+    for name, operation in operations(product).items():
+        sides = {"body": operation.get("requestBody", {}), **operation["responses"]}
+        found += [(f"{name} {side}", kind) for side, part in sides.items() for kind in part.get("content", {}).values()]
+    for name, response in product["components"]["responses"].items():
+        found += [(name, kind) for kind in response["content"].values()]
+    return found
+
+
+def examples(content: Json) -> list[Json]:
+    return [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+
+
+def test_everything_that_is_sent_has_a_valid_example(product: Json) -> None:
+    seen = 0
+    for where, content in contents(product):
+        shown = examples(content)
+        assert shown, where
+        for example in shown:
+            seen += 1
+            schema = {**content["schema"], "components": product["components"]}
+            errors = [error.message for error in OAS31Validator(schema).iter_errors(example)]
+            assert errors == [], f"{where}: {example}"
+    assert seen > 130
+
+
+def test_no_text_of_an_example_is_made_up(product: Json) -> None:
+    """Else http/examples.py has to be told of it, or the field of its example."""
+    for where, content in contents(product):
+        for example in examples(content):
+            assert UNTOLD not in texts(example), f"{where}: {example}"
+
+
+def texts(value: Any) -> set[str]:  # Any: JSON
+    if isinstance(value, dict):
+        return set().union(*(texts(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(texts(item) for item in value))
+    return {value} if isinstance(value, str) else set()
+
+
+@pytest.mark.parametrize("route", [route for route in PRODUCT if route.takes_body], ids=lambda route: route.operation)
+def test_the_example_of_a_body_is_a_request_that_can_be_read(product: Json, route: Route) -> None:
+    operation = operations(product)[route.operation]
+    path = {known["name"]: known["example"] for known in operation["parameters"] if known["in"] == "path"}
+    body = operation.get("requestBody")
+    sent = b"" if body is None else json.dumps(body["content"]["application/json"]["example"]).encode()
+    Binder(route).bind(path, b"", sent)

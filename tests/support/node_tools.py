@@ -1,7 +1,8 @@
-"""Installs the Firebase emulator that the tests use, once, into a cache outside the checkout.
+"""Installs the npm tools that the tests use, once, into a cache outside the checkout.
 
-`make test` runs this file. What is installed is in tests/tools/firebase: firebase-tools by its npm lock, and a Node.js
-from a Python wheel where this machine has none that is new enough (that of Debian 12 is not).
+`make test` runs this file. What is installed is in tests/tools: firebase-tools (the Auth emulator) and what makes a
+TypeScript client of an OpenAPI document, by their npm locks, and a Node.js from a Python wheel where this machine has
+none that is new enough (that of Debian 12 is not).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[1] / "tools" / "firebase"
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
 OLDEST_NODE = 20
 
 
@@ -25,18 +26,22 @@ class NotInstalled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class FirebaseTools:
-    """Where things are: a program, and a node_modules with firebase-tools."""
+class NodeTools:
+    """Where things are: a program, and the node_modules of one of the folders in tests/tools."""
 
     node: str
     modules: Path
 
 
-def firebase_tools() -> FirebaseTools:
-    """Install what is missing: two minutes the first time, nothing afterwards. Raises `NotInstalled`."""
+def node_tools(name: str) -> NodeTools:
+    """Install what is missing of tests/tools/<name>: minutes the first time, nothing afterwards.
+
+    Raises `NotInstalled`.
+    """
     npm = _npm_here() or _npm_from_wheel()
-    folder = _once("firebase", [SOURCE / "package-lock.json"], lambda fresh: _install_modules(fresh, npm))
-    return FirebaseTools(npm[0], folder / "node_modules")
+    source = TOOLS / name
+    folder = _once(name, [source / "package-lock.json"], lambda fresh: _install_modules(source, fresh, npm))
+    return NodeTools(npm[0], folder / "node_modules")
 
 
 def _npm_here() -> list[str] | None:
@@ -49,7 +54,7 @@ def _npm_here() -> list[str] | None:
 
 
 def _npm_from_wheel() -> list[str]:
-    lock = SOURCE / "requirements.lock"
+    lock = TOOLS / "node.lock"
     pip = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     folder = _once(
         "node", [lock], lambda fresh: _run("Node.js", [*pip, "--target", str(fresh), "-r", str(lock)], fresh)
@@ -58,10 +63,14 @@ def _npm_from_wheel() -> list[str]:
     return [str(inside / "bin" / "node"), str(inside / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def _install_modules(fresh: Path, npm: Sequence[str]) -> None:
+def _install_modules(source: Path, fresh: Path, npm: Sequence[str]) -> None:
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(SOURCE / name, fresh)
-    _run("firebase-tools", [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], fresh)
+        shutil.copy(source / name, fresh)
+    _run(
+        f"the npm packages of tests/tools/{source.name}",
+        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        fresh,
+    )
 
 
 def _run(what: str, command: Sequence[str], directory: Path) -> None:
@@ -71,7 +80,7 @@ def _run(what: str, command: Sequence[str], directory: Path) -> None:
     )
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").replace("\n", " ")
-        raise NotInstalled(f"{what}, which the tests of sign-in need, could not be installed: {said[-500:]}")
+        raise NotInstalled(f"{what}, which the tests need, could not be installed: {said[-500:]}")
 
 
 def _once(name: str, locks: Sequence[Path], make: Callable[[Path], None]) -> Path:
@@ -99,6 +108,7 @@ def _cache() -> Path:
 
 if __name__ == "__main__":
     try:
-        firebase_tools()
+        node_tools("firebase")
+        node_tools("typescript")
     except NotInstalled as error:
         sys.exit(str(error))

@@ -1,0 +1,231 @@
+"""Examples for the documentation, made from schemas: one small world of things that fit together.
+
+A field's own `examples` come first, then what the table below says of its name (or of its name in one schema), then
+what its type allows. A test holds that every text is one of the first two, and that every example is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from promptforge.http.schemas import PREFIX, Schema
+
+Json = Any  # whatever JSON can be
+Components = Mapping[str, Schema]
+
+UNTOLD = "something"
+"""What a text becomes of which nothing is known."""
+
+_ULID = "01k8y3w5q2m7t9x4c6v1b8n0ra"
+_THINGS = {
+    "ApiKey": "key",
+    "AuditEntry": "aud",
+    "Batch": "bat",
+    "Case": "cas",
+    "Checkout": "chk",
+    "Grant": "grt",
+    "Job": "job",
+    "JobDetail": "job",
+    "Listing": "lst",
+    "Me": "usr",
+    "Notification": "ntf",
+    "Prompt": "prm",
+    "PublicProfile": "usr",
+    "Purchase": "pur",
+    "PurchasedContent": "pur",
+    "Sale": "pur",
+}
+"""Whose `id` begins how; a view is named for its thing."""
+
+_PEOPLE = dict.fromkeys(("user_id", "owner_id", "seller_id", "decided_by"), f"usr_{_ULID}")
+_MOMENTS = dict.fromkeys(("created_after", "since"), "2026-11-01T00:00:00Z") | dict.fromkeys(
+    ("created_before", "until", "expires_at"), "2026-12-01T00:00:00Z"
+)
+_TOLD: dict[str, Json] = {
+    **_PEOPLE,
+    **_MOMENTS,
+    **{f"{thing.lower()}_id": f"{prefix}_{_ULID}" for thing, prefix in _THINGS.items()},
+    "buyer_id": "usr_01k8y41z6h3e8s0d5f9g2j7kpm",
+    "key_id": f"key_{_ULID}",
+    "pack_id": "pack_1000",
+    "CreditPackView.id": "pack_1000",
+    "event_id": "evt_1SZb2kJ4d8Q0aB3cXyZ01234",
+    "session_id": "cs_test_a1B2c3D4e5F6",
+    "TransactionView.id": "purchase:pur_" + _ULID,
+    "request_id": "req_01k8y3w5q2m7t9x4c6v1b8n0rb",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "next": "eyJvIjpbMTc2MzI4NjQwMF19.5Zk3",
+    "cursor": None,
+    # People
+    "email": "ada@example.com",
+    "handle": "ada-lovelace",
+    "display_name": "Ada Lovelace",
+    "bio": "Writes prompts that read other people's mail, with their consent.",
+    "avatar_url": "https://example.com/ada.png",
+    "links[]": "https://example.com/ada",
+    "roles[]": "seller",
+    # Prompts and listings
+    "PromptView.name": "Hurried reader",
+    "description": "Five lines of summary, and what to read in full.",
+    "folder": "news/daily",
+    "tags[]": "summaries",
+    "content": "Summarise {{article}} in five lines.",
+    "message": "Asks for five lines instead of ten",
+    "content_hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "version": 3,
+    "latest_version": 3,
+    "base_version": 2,
+    "model": "gpt-5-mini",
+    "temperature": 0.2,
+    "top_p": 0.9,
+    "max_tokens": 400,
+    "title": "Summaries for people in a hurry",
+    "summary": "A long text in five lines, and what is worth reading in full.",
+    "category": "writing",
+    "refund_policy": "2026-11: refundable within 14 days while unused",
+    "reason_code": "meets_guidelines",
+    "note": "Clear, and does what it says.",
+    "public_note": "Clear, and does what it says.",
+    "internal_note": "Second listing of this seller; the first had no complaints.",
+    # Credits
+    "price": "12.5",
+    "expected_price": "12.5",
+    "net": "10.625",
+    "amount": "12.5",
+    "CheckoutView.amount": 1000,
+    "available": "87.5",
+    "granted": "10",
+    "purchased": "77.5",
+    "earned": "0",
+    "pending": "0",
+    "reserved": "0",
+    "debt": "0",
+    "QueueView.available": 4,
+    "credits": "1000",
+    "bonus_credits": "25",
+    "total_credits": "1025",
+    "price_minor_units": 1000,
+    "currency": "usd",
+    "url": "https://checkout.stripe.com/c/pay/cs_test_a1B2c3D4e5F6",
+    "reason": "Thank you for the report",
+    "TransactionView.kind": "purchase",
+    "account": "user:purchased",
+    "refs{}": "pur_" + _ULID,
+    "WebhookEventView.account": None,
+    "WebhookEventView.type": "checkout.session.completed",
+    "WebhookEventView.reason": None,
+    "api_version": "2026-10-28.endive",
+    # Notifications
+    "NotificationView.kind": "listing.sold",
+    "NotificationView.title": "Sold",
+    "body": "Somebody bought “Summaries for people in a hurry”.",
+    "subject{}": "lst_" + _ULID,
+    # Keys, the audit log and the ledger's report
+    "ApiKeyView.name": "nightly export",
+    "prefix": "pfk_7h2K",
+    "secret": "pfk_7h2Kq9Zr4T8uW1xY5vB3nM6pL0aSdFgH2jKc",
+    "scopes[]": "prompts:read",
+    "available_scopes[]": "prompts:read",
+    "action": "credits.granted",
+    "target": f"usr_{_ULID}",
+    "before": None,
+    "after": {"amount": "10"},
+    "head": "d2a84f4b8b650937ec8f73cd8be2c74add5a911ba64df27458ed8229da804a26",
+    "broken": None,
+    "rule": "unbalanced_journal",
+    "Violation.subject": "purchase:pur_" + _ULID,
+    "Violation.detail": "its legs sum to 1",
+    "violations": [],
+    "violations_found": 0,
+    # Jobs and actors
+    "kind": "notifications.notify",
+    "queue": "default",
+    "batch_id": f"bat_{_ULID}",
+    "waits_for": [],
+    "progress": 40.0,
+    "progress_message": "400 of 1,000",
+    "arguments": {"listing_id": "lst_" + _ULID},
+    "result": None,
+    "AttemptErrorView.error": "Unavailable",
+    "AttemptErrorView.detail": "The mail server did not answer in time",
+    "event": "claimed",
+    "TimelineEntry.detail": "attempt 1",
+    "counts": {"completed": 9, "running": 1},
+    "ScheduleView.name": "seal-audit-log",
+    "cron": "* * * * *",
+    "zone": "UTC",
+    "ActorView.name": "prompts",
+    "DeadLetterView.actor": "prompts",
+    "DeadLetterView.kind": "prompts.get",
+    "InFlightView.kind": "prompts.create",
+    "InFlightView.key": f"usr_{_ULID}",
+    "waiting_on": None,
+    "last_crash": None,
+}
+
+
+def example(schema: Schema, components: Components, name: str = "", owner: str = "") -> Json:
+    """A value of this schema; `name` is the field that it is for, `owner` the schema which has that field."""
+    if schema.get("examples"):
+        return schema["examples"][0]
+    for told in (f"{owner}.{name}", name):
+        if told in _TOLD and _fits(_TOLD[told], schema, components):
+            return _TOLD[told]
+    if "$ref" in schema:
+        title = schema["$ref"].removeprefix(PREFIX)
+        return example(components[title], components, name, title)
+    for choices in ("anyOf", "oneOf"):
+        if choices in schema:
+            return example(schema[choices][0], components, name, owner)
+    declared = [schema.get("default"), *schema.get("enum", ())]
+    found = next((value for value in declared if value is not None), None)
+    return _of_type(schema, components, name, owner) if found is None else found
+
+
+def _of_type(schema: Schema, components: Components, name: str, owner: str) -> Json:
+    match schema.get("type"):
+        case "object":
+            return _object(schema, components, name, owner)
+        case "array":
+            return [example(schema.get("items", {}), components, name + "[]", owner)]
+        case "string":
+            return _text(schema, name, owner)
+        case "integer" | "number":
+            return max(1, schema.get("minimum", 1))
+        case "boolean":
+            return False
+        case _:
+            return None
+
+
+def _object(schema: Schema, components: Components, name: str, owner: str) -> Json:
+    if "properties" in schema:
+        title = schema.get("title", owner)
+        return {field: example(kind, components, field, title) for field, kind in schema["properties"].items()}
+    values = schema.get("additionalProperties")
+    return {_key(name): example(values, components, name + "{}", owner)} if isinstance(values, dict) else {}
+
+
+def _text(schema: Schema, name: str, owner: str) -> str:
+    if schema.get("format") == "date-time":
+        return "2026-11-16T09:30:00Z"
+    thing = _THINGS.get(owner.removesuffix("View"))
+    return f"{thing}_{_ULID}" if name == "id" and thing is not None else UNTOLD
+
+
+def _key(name: str) -> str:
+    return "listing_id" if name == "subject" else "purchase_id" if name == "refs" else name
+
+
+def _fits(value: Json, schema: Schema, components: Components) -> bool:
+    """Whether the table means this field: a name may stand for a text here and for an object there."""
+    if "$ref" in schema:
+        return _fits(value, components[schema["$ref"].removeprefix(PREFIX)], components)
+    for choices in ("anyOf", "oneOf"):
+        if choices in schema:
+            return any(_fits(value, choice, components) for choice in schema[choices])
+    if "enum" in schema:
+        return value in schema["enum"]
+    names = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+    return "type" not in schema or schema["type"] == names.get(type(value), "null")

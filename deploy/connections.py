@@ -151,6 +151,7 @@ class Connection:
                     client=self._client,
                     server=self._server,
                     send=self._send,
+                    push=self._push,
                 )
                 self._rest(owner.limits.head_seconds)
                 if refused:
@@ -225,12 +226,18 @@ class Connection:
         if not self._closing:
             self.due = inf
 
+    def _push(self, head: bytes) -> None:
+        """Without waiting: that it is not taken shows at the next write."""
+        if not self._writer.is_closing():
+            self._writer.write(head)
+
     def _rest(self, seconds: float) -> None:
         self._owner.resting[self] = None
         self.due = self._loop.time() + seconds
 
     def _finish(self) -> None:
         """The protocol is at its end. A client that was refused may be sending still: let it hear why first."""
+        self._wire.let_head_go()
         self._wire.end()
         if not self._wire.refused or self._writer.is_closing():
             self.close()

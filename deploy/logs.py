@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -19,13 +20,9 @@ def configure_logs(level: str, *, readable: bool = False) -> None:
     `readable` prints coloured lines for a person instead of JSON.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Any] = [  # Any: structlog's processors have no common type
-        structlog.contextvars.merge_contextvars,
-        _add_context,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-    ]
+    shared: list[Any] = [_add_ids, structlog.processors.add_log_level, _add_time]  # Any: they have no common type
     if readable:
+        shared[-1] = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
         last: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         factory: Any = structlog.PrintLoggerFactory(sys.stderr)
         foreign = last
@@ -46,13 +43,24 @@ def configure_logs(level: str, *, readable: bool = False) -> None:
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
-def _add_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """The request id and trace id of the message that the running task handles."""
+def _add_ids(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The request id and trace id of the request, or of the message, that the running task handles.
+
+    A line that has them says them itself: looking for them is a third of what the access log costs.
+    """
+    if "request_id" in event:
+        return event
+    event = structlog.contextvars.merge_contextvars(logger, method, event)
     context = current_context.get()
     if context is not None:
         event.setdefault("request_id", context.request_id)
         if context.trace_id:
             event.setdefault("trace_id", context.trace_id)
+    return event
+
+
+def _add_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["at"] = datetime.now(UTC)  # orjson writes it faster than Python does
     return event
 
 
@@ -63,7 +71,7 @@ def _drop_record(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 def _dumps(event: EventDict, **_: object) -> bytes:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
 
 
 def _dumps_text(event: EventDict, **_: object) -> str:

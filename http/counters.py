@@ -45,25 +45,26 @@ class ProcessCounters:
         """Count one more, unless it is too many."""
         expiry: int = budget.get_expiry()
         now = self._now()
-        counter = self._counter(key, int(now // expiry))
+        window = int(now // expiry)
+        counter = self._counter(key, window)
+        if counter is None:
+            self._counters[key] = counter = [window, 0, 0]
         count = self._count(counter, now, budget.amount, expiry)
         if not count.allowed:
             return count
         counter[1] += 1
-        self._counters[key] = counter
         return Count(True, count.remaining - 1, count.seconds)
 
     def test(self, key: tuple[str, str], budget: RateLimitItem) -> Count:
         """As `hit`, but nothing is counted."""
         expiry: int = budget.get_expiry()
         now = self._now()
-        return self._count(self._counter(key, int(now // expiry)), now, budget.amount, expiry)
+        window = int(now // expiry)
+        return self._count(self._counter(key, window) or [window, 0, 0], now, budget.amount, expiry)
 
-    def _counter(self, key: tuple[str, str], window: int) -> list[int]:
+    def _counter(self, key: tuple[str, str], window: int) -> list[int] | None:
         counter = self._counters.get(key)
-        if counter is None:
-            return [window, 0, 0]
-        if counter[0] != window:
+        if counter is not None and counter[0] != window:
             counter[:] = [window, 0, counter[1] if counter[0] == window - 1 else 0]
         return counter
 

@@ -50,6 +50,7 @@ SHARED = frozenset({RateClass.EXPENSIVE})
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
+    name: str  # of its class, as plain text: an enum's hash and format are calls into Python
     item: RateLimitItem
     policy: tuple[bytes, bytes]
 
@@ -61,7 +62,9 @@ class Rates:
         self._counters = ProcessCounters()
         self._shared = FixedWindowRateLimiter(shared) if shared is not None else None
         self._budgets = {
-            name: _Budget(item, (b"ratelimit-policy", f'"{name}";q={item.amount};w={item.get_expiry()}'.encode()))
+            name: _Budget(
+                name.value, item, (b"ratelimit-policy", f'"{name}";q={item.amount};w={item.get_expiry()}'.encode())
+            )
             for name, item in _items(changed).items()
         }
 
@@ -72,33 +75,34 @@ class Rates:
     def count(self, exchange: Exchange, name: RateClass) -> None:
         """One more request of whoever sent this one. Raises `TooManyRequests`; either way the response tells."""
         budget = self._budgets[name]
-        _tell(exchange, name, budget, self._counters.hit((name, _asker(exchange)), budget.item))
+        _tell(exchange, budget, self._counters.hit((budget.name, _asker(exchange)), budget.item))
 
     async def count_shared(self, exchange: Exchange, name: RateClass) -> None:
         """The same for all processes. Raises `DatabaseUnavailable` too."""
         if self._shared is None:
             raise RuntimeError("there are no shared counters")
         budget, asker = self._budgets[name], _asker(exchange)
-        allowed = await self._shared.hit(budget.item, name, asker)
-        left = await self._shared.get_window_stats(budget.item, name, asker)
-        _tell(exchange, name, budget, Count(allowed, left.remaining, left.reset_time - time.time()))
+        allowed = await self._shared.hit(budget.item, budget.name, asker)
+        left = await self._shared.get_window_stats(budget.item, budget.name, asker)
+        _tell(exchange, budget, Count(allowed, left.remaining, left.reset_time - time.time()))
 
     def check(self, exchange: Exchange, name: RateClass) -> None:
         """Raises `TooManyRequests` where this address was refused too often lately; counts nothing."""
         budget = self._budgets[name]
-        count = self._counters.test((name, _address(exchange)), budget.item)
+        count = self._counters.test((budget.name, _address(exchange)), budget.item)
         if not count.allowed:
-            _tell(exchange, name, budget, count)
+            _tell(exchange, budget, count)
 
     def refused(self, exchange: Exchange, name: RateClass) -> None:
         """One more that had to be refused, of this address."""
-        self._counters.hit((name, _address(exchange)), self._budgets[name].item)
+        budget = self._budgets[name]
+        self._counters.hit((budget.name, _address(exchange)), budget.item)
 
 
-def _tell(exchange: Exchange, name: RateClass, budget: _Budget, count: Count) -> None:
+def _tell(exchange: Exchange, budget: _Budget, count: Count) -> None:
     """Put it into the response. Raises `TooManyRequests` where it is too many."""
     seconds = max(math.ceil(count.seconds), 1)
-    exchange.rate = (budget.policy, (b"ratelimit", f'"{name}";r={count.remaining};t={seconds}'.encode()))
+    exchange.rate = (budget.policy, (b"ratelimit", f'"{budget.name}";r={count.remaining};t={seconds}'.encode()))
     if not count.allowed:
         raise TooManyRequests(
             f"That was more than {budget.item.amount} in {budget.item.get_expiry()} seconds: wait {seconds} s",

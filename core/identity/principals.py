@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import anyio
-from cachetools import TLRUCache
+from cachetools import LRUCache
 
 from promptforge.core.identity.sessions import MAX_AGE_SECONDS, Sessions
 from promptforge.core.identity.tokens import Claims, InvalidToken, RevokedToken, TokenVerifier
@@ -49,9 +49,8 @@ class Principals:
         self._find_key = find_key
         self._fresh_enough = fresh_enough
         self._now = now
-        self._entries: TLRUCache[bytes, _Entry] = TLRUCache(
-            MAX_ENTRIES, ttu=lambda _key, entry, _now: entry[1], timer=now
-        )
+        self._entries: LRUCache[bytes, _Entry] = LRUCache(MAX_ENTRIES)
+        """Principals, and until when each is good; asked for at every request, which a cache with timers makes dear."""
         self._by_owner: dict[str, set[bytes]] = {}
         self._resolving: dict[bytes, anyio.Event] = {}
         self._evictions = 0
@@ -60,8 +59,11 @@ class Principals:
         """The principal if it is known and may still be used; costs a hash and a look-up."""
         if not self._fresh_enough():
             return None
-        entry = self._entries.get(_digest(token))
-        return entry[0] if entry else None
+        return self._good(_digest(token))
+
+    def _good(self, digest: bytes) -> Principal | None:
+        entry = self._entries.get(digest)
+        return entry[0] if entry is not None and entry[1] > self._now() else None
 
     async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
         """Verify the token and find its user. `fresh` asks about revocation now and never answers from the cache.
@@ -71,8 +73,8 @@ class Principals:
         digest = _digest(token)
         while not fresh and (running := self._resolving.get(digest)) is not None:
             await running.wait()
-            if (entry := self._entries.get(digest)) is not None:
-                return entry[0]
+            if (known := self._good(digest)) is not None:
+                return known
         done = anyio.Event()
         if not fresh:
             self._resolving[digest] = done
@@ -115,7 +117,7 @@ class Principals:
             if owner is not None:
                 mine = self._by_owner.setdefault(owner, set())
                 if len(mine) >= MAX_TOKENS_PER_USER:
-                    mine.intersection_update(self._entries.keys())
+                    mine.difference_update([known for known in mine if self._good(known) is None])
                 mine.add(digest)
 
     def evict(self, owner_id: str) -> None:

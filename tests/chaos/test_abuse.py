@@ -187,7 +187,7 @@ def not_reading(service: Service, stack: ExitStack, count: int) -> list[Talk]:
     """Clients that ask for a hundred large pages each, and take nothing."""
     talks = [stack.enter_context(Talk(service.port, receive_buffer=4096)) for _ in range(count)]
     for talk in talks:
-        talk.say(get("/docs") * 100)
+        talk.say(get("/api/v1/openapi.json") * 100)
     return talks
 
 
@@ -201,7 +201,7 @@ def test_clients_that_do_not_read_are_let_go_and_cost_others_nothing(service: Se
         grown = (rss_bytes(service) - before) / SLOW / 1024
         print(f"a client that does not read: {grown:.0f} KiB")  # noqa: T201
         assert grown < 512
-        page = len(service.visitor.get("/docs").content)
+        page = len(service.visitor.get("/api/v1/openapi.json").content)
         patience = SEND_SECONDS + page / 16384 + SWEEP_SECONDS
         eventually(lambda: files(service) < others + 10, seconds=patience)
     comparison.judge(f"{SLOW} clients that do not read")

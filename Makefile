@@ -14,7 +14,7 @@ folders := core actors http deploy
 ARGS ?=
 
 .PHONY: help run demo test npm chaos browser fuzz bench bench-jobs fmt lock clean runtime dev links \
-	check check-format check-lint check-types check-imports check-shell
+	check check-format check-lint check-types check-imports check-shell check-audit
 
 help: ## Show this list
 	@echo "make <target>:"
@@ -42,8 +42,8 @@ fuzz: dev ## Send every operation valid and invalid requests for ten minutes (AR
 bench: dev ## Measure (tests/bench)
 	@exec $(bin)/python -m tests.bench.run $(ARGS)
 
-check: dev ## Check format, lint, types, imports and shell scripts; all of them, whichever fails
-	@$(MAKE) --keep-going check-format check-lint check-types check-imports check-shell
+check: dev ## Check format, lint, types, imports, shell scripts and known vulnerabilities; all, whichever fails
+	@$(MAKE) --keep-going check-format check-lint check-types check-imports check-shell check-audit
 
 check-format: dev
 	@echo "== format"
@@ -69,6 +69,11 @@ check-shell:
 		bash -n "$$script"; \
 		echo "$$script"; \
 	done
+
+# Where PyPI's advisories cannot be reached it says so, and passes.
+check-audit: dev
+	@echo "== known vulnerabilities"
+	@$(bin)/python -m tests.support.advisories
 
 bench-jobs: dev ## Measure jobs beside other job libraries (installs those, Redis and PostgreSQL for it)
 	@bash tests/bench/jobs/install_peers.sh

@@ -109,6 +109,7 @@ def spawn(binary: Path, directory: Path, port: int, cache_gigabytes: float) -> i
         str(binary),
         *("--dbpath", str(directory / "db")),
         *("--logpath", str(log), "--logappend"),
+        *("--slowms", "2147483647", "--slowOpSampleRate", "0"),  # a slow operation would be logged with people's texts
         *("--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
         *("--replSet", SET_NAME, "--keyFile", str(directory / "key")),
         *("--networkMessageCompressors", "snappy,zstd"),  # no zlib: CVE-2025-14847 in versions before 6.0.27

@@ -42,4 +42,5 @@ def put(jobs: Jobs, **fields: Any) -> str:
 def dead(jobs: Jobs, **fields: Any) -> str:
     now = datetime.now(UTC)
     error = {"attempt": 10, "at": now, "error": "unavailable", "detail": "Nobody there"}
-    return put(jobs, state="dead", attempt=10, errors=[error], finished_at=now, started_at=now, **fields)
+    times = {"created_at": now, "started_at": now, "finished_at": now}
+    return put(jobs, **{"state": "dead", "attempt": 10, "errors": [error], **times, **fields})

@@ -266,3 +266,13 @@ async def test_nothing_of_it_is_bound_to_a_thread_or_loop(tmp_path: Path) -> Non
     await anyio.to_thread.run_sync(thread.join)
     await _write(servers[0].url, 1)
     servers[0].stop()
+
+
+async def test_what_a_slow_operation_looks_for_is_not_in_the_log(tmp_path: Path) -> None:
+    with _started(tmp_path) as server:
+        await _write(server.url, 1)
+        mongo = await Mongo.connect(server.url, "kept")
+        slow = {"$where": "sleep(400) || true", "name": {"$ne": "somebody's words"}}
+        assert len(await mongo.collection("things").find(slow).to_list(10)) == 1
+        mongo.close()
+    assert "somebody's words" not in (tmp_path / "mongod.log").read_text()

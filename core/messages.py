@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, get_args
 
-from promptforge.core.principal import Role
+from promptforge.core.principal import STAFF, Role
 
 ReplyT_co = TypeVar("ReplyT_co", covariant=True)
 MessageT = TypeVar("MessageT", bound="type[Message[Any]]")
@@ -114,16 +114,20 @@ def reply_type(message: type[Message[Any]]) -> Any:  # Any: a type, a union or N
 def requires(
     *roles: Role, scope: str | None = None, fresh: bool = False, while_suspended: bool = False
 ) -> Callable[[MessageT], MessageT]:
-    """Declare that the sender is signed in and has one of `roles` (default: `user`, which everyone signed in has)."""
-    return _declare(
-        Requirement(
-            access=Access.SIGNED_IN,
-            roles=frozenset(roles or (Role.USER,)),
-            scope=scope,
-            fresh=fresh,
-            while_suspended=while_suspended,
+    """Declare that the sender is signed in and has one of `roles` (default: `user`, which everyone signed in has).
+
+    A command that only staff may send is always `fresh`.
+    """
+    wanted = frozenset(roles or (Role.USER,))
+
+    def declare(message: MessageT) -> MessageT:
+        staff_command = wanted <= STAFF and issubclass(message, Command)
+        message.requirement = Requirement(
+            Access.SIGNED_IN, wanted, scope, fresh=fresh or staff_command, while_suspended=while_suspended
         )
-    )
+        return message
+
+    return declare
 
 
 def public(message: MessageT) -> MessageT:

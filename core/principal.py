@@ -17,6 +17,10 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+STAFF = frozenset({Role.MODERATOR, Role.OPERATOR, Role.ADMIN})
+"""Who has rights over what is other people's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A signed-in person or program.

@@ -123,6 +123,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 rate_limits=settings.rate_limits,
                 secrets=secrets,
                 trusted_proxies=settings.trusted_proxies,
+                https_only=settings.production,
                 metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
                 webhook_secrets=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),
             ),

@@ -38,7 +38,15 @@ _KNOWN = {
         *(b"access-control-allow-credentials", b"access-control-allow-origin", b"access-control-expose-headers"),
         *(b"cache-control", b"content-encoding", b"content-length", b"content-security-policy", b"content-type"),
         *(b"date", b"etag", b"idempotency-replayed", b"link", b"location", b"ratelimit", b"ratelimit-policy"),
-        *(b"retry-after", b"vary", b"www-authenticate", b"x-content-type-options", b"x-request-id"),
+        *(
+            b"cross-origin-resource-policy",
+            b"retry-after",
+            b"strict-transport-security",
+            b"vary",
+            b"www-authenticate",
+            b"x-content-type-options",
+            b"x-request-id",
+        ),
     )
 }
 """Headers of which only the values have to be looked at."""

@@ -47,7 +47,7 @@ class HttpSettings:
     """What an operator decides about the edge.
 
     `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` signs cursors, each of
-    them is accepted; without one, cursors are good in this process only.
+    them is accepted; without one, cursors are good in this process only. `https_only`: browsers are told so.
     """
 
     version: str
@@ -58,6 +58,7 @@ class HttpSettings:
     trusted_proxies: int = 0
     metrics_token: str | None = None
     secrets: tuple[str, ...] = ()
+    https_only: bool = False
 
 
 class Scraped(Protocol):
@@ -129,6 +130,7 @@ def build_app(
                 cors=Cors(settings.allowed_origins),
                 translate=collaborators.translate,
                 trusted_proxies=settings.trusted_proxies,
+                https_only=settings.https_only,
             ),
             Middleware(Dispatcher, endpoints=endpoints),
         ],

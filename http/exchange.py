@@ -20,7 +20,8 @@ class Exchange:
     """`headers` holds the last value of each header. `route` is the path template, once one matched.
 
     `body_pending` is true while the client may still be sending body bytes that nobody has read. `client` is the
-    sender's address. `rate` are the fields that tell what is left of a budget.
+    sender's address. `problem` is the code of what was refused or failed. `rate` are the fields that tell what is left
+    of a budget.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class Exchange:
         "method",
         "path",
         "principal",
+        "problem",
         "query",
         "rate",
         "request_id",
@@ -62,6 +64,7 @@ class Exchange:
         self.trace_id = trace_id
         self.client = client
         self.route: str | None = None
+        self.problem: str | None = None
         self.rate: tuple[tuple[bytes, bytes], ...] = ()
         self.principal: Principal | None = None
         self.status = 0

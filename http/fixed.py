@@ -29,6 +29,7 @@ class Fixed:
         self._headers = {"etag": weak, "cache-control": "no-cache", "content-type": media_type}
         if csp is not None:
             self._headers["content-security-policy"] = csp
+            self._headers.update({"cross-origin-opener-policy": "same-origin", "referrer-policy": "no-referrer"})
 
     async def respond(self, request: Request) -> Response:
         """Answer GET and HEAD."""

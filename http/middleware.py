@@ -33,7 +33,11 @@ CLIENT_CLOSED_REQUEST = 499
 LINGER_SECONDS = 1.0
 MAX_LOGGED_PATH = 256
 
-_ALWAYS = ((b"x-content-type-options", b"nosniff"),)
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),  # pages elsewhere embed nothing; CORS is asked for, and granted
+)
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _UNLESS_SET = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -47,12 +51,22 @@ def translate_nothing(_: BaseException) -> PromptForgeError | None:
 
 
 class EdgeMiddleware:
-    """`translate` turns a driver's error that reached the edge into one of ours; None where it is a bug."""
+    """`translate` turns a driver's error that reached the edge into one of ours; None where it is a bug.
+
+    `https_only` tells browsers to come by HTTPS only, for a year.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, cors: Cors, translate: Translate = translate_nothing, trusted_proxies: int = 0
+        self,
+        app: ASGIApp,
+        *,
+        cors: Cors,
+        translate: Translate = translate_nothing,
+        trusted_proxies: int = 0,
+        https_only: bool = False,
     ) -> None:
         self._app = app
+        self._always = (*_ALWAYS, _HTTPS_ONLY) if https_only else _ALWAYS
         self._cors = cors
         self._trusted_proxies = trusted_proxies
         self._translate = translate
@@ -73,7 +87,8 @@ class EdgeMiddleware:
         scope[SCOPE_KEY] = exchange
         tokens = bind_contextvars(request_id=exchange.request_id, trace_id=exchange.trace_id)
         try:
-            await self._serve(exchange, receive, _Responder(exchange, receive, send, self._cors.headers(exchange)))
+            own = (*self._always, *self._cors.headers(exchange))
+            await self._serve(exchange, receive, _Responder(exchange, receive, send, own))
         finally:
             reset_contextvars(**tokens)
             self._access_log.info("http.request", **_access(exchange))
@@ -99,7 +114,9 @@ class EdgeMiddleware:
         known = error if isinstance(error, PromptForgeError) else self._translate(error)
         if known is None or known.status == 500:
             log.error("http.unexpected_error", route=exchange.route, method=exchange.method, exc_info=error)
-        problem = render(known or PromptForgeError(), exchange.request_id, exchange.trace_id)
+        told = known or PromptForgeError()
+        exchange.problem = told.code
+        problem = render(told, exchange.request_id, exchange.trace_id)
         headers = problem.headers
         if isinstance(known, (BodyTooLarge, BodyTooSlow)) and exchange.scope.get("http_version", "1.1") < "2":
             headers = [*headers, (b"connection", b"close")]
@@ -115,13 +132,13 @@ class _Responder:
     response goes out, the rest of the body is read away for a moment, and only then the response is declared over.
     """
 
-    __slots__ = ("_cors_headers", "_exchange", "_receive", "_send")
+    __slots__ = ("_exchange", "_own", "_receive", "_send")
 
-    def __init__(self, exchange: Exchange, receive: Receive, send: Send, cors_headers: Headers) -> None:
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send, own: tuple[tuple[bytes, bytes], ...]) -> None:
         self._exchange = exchange
         self._receive = receive
         self._send = send
-        self._cors_headers = cors_headers
+        self._own = own
 
     async def __call__(self, message: Message) -> None:
         exchange = self._exchange
@@ -144,10 +161,9 @@ class _Responder:
     def _headers(self, headers: Headers) -> Headers:
         own = [name for name, _ in headers if name in _SETTABLE]
         headers.append((b"x-request-id", self._exchange.request_id.encode("ascii")))
-        headers.extend(_ALWAYS)
         headers.extend(self._exchange.rate)
         headers.extend([header for header in _UNLESS_SET if header[0] not in own] if own else _UNLESS_SET)
-        headers.extend(self._cors_headers)
+        headers.extend(self._own)
         return headers
 
     async def _finish_lingering(self) -> None:
@@ -184,6 +200,8 @@ def _access(exchange: Exchange) -> dict[str, object]:
         "bytes": exchange.bytes_sent,
         "client": exchange.client,
         "user_id": principal.user_id if principal is not None else None,
+        "key_id": principal.key_id if principal is not None else None,
+        "problem": exchange.problem,
         "request_id": exchange.request_id,
         "trace_id": exchange.trace_id,
     }

@@ -87,7 +87,7 @@ class GrantView:
     created_at: datetime
 
 
-@requires(Role.ADMIN, scope="billing:write", fresh=True)
+@requires(Role.ADMIN, scope="billing:write")
 class GrantCredits(Command[GrantView]):
     """Give a user credits, up to the cap for one grant. They can be spent, and never paid out."""
 

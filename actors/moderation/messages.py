@@ -81,7 +81,7 @@ class GetCase(Query[CaseDetailView]):
     case_id: CaseId
 
 
-@requires(Role.MODERATOR, scope="moderation:write", fresh=True)
+@requires(Role.MODERATOR, scope="moderation:write")
 class DecideCase(Command[CaseView]):
     """Decide a case; the seller is told the decision, the reason and the public note.
 

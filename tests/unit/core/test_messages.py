@@ -49,6 +49,25 @@ def test_a_message_knows_its_kind_version_and_reply() -> None:
     assert (Renamed.message_kind, Renamed.message_version, reply_type(Renamed)) == ("old.Name", 3, list[str])
 
 
+def test_a_command_for_staff_only_asks_whether_the_session_still_stands() -> None:
+    class Decide(Command[None]):
+        pass
+
+    class Look(Query[None]):
+        pass
+
+    def fresh(message: type[Message[Any]], *roles: Role) -> bool:
+        declared = requires(*roles)(message).requirement
+        assert declared is not None
+        return declared.fresh
+
+    assert fresh(Decide, Role.MODERATOR)
+    assert fresh(Decide, Role.OPERATOR, Role.ADMIN)
+    assert not fresh(Look, Role.OPERATOR)
+    assert not fresh(Decide)
+    assert not fresh(Decide, Role.SELLER, Role.ADMIN)
+
+
 @pytest.mark.parametrize("field", ["message_kind", "message_version"])
 def test_a_kind_or_version_in_the_body_would_be_overwritten_and_is_refused(field: str) -> None:
     with pytest.raises(TypeError, match="declared as"):

@@ -22,6 +22,7 @@ from promptforge.core.errors import (
     PromptForgeError,
 )
 from promptforge.http import middleware
+from promptforge.http.app import HttpSettings
 from promptforge.http.cors import Cors
 from promptforge.http.middleware import EdgeMiddleware
 from tests.unit.http.sample import ALICE, Parts, serving
@@ -84,8 +85,16 @@ async def test_every_response_has_the_security_headers() -> None:
         for path in ("/", "/api/v1/things/abc", "/api/v1/nothing", "/docs"):
             headers = (await service.client.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+            assert "strict-transport-security" not in headers  # without TLS it would lock a developer out
             assert "default-src 'none'" in headers["content-security-policy"]
         assert (await service.client.get("/api/v1/things/abc")).headers["cache-control"] == "no-store"
+
+
+async def test_in_production_browsers_are_told_to_come_by_https_only() -> None:
+    async with serving(Parts(settings=HttpSettings(version="1", https_only=True))) as service:
+        for path in ("/", "/api/v1/things/abc", "/api/v1/nothing"):
+            assert (await service.client.get(path)).headers["strict-transport-security"] == "max-age=31536000"
 
 
 async def test_one_line_is_logged_per_request_with_the_template_and_without_the_query() -> None:
@@ -107,6 +116,8 @@ async def test_one_line_is_logged_per_request_with_the_template_and_without_the_
         "bytes": len(response.content),
         "client": "127.0.0.1",
         "user_id": "usr_alice",
+        "key_id": None,
+        "problem": "invalid_request",
         "request_id": response.headers["x-request-id"],
         "trace_id": first["trace_id"],
     }

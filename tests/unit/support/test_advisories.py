@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from tests.support.advisories import judge, told
 
@@ -13,7 +14,7 @@ BAD = {
 }
 
 
-def answer(*dependencies: dict[str, object]) -> str:
+def answer(*dependencies: Mapping[str, object]) -> str:
     return json.dumps({"dependencies": dependencies, "fixes": []})
 
 

@@ -20,6 +20,8 @@ from tests.support.service import Service, serving
 PEOPLE = {"ada": (Role.SELLER,), "bob": (Role.SELLER,), "staff": tuple(Role)}
 ACCEPTED = ["2xx", "3xx", 401, 402, 403, 404, 409, 412, 429, 503]
 """Answers to valid requests: there may be no such thing, too few credits, a state that does not allow it."""
+REFUSED = [400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 428, 429, 431, "5xx"]
+"""Answers to invalid ones: too large is an answer too, and a 500 has a check of its own."""
 LONG = ("--max-time", "600", "--max-examples", "200")
 _CONFIGURATION = """
 hooks = "{hooks}"
@@ -30,6 +32,7 @@ peers = ["ada", "bob"]
 
 [checks]
 positive_data_acceptance.expected-statuses = {accepted}
+negative_data_rejection.expected-statuses = {refused}
 
 {exceptions}
 """
@@ -66,7 +69,11 @@ def fuzz(service: Service, directory: Path, *options: str) -> subprocess.Complet
         for operation, status in NOT_IN_THE_SCHEMA.items()
     )
     configuration = _CONFIGURATION.format(
-        hooks=hooks, auth=directory / "auth.json", accepted=json.dumps(ACCEPTED), exceptions=exceptions
+        hooks=hooks,
+        auth=directory / "auth.json",
+        accepted=json.dumps(ACCEPTED),
+        refused=json.dumps(REFUSED),
+        exceptions=exceptions,
     )
     (directory / "schemathesis.toml").write_text(configuration)
     command = [

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 
 from promptforge.core.deeds import Deed, Facts
+from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
@@ -39,6 +40,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 SETTLED = timedelta(minutes=5)
 BATCH = 1000
 BEGINNING = "0" * 64
+MOST_CHECKPOINTS = 200
+"""In one look: some seconds."""
 
 
 class ActorKind(StrEnum):
@@ -84,14 +87,20 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """Whether the sealed entries are what was sealed; `broken` names the first checkpoint that does not fit."""
+    """Whether the sealed entries are what was sealed; `broken` names the first checkpoint that does not fit.
+
+    `checkpoints` and `entries` are how many of them were looked at, `through` is the last one that fits and `head` its
+    hash. Where there are more, `next` is what to go on after; `unsealed` is known only at the end.
+    """
 
     ok: bool
     checkpoints: int
     entries: int
-    unsealed: int
+    unsealed: int | None
     broken: int | None
+    through: int
     head: str
+    next: int | None
 
 
 class AuditLog:
@@ -148,19 +157,26 @@ class AuditLog:
                 continue
             sealed += len(rows)
 
-    async def verify(self) -> SealReport:
-        """Hash everything again and compare."""
-        before: Document = _NOTHING
-        entries = 0
-        async for checkpoint in self._checkpoints.find({}).sort([("_id", 1)]):
+    async def verify(self, *, after: int = 0, most: int = MOST_CHECKPOINTS) -> SealReport:
+        """Hash what `most` checkpoints after that one sealed, and compare. Raises `NotFound` where there is no such."""
+        before = await self._checkpoints.find_one({"_id": after}) if after else _NOTHING
+        if before is None:
+            raise NotFound("There is no such checkpoint")
+        seen = entries = 0
+        found = await self._checkpoints.find({"_id": {"$gt": after}}).sort([("_id", 1)]).limit(most + 1).to_list(None)
+        for checkpoint in found[:most]:
             rows = await self._between(before, checkpoint)
             whole = checkpoint["_id"] == before["_id"] + 1 and len(rows) == checkpoint["count"]
             if not whole or _hash(before["hash"], rows) != checkpoint["hash"]:
-                return SealReport(False, before["_id"], entries, 0, checkpoint["_id"], before["hash"])
+                broken: int = checkpoint["_id"]
+                return SealReport(False, seen, entries, None, broken, before["_id"], before["hash"], None)
             entries += len(rows)
+            seen += 1
             before = checkpoint
+        if len(found) > most:
+            return SealReport(True, seen, entries, None, None, before["_id"], before["hash"], before["_id"])
         unsealed = await self._entries.count_documents(_after(before))
-        return SealReport(True, before["_id"], entries, unsealed, None, before["hash"])
+        return SealReport(True, seen, entries, unsealed, None, before["_id"], before["hash"], None)
 
     async def _last(self) -> Document:
         return await self._checkpoints.find_one({}, sort=[("_id", -1)]) or _NOTHING

@@ -267,6 +267,8 @@ class Context:
             result = await self.system.transactions(attempt, deadline=self.deadline)
             if completes and self.job_handle is not None:
                 self.job_handle.committed()
+            if completes:
+                self.request_handle = None
             _call_all(commits)
         finally:
             _call_all(ends)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
-from promptforge.core.identity import Claims, DevelopmentVerifier, TokenVerifier
-from promptforge.core.principal import Principal
+from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, TokenVerifier
+from promptforge.core.principal import STAFF, Principal
 from promptforge.core.runtime import System
 from promptforge.deploy.settings import Settings
 
@@ -16,6 +17,11 @@ def make_verifier(settings: Settings) -> TokenVerifier:
     """firebase-admin where there are credentials or an emulator; otherwise the development tokens."""
     if settings.google_application_credentials is None and settings.firebase_auth_emulator_host is None:
         return DevelopmentVerifier(settings.firebase_project_id)
+    # The SDK looks for this by itself, and must find what the settings say.
+    if settings.firebase_auth_emulator_host is None:
+        os.environ.pop("FIREBASE_AUTH_EMULATOR_HOST", None)
+    else:
+        os.environ["FIREBASE_AUTH_EMULATOR_HOST"] = settings.firebase_auth_emulator_host
     # A second of imports, so only where it is used.
     from promptforge.core.identity.firebase import FirebaseVerifier  # noqa: PLC0415
 
@@ -26,25 +32,30 @@ def make_verifier(settings: Settings) -> TokenVerifier:
     )
 
 
-def provisioner(system: System) -> Callable[[Claims], Awaitable[Principal]]:
+def provisioner(system: System) -> Callable[[Claims, Asker], Awaitable[Principal]]:
     """Finds the user behind verified claims, or makes one at the first request."""
 
-    async def provision(claims: Claims) -> Principal:
-        context = system.context(request_id="sign-in", trusted=True)
-        message = EnsureUser(uid=claims.uid, email=claims.email, name=claims.name, roles=tuple(sorted(claims.roles)))
-        return _principal(await context.ask(message), claims.uid)
+    async def provision(claims: Claims, asker: Asker) -> Principal:
+        message = EnsureUser(
+            uid=claims.uid,
+            email=claims.email,
+            name=claims.name,
+            roles=tuple(sorted(claims.roles)),
+            as_of=claims.as_of,
+        )
+        return _principal(await system.context(**asker._asdict(), trusted=True).ask(message))
 
     return provision
 
 
-def key_finder(system: System) -> Callable[[str], Awaitable[tuple[Principal, float] | None]]:
+def key_finder(system: System) -> Callable[[str, Asker], Awaitable[tuple[Principal, float] | None]]:
     """Finds the principal of an API key, and when the key expires."""
 
-    async def find(key: str) -> tuple[Principal, float] | None:
-        found = await system.context(request_id="sign-in", trusted=True).ask(ResolveApiKey(key=key))
+    async def find(key: str, asker: Asker) -> tuple[Principal, float] | None:
+        found = await system.context(**asker._asdict(), trusted=True).ask(ResolveApiKey(key=key))
         if found is None:
             return None
-        owner = _principal(found.identity, "")
+        owner = _principal(found.identity)
         principal = replace(owner, scopes=frozenset(found.scopes), key_id=found.key_id)
         return principal, found.expires_at.timestamp()
 
@@ -57,10 +68,17 @@ def principal_finder(system: System) -> Callable[[str], Awaitable[Principal | No
     async def find(user_id: str) -> Principal | None:
         context = system.context(request_id="job-principal", trusted=True)
         identity = await context.ask(GetIdentity(user_id=user_id))
-        return None if identity is None else _principal(identity, "")
+        return None if identity is None else _principal(identity)
 
     return find
 
 
-def _principal(identity: Identity, uid: str) -> Principal:
-    return Principal(user_id=identity.user_id, uid=uid, roles=frozenset(identity.roles), suspended=identity.suspended)
+def _principal(identity: Identity) -> Principal:
+    """Who is suspended may look at what is their own, and has no rights over what is others'."""
+    roles = frozenset(identity.roles)
+    return Principal(
+        user_id=identity.user_id,
+        uid=identity.uid,
+        roles=roles - STAFF if identity.suspended else roles,
+        suspended=identity.suspended,
+    )

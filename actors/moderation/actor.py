@@ -44,13 +44,20 @@ class ModerationActor(Actor):
 
     @handles(DecideCase, key="case_id")
     async def decide(self, message: DecideCase, context: Context) -> CaseView:
-        case = await context.transaction(lambda tx: self._decide(message, tx))
-        if case.state is CaseState.OBSOLETE:
-            raise CaseObsolete
-        return case
+        """A case that is closed as obsolete is committed, and so is no error within its transaction."""
+        try:
+            return await context.transaction(lambda tx: self._decide(message, tx), completes=True)
+        except CaseObsolete:
+            await context.transaction(lambda tx: self._close(message.case_id, tx))
+            raise
+
+    async def _close(self, case_id: str, tx: Context) -> None:
+        case = await self._store.get(case_id, session=tx.session)
+        listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
+        if case.state is not CaseState.DECIDED and not waits_for(listing, case):
+            await self._store.close_obsolete(case, session=tx.session)
 
     async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
-        """The case decided; or closed as obsolete, which is to be committed and so is no error in here."""
         case = await self._store.get(message.case_id, session=tx.session)
         if case.seller_id == tx.user_id:
             raise OwnCase
@@ -58,7 +65,7 @@ class ModerationActor(Actor):
             raise AlreadyDecided
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
         if not waits_for(listing, case):
-            return await self._store.close_obsolete(case, session=tx.session)
+            raise CaseObsolete
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
         await tx.ask(
             ApplyDecision(

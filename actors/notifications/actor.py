@@ -37,10 +37,12 @@ class NotificationsActor(Actor):
     async def count_unread(self, message: CountUnread, context: Context) -> UnreadView:
         return UnreadView(await self._store.count_unread(context.user_id))
 
-    @handles(MarkRead)
+    @handles(MarkRead, transactional=True)
     async def mark_read(self, message: MarkRead, context: Context) -> NotificationView:
-        return await self._store.mark_read(message.notification_id, context.user_id, now=context.now())
+        now, session = context.now(), context.session
+        return await self._store.mark_read(message.notification_id, context.user_id, now=now, session=session)
 
-    @handles(MarkAllRead)
+    @handles(MarkAllRead, transactional=True)
     async def mark_all_read(self, message: MarkAllRead, context: Context) -> MarkedView:
-        return MarkedView(await self._store.mark_all_read(context.user_id, now=context.now()))
+        now, session = context.now(), context.session
+        return MarkedView(await self._store.mark_all_read(context.user_id, now=now, session=session))

@@ -67,10 +67,9 @@ class NotificationStore:
             raise NotFound("There is no such notification, or it is not yours")
         return _view(row)
 
-    async def mark_all_read(self, user_id: str, *, now: datetime) -> int:
-        result = await self._notifications.update_many(
-            {"user_id": user_id, "read_at": None}, {"$set": {"read_at": now}}
-        )
+    async def mark_all_read(self, user_id: str, *, now: datetime, session: Session | None = None) -> int:
+        unread = {"user_id": user_id, "read_at": None}
+        result = await self._notifications.update_many(unread, {"$set": {"read_at": now}}, session=session)
         return result.modified_count
 
 

@@ -51,7 +51,7 @@ class OperationsActor(Actor):
 
     @handles(VerifyAuditLog)
     async def verify_audit_log(self, message: VerifyAuditLog, context: Context) -> SealReport:
-        return await self._audit_log.verify()
+        return await self._audit_log.verify(after=message.after)
 
     @handles(SealAuditLog)
     async def seal_audit_log(self, message: SealAuditLog, context: Context) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from annotated_types import Len
+from annotated_types import Ge, Len
 
 from promptforge.core.audit import AuditEntry, SealReport
 from promptforge.core.clock import Instant
@@ -106,7 +106,12 @@ class ListAuditLog(Query[Page[AuditEntry]]):
 
 @requires(Role.OPERATOR, Role.ADMIN, scope="audit:read")
 class VerifyAuditLog(Query[SealReport]):
-    """Hash the audit log again and compare it with its seals: whether anything was changed or removed since."""
+    """Hash the audit log again and compare it with its seals: whether anything was changed or removed since.
+
+    One request looks at up to 200 seals (of at most 1,000 entries each) from `after` on; `next` is where to go on.
+    """
+
+    after: Annotated[int, Ge(0)] = 0
 
 
 @internal

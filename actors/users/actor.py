@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from promptforge.actors.users.domain import (
@@ -26,7 +27,12 @@ from promptforge.actors.users.store import UserStore
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
+from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor, handles
+
+
+class _SomebodyWasFaster(Exception):
+    """The uid has a user already."""
 
 
 class UsersActor(Actor):
@@ -41,20 +47,21 @@ class UsersActor(Actor):
         user = await self._store.find_by_uid(message.uid)
         if user is None:
             user = await self._provision(message, context)
-        said = {"email": message.email or user.email, "roles": [role.value for role in stored_roles(message.roles)]}
-        if said != {"email": user.email, "roles": [role.value for role in user.roles]}:
-            user = await self._bring_up_to(said, user, context)
+        said = {"email": message.email or user.email, "roles": _names(stored_roles(message.roles))}
+        if message.as_of > user.said_at or (
+            message.as_of == user.said_at and said != {"email": user.email, "roles": _names(user.roles)}
+        ):
+            user_id = user.id
+            user = await context.transaction(lambda tx: self._bring_up_to(said, user_id, message.as_of, tx))
         return user.identity()
 
-    async def _bring_up_to(self, said: dict[str, Any], user: User, context: Context) -> User:
-        roles = [role.value for role in user.roles]
-
-        async def work(tx: Context) -> User:
-            if said["roles"] != roles:
-                await tx.audit("user.roles_changed", user.id, before={"roles": roles}, after={"roles": said["roles"]})
-            return await self._store.update(user.id, said, now=tx.now(), session=tx.session)
-
-        return await context.transaction(work)
+    async def _bring_up_to(self, said: dict[str, Any], user_id: str, as_of: float, tx: Context) -> User:
+        before = await self._store.get(user_id, session=tx.session)
+        user = await self._store.bring_up_to(user_id, said, as_of=as_of, session=tx.session)
+        if user.roles != before.roles:
+            was, is_now = {"roles": _names(before.roles)}, {"roles": _names(user.roles)}
+            await tx.audit("user.roles_changed", user_id, before=was, after=is_now)
+        return user
 
     async def _provision(self, message: EnsureUser, context: Context) -> User:
         now = context.now()
@@ -69,15 +76,33 @@ class UsersActor(Actor):
             links=(),
             roles=stored_roles(message.roles),
             suspended=False,
+            said_at=message.as_of,
             created_at=now,
             updated_at=now,
         )
-        if await self._store.insert(user):
+
+        if await self._insert(user, context):
             return user
         faster = await self._store.find_by_uid(message.uid)
         if faster is None:
             raise NotFound("The account was removed while it signed in")
         return faster
+
+    async def _insert(self, user: User, context: Context) -> bool:
+        """False where somebody else was faster. Who begins with rights beyond a user's is in the audit log."""
+        if set(user.roles) <= {Role.USER}:
+            return await self._store.insert(user)
+
+        async def work(tx: Context) -> None:
+            if not await self._store.insert(user, session=tx.session):
+                raise _SomebodyWasFaster  # and has aborted this transaction
+            await tx.audit("user.roles_changed", user.id, before={"roles": []}, after={"roles": _names(user.roles)})
+
+        try:
+            await context.transaction(work)
+        except _SomebodyWasFaster:
+            return False
+        return True
 
     @handles(GetIdentity)
     async def get_identity(self, message: GetIdentity, context: Context) -> Identity | None:
@@ -103,3 +128,7 @@ class UsersActor(Actor):
         if user is None or user.suspended:
             raise NotFound("Nobody has this handle")
         return public_view(user, handle)
+
+
+def _names(roles: Iterable[Role]) -> list[str]:
+    return [role.value for role in roles]

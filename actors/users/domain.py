@@ -31,7 +31,7 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person without credits, which are billing's. `uid` is Firebase's and leaves this feature never."""
+    """A person without credits (billing has them). `uid` is Firebase's; `said_at` is when email and roles were so."""
 
     id: str
     uid: str
@@ -43,11 +43,12 @@ class User:
     links: tuple[str, ...]
     roles: tuple[Role, ...]
     suspended: bool
+    said_at: float
     created_at: datetime
     updated_at: datetime
 
     def identity(self) -> Identity:
-        return Identity(self.id, self.roles, self.suspended)
+        return Identity(self.id, self.uid, self.roles, self.suspended)
 
     def me(self) -> MeView:
         return MeView(

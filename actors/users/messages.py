@@ -70,6 +70,7 @@ class Identity:
     """What the rest of the service needs to know of a signed-in person."""
 
     user_id: str
+    uid: str
     roles: tuple[Role, ...]
     suspended: bool
 
@@ -106,12 +107,16 @@ class PublicProfileView:
 
 @internal
 class EnsureUser(Command[Identity]):
-    """Find or make the user behind a verified sign-in, and bring email and roles up to what the token says."""
+    """Find or make the user behind a verified sign-in, and bring email and roles up to what is said of them.
+
+    `as_of` is when that was so, in seconds since the epoch: what is older than what is known already changes nothing.
+    """
 
     uid: Annotated[str, Len(1, 128)]
     email: str | None
     name: str | None
     roles: tuple[Role, ...]
+    as_of: float
 
 
 @internal

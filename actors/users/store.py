@@ -46,8 +46,8 @@ class UserStore:
         row = await self._users.find_one({"handle": handle}, _FIELDS)
         return None if row is None else _user_from(row)
 
-    async def insert(self, user: User) -> bool:
-        """False where the uid has a user already: somebody else was faster."""
+    async def insert(self, user: User, *, session: Session | None = None) -> bool:
+        """False where the uid has a user already: somebody else was faster. In a transaction that has aborted it."""
         try:
             await self._users.insert_one(
                 {
@@ -61,9 +61,11 @@ class UserStore:
                     "links": list(user.links),
                     "roles": [role.value for role in user.roles],
                     "suspended": user.suspended,
+                    "said_at": user.said_at,
                     "created_at": user.created_at,
                     "updated_at": user.updated_at,
-                }
+                },
+                session=session,
             )
         except DuplicateKey:
             return False
@@ -83,6 +85,19 @@ class UserStore:
             raise NotFound
         return _user_from(row)
 
+    async def bring_up_to(
+        self, user_id: str, said: Mapping[str, object], *, as_of: float, session: Session | None
+    ) -> User:
+        """Email and roles as they were said; where something newer is known already, that stays. Raises `NotFound`."""
+        newer_is_unknown = {"$or": [{"said_at": {"$exists": False}}, {"said_at": {"$lte": as_of}}]}
+        row = await self._users.find_one_and_update(
+            {"_id": user_id, **newer_is_unknown},
+            {"$set": {**said, "said_at": as_of}},
+            projection=_FIELDS,
+            session=session,
+        )
+        return await self.get(user_id, session=session) if row is None else _user_from(row)
+
 
 def _user_from(row: Document) -> User:
     """Fields that a profile never had are absent in databases of the service that this one replaces."""
@@ -98,6 +113,7 @@ def _user_from(row: Document) -> User:
         links=tuple(row.get("links") or ()),
         roles=tuple(known[name] for name in row.get("roles", ()) if name in known),
         suspended=row.get("suspended", False),
+        said_at=row.get("said_at", float("-inf")),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -6,10 +6,12 @@ production, and the expiry is checked here.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -28,7 +30,9 @@ from promptforge.core.identity.tokens import (
     InvalidToken,
     RevokedToken,
     claims_from,
+    roles_from,
 )
+from promptforge.core.principal import Role
 
 HTTP_TIMEOUT_SECONDS = 5
 MAX_VERIFICATIONS = 4
@@ -36,6 +40,10 @@ MAX_VERIFICATIONS = 4
 MAX_LOOK_UPS = 8
 LOOK_UP_SECONDS = 3.0
 """The SDK tries again for up to half a minute; nobody waits so long for an answer."""
+
+AS_OF_SECONDS = 300
+"""What Firebase says counts until the next five minutes have begun: so who is asked about every minute is written down
+every five, and no token from before can say otherwise should Firebase be away by then."""
 
 _INVALID = (ValueError, TypeError, KeyError, AttributeError, RecursionError, exceptions.FirebaseError, GoogleAuthError)
 """What crafted tokens make the SDK raise, beside its own errors."""
@@ -75,14 +83,27 @@ class FirebaseVerifier:
         """See `TokenVerifier.verify`."""
         return await anyio.to_thread.run_sync(self._verify, token, limiter=self._limiter(0))
 
-    async def check_session(self, claims: Claims) -> None:
+    async def check_session(self, claims: Claims) -> Claims:
         """See `TokenVerifier.check_session`. No answer within `LOOK_UP_SECONDS` is none."""
+        user, asked_at = await self._look_up(claims.uid)
+        if claims.issued_at * 1000 < user.tokens_valid_after_timestamp:
+            raise RevokedToken
+        return replace(
+            claims, email=user.email or claims.email, roles=_roles_of(user), as_of=max(claims.as_of, asked_at)
+        )
+
+    async def find_account(self, uid: str) -> Claims | None:
+        """See `TokenVerifier.find_account`."""
+        user, asked_at = await self._look_up(uid)
+        return Claims(uid, user.email, user.display_name, _roles_of(user), asked_at, math.inf, asked_at)
+
+    async def _look_up(self, uid: str) -> tuple[Any, float]:  # Any: the SDK's UserRecord, which has no types
+        """The account, and as of when. Raises `RevokedToken` where it is disabled or gone."""
+        as_of = math.ceil(self._now() / AS_OF_SECONDS) * AS_OF_SECONDS
         with anyio.move_on_after(LOOK_UP_SECONDS):
-            await anyio.to_thread.run_sync(
-                self._check_session, claims, limiter=self._limiter(1), abandon_on_cancel=True
-            )
-            return
-        raise IdentityUnavailable("Nobody answered in time whether this session goes on")
+            user = await anyio.to_thread.run_sync(self._get_user, uid, limiter=self._limiter(1), abandon_on_cancel=True)
+            return user, as_of
+        raise IdentityUnavailable("Nobody answered in time whether this account goes on")
 
     def _limiter(self, which: Literal[0, 1]) -> anyio.CapacityLimiter:
         if self._limiters is None:  # not in __init__: an event loop has to run
@@ -100,19 +121,24 @@ class FirebaseVerifier:
             raise InvalidToken from None
         return claims_from(payload, now=self._now())
 
-    def _check_session(self, claims: Claims) -> None:
+    def _get_user(self, uid: str) -> Any:  # Any: as above
         try:
-            user = auth.get_user(claims.uid, self._app)
+            user = auth.get_user(uid, self._app)
         except auth.UserNotFoundError:
             raise RevokedToken("The account is gone") from None
         except _NO_ANSWER as error:
             raise IdentityUnavailable from error
-        if user.disabled or claims.issued_at * 1000 < user.tokens_valid_after_timestamp:
-            raise RevokedToken
+        if user.disabled:
+            raise RevokedToken("The account is disabled")
+        return user
 
     def close(self) -> None:
         """Forget the SDK's app."""
         firebase_admin.delete_app(self._app)
+
+
+def _roles_of(user: Any) -> frozenset[Role]:  # Any: as above
+    return roles_from((user.custom_claims or {}).get("roles"))
 
 
 def _expect_key(certificates: Certificates, token: str) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import anyio
 from cachetools import LRUCache
@@ -26,7 +28,17 @@ _Entry = tuple[Principal, float]
 KEY_PREFIX = "pfk_"
 """How API keys begin; no signed token does."""
 
-FindKey = Callable[[str], Awaitable[tuple[Principal, float] | None]]
+
+class Asker(NamedTuple):
+    """The ids of the request that signs in, for logs and the audit log."""
+
+    request_id: str = "sign-in"
+    trace_id: str = ""
+
+
+NOBODY = Asker()
+Provision = Callable[[Claims, Asker], Awaitable[Principal]]
+FindKey = Callable[[str, Asker], Awaitable[tuple[Principal, float] | None]]
 """Answers whose API key it is and until when it is good; None where it is none."""
 
 
@@ -38,7 +50,7 @@ class Principals:
     def __init__(
         self,
         verifier: TokenVerifier,
-        provision: Callable[[Claims], Awaitable[Principal]],
+        provision: Provision,
         *,
         find_key: FindKey | None = None,
         fresh_enough: Callable[[], bool] = lambda: True,
@@ -65,7 +77,12 @@ class Principals:
         entry = self._entries.get(digest)
         return entry[0] if entry is not None and entry[1] > self._now() else None
 
-    async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
+    def knows(self, token: str) -> bool:
+        """Whether this token was good before, though it may have to be judged again: it is no guess."""
+        digest = _digest(token)
+        return digest in self._entries or self._sessions.knows(digest)
+
+    async def resolve(self, token: str, *, fresh: bool = False, asker: Asker = NOBODY) -> Principal:
         """Verify the token and find its user. `fresh` asks about revocation now and never answers from the cache.
 
         Callers with one token share one verification. Raises the errors of `TokenVerifier`.
@@ -79,35 +96,40 @@ class Principals:
         if not fresh:
             self._resolving[digest] = done
         try:
-            return await self._find(token, digest, fresh=fresh)
+            return await self._find(token, digest, fresh=fresh, asker=asker)
         finally:
             if not fresh:
                 del self._resolving[digest]
             done.set()
 
-    async def _find(self, token: str, digest: bytes, *, fresh: bool) -> Principal:
-        if token.startswith(KEY_PREFIX):
-            evictions = self._evictions
-            principal, until = await self._owner_of(token)
-        else:
-            try:
+    async def _find(self, token: str, digest: bytes, *, fresh: bool, asker: Asker) -> Principal:
+        try:
+            if token.startswith(KEY_PREFIX):
+                evictions, principal, until = await self._owner_of(token, fresh=fresh, asker=asker)
+            else:
                 session = await self._sessions.judge(token, digest, fresh=fresh)
-            except RevokedToken:
-                self._entries.pop(digest, None)
-                raise
-            evictions = self._evictions
-            principal = await self._provision(session.claims)
-            until = min(session.until, session.claims.expires_at)
+                evictions = self._evictions
+                principal = await self._provision(session.claims, asker)
+                until = min(session.until, session.claims.expires_at)
+        except (RevokedToken, InvalidToken):
+            self._entries.pop(digest, None)
+            raise
         if evictions == self._evictions:  # else what was read may be older than the change that evicted
             self._remember(digest, principal, until)
         return principal
 
-    async def _owner_of(self, key: str) -> tuple[Principal, float]:
-        found = await self._find_key(key) if self._find_key is not None else None
+    async def _owner_of(self, key: str, *, fresh: bool, asker: Asker) -> tuple[int, Principal, float]:
+        """What `_find` needs. The account is judged too: its keys end with it, and have its present roles."""
+        evictions, now = self._evictions, self._now()
+        found = await self._find_key(key, asker) if self._find_key is not None else None
         if found is None:
             raise InvalidToken("The API key is not one, has expired or was revoked")
         principal, expires_at = found
-        return principal, min(self._now() + MAX_AGE_SECONDS, expires_at)
+        account = await self._sessions.account(principal.uid, fresh=fresh)
+        if account.claims is not None:
+            owner = await self._provision(account.claims, asker)
+            principal = replace(owner, scopes=principal.scopes, key_id=principal.key_id)
+        return evictions, principal, min(now + MAX_AGE_SECONDS, account.until, expires_at)
 
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
         if len(self._by_owner) >= MAX_ENTRIES:  # entries that ran out leave their hashes here: start over, rarely

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 
 from promptforge.core.identity.tokens import Claims, IdentityUnavailable, RevokedToken, TokenVerifier
 
@@ -33,6 +33,15 @@ class Session:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A judgement on an account itself; `claims` is None where nobody could say anything."""
+
+    claims: Claims | None
+    revoked: bool
+    until: float
+
+
 class Sessions:
     """Judges tokens by `verifier` and remembers; tokens are known by their digests only."""
 
@@ -42,6 +51,7 @@ class Sessions:
         self._known: TLRUCache[bytes, Session] = TLRUCache(
             MAX_ENTRIES, ttu=lambda _digest, session, _now: session.claims.expires_at, timer=now
         )
+        self._accounts: LRUCache[str, Account] = LRUCache(MAX_ENTRIES)
         self._pause_until = float("-inf")
 
     async def judge(self, token: str, digest: bytes, *, fresh: bool) -> Session:
@@ -61,7 +71,7 @@ class Sessions:
         claims = await self._verifier.verify(token)
         if fresh or asked_at >= self._pause_until:
             try:
-                await self._verifier.check_session(claims)
+                claims = await self._verifier.check_session(claims)
             except RevokedToken:
                 return Session(claims, revoked=True, until=asked_at + MAX_AGE_SECONDS)
             except IdentityUnavailable as error:
@@ -71,6 +81,32 @@ class Sessions:
             else:
                 return Session(claims, revoked=False, until=asked_at + MAX_AGE_SECONDS)
         return Session(claims, revoked=known is not None and known.revoked, until=asked_at + UNASKED_SECONDS)
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether this token was good before: it is no guess."""
+        return digest in self._known
+
+    async def account(self, uid: str, *, fresh: bool) -> Account:
+        """The account behind API keys, asked about as sessions are. Raises `RevokedToken` or `IdentityUnavailable`."""
+        known = self._accounts.get(uid)
+        if known is None or self._now() >= known.until or (fresh and not known.revoked):
+            self._accounts[uid] = known = await self._ask_account(uid, known, fresh=fresh)
+        if known.revoked:
+            raise RevokedToken("The account of this API key is disabled, or gone")
+        return known
+
+    async def _ask_account(self, uid: str, known: Account | None, *, fresh: bool) -> Account:
+        asked_at = self._now()
+        if fresh or asked_at >= self._pause_until:
+            try:
+                return Account(await self._verifier.find_account(uid), revoked=False, until=asked_at + MAX_AGE_SECONDS)
+            except RevokedToken:
+                return Account(None, revoked=True, until=asked_at + MAX_AGE_SECONDS)
+            except IdentityUnavailable as error:
+                self._pause(error)
+                if fresh:
+                    raise
+        return Account(None, revoked=known is not None and known.revoked, until=asked_at + UNASKED_SECONDS)
 
     def _pause(self, error: IdentityUnavailable) -> None:
         now = self._now()

@@ -37,7 +37,11 @@ class IdentityUnavailable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A verified Firebase ID token. Times are seconds since the epoch; `roles` come from the custom claim `roles`."""
+    """What is said of an account, by a verified Firebase ID token or by Firebase itself when asked.
+
+    Times are seconds since the epoch; `roles` come from the custom claim `roles`. `as_of` is when it was so: two
+    sayings of one account can differ, and the newer one counts.
+    """
 
     uid: str
     email: str | None
@@ -45,6 +49,7 @@ class Claims:
     roles: frozenset[Role]
     issued_at: float
     expires_at: float
+    as_of: float
 
 
 class TokenVerifier(Protocol):
@@ -54,8 +59,15 @@ class TokenVerifier(Protocol):
         """What a token says. Raises `InvalidToken`, `ExpiredToken`, or `IdentityUnavailable` where none can tell."""
         ...
 
-    async def check_session(self, claims: Claims) -> None:
-        """Ask who keeps the accounts. Raises `RevokedToken` (disabled and deleted too) or `IdentityUnavailable`."""
+    async def check_session(self, claims: Claims) -> Claims:
+        """Ask who keeps the accounts, and answer what they say of this one now.
+
+        Raises `RevokedToken` (disabled and deleted too) or `IdentityUnavailable`.
+        """
+        ...
+
+    async def find_account(self, uid: str) -> Claims | None:
+        """What is said of an account now; None where nobody keeps accounts. Raises as `check_session`."""
         ...
 
 
@@ -83,6 +95,7 @@ def claims_from(payload: Mapping[str, Any], *, now: float) -> Claims:  # Any: JS
         roles=roles_from(payload.get("roles")),
         issued_at=float(issued_at),
         expires_at=float(expires_at),
+        as_of=float(issued_at),
     )
 
 

@@ -358,8 +358,13 @@ def _carried_out(declared: Handles, call: Call[T]) -> Call[T]:
 
     async def and_keep(message: Any, context: Context) -> T:
         result = await call(message, context)
-        if context.request_handle is not None:
-            await context.request_handle.complete(None, result)
+        if context.request_handle is not None:  # a transaction of its own that completes it has kept the reply
+            try:
+                await context.request_handle.complete(None, result)
+            except Exception as error:  # the effect is there: to begin again would have it twice
+                raise OutcomeUnknown(
+                    "It was done, but the reply could not be kept: look before you try again"
+                ) from error
         return result
 
     ordinary = in_transaction if declared.atomic else call

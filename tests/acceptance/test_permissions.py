@@ -17,7 +17,7 @@ from pymongo import MongoClient
 
 from promptforge.core.ids import new_id
 from promptforge.core.messages import Access, Command
-from promptforge.core.principal import Role
+from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
 from promptforge.http.tables import routes
 from tests.support.planting import dead, put
@@ -289,7 +289,10 @@ def declared_refusal(route: Route, caller: str) -> tuple[int, str] | None:
         return None
     if caller == "anonymous":
         return 401, "unauthenticated"
-    if not {Role.USER, *ROLES[caller]} & requirement.roles:
+    held = {Role.USER, *ROLES[caller]}
+    if caller == "suspended":
+        held -= STAFF
+    if not held & requirement.roles:
         return 403, "forbidden"
     if caller == "key without the scope" or (caller == "owner's key" and requirement.scope is None):
         return 403, "scope_missing"
@@ -303,7 +306,7 @@ def owners_refusal(route: Route, caller: str) -> tuple[int, str] | None:
         return (403, "own_listing") if route.operation == "purchaseListing" else None
     if not OWNED.intersection(route.parameters) and route.operation not in SELLERS_OWN:
         return None
-    oversees = {Role.OPERATOR, Role.ADMIN}.intersection(ROLES.get(caller, ()))
+    oversees = caller != "suspended" and {Role.OPERATOR, Role.ADMIN}.intersection(ROLES.get(caller, ()))
     if oversees and SEEN_BY_OPERATORS.intersection(route.parameters):
         return None
     return 404, "not_found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,9 @@ class Market:
         """A context of a signed-in person, as the edge makes it."""
         system = self.process.system
         root = system.context(request_id="sign-in", trusted=True)
-        identity = await root.ask(EnsureUser(uid=uid, email=None, name=uid, roles=(Role.USER, *roles)))
+        identity = await root.ask(
+            EnsureUser(uid=uid, email=None, name=uid, roles=(Role.USER, *roles), as_of=time.time())
+        )
         principal = Principal(identity.user_id, uid, frozenset(identity.roles))
         return system.context(request_id=f"req_{uid}", principal=principal, timeout_seconds=60)
 

@@ -13,6 +13,7 @@ from annotated_types import Len
 
 from promptforge.core.context import Context
 from promptforge.core.errors import Conflict, DatabaseUnavailable, NotFound
+from promptforge.core.identity import NOBODY, Asker
 from promptforge.core.ids import new_id
 from promptforge.core.messages import Command, Query, requires
 from promptforge.core.mongo import Mongo, Session
@@ -218,7 +219,10 @@ class Tokens:
         user, _, key = token.partition(".")
         return Principal(user_id=user, uid=user, key_id=key or None)
 
-    async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
+    def knows(self, token: str) -> bool:
+        return True
+
+    async def resolve(self, token: str, *, fresh: bool = False, asker: Asker = NOBODY) -> Principal:
         raise AssertionError("every token is known")
 
 

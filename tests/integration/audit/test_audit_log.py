@@ -10,6 +10,7 @@ import pytest
 
 from promptforge.core.audit import BATCH, CHECKPOINTS, ENTRIES, INDEXES, SETTLED, ActorKind, AuditFilter, AuditLog
 from promptforge.core.context import Context
+from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.pages import Cursor
 from promptforge.core.principal import Principal
@@ -124,6 +125,12 @@ async def test_long_logs_are_sealed_in_batches_that_hold_each_other(process: Pro
     assert await mongo.collection(CHECKPOINTS).count_documents({}) == 3
     report = await process.log.verify()
     assert (report.ok, report.checkpoints, report.entries) == (True, 3, 2 * BATCH + 1)
+    first = await process.log.verify(most=2)
+    assert (first.ok, first.entries, first.unsealed, first.next) == (True, 2 * BATCH, None, 2)
+    rest = await process.log.verify(after=2, most=2)
+    assert (rest.ok, rest.entries, rest.unsealed, rest.next, rest.head) == (True, 1, 0, None, report.head)
+    with pytest.raises(NotFound):
+        await process.log.verify(after=4)
     await mongo.collection(ENTRIES).delete_one({"_id": "aud_00000"})
     assert (await process.log.verify()).broken == 1
 

@@ -9,8 +9,10 @@ import anyio
 import httpx
 import pytest
 
-from promptforge.core.mongo import Mongo
+from promptforge.core.errors import DatabaseUnavailable
+from promptforge.core.mongo import Mongo, Session
 from promptforge.http.idempotency import INDEXES, KEPT, REPLIES, Replies
+from promptforge.http.replies import Rendered
 from tests.support.notes import Noted, notes_service
 
 pytestmark = pytest.mark.anyio
@@ -143,6 +145,23 @@ async def test_a_reply_is_stored_only_where_its_effect_is(mongo: Mongo) -> None:
         assert again.status_code == 201
         assert "idempotency-replayed" not in again.headers
     assert await written(mongo) == 1
+
+
+class LosesReplies(Replies):
+    """MongoDB goes away just when a reply is to be kept."""
+
+    async def store(self, identifier: str, claim: str, reply: Rendered, session: Session | None) -> None:
+        raise DatabaseUnavailable
+
+
+async def test_an_effect_whose_reply_is_lost_is_not_said_to_have_failed(mongo: Mongo) -> None:
+    async with notes_service(mongo, replies=LosesReplies(mongo)) as service:
+        assert_problem(await write(service, path="/notes/elsewhere"), 503, "outcome_unknown")
+        assert len(service.notes.elsewhere) == 1
+        assert_problem(await write(service, path="/notes/elsewhere"), 409, "request_still_running")
+        assert len(service.notes.elsewhere) == 1
+        assert_problem(await write(service), 503, "database_unavailable")
+    assert await written(mongo) == 0
 
 
 class Clock:

@@ -91,6 +91,56 @@ def test_roles_are_the_custom_claims_of_the_session(
     assert api.get("/moderation/cases", headers=bearer(firebase.sign_in(person.email).token)).status_code == 403
 
 
+def test_a_role_taken_away_is_gone_at_once_for_commands_of_staff_whatever_the_token_says(
+    api: httpx.Client, firebase: AuthEmulator, person: SignedIn
+) -> None:
+    firebase.set_roles(person.uid, Role.OPERATOR)
+    operator = firebase.sign_in(person.email)
+    pause, resume = "/jobs/queues/default/pause", "/jobs/queues/default/resume"
+    assert [api.post(path, headers=bearer(operator.token)).status_code for path in (pause, resume)] == [200, 200]
+    firebase.set_roles(person.uid)
+    assert api.post(pause, headers=bearer(operator.token)).status_code == 403
+    assert api.get("/jobs/queues", headers=bearer(operator.token)).status_code == 403
+    assert api.get(ME, headers=bearer(operator.token)).json()["roles"] == ["user"]
+
+
+def make_key(api: httpx.Client, token: str, *scopes: str) -> str:
+    made = api.post("/users/me/api-keys", json={"name": "program", "scopes": scopes}, headers=bearer(token))
+    assert made.status_code == 201
+    secret: str = made.json()["secret"]
+    return secret
+
+
+def test_an_api_key_has_the_roles_that_its_owner_has_now(
+    api: httpx.Client, firebase: AuthEmulator, person: SignedIn
+) -> None:
+    firebase.set_roles(person.uid, Role.OPERATOR)
+    key = make_key(api, firebase.sign_in(person.email).token, "jobs:write")
+    pause, resume = "/jobs/queues/default/pause", "/jobs/queues/default/resume"
+    assert [api.post(path, headers=bearer(key)).status_code for path in (pause, resume)] == [200, 200]
+    firebase.set_roles(person.uid)
+    assert api.post(pause, headers=bearer(key)).status_code == 403
+
+
+@pytest.mark.parametrize("end", ["disable", "delete"])
+def test_an_api_key_ends_with_its_owners_account(
+    api: httpx.Client, firebase: AuthEmulator, person: SignedIn, end: str
+) -> None:
+    key = make_key(api, person.token, "billing:write", "profile:read")
+    assert api.get(ME, headers=bearer(key)).status_code == 200
+    assert buy(api, key).status_code == 201
+    getattr(firebase, end)(person.uid)
+    assert_refused(buy(api, key), "token_revoked")
+    assert_refused(api.get(ME, headers=bearer(key)), "token_revoked")
+
+
+def test_an_api_key_outlives_its_owners_sessions(api: httpx.Client, firebase: AuthEmulator, person: SignedIn) -> None:
+    key = make_key(api, person.token, "billing:write")
+    firebase.revoke(person.uid)
+    assert_refused(buy(api, person.token), "token_revoked")
+    assert buy(api, key).status_code == 201
+
+
 def test_a_revoked_session_moves_no_money_from_then_on_and_does_nothing_else_either(
     api: httpx.Client, firebase: AuthEmulator, person: SignedIn
 ) -> None:
@@ -166,6 +216,7 @@ def test_the_emulator_checks_no_signature_and_for_that_production_refuses_to_sta
     api: httpx.Client, firebase: AuthEmulator, person: SignedIn
 ) -> None:
     forged = crafted(person.token, algorithm="HS256", signature="c2lnbmVk", roles=["moderator"])
-    assert api.get("/moderation/cases", headers=bearer(forged)).status_code == 200
+    assert api.get(ME, headers=bearer(forged)).status_code == 200
+    assert api.get("/moderation/cases", headers=bearer(forged)).status_code == 403  # roles are the account's own
     settings = Settings(environment=Environment.PRODUCTION, firebase_auth_emulator_host=firebase.host)
     assert any("FIREBASE_AUTH_EMULATOR_HOST" in fault for fault in faults(settings))

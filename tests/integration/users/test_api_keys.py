@@ -27,7 +27,7 @@ from promptforge.core.audit import INDEXES as AUDIT_INDEXES
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid, NotFound, ScopeMissing
-from promptforge.core.identity import InvalidToken, Principals
+from promptforge.core.identity import NOBODY, InvalidToken, Principals
 from promptforge.core.identity.principals import KEY_PREFIX
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal, Role
@@ -46,19 +46,21 @@ class World:
 
     async def person(self, uid: str = "ada", *roles: Role) -> Context:
         trusted = self.system.context(request_id="r", trusted=True)
-        identity = await trusted.ask(EnsureUser(uid=uid, email=None, name=None, roles=roles))
+        identity = await trusted.ask(
+            EnsureUser(uid=uid, email=None, name=None, roles=roles, as_of=self.clock.now().timestamp())
+        )
         return self.system.context(
             request_id="r", principal=Principal(identity.user_id, uid, frozenset(identity.roles))
         )
 
     async def program(self, key: CreatedApiKeyView) -> Context:
         """Whoever has the key."""
-        found = await key_finder(self.system)(key.secret or "")
+        found = await key_finder(self.system)(key.secret or "", NOBODY)
         assert found is not None
         return self.system.context(request_id="r", principal=found[0])
 
     async def works(self, key: CreatedApiKeyView) -> bool:
-        return await key_finder(self.system)(key.secret or "") is not None
+        return await key_finder(self.system)(key.secret or "", NOBODY) is not None
 
 
 @pytest.fixture
@@ -119,8 +121,8 @@ async def test_an_expired_a_revoked_and_a_made_up_key_are_none(world: World) -> 
     world.clock.advance(days=1)
     assert not await world.works(brief)
     find = key_finder(world.system)
-    assert await find(new_key()) is None
-    assert await find("pfk_") is None
+    assert await find(new_key(), NOBODY) is None
+    assert await find("pfk_", NOBODY) is None
     assert [key.id for key in (await ada.ask(ListApiKeys())).items] == [brief.key.id]
 
 
@@ -198,6 +200,9 @@ class NoTokens:
 
     async def verify(self, token: str, *, check_revoked: bool = False) -> object:
         raise AssertionError(token)
+
+    async def find_account(self, uid: str) -> None:
+        """Nobody keeps accounts here."""
 
 
 async def test_a_known_key_is_forgotten_when_it_or_its_owner_changes(world: World) -> None:

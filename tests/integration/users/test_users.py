@@ -45,9 +45,9 @@ def system(systems: tuple[System, System]) -> System:
     return systems[0]
 
 
-async def sign_in(system: System, uid: str, *roles: Role, name: str | None = None) -> Context:
+async def sign_in(system: System, uid: str, *roles: Role, name: str | None = None, as_of: float = 1.0) -> Context:
     """What the edge does with a verified token: a context with its principal."""
-    message = EnsureUser(uid=uid, email=f"{uid}@a.example", name=name, roles=roles)
+    message = EnsureUser(uid=uid, email=f"{uid}@a.example", name=name, roles=roles, as_of=as_of)
     identity = await system.context(request_id="r", trusted=True).ask(message)
     return signed_in(system, identity, uid)
 
@@ -110,18 +110,57 @@ async def test_many_first_requests_at_once_make_one_user(mongo: Mongo) -> None:
 async def test_roles_and_email_follow_the_token_and_suspension_stays(system: System, mongo: Mongo) -> None:
     ada = await sign_in(system, "ada", Role.SELLER)
     await mongo.collection("users").update_one({"uid": "ada"}, {"$set": {"suspended": True}})
-    message = EnsureUser(uid="ada", email="new@a.example", name="Other", roles=(Role.MODERATOR,))
-    trusted = system.context(request_id="r", trusted=True)
-    assert await trusted.ask(message) == Identity(ada.user_id, (Role.USER, Role.MODERATOR), suspended=True)
-    assert await trusted.ask(GetIdentity(user_id=ada.user_id)) == Identity(
-        ada.user_id, (Role.USER, Role.MODERATOR), suspended=True
-    )
+    message = EnsureUser(uid="ada", email="new@a.example", name="Other", roles=(Role.MODERATOR,), as_of=2.0)
+    trusted = system.context(request_id="req_second", trace_id="trace", trusted=True)
+    expected = Identity(ada.user_id, "ada", (Role.USER, Role.MODERATOR), suspended=True)
+    assert await trusted.ask(message) == await trusted.ask(GetIdentity(user_id=ada.user_id)) == expected
     me = await ada.ask(GetMe())
     assert (me.email, me.display_name, me.suspended) == ("new@a.example", None, True)
     told = (await AuditLog(mongo).list_page(AuditFilter(action="user.roles_changed"), None, 10)).items
     assert [(entry.target, entry.before, entry.after) for entry in told] == [
-        (ada.user_id, {"roles": ["user", "seller"]}, {"roles": ["user", "moderator"]})
+        (ada.user_id, {"roles": ["user", "seller"]}, {"roles": ["user", "moderator"]}),
+        (ada.user_id, {"roles": []}, {"roles": ["user", "seller"]}),
     ]
+    assert (told[0].request_id, told[0].trace_id) == ("req_second", "trace")
+
+
+async def test_a_token_from_before_gives_no_role_back(system: System, mongo: Mongo) -> None:
+    before, after = ((Role.ADMIN,), 10.0), ((), 20.0)
+    for roles, as_of in (before, after, before, after):
+        await sign_in(system, "ada", *roles, as_of=as_of)
+    late = await sign_in(system, "ada", *before[0], as_of=before[1])
+    assert (await late.ask(GetMe())).roles == (Role.USER,)
+    again = await sign_in(system, "ada", Role.ADMIN, as_of=30.0)
+    assert (await again.ask(GetMe())).roles == (Role.USER, Role.ADMIN)
+    told = await AuditLog(mongo).list_page(AuditFilter(action="user.roles_changed"), None, 10)
+    assert [entry.after for entry in told.items] == [
+        {"roles": ["user", "admin"]},
+        {"roles": ["user"]},
+        {"roles": ["user", "admin"]},
+    ]
+
+
+async def test_a_role_that_was_never_had_comes_with_no_older_token(system: System) -> None:
+    """The newest word counts though it said nothing new, and the older token was never seen before."""
+    await sign_in(system, "ada", as_of=10.0)
+    await sign_in(system, "ada", as_of=30.0)
+    late = await sign_in(system, "ada", Role.ADMIN, as_of=20.0)
+    assert (await late.ask(GetMe())).roles == (Role.USER,)
+
+
+async def test_two_first_requests_of_staff_make_one_user(mongo: Mongo) -> None:
+    await ensure_indexes(mongo, INDEXES)
+    everyone_looked, still_to_look = anyio.Event(), [None] * 2
+    systems = [people(mongo, LookingTogether(mongo, everyone_looked, still_to_look)) for _ in range(2)]
+    async with AsyncExitStack() as running:
+        for system in systems:
+            await running.enter_async_context(system.running(grace_seconds=5))
+        async with anyio.create_task_group() as tasks:
+            for system in systems:
+                tasks.start_soon(sign_in, system, "ada", Role.OPERATOR)
+    assert await mongo.collection("users").count_documents({}) == 1
+    told = await AuditLog(mongo).list_page(AuditFilter(action="user.roles_changed"), None, 10)
+    assert len(told.items) == 1
 
 
 async def test_a_sign_in_that_says_nothing_new_writes_nothing(system: System, mongo: Mongo) -> None:

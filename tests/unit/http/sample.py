@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from promptforge.core.context import Context
 from promptforge.core.errors import Conflict, NotFound
-from promptforge.core.identity import InvalidToken
+from promptforge.core.identity import NOBODY, Asker, InvalidToken
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Principal, Role
@@ -224,7 +224,10 @@ class Known:
     def cached(self, token: str) -> Principal | None:
         return self.cache.get(token)
 
-    async def resolve(self, token: str, *, fresh: bool = False) -> Principal:
+    def knows(self, token: str) -> bool:
+        return token in self.cache
+
+    async def resolve(self, token: str, *, fresh: bool = False, asker: Asker = NOBODY) -> Principal:
         self.resolved.append((token, fresh))
         if self.error is not None:
             raise self.error

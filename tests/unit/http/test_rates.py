@@ -78,6 +78,16 @@ async def test_guessing_tokens_is_slowed_down_and_known_tokens_go_on() -> None:
         assert await statuses(service.client, 1, OPERATOR) == [429]
 
 
+@pytest.mark.anyio
+async def test_bad_tokens_of_a_neighbour_keep_nobody_from_where_sessions_are_judged_anew() -> None:
+    async with serving(limited()) as service:
+        assert await statuses(service.client, 1, OPERATOR) == [200]
+        guesses = [{"authorization": f"Bearer guess{n}"} for n in range(3)]
+        assert [await statuses(service.client, 1, guess) for guess in guesses] == [[401], [401], [429]]
+        assert (await service.client.delete("/api/v1/things/abc", headers=OPERATOR)).status_code == 204
+        assert service.principals.resolved[-1] == ("operator", True)
+
+
 def headers(*entries: str) -> list[tuple[bytes, bytes]]:
     return [(b"x-forwarded-for", entry.encode()) for entry in entries]
 

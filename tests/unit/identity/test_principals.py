@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from promptforge.core.identity import DevelopmentVerifier, InvalidToken, mint
+from promptforge.core.identity import NOBODY, Asker, DevelopmentVerifier, IdentityUnavailable, InvalidToken, mint
 from promptforge.core.identity.principals import MAX_TOKENS_PER_USER
-from promptforge.core.identity.tokens import ExpiredToken
+from promptforge.core.identity.sessions import MAX_AGE_SECONDS
+from promptforge.core.identity.tokens import ExpiredToken, RevokedToken
 from promptforge.core.principal import Principal, Role
 from tests.support.identity import World
 
@@ -138,12 +139,75 @@ async def test_a_fresh_look_asks_about_revocation_every_time() -> None:
     assert world.asked == ["a", "a", "a"]
 
 
+async def test_roles_are_those_of_the_account_and_not_of_the_token() -> None:
+    world = World()
+    world.roles = frozenset({Role.USER, Role.SELLER})
+    assert (await world.principals().resolve("a")).roles == world.roles
+
+
+async def test_an_api_key_has_the_account_s_roles_of_now_and_its_own_scopes() -> None:
+    world = World()
+    principals = world.principals()
+    world.roles = frozenset({Role.USER, Role.ADMIN})
+    key = await principals.resolve("pfk_a")
+    assert (key.user_id, key.roles, key.key_id) == ("usr_a", world.roles, "key_a")
+    assert key.scopes == frozenset({"prompts:read"})
+    world.roles = frozenset({Role.USER})
+    assert (await principals.resolve("pfk_a")).roles == {Role.USER, Role.ADMIN}  # asked less than a minute ago
+    assert (await principals.resolve("pfk_a", fresh=True)).roles == {Role.USER}
+    world.now += MAX_AGE_SECONDS
+    assert world.asked == ["a", "a"]
+    assert (await principals.resolve("pfk_a")).roles == {Role.USER}
+    assert world.asked == ["a"] * 3
+
+
+async def test_an_api_key_ends_with_its_account_at_once_where_that_matters() -> None:
+    world = World()
+    principals = world.principals()
+    await principals.resolve("pfk_a")
+    world.revoked.add("a")
+    with pytest.raises(RevokedToken):
+        await principals.resolve("pfk_a", fresh=True)
+    assert principals.cached("pfk_a") is None
+    with pytest.raises(RevokedToken):
+        await principals.resolve("pfk_a")
+
+
+async def test_while_nobody_can_be_asked_a_key_does_what_moves_no_money() -> None:
+    world = World()
+    world.reachable = False
+    principals = world.principals()
+    assert (await principals.resolve("pfk_a")).key_id == "key_a"
+    with pytest.raises(IdentityUnavailable):
+        await principals.resolve("pfk_a", fresh=True)
+
+
+async def test_who_signs_in_does_so_under_the_ids_of_their_request() -> None:
+    world = World()
+    principals = world.principals()
+    await principals.resolve("a", asker=Asker("req_1", "trace"))
+    await principals.resolve("pfk_b", asker=Asker("req_2"))
+    assert world.askers == [("req_1", "trace"), ("req_2", "")]
+
+
+async def test_a_token_that_was_good_is_no_guess_even_when_it_has_to_be_judged_again() -> None:
+    world = World()
+    principals = world.principals()
+    assert not principals.knows("a")
+    for token in ("a", "pfk_b"):
+        await principals.resolve(token)
+    world.now += MAX_AGE_SECONDS
+    assert principals.cached("a") is None
+    assert principals.knows("a")
+    assert principals.knows("pfk_b")
+
+
 async def test_one_users_many_tokens_do_not_pile_up() -> None:
     world = World()
     principals = world.principals()
     for number in range(MAX_TOKENS_PER_USER * 3):
         world.now += 61  # each is forgotten before the next
-        await principals._find(f"t{number}", str(number).encode(), fresh=False)
+        await principals._find(f"t{number}", str(number).encode(), fresh=False, asker=NOBODY)
         principals._by_owner["usr_same"] = principals._by_owner.pop(f"usr_t{number}") | principals._by_owner.pop(
             "usr_same", set()
         )

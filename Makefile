@@ -27,7 +27,8 @@ demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 	@exec $(bin)/promptforge demo $(ARGS)
 
 test: dev npm ## Run the tests (without those of chaos and browser, which have targets of their own)
-	@exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench $(ARGS)
+	@exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
+		--numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
 	@exec $(bin)/python -m pytest tests/chaos -q $(ARGS)

@@ -53,7 +53,9 @@ class Binder:
         self.body = _shape(route, {n: f for n, f in fields.items() if n in in_body}, _JSON)
         self.takes_body = route.takes_body
         self.body_required = any(_is_required(fields[name]) for name in in_body)
-        self._integers = frozenset(n for n, (hint, _) in fields.items() if n not in in_body and _is(hint, int))
+        self._integers = frozenset(
+            _told_name(n, hint) for n, (hint, _) in fields.items() if n not in in_body and _is(hint, int)
+        )
         self.lists = frozenset(n for n, (hint, _) in fields.items() if n not in in_path | in_body and _is_list(hint))
         self._no_parameters = self.parameters is None
 
@@ -177,6 +179,14 @@ def _plain(hint: Any) -> set[Any]:  # Any: annotations
     if get_origin(hint) in (Union, UnionType):
         return set().union(*(_plain(member) for member in get_args(hint))) - {type(None)}
     return {get_origin(hint) or hint}
+
+
+def _told_name(name: str, hint: Any) -> str:  # Any: an annotation
+    """What clients call the field: its alias, where its name would be a word of Python's."""
+    if get_origin(hint) in (Union, UnionType):
+        return next((told for member in get_args(hint) if (told := _told_name(name, member)) != name), name)
+    metadata = getattr(hint, "__metadata__", ())
+    return next((item.alias for item in metadata if getattr(item, "alias", None)), name)
 
 
 def _is(hint: Any, wanted: type) -> bool:

@@ -23,6 +23,7 @@ from promptforge.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from promptforge.core.made import made_of
 from promptforge.core.messages import Access, Command, Requirement, reply_type
 from promptforge.http.binding import Binder, description_of
 from promptforge.http.errors import BodyTooLarge, BodyTooSlow, PreconditionFailed, TooManyRequests, UnsupportedMediaType
@@ -173,7 +174,7 @@ def _inputs(table: Table) -> Iterable[Input]:
             yield f"{route.operation} parameters", "validation", binder.parameters
         if binder.body is not None:
             yield f"{route.operation} body", "validation", binder.body
-        yield f"{route.operation} reply", "serialization", TypeAdapter(reply_type(route.message))
+        yield f"{route.operation} reply", "serialization", TypeAdapter(_told_reply(route))
 
 
 def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool) -> Schema:
@@ -244,7 +245,7 @@ def _request_body(route: Route, binder: Binder, schemas: Schemas) -> Schema:
 
 
 def _success(route: Route, schemas: Schemas) -> Schema:
-    reply: Any = reply_type(route.message)  # Any: the reply's type as declared
+    reply = _told_reply(route)
     responses: Schema = {}
     if route.live:
         shape = schemas.of(f"{route.operation} reply", "serialization")
@@ -263,10 +264,18 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         if route.status == 201 or route.location is not None:
             location = {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is"}
             response["headers"] = {"Location": location}
+        if made_of(reply_type(route.message)) is not None:
+            responses["200"] = {**response, "description": "There is one already: this"}
         responses[str(route.status)] = response
     if reply in (None, NoneType) or NoneType in get_args(reply):
         responses["204"] = {"description": "Done, and there is nothing to say"}
     return responses
+
+
+def _told_reply(route: Route) -> Any:  # Any: a type as declared
+    """What the body of the response holds."""
+    reply = reply_type(route.message)
+    return made_of(reply) or reply
 
 
 def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded: bool) -> Schema:

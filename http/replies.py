@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from promptforge.core.errors import ConfigurationError
+from promptforge.core.made import Made, made_of
 from promptforge.core.messages import reply_type
 from promptforge.core.pages import Page
 from promptforge.http.conditions import etag, known_already
@@ -67,6 +68,9 @@ class Renderer:
 
     def __init__(self, route: Route, readable: Readable, cursors: Cursors, *, tagged: bool) -> None:
         self._status = route.status
+        self._headers: Headers = [_JSON]
+        if route.cache_control is not None:
+            self._headers.append((b"cache-control", route.cache_control.encode("ascii")))
         self._cursors = cursors
         self._locate = _locator(route, readable)
         self._tagged = tagged
@@ -75,7 +79,11 @@ class Renderer:
         """304 where the client knows the content already."""
         if reply is None:
             return Rendered(204, [], b"")
-        headers: Headers = [_JSON]
+        status = self._status
+        if type(reply) is Made:
+            status = status if reply.new else 200
+            reply = reply.value
+        headers: Headers = [*self._headers]
         if type(reply) is Page:
             reply = self._cursors.signed(reply)
             if reply.next is not None:
@@ -85,11 +93,11 @@ class Renderer:
         if self._tagged:
             tag = etag(body)
             if known_already(exchange.headers, tag) and exchange.method in {"GET", "HEAD"}:
-                return Rendered(304, [(b"etag", tag)], b"")
+                return Rendered(304, [(b"etag", tag), *self._headers[1:]], b"")
             headers.append((b"etag", tag))
         if self._locate is not None and (location := self._locate(reply, path)) is not None:
             headers.append((b"location", location.encode("ascii")))
-        return Rendered(self._status, headers, body)
+        return Rendered(status, headers, body)
 
 
 def _next_link(exchange: Exchange, cursor: str) -> bytes:
@@ -128,6 +136,7 @@ def _locator(route: Route, readable: Readable) -> Locate | None:
 
 def _reply_fields(route: Route) -> frozenset[str]:
     reply: Any = reply_type(route.message)  # Any: the reply's type as declared
+    reply = made_of(reply) or reply
     candidates = [reply, *get_args(reply)]
     return frozenset(
         field.name for cls in candidates if dataclasses.is_dataclass(cls) for field in dataclasses.fields(cls)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 from promptforge.core.errors import ConfigurationError, PromptForgeError
-from promptforge.core.messages import Access, Message
+from promptforge.core.made import made_of
+from promptforge.core.messages import Access, Message, reply_type
 from promptforge.http.rates import RateClass
 
 API_PREFIX = "/api/v1"
@@ -31,7 +32,8 @@ _PATH = re.compile(r"(/([a-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
 class Route:
     """One line of a table. `path` is below `/api/v1`.
 
-    `name` overrides the operation's name in the documentation (default: the message's). `location` is the path template
+    `name` overrides the operation's name in the documentation (default: the message's). A message whose reply is
+    `Made[...]` has the status 201 and is answered 200 where nothing new was made. `location` is the path template
     of what a 201 has made or of the job that a 202 has started, filled from reply and path (default for a 201: this
     path and `/{id}`, if that is served). `errors` are the feature's own, which the standard ones do not cover.
     """
@@ -45,6 +47,8 @@ class Route:
     location: str | None = None
     errors: Errors = ()
     rate: RateClass = RateClass.DEFAULT
+    cache_control: str | None = None
+    """Of the reply, where nothing may be kept is not what it says."""
     live: bool = False
     """Answered as server-sent events; see `http/live.py`."""
 
@@ -78,6 +82,7 @@ class Options(TypedDict, total=False):
     location: str
     errors: Errors
     rate: RateClass
+    cache_control: str
 
 
 def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
@@ -138,6 +143,8 @@ def _check_route(route: Route, handled: frozenset[MessageClass]) -> None:
         raise ConfigurationError(f"{where}: no actor handles {message.__name__}")
     if len(set(route.parameters)) < len(route.parameters):
         raise ConfigurationError(f"{where}: a parameter is in the path twice")
+    if made_of(reply_type(message)) is not None and route.status != 201:
+        raise ConfigurationError(f"{where}: {message.__name__} may make something, and that is a 201")
     if route.location is not None and route.status not in {201, 202}:
         raise ConfigurationError(f"{where}: only 201 and 202 have a location")
     for name in route.parameters:

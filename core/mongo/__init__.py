@@ -6,7 +6,7 @@ from promptforge.core.mongo.collections import Collection, Document, Rows, Sessi
 from promptforge.core.mongo.documents import Unstorable, stored_size
 from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
 from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
-from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, ensure_indexes
+from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, drop_index, ensure_indexes
 from promptforge.core.mongo.migrations import Migration, run_migrations
 from promptforge.core.mongo.transactions import run_transaction
 
@@ -26,6 +26,7 @@ __all__ = [
     "Session",
     "Unstorable",
     "compare_indexes",
+    "drop_index",
     "ensure_indexes",
     "run_migrations",
     "run_transaction",

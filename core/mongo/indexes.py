@@ -12,6 +12,7 @@ from promptforge.core.errors import ConfigurationError
 from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.errors import translate
 
+_NOT_FOUND = frozenset({26, 27})  # NamespaceNotFound, IndexNotFound
 _EXISTS = 48  # NamespaceExists
 _CONFLICTS = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 
@@ -76,6 +77,17 @@ async def ensure_indexes(mongo: Mongo, declared: Declared) -> None:
                 raise translate(error) or error from error
             except PyMongoError as error:
                 raise translate(error) or error from error
+
+
+async def drop_index(mongo: Mongo, collection: str, name: str) -> None:
+    """Drop an index that is declared no more; nothing where it is gone already."""
+    try:
+        await mongo.raw[collection].drop_index(name)
+    except OperationFailure as error:
+        if error.code not in _NOT_FOUND:
+            raise translate(error) or error from error
+    except PyMongoError as error:
+        raise translate(error) or error from error
 
 
 async def _ensure_collection(mongo: Mongo, name: str) -> None:

@@ -17,15 +17,26 @@ from promptforge.actors.moderation import store as moderation
 from promptforge.actors.notifications import NotificationsActor
 from promptforge.actors.notifications import store as notifications
 from promptforge.actors.operations import OperationsActor, SealAuditLog
-from promptforge.actors.prompts import PromptsActor
+from promptforge.actors.projects import ProjectsActor
+from promptforge.actors.projects import store as projects
+from promptforge.actors.prompts import (
+    CompiledCache,
+    DraftsActor,
+    LabelsActor,
+    PromptsActor,
+    RenderingActor,
+    ServingActor,
+)
 from promptforge.actors.prompts import store as prompts
+from promptforge.actors.prompts.comparison.actor import ComparisonActor
+from promptforge.actors.prompts.forks.actor import ForksActor
 from promptforge.actors.users import ApiKeysActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys
 from promptforge.core import audit, jobs
 from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
-from promptforge.core.mongo import Index, Migration, Mongo
+from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
@@ -36,7 +47,14 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     BillingActor,
     CheckoutsActor,
     StripeEventsActor,
+    ProjectsActor,
     PromptsActor,
+    LabelsActor,
+    DraftsActor,
+    RenderingActor,
+    ServingActor,
+    ComparisonActor,
+    ForksActor,
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
@@ -49,6 +67,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **users.INDEXES,
     **api_keys.INDEXES,
     **billing.INDEXES,
+    **projects.INDEXES,
     **prompts.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
@@ -59,16 +78,17 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **idempotency.INDEXES,
 }
 
-MIGRATIONS: tuple[Migration, ...] = ()
-
 QUEUES: tuple[Queue, ...] = ()
 """Queues with a description of their own; one that a message's policy names needs none."""
 
 SCHEDULES: tuple[Schedule, ...] = (Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),)
 
 
-def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> list[Actor]:
-    """One of each, on this database."""
+def build_actors(
+    mongo: Mongo, job_store: MongoJobStore, settings: Settings, *, compiled: CompiledCache | None = None
+) -> list[Actor]:
+    """One of each, on this database. `compiled` is evicted by the change stream; without it every read is one."""
+    stores = prompts.Stores(mongo)
     sessions = _checkout_sessions(settings)
     ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
     listings = marketplace.ListingStore(mongo)
@@ -78,7 +98,14 @@ def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> 
         BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
-        PromptsActor(prompts.PromptStore(mongo)),
+        ProjectsActor(projects.ProjectStore(mongo)),
+        PromptsActor(stores),
+        LabelsActor(stores),
+        DraftsActor(stores),
+        RenderingActor(stores),
+        ServingActor(stores, compiled or CompiledCache()),
+        ComparisonActor(stores),
+        ForksActor(stores),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),
         PurchasesActor(marketplace.PurchaseStore(mongo), listings),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from promptforge.actors.projects.messages import EnsurePersonalProject
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
 from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, TokenVerifier
 from promptforge.core.principal import STAFF, Principal
@@ -33,9 +34,10 @@ def make_verifier(settings: Settings) -> TokenVerifier:
 
 
 def provisioner(system: System) -> Callable[[Claims, Asker], Awaitable[Principal]]:
-    """Finds the user behind verified claims, or makes one at the first request."""
+    """Finds the user behind verified claims, or makes one, with a personal project, at the first request."""
 
     async def provision(claims: Claims, asker: Asker) -> Principal:
+        context = system.context(**asker._asdict(), trusted=True)
         message = EnsureUser(
             uid=claims.uid,
             email=claims.email,
@@ -43,7 +45,9 @@ def provisioner(system: System) -> Callable[[Claims, Asker], Awaitable[Principal
             roles=tuple(sorted(claims.roles)),
             as_of=claims.as_of,
         )
-        return _principal(await system.context(**asker._asdict(), trusted=True).ask(message))
+        identity = await context.ask(message)
+        await context.ask(EnsurePersonalProject(user_id=identity.user_id))
+        return _principal(identity)
 
     return provision
 

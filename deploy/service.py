@@ -10,6 +10,7 @@ from typing import TypeVar
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from promptforge.actors.prompts import CompiledCache
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
@@ -26,10 +27,12 @@ from promptforge.core.mongo import (
 )
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
-from promptforge.deploy.features import INDEXES, MIGRATIONS, QUEUES, SCHEDULES, build_actors, job_messages
+from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages
+from promptforge.deploy.following import follow_prompts
 from promptforge.deploy.identity import key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
+from promptforge.deploy.migrations import MIGRATIONS
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.counters import SharedCounters
@@ -90,13 +93,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         secrets = secret_keys(settings)
         codec = Codec(job_messages(), sealer=Sealer(secrets))
         store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
+        feed = ChangeFeed(mongo)
+        compiled = CompiledCache(lambda: feed.healthy)
+        follow_prompts(feed, compiled)
         system = System(
-            build_actors(mongo, store, settings),
+            build_actors(mongo, store, settings, compiled=compiled),
             transactions=_Transactions(mongo),
             jobs=store,
             audit_log=AuditLog(mongo),
         )
-        feed = ChangeFeed(mongo)
         principals = Principals(
             make_verifier(settings),
             provisioner(system),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from promptforge.http import billing, jobs, marketplace, moderation, notifications, operations, prompts, users
+from promptforge.http import billing, jobs, marketplace, moderation, notifications, operations, projects, prompts, users
 from promptforge.http.routing import Route
 
 routes: tuple[Route, ...] = (
     *users.routes,
+    *projects.routes,
     *prompts.routes,
     *marketplace.routes,
     *moderation.routes,

@@ -279,6 +279,29 @@ class GetPurchase(Command[PurchasedContentView]):
     purchase_id: PurchaseId
 
 
+# For other features
+
+
+@dataclass(frozen=True, slots=True)
+class PurchasedSource:
+    """Which version was bought with its source, and by which purchase."""
+
+    purchase_id: str
+    version: int
+
+
+@internal
+class UsePurchasedSource(Command[PurchasedSource | None]):
+    """The purchase by which a buyer may see the source of a prompt, in this version where one is named.
+
+    The purchase counts as used from then on, in the asker's transaction. None where they bought no source of it.
+    """
+
+    prompt_id: str
+    version: int | None
+    buyer_id: str
+
+
 # For moderation
 
 

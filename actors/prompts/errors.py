@@ -7,7 +7,7 @@ from promptforge.core.errors import Conflict
 
 class NameTaken(Conflict):
     code = "name_taken"
-    title = "One of your prompts has this name already"
+    title = "A prompt of this project has this name already"
 
 
 class StaleBase(Conflict):
@@ -18,3 +18,48 @@ class StaleBase(Conflict):
 class PromptArchived(Conflict):
     code = "prompt_archived"
     title = "The prompt is archived: restore it first"
+
+
+class HasDependants(Conflict):
+    code = "has_dependants"
+    title = "Other prompts include this one"
+
+
+class IncludeCycle(Conflict):
+    code = "include_cycle"
+    title = "Prompts include each other in a circle"
+
+
+class IncludesTooDeep(Conflict):
+    code = "includes_too_deep"
+    title = "Includes go too many levels deep"
+
+
+class IncludesTooLarge(Conflict):
+    code = "includes_too_large"
+    title = "With all its includes the prompt is too large"
+
+
+class IncludeMissing(Conflict):
+    code = "include_missing"
+    title = "What the prompt includes is not there"
+
+
+class UnpinnedInclude(Conflict):
+    code = "unpinned_include"
+    title = "What is sold must not change: include versions, not labels"
+
+
+class TooManyLabels(Conflict):
+    code = "too_many_labels"
+    title = "The prompt has as many labels as it may have"
+
+
+class NoDraft(Conflict):
+    code = "no_draft"
+    title = "The prompt has no draft to publish"
+
+
+class NothingToServe(Conflict):
+    code = "nothing_to_serve"
+    title = "The prompt has no version yet"

@@ -17,9 +17,11 @@ from promptforge.actors.users.messages import (
     EnsureUser,
     GetIdentity,
     GetMe,
+    GetNames,
     GetPublicProfile,
     Identity,
     MeView,
+    PersonName,
     PublicProfileView,
     UpdateProfile,
 )
@@ -121,10 +123,15 @@ class UsersActor(Actor):
         user = await self._store.update(context.user_id, changes, now=context.now(), session=context.session)
         return user.me()
 
-    @handles(GetPublicProfile)
+    @handles(GetNames, transactional=True)
+    async def get_names(self, message: GetNames, context: Context) -> tuple[PersonName, ...]:
+        users = await self._store.list_these(message.user_ids, session=context.session)
+        return tuple(PersonName(user.id, user.handle, user.display_name) for user in users)
+
+    @handles(GetPublicProfile, transactional=True)
     async def get_public_profile(self, message: GetPublicProfile, context: Context) -> PublicProfileView:
         handle = normal_handle(message.handle)
-        user = await self._store.find_by_handle(handle)
+        user = await self._store.find_by_handle(handle, session=context.session)
         if user is None or user.suspended:
             raise NotFound("Nobody has this handle")
         return public_view(user, handle)

@@ -126,6 +126,22 @@ class GetIdentity(Query[Identity | None]):
     user_id: UserId
 
 
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """What somebody is called."""
+
+    user_id: str
+    handle: str | None
+    display_name: str | None
+
+
+@internal
+class GetNames(Query[tuple[PersonName, ...]]):
+    """What these people are called; those that there are not are left out."""
+
+    user_ids: tuple[UserId, ...]
+
+
 @requires(scope="profile:read")
 class GetMe(Query[MeView]):
     """Read your own account and profile."""

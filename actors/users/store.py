@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from promptforge.actors.users.domain import User
@@ -41,9 +41,14 @@ class UserStore:
             raise NotFound
         return user
 
-    async def find_by_handle(self, handle: str) -> User | None:
+    async def list_these(self, user_ids: Sequence[str], *, session: Session | None = None) -> list[User]:
+        """Those of them that there are."""
+        rows = self._users.find({"_id": {"$in": list(user_ids)}}, _FIELDS, session=session)
+        return [_user_from(row) for row in await rows.to_list(len(user_ids))]
+
+    async def find_by_handle(self, handle: str, *, session: Session | None = None) -> User | None:
         """`handle` in lower case."""
-        row = await self._users.find_one({"handle": handle}, _FIELDS)
+        row = await self._users.find_one({"handle": handle}, _FIELDS, session=session)
         return None if row is None else _user_from(row)
 
     async def insert(self, user: User, *, session: Session | None = None) -> bool:

@@ -38,7 +38,9 @@ ROLES: dict[str, tuple[Role, ...]] = {
 }
 CALLERS = ("anonymous", *ROLES)
 OWNERS = ("owner", "owner's key")
-OWNED = frozenset({"prompt_id", "purchase_id", "checkout_id", "notification_id", "key_id", "job_id", "batch_id"})
+OWNED = frozenset(
+    {"project_id", "prompt_id", "purchase_id", "checkout_id", "notification_id", "key_id", "job_id", "batch_id"}
+)
 """Parameters that name private objects."""
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id"})
 SELLERS_OWN = frozenset(
@@ -81,6 +83,36 @@ class World:
         prompt = self.owner.post("/prompts", {"name": new_id("name")}, expect=201)
         self.owner.post(f"/prompts/{prompt['id']}/versions", {"content": "Say {{word}}"}, expect=201)
         return {"prompt_id": prompt["id"], "version": 1}
+
+    def project(self) -> dict[str, Any]:
+        return {"project_id": self.owner.post("/projects", {"name": new_id("name")}, expect=201)["id"]}
+
+    def member(self) -> dict[str, Any]:
+        made = self.project()
+        body = {"handle": self.handle_of("bystander"), "roles": ["viewer"]}
+        added = self.owner.post(f"/projects/{made['project_id']}/members", body, expect=201)
+        return {**made, "user_id": added["user_id"]}
+
+    def newcomer(self) -> dict[str, Any]:
+        return {"handle": self.handle_of("bystander"), "roles": ["viewer"]}
+
+    def handle_of(self, caller: str) -> str:
+        person = self.people[caller]
+        return str(person.call("PATCH", "/users/me", {"handle": f"the-{caller}"}, expect=200)["handle"])
+
+    def compared(self) -> dict[str, Any]:
+        made = self.prompt()
+        return {**made, "query": "from=1&to=1"}
+
+    def labelled(self) -> dict[str, Any]:
+        made = self.prompt()
+        self.owner.call("PUT", f"/prompts/{made['prompt_id']}/labels/production", {"version": 1}, expect=200)
+        return {**made, "label": "production"}
+
+    def drafted(self) -> dict[str, Any]:
+        made = self.prompt()
+        self.owner.call("PUT", f"/prompts/{made['prompt_id']}/draft", {"content": "Say {{it}}"}, expect=200)
+        return made
 
     def archived_prompt(self) -> dict[str, Any]:
         made = self.prompt()
@@ -195,7 +227,32 @@ CASES: dict[str, Case] = {
     "revokeApiKey": Case(World.key),
     "getPublicProfile": Case(handle),
     "grantCredits": Case(somebody, lambda _: {"amount": "1", "reason": "A test of permissions"}),
+    "listProjects": Case(),
+    "createProject": Case(body=lambda _: {"name": "Newsroom"}),
+    "getProject": Case(World.project),
+    "updateProject": Case(World.project, lambda _: {"description": "x"}),
+    "archiveProject": Case(World.project),
+    "restoreProject": Case(World.project),
+    "listProjectMembers": Case(World.project),
+    "addProjectMember": Case(World.project, World.newcomer),
+    "setProjectMemberRoles": Case(World.member, lambda _: {"roles": ["editor"]}),
+    "removeProjectMember": Case(World.member),
     "listPrompts": Case(),
+    "getPromptIndex": Case(World.project),
+    "listDependants": Case(World.prompt),
+    "compareVersions": Case(World.compared),
+    "forkPrompt": Case(World.prompt, lambda _: {"name": new_id("name")}),
+    "listPromptLabels": Case(World.labelled),
+    "getPromptLabel": Case(World.labelled),
+    "movePromptLabel": Case(World.labelled, lambda _: {"version": 1}),
+    "removePromptLabel": Case(World.labelled),
+    "listPromptLabelMoves": Case(World.labelled),
+    "getPromptDraft": Case(World.drafted),
+    "savePromptDraft": Case(World.prompt, lambda _: {"content": "Say {{it}}"}),
+    "discardPromptDraft": Case(World.drafted),
+    "publishPromptDraft": Case(World.drafted, lambda _: {}),
+    "renderPrompt": Case(World.labelled, lambda _: {"variables": {"word": "hello"}}),
+    "getCompiledPrompt": Case(World.labelled),
     "createPrompt": Case(body=lambda _: {"name": new_id("name")}),
     "getPrompt": Case(World.prompt),
     "updatePrompt": Case(World.prompt, lambda _: {"description": "x"}),
@@ -261,6 +318,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made.people["anonymous"] = service.person("")
         for caller, roles in ROLES.items():
             made.people[caller] = service.person(caller.replace(" ", "-").replace("'", ""), *roles)
+        made.people["bystander"] = service.person("bystander")
         del made.people["owner's key"], made.people["key without the scope"]
         keyless = service.person("keyless", *Role)
         scopes = made.owner.get("/users/me/api-keys")["available_scopes"]
@@ -314,7 +372,8 @@ def owners_refusal(route: Route, caller: str) -> tuple[int, str] | None:
 
 def send(world: World, route: Route, caller: str, parameters: dict[str, Any], body: Any) -> tuple[httpx.Response, Any]:
     """Answer and problem; of a stream only how it begins."""
-    path = route.path.format(**parameters)
+    query = f"?{parameters['query']}" if "query" in parameters else ""
+    path = route.path.format(**parameters) + query
     requirement = route.message.requirement
     scope = requirement.scope if requirement is not None else None
     if route.operation == "getListing":

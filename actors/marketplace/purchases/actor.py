@@ -17,9 +17,11 @@ from promptforge.actors.marketplace.messages import (
     ListPurchases,
     ListSales,
     PurchasedContentView,
+    PurchasedSource,
     PurchaseListing,
     PurchaseView,
     SaleView,
+    UsePurchasedSource,
 )
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.notifications.messages import NotifyUser
@@ -91,6 +93,12 @@ class PurchasesActor(Actor):
             kind=version.kind,
             content=version.content,
             settings=version.settings,
+        )
+
+    @handles(UsePurchasedSource, transactional=True)
+    async def use_source(self, message: UsePurchasedSource, context: Context) -> PurchasedSource | None:
+        return await self._purchases.use_source(
+            message.buyer_id, message.prompt_id, message.version, now=context.now(), session=context.session
         )
 
     @handles(ListPurchases)

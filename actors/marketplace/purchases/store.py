@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from promptforge.actors.marketplace.messages import Licence, PurchaseView, SaleView
+from promptforge.actors.marketplace.messages import Licence, PurchasedSource, PurchaseView, SaleView
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
@@ -122,6 +122,20 @@ class PurchaseStore:
         if row is None:
             raise NotFound("There is no such purchase, or it is not yours")
         return _purchase_from(row)
+
+    async def use_source(
+        self, buyer_id: str, prompt_id: str, version: int | None, *, now: datetime, session: Session | None
+    ) -> PurchasedSource | None:
+        """Mark the newest purchase of this prompt's source as used; None where there is none."""
+        wanted: Document = {"buyer_id": buyer_id, "prompt_id": prompt_id, "licence": Licence.SOURCE.value}
+        if version is not None:
+            wanted["version"] = version
+        row = await self._purchases.find_one(wanted, sort=[("created_at", -1)], session=session)
+        if row is None:
+            return None
+        unused = {"_id": row["_id"], "used_at": None}
+        await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
+        return PurchasedSource(row["_id"], row["version"])
 
     async def list_bought(self, buyer_id: str, *, cursor: Cursor | None, limit: int) -> Page[PurchaseView]:
         rows = self._page({"buyer_id": buyer_id}, cursor)

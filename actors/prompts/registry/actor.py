@@ -2,84 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import MISSING
 
-from promptforge.actors.prompts.domain import check_content, content_hash, new_version
-from promptforge.actors.prompts.errors import PromptArchived, StaleBase
+from promptforge.actors.projects.messages import AuthoriseInProject, ListProjectsOf, ProjectPermission
+from promptforge.actors.prompts.errors import UnpinnedInclude
 from promptforge.actors.prompts.messages import (
     ArchivePrompt,
     CreatePrompt,
     CreateVersion,
+    DependantsView,
     GetPrompt,
+    GetPromptIndex,
     GetPromptVersionFor,
     GetVersion,
+    ListDependants,
     ListPrompts,
     ListVersions,
     PinnedVersion,
+    PromptIndexView,
     PromptVersionView,
     PromptView,
     ReadPromptVersion,
     RestorePrompt,
     UpdatePrompt,
 )
-from promptforge.actors.prompts.store import PromptStore
+from promptforge.actors.prompts.registry.dependants import dependants, refuse_while_included
+from promptforge.actors.prompts.registry.making import make_prompt
+from promptforge.actors.prompts.registry.pushing import push_version
+from promptforge.actors.prompts.registry.versions import no_version
+from promptforge.actors.prompts.rendering.compilation import compile_version
+from promptforge.actors.prompts.stores import authorise, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
-from promptforge.core.ids import new_id
+from promptforge.core.made import Made
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
+
+if TYPE_CHECKING:
+    from promptforge.actors.prompts.stores import Stores
+
+MAX_SHOWN = 200
 
 
 class PromptsActor(Actor):
     name = "prompts"
+    asks = ("projects",)
 
-    def __init__(self, store: PromptStore) -> None:
-        self._store = store
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
 
     # Prompts
 
     @handles(CreatePrompt, transactional=True)
     async def create(self, message: CreatePrompt, context: Context) -> PromptView:
-        now, first = context.now(), message.first_version
-        if first is not None:
-            check_content(message.kind, first.content, pointer="/first_version/content")
-        prompt = PromptView(
-            id=new_id("prm"),
-            name=message.name,
-            kind=message.kind,
-            description=message.description,
-            tags=tuple(dict.fromkeys(message.tags)),
-            folder=message.folder,
-            latest_version=0 if first is None else 1,
-            archived_at=None,
-            created_at=now,
-            updated_at=now,
-        )
-
         async def work(tx: Context) -> PromptView:
-            await self._store.insert(prompt, tx.user_id, session=tx.session)
-            if first is not None:
-                version = new_version(prompt, 1, first, now=now)
-                await self._store.insert_version(version, tx.user_id, session=tx.session)
-            return prompt
+            project_id = await project_to_write(tx, message.project_id)
+            prompt = await make_prompt(self._stores, tx, project_id, message)
+            if message.first_version is None:
+                return prompt
+            await push_version(self._stores, tx, prompt, message.first_version, pointer="/first_version")
+            return replace(prompt, latest_version=1)
 
         return await context.transaction(work)
 
     @handles(GetPrompt, transactional=True)
     async def get_prompt(self, message: GetPrompt, context: Context) -> PromptView:
-        return await self._store.get(message.prompt_id, context.user_id, session=context.session)
+        prompt, _ = await self._stores.prompt_for(context, message.prompt_id)
+        return prompt
 
     @handles(ListPrompts)
     async def list_prompts(self, message: ListPrompts, context: Context) -> Page[PromptView]:
-        return await self._store.list_page(
-            context.user_id,
+        cursor = Cursor.decode_optional(message.cursor)
+        if message.project_id is not None:
+            await authorise(context, message.project_id, ProjectPermission.READ)
+            project_ids: tuple[str, ...] = (message.project_id,)
+        else:
+            project_ids = await context.ask(ListProjectsOf(user_id=context.user_id))
+        return await self._stores.prompts.list_page(
+            project_ids,
             archived=message.archived,
             tag=message.tag,
-            cursor=Cursor.decode_optional(message.cursor),
+            folder=message.folder,
+            name=message.name,
+            cursor=cursor,
             limit=message.limit,
         )
+
+    @handles(GetPromptIndex)
+    async def get_index(self, message: GetPromptIndex, context: Context) -> PromptIndexView:
+        await authorise(context, message.project_id, ProjectPermission.READ)
+        return await self._stores.prompts.index(message.project_id)
 
     @handles(UpdatePrompt, key="prompt_id", transactional=True)
     async def update(self, message: UpdatePrompt, context: Context) -> PromptView:
@@ -90,68 +105,86 @@ class PromptsActor(Actor):
         }
         if "tags" in sent:
             sent["tags"] = list(dict.fromkeys(sent["tags"]))
-        session = context.session
+        prompt, _ = await self._writable(context, message.prompt_id)
         if not sent:
-            return await self._store.get(message.prompt_id, context.user_id, session=session)
-        return await self._store.update(message.prompt_id, context.user_id, sent, now=context.now(), session=session)
+            return prompt
+        return await self._stores.prompts.update(prompt.id, sent, now=context.now(), session=context.session)
 
     @handles(ArchivePrompt, key="prompt_id", transactional=True)
     async def archive(self, message: ArchivePrompt, context: Context) -> PromptView:
-        now, session = context.now(), context.session
-        return await self._store.archive(message.prompt_id, context.user_id, now=now, session=session)
+        async def work(tx: Context) -> PromptView:
+            prompt, _ = await self._writable(tx, message.prompt_id)
+            if prompt.archived_at is None:
+                await refuse_while_included(self._stores, prompt.id, session=tx.session)
+            return await self._stores.prompts.archive(prompt.id, now=tx.now(), session=tx.session)
+
+        return await context.transaction(work)
 
     @handles(RestorePrompt, key="prompt_id", transactional=True)
     async def restore(self, message: RestorePrompt, context: Context) -> PromptView:
-        now, session = context.now(), context.session
-        return await self._store.restore(message.prompt_id, context.user_id, now=now, session=session)
+        prompt, _ = await self._writable(context, message.prompt_id)
+        return await self._stores.prompts.restore(prompt.id, now=context.now(), session=context.session)
+
+    @handles(ListDependants)
+    async def list_dependants(self, message: ListDependants, context: Context) -> DependantsView:
+        await self._stores.prompt_for(context, message.prompt_id)
+        found = await dependants(self._stores, message.prompt_id, session=None)
+        return DependantsView(tuple(found[:MAX_SHOWN]), more=len(found) > MAX_SHOWN)
+
+    async def _writable(self, context: Context, prompt_id: str) -> tuple[PromptView, object]:
+        return await self._stores.prompt_for(context, prompt_id, ProjectPermission.WRITE)
 
     # Versions
 
     @handles(CreateVersion, key="prompt_id", transactional=True)
-    async def create_version(self, message: CreateVersion, context: Context) -> PromptVersionView:
-        return await context.transaction(lambda tx: self._add_version(message, tx))
+    async def create_version(self, message: CreateVersion, context: Context) -> Made[PromptVersionView]:
+        async def work(tx: Context) -> Made[PromptVersionView]:
+            prompt, _ = await self._writable(tx, message.prompt_id)
+            return await push_version(self._stores, tx, prompt, message, base_version=message.base_version)
 
-    async def _add_version(self, message: CreateVersion, tx: Context) -> PromptVersionView:
-        prompt = await self._store.get(message.prompt_id, tx.user_id, session=tx.session)
-        if prompt.archived_at is not None:
-            raise PromptArchived
-        check_content(prompt.kind, message.content)
-        digest = content_hash(message.content, message.settings)
-        existing = await self._store.find_by_hash(prompt.id, digest, session=tx.session)
-        if existing is not None:
-            return existing
-        if message.base_version is not None and message.base_version != prompt.latest_version:
-            raise StaleBase(
-                f"The latest version is {prompt.latest_version}, not {message.base_version}",
-                extra={"latest_version": prompt.latest_version},
-            )
-        now = tx.now()
-        number = await self._store.next_version(prompt.id, tx.user_id, now=now, session=tx.session)
-        version = new_version(prompt, number, message, now=now)
-        await self._store.insert_version(version, tx.user_id, session=tx.session)
-        return version
+        return await context.transaction(work)
 
     @handles(GetVersion)
     async def get_version(self, message: GetVersion, context: Context) -> PromptVersionView:
-        return await self._store.get_version(message.prompt_id, message.version, context.user_id)
+        version, project_id = await self._stores.versions.get_with_project(message.prompt_id, message.version)
+        try:
+            await authorise(context, project_id, ProjectPermission.READ)
+        except NotFound:
+            raise no_version() from None
+        return version
 
     @handles(ListVersions)
     async def list_versions(self, message: ListVersions, context: Context) -> Page[PromptVersionView]:
-        await self._store.get(message.prompt_id, context.user_id)
+        await self._stores.prompt_for(context, message.prompt_id)
         cursor = Cursor.decode_optional(message.cursor)
-        return await self._store.list_versions(message.prompt_id, cursor=cursor, limit=message.limit)
+        return await self._stores.versions.list_page(message.prompt_id, cursor=cursor, limit=message.limit)
 
     # For other features
 
     @handles(GetPromptVersionFor, transactional=True)
     async def get_version_for(self, message: GetPromptVersionFor, context: Context) -> PinnedVersion:
         session = context.session
-        prompt = await self._store.get(message.prompt_id, message.owner_id, session=session)
+        prompt = await self._stores.prompts.get(message.prompt_id, session=session)
+        await context.ask(
+            AuthoriseInProject(
+                project_id=prompt.project_id, user_id=message.owner_id, permission=ProjectPermission.SELL
+            )
+        )
         if prompt.archived_at is not None:
             raise NotFound("The prompt is archived")
-        version = await self._store.get_version(message.prompt_id, message.version, message.owner_id, session=session)
+        version = await self._stores.versions.get(prompt.id, message.version, session=session)
+        compiled = await compile_version(self._stores, prompt, version, label=None, session=session)
+        pins = (*version.includes, *(include for fragment in compiled.expanded.used for include in fragment.includes))
+        if any(include.label is not None for include in pins):
+            raise UnpinnedInclude
         return PinnedVersion(version.prompt_id, version.version, version.kind, version.content_hash)
 
     @handles(ReadPromptVersion, transactional=True)
     async def read_version(self, message: ReadPromptVersion, context: Context) -> PromptVersionView:
-        return await self._store.read_version(message.prompt_id, message.version, session=context.session)
+        session = context.session
+        version = await self._stores.versions.get(message.prompt_id, message.version, session=session)
+        if not version.includes:
+            return version
+        prompt = await self._stores.prompts.get(message.prompt_id, session=session)
+        compiled = await compile_version(self._stores, prompt, version, label=None, session=session)
+        return replace(version, content=compiled.content, variables=compiled.variables, includes=())

@@ -82,8 +82,8 @@ async def test_a_prompt_and_its_first_version_are_made_together_or_not_at_all(br
     assert (await branches.count("prompts"), await branches.count("prompt_versions")) == (0, 0)
     prompt = await carla.ask(wanted)
     again = await carla.ask(CreateVersion(prompt_id=prompt.id, content="a"))
-    assert (prompt.latest_version, again.version) == (1, 1)
-    assert (await carla.ask(CreateVersion(prompt_id=prompt.id, content="b", base_version=1))).version == 2
+    assert (prompt.latest_version, again.value.version) == (1, 1)
+    assert (await carla.ask(CreateVersion(prompt_id=prompt.id, content="b", base_version=1))).value.version == 2
 
 
 async def test_a_list_shows_each_prompt_once_while_others_come_and_go(branches: Branches) -> None:

@@ -1,4 +1,4 @@
-"""Versions on a real MongoDB: numbers without gaps from two processes, one version per content, one look-up to read."""
+"""Versions on a real MongoDB: numbers without gaps from two processes, one version per content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from promptforge.actors.prompts.domain import new_version
 from promptforge.actors.prompts.messages import (
     ArchivePrompt,
     CreatePrompt,
@@ -19,8 +18,10 @@ from promptforge.actors.prompts.messages import (
     ModelSettings,
     PromptView,
 )
-from promptforge.actors.prompts.store import PromptStore
+from promptforge.actors.prompts.registry.domain import new_version
+from promptforge.actors.prompts.store import VersionStore
 from promptforge.core.context import Context
+from promptforge.core.made import Made
 from promptforge.core.mongo import Mongo
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
 from tests.support.market import raised
@@ -45,7 +46,7 @@ async def test_two_processes_number_versions_without_gap_or_duplicate(branches: 
     answered: dict[int, str] = {}
 
     async def push(person: Context, text: str) -> None:
-        version = await person.ask(CreateVersion(prompt_id=prompt.id, content=text))
+        version = (await person.ask(CreateVersion(prompt_id=prompt.id, content=text))).value
         assert answered.setdefault(version.version, text) == text
 
     async with anyio.create_task_group() as tasks:
@@ -76,7 +77,7 @@ async def test_an_attempt_that_does_not_commit_leaves_no_gap(branches: Branches)
     with pytest.raises(Interrupted):
         await carla.ask(CreateVersion(prompt_id=prompt.id, content="b"))
     assert await numbers_of(carla, prompt) == [1]
-    assert (await carla.ask(CreateVersion(prompt_id=prompt.id, content="c"))).version == 2
+    assert (await carla.ask(CreateVersion(prompt_id=prompt.id, content="c"))).value.version == 2
 
 
 async def test_pushing_the_same_again_is_safe_even_on_an_old_base(branches: Branches) -> None:
@@ -84,9 +85,10 @@ async def test_pushing_the_same_again_is_safe_even_on_an_old_base(branches: Bran
     prompt = await carla.ask(CreatePrompt(name="Retried"))
     push = CreateVersion(prompt_id=prompt.id, content="a", settings=ModelSettings(model="m"), base_version=0)
     first = await carla.ask(push)
-    assert await carla.ask(push) == first
+    assert first.new
+    assert await carla.ask(push) == Made(first.value, new=False)
     await carla.ask(CreateVersion(prompt_id=prompt.id, content="b"))
-    assert await carla.ask(push) == first
+    assert await carla.ask(push) == Made(first.value, new=False)
     assert await raised(carla, CreateVersion(prompt_id=prompt.id, content="c", base_version=1)) == "stale_base"
 
 
@@ -106,17 +108,18 @@ async def test_versions_are_listed_by_number_whatever_the_clocks_said(branches: 
     carla, _ = await branches.person("carla")
     prompt = await carla.ask(CreatePrompt(name="Skewed"))
     other = await carla.ask(CreatePrompt(name="Other", first_version=FirstVersion(content="not listed")))
-    store, start = PromptStore(mongo), datetime(2026, 11, 23, tzinfo=UTC)
+    store, start = VersionStore(mongo), datetime(2026, 11, 23, tzinfo=UTC)
     for number in range(1, 13):
         wanted = CreateVersion(prompt_id=prompt.id, content=f"text {number}")
-        version = new_version(prompt, number, wanted, now=start - timedelta(seconds=number % 5))
-        await store.insert_version(version, carla.user_id, session=None)
+        moment = start - timedelta(seconds=number % 5)
+        version = new_version(prompt, number, wanted, created_by=carla.user_id, now=moment)
+        await store.insert(version, prompt.project_id, session=None)
     assert await numbers_of(carla, prompt, limit=5) == list(range(12, 0, -1))
     foreign = (await carla.ask(ListVersions(prompt_id=prompt.id, limit=1))).next
     assert (await carla.ask(ListVersions(prompt_id=other.id, cursor=foreign))).items == ()
 
 
-async def test_a_version_is_read_with_one_indexed_look_up(branches: Branches, mongo: Mongo) -> None:
+async def test_a_version_is_read_with_two_indexed_look_ups(branches: Branches, mongo: Mongo) -> None:
     carla, _ = await branches.person("carla")
     prompt = await carla.ask(CreatePrompt(name="Hot", first_version=FirstVersion(content="a")))
     for number in range(50):
@@ -127,5 +130,6 @@ async def test_a_version_is_read_with_one_indexed_look_up(branches: Branches, mo
     finally:
         await mongo.raw.command("profile", 0)
     done = await mongo.collection("system.profile").find({"op": {"$ne": "command"}}).to_list(10)
-    assert [(one["op"], one["ns"].partition(".")[2]) for one in done] == [("query", "prompt_versions")]
-    assert (done[0]["keysExamined"], done[0]["docsExamined"]) == (1, 1)
+    looked = [(one["op"], one["ns"].partition(".")[2]) for one in done]
+    assert looked == [("query", "prompt_versions"), ("query", "projects")]
+    assert [(one["keysExamined"], one["docsExamined"]) for one in done] == [(1, 1), (1, 1)]

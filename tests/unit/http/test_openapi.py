@@ -9,7 +9,8 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from promptforge.core.messages import Access
-from promptforge.core.runtime import Actor, System
+from promptforge.core.runtime import System
+from promptforge.deploy.features import ACTOR_TYPES
 from promptforge.http import tables
 from promptforge.http.auth import Authenticator
 from promptforge.http.binding import Binder, description_of
@@ -54,15 +55,8 @@ def test_the_products_document_is_valid(product: Json) -> None:
 
 
 def handled_messages() -> dict[MessageClass, str]:
-    """Every message that an actor of the product handles, and which; the tables import all features."""
-    found: dict[MessageClass, str] = {}
-    waiting: list[type[Actor]] = [Actor]
-    while waiting:
-        actor = waiting.pop()
-        waiting.extend(actor.__subclasses__())
-        if actor.__module__.startswith("promptforge."):
-            found.update({handler.message: actor.__name__ for handler in actor.handlers().values()})
-    return found
+    """Every message that an actor of the product handles, and which."""
+    return {handler.message: actor.__name__ for actor in ACTOR_TYPES for handler in actor.handlers().values()}
 
 
 def test_the_products_tables_can_be_served() -> None:

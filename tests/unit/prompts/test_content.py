@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from promptforge.actors.prompts.domain import MAX_CONTENT_BYTES, check_content, content_hash, new_version
 from promptforge.actors.prompts.messages import (
     ChatMessage,
     ChatRole,
@@ -19,6 +18,7 @@ from promptforge.actors.prompts.messages import (
     PromptKind,
     PromptView,
 )
+from promptforge.actors.prompts.registry.domain import MAX_CONTENT_BYTES, check_content, content_hash, new_version
 from promptforge.core.errors import Invalid
 
 SYSTEM = ChatMessage(ChatRole.SYSTEM, "Be brief.")
@@ -107,18 +107,21 @@ def test_a_version_is_what_was_asked_for() -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     prompt = PromptView(
         id="prm_1",
+        project_id="prj_1",
         name="One",
         kind=PromptKind.CHAT,
         description=None,
         tags=(),
         folder="",
         latest_version=2,
+        forked_from=None,
+        created_by="usr_1",
         archived_at=None,
         created_at=now,
         updated_at=now,
     )
     wanted = CreateVersion(prompt_id="prm_1", content=(USER,), settings=ModelSettings(top_p=0.5), message="why")
-    version = new_version(prompt, 3, wanted, now=now)
+    version = new_version(prompt, 3, wanted, created_by="usr_2", now=now)
     assert (version.prompt_id, version.version, version.kind, version.message) == ("prm_1", 3, PromptKind.CHAT, "why")
     assert (version.content, version.settings) == ((USER,), ModelSettings(top_p=0.5))
     assert version.content_hash == content_hash((USER,), ModelSettings(top_p=0.5))

@@ -1,0 +1,1 @@
+"""Labels: names that point to versions, and the history of their moves."""

@@ -1,0 +1,57 @@
+"""Moving a label: the same for a request and for an import."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from promptforge.actors.projects.messages import ProjectPermission
+from promptforge.actors.prompts.errors import TooManyLabels
+from promptforge.actors.prompts.labels.messages import LabelView
+from promptforge.actors.prompts.messages import PromptVersionView, PromptView
+from promptforge.actors.prompts.registry.pushing import check_includes
+from promptforge.core.context import Context
+
+if TYPE_CHECKING:
+    from promptforge.actors.prompts.stores import Stores
+
+MAX_LABELS = 50
+
+
+def permission_to_move(label: str, protected: Collection[str]) -> ProjectPermission:
+    return ProjectPermission.DEPLOY if label in protected else ProjectPermission.LABEL
+
+
+async def move_label(  # a move's fields
+    stores: Stores,
+    tx: Context,
+    prompt: PromptView,
+    *,
+    label: str,
+    version: PromptVersionView,
+    reason: str | None,
+) -> LabelView:
+    """Point a label to a version, both read in this transaction; nothing where it points there already.
+
+    What includes this prompt by the label includes that version then, so it must close no circle. That the user may
+    is the caller's to know. Raises `TooManyLabels` or an error of the version's includes.
+    """
+    current = await stores.labels.find(prompt.id, label, session=tx.session)
+    if current is not None and current.version == version.version:
+        return current
+    if (
+        current is None
+        and len(await stores.labels.list_of(prompt.id, limit=MAX_LABELS, session=tx.session)) >= MAX_LABELS
+    ):
+        raise TooManyLabels(f"A prompt has at most {MAX_LABELS} labels")
+    moved = await stores.labels.move(
+        prompt.id,
+        label,
+        version.version,
+        reason=reason,
+        moved_by=tx.user_id,
+        now=tx.now(),
+        session=tx.session,
+    )
+    await check_includes(stores, tx, prompt, content=version.content, includes=version.includes)
+    return moved

@@ -1,0 +1,1 @@
+"""What stands between double braces: variables with types, includes of other prompts, and rendering."""

@@ -1,0 +1,23 @@
+"""What the prompts' stores declare, and the stores themselves."""
+
+from __future__ import annotations
+
+from promptforge.actors.prompts.drafts import store as drafts
+from promptforge.actors.prompts.drafts.store import DraftStore
+from promptforge.actors.prompts.labels import store as labels
+from promptforge.actors.prompts.labels.store import LabelStore
+from promptforge.actors.prompts.registry import store as registry
+from promptforge.actors.prompts.registry import versions
+from promptforge.actors.prompts.registry.store import PromptStore
+from promptforge.actors.prompts.registry.versions import VersionStore
+from promptforge.actors.prompts.stores import Stores
+from promptforge.core.mongo import Index
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    **registry.INDEXES,
+    **versions.INDEXES,
+    **labels.INDEXES,
+    **drafts.INDEXES,
+}
+
+__all__ = ["INDEXES", "DraftStore", "LabelStore", "PromptStore", "Stores", "VersionStore"]

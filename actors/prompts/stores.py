@@ -1,0 +1,80 @@
+"""The stores that the actors of this feature share, and the two questions that all of them ask."""
+
+from __future__ import annotations
+
+from promptforge.actors.projects.messages import (
+    LATEST,
+    AuthoriseInProject,
+    EnsurePersonalProject,
+    ProjectAccess,
+    ProjectPermission,
+)
+from promptforge.actors.prompts.drafts.store import DraftStore
+from promptforge.actors.prompts.errors import NothingToServe
+from promptforge.actors.prompts.labels.store import LabelStore
+from promptforge.actors.prompts.messages import PromptView
+from promptforge.actors.prompts.registry.store import PromptStore, no_prompt
+from promptforge.actors.prompts.registry.versions import VersionStore
+from promptforge.core.context import Context
+from promptforge.core.errors import FieldError, Invalid, NotFound
+from promptforge.core.mongo import Mongo
+
+DEFAULT_LABEL = "production"
+"""What is served where nothing else is asked for."""
+
+
+class Stores:
+    def __init__(self, mongo: Mongo) -> None:
+        self.prompts = PromptStore(mongo)
+        self.versions = VersionStore(mongo)
+        self.labels = LabelStore(mongo)
+        self.drafts = DraftStore(mongo)
+
+    async def prompt_for(
+        self, context: Context, prompt_id: str, permission: ProjectPermission = ProjectPermission.READ
+    ) -> tuple[PromptView, ProjectAccess]:
+        """The prompt, and what the context's user may do in its project.
+
+        Raises `NotFound` for who is not in the project, `ProjectRoleMissing` or `ProjectArchived` for who is.
+        """
+        prompt = await self.prompts.get(prompt_id, session=context.session)
+        try:
+            access = await authorise(context, prompt.project_id, permission)
+        except NotFound:
+            raise no_prompt() from None  # word for word what a prompt that does not exist answers
+        return prompt, access
+
+    async def version_of(
+        self, context: Context, prompt: PromptView, *, version: int | None, label: str | None
+    ) -> tuple[int, str | None]:
+        """The version that a reader means, and by which label; without either by the label `production`.
+
+        Raises `Invalid` where both are given, `NotFound`, or `NothingToServe`.
+        """
+        if version is not None:
+            if label is not None:
+                error = FieldError("Give a version or a label, not both", "one_of_two", parameter="label")
+                raise Invalid(error.detail, errors=(error,))
+            return version, None
+        wanted = label or DEFAULT_LABEL
+        if wanted == LATEST:
+            if not prompt.latest_version:
+                raise NothingToServe
+            return prompt.latest_version, wanted
+        found = await self.labels.find(prompt.id, wanted, session=context.session)
+        if found is None:
+            raise NotFound(f"The prompt has no label {wanted!r}")
+        return found.version, wanted
+
+
+async def authorise(context: Context, project_id: str, permission: ProjectPermission) -> ProjectAccess:
+    """What the context's user may do in a project; raises as `AuthoriseInProject` says."""
+    return await context.ask(AuthoriseInProject(project_id=project_id, user_id=context.user_id, permission=permission))
+
+
+async def project_to_write(tx: Context, project_id: str | None) -> str:
+    """The project to write to: the one named, where the user may, or else their personal one."""
+    if project_id is None:
+        return await tx.ask(EnsurePersonalProject(user_id=tx.user_id))
+    await authorise(tx, project_id, ProjectPermission.WRITE)
+    return project_id

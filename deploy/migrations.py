@@ -1,0 +1,34 @@
+"""Changes of what is stored, numbered; see `core.mongo.migrations`. They know the stores of several features."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from promptforge.actors.projects.store import ProjectStore
+from promptforge.core.mongo import Document, Migration, Mongo, drop_index
+
+_BATCH = 500
+
+
+async def _prompts_into_projects(mongo: Mongo) -> None:
+    """Prompts belonged to a person; now they live in a project: those that there are, in their owner's personal one.
+
+    The versions come first: a prompt without a project says that its work is not done.
+    """
+    prompts, versions = mongo.collection("prompts"), mongo.collection("prompt_versions")
+    projects = ProjectStore(mongo)
+    for old in ("owner_id_1_name_1", "owner_id_1_archived_1_created_at_-1__id_-1"):
+        await drop_index(mongo, "prompts", old)
+    homeless: Document = {"project_id": {"$exists": False}, "owner_id": {"$type": "string"}}
+    while rows := await prompts.find(homeless, {"owner_id": 1}).limit(_BATCH).to_list(_BATCH):
+        for row in rows:
+            project_id = await projects.ensure_personal(row["owner_id"], now=datetime.now(UTC), session=None)
+            moved: list[Document] = [
+                {"$set": {"project_id": project_id, "created_by": row["owner_id"]}},
+                {"$unset": "owner_id"},
+            ]
+            await versions.update_many({"prompt_id": row["_id"], "project_id": {"$exists": False}}, moved)
+            await prompts.update_one({"_id": row["_id"], "project_id": {"$exists": False}}, moved)
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "prompts live in projects", _prompts_into_projects),)

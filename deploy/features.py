@@ -29,6 +29,7 @@ from promptforge.actors.prompts import (
 )
 from promptforge.actors.prompts import store as prompts
 from promptforge.actors.prompts.comparison.actor import ComparisonActor
+from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
 from promptforge.actors.users import ApiKeysActor, UsersActor
 from promptforge.actors.users import store as users
@@ -55,6 +56,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ServingActor,
     ComparisonActor,
     ForksActor,
+    ExchangeActor,
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
@@ -103,9 +105,10 @@ def build_actors(
         LabelsActor(stores),
         DraftsActor(stores),
         RenderingActor(stores),
-        ServingActor(stores, compiled or CompiledCache()),
+        ServingActor(stores, CompiledCache() if compiled is None else compiled),
         ComparisonActor(stores),
         ForksActor(stores),
+        ExchangeActor(stores),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),
         PurchasesActor(marketplace.PurchaseStore(mongo), listings),

@@ -18,6 +18,7 @@ from promptforge.actors.prompts.errors import (
     StaleBase,
     TooManyLabels,
 )
+from promptforge.actors.prompts.exchange.messages import ExportPrompts, ImportPrompts
 from promptforge.actors.prompts.forks.messages import ForkPrompt
 from promptforge.actors.prompts.labels.messages import GetLabel, ListLabelMoves, ListLabels, MoveLabel, RemoveLabel
 from promptforge.actors.prompts.messages import (
@@ -47,6 +48,8 @@ routes = [
     get("/prompts", ListPrompts),
     post("/prompts", CreatePrompt, status=201, errors=(NotFound, NameTaken, *_INCLUDES, *_WRITING)),
     get("/projects/{project_id}/prompt-index", GetPromptIndex),
+    get("/projects/{project_id}/prompt-export", ExportPrompts),
+    post("/prompts/imports", ImportPrompts, errors=(NotFound, *_WRITING)),
     get("/prompts/{prompt_id}", GetPrompt),
     patch("/prompts/{prompt_id}", UpdatePrompt, errors=(NameTaken, *_WRITING)),
     delete("/prompts/{prompt_id}", ArchivePrompt, errors=(HasDependants, *_WRITING)),
@@ -102,6 +105,7 @@ routes = [
         GetCompiledPrompt,
         rate=RateClass.SERVING,
         cache_control="private, no-cache",
+        repeats=True,
         errors=(NothingToServe, *_INCLUDES),
     ),
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 from urllib.parse import parse_qsl, quote, urlencode
 
+from cachetools import LRUCache
 from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
@@ -18,15 +19,19 @@ from promptforge.core.pages import Page
 from promptforge.http.conditions import etag, known_already
 from promptforge.http.cursors import Cursors
 from promptforge.http.encoding import encode
-from promptforge.http.exchange import Exchange
+from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.problems import Headers
 from promptforge.http.routing import API_PREFIX, Route
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_VARY = (b"vary", b"Accept-Encoding")
 _JSON = (b"content-type", b"application/json")
 _REPLY = "promptforge.reply"
 COMPRESSED_FROM = 500
 """Bytes; smaller ones hardly shrink, and are most of them."""
+
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of the JSON of replies that are answered again and again, for each route that does so."""
 
 Path = Mapping[str, str]
 Locate = Callable[[object, Path], str | None]
@@ -44,11 +49,14 @@ class Rendered:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, compressed where that is worth a layer."""
-        if len(self.body) >= COMPRESSED_FROM:
+        if len(self.body) < COMPRESSED_FROM:
+            await self.send(send)
+        elif exchange_of(scope).headers.get(b"accept-encoding", b"identity") == b"identity":
+            self.headers.append(_VARY)
+            await self.send(send)
+        else:
             scope[_REPLY] = self
             await _compressing(scope, receive, send)
-        else:
-            await self.send(send)
 
     async def send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
@@ -63,11 +71,23 @@ async def _send_reply(scope: Scope, _: Receive, send: Send) -> None:
 _compressing = CompressMiddleware(_send_reply, minimum_size=COMPRESSED_FROM)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a reply is as JSON. It holds the reply, so that no other object gets its id meanwhile."""
+
+    reply: object
+    body: bytes
+    tag: bytes
+
+
 class Renderer:
     """Made once per route; `tagged` replies get an ETag."""
 
     def __init__(self, route: Route, readable: Readable, cursors: Cursors, *, tagged: bool) -> None:
         self._status = route.status
+        self._kept: LRUCache[int, _Kept] | None = None
+        if route.repeats:
+            self._kept = LRUCache(KEPT_BYTES, getsizeof=lambda kept: len(kept.body))
         self._headers: Headers = [_JSON]
         if route.cache_control is not None:
             self._headers.append((b"cache-control", route.cache_control.encode("ascii")))
@@ -88,16 +108,25 @@ class Renderer:
             reply = self._cursors.signed(reply)
             if reply.next is not None:
                 headers.append((b"link", _next_link(exchange, reply.next)))
-        body = encode(reply)
+        body, tag = self._encode(reply)
         headers.append((b"content-length", b"%d" % len(body)))
-        if self._tagged:
-            tag = etag(body)
+        if tag:
             if known_already(exchange.headers, tag) and exchange.method in {"GET", "HEAD"}:
                 return Rendered(304, [(b"etag", tag), *self._headers[1:]], b"")
             headers.append((b"etag", tag))
         if self._locate is not None and (location := self._locate(reply, path)) is not None:
             headers.append((b"location", location.encode("ascii")))
         return Rendered(status, headers, body)
+
+    def _encode(self, reply: object) -> tuple[bytes, bytes]:
+        """JSON and ETag (empty where the route has none). Of an object that is answered again they are known."""
+        if self._kept is not None and (known := self._kept.get(id(reply))) is not None:
+            return known.body, known.tag
+        body = encode(reply)
+        tag = etag(body) if self._tagged else b""
+        if self._kept is not None and len(body) <= self._kept.maxsize:
+            self._kept[id(reply)] = _Kept(reply, body, tag)
+        return body, tag
 
 
 def _next_link(exchange: Exchange, cursor: str) -> bytes:

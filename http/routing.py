@@ -49,6 +49,8 @@ class Route:
     rate: RateClass = RateClass.DEFAULT
     cache_control: str | None = None
     """Of the reply, where nothing may be kept is not what it says."""
+    repeats: bool = False
+    """Its handler answers the same object again and again, from a cache of its own: its JSON is kept with it."""
     live: bool = False
     """Answered as server-sent events; see `http/live.py`."""
 
@@ -83,6 +85,7 @@ class Options(TypedDict, total=False):
     errors: Errors
     rate: RateClass
     cache_control: str
+    repeats: bool
 
 
 def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:

@@ -216,6 +216,7 @@ def _listing_body(world: World) -> Any:
     return {**LISTING, "prompt_id": world.prompt()["prompt_id"]}
 
 
+IMPORT = {"format": "langfuse", "items": [{"name": "Imported", "version": 1, "prompt": "Hello {{name}}"}]}
 DECISION = {"decision": "reject", "reason_code": "misleading", "public_note": "Not as described."}
 CASES: dict[str, Case] = {
     "getMe": Case(),
@@ -239,6 +240,8 @@ CASES: dict[str, Case] = {
     "removeProjectMember": Case(World.member),
     "listPrompts": Case(),
     "getPromptIndex": Case(World.project),
+    "exportPrompts": Case(World.project),
+    "importPrompts": Case(body=lambda _: IMPORT),
     "listDependants": Case(World.prompt),
     "compareVersions": Case(World.compared),
     "forkPrompt": Case(World.prompt, lambda _: {"name": new_id("name")}),

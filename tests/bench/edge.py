@@ -7,26 +7,20 @@ that a noisy machine is noisy for all of them.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
+from tests.bench.load import CONNECTIONS, Contender, compare
 from tests.bench.table import Row, print_rows
 from tests.support.running import Person, RunningService, free_port
-
-ROUNDS = 7
-CONNECTIONS = 8
-SECONDS = 1.5
-_CLOCK_TICK = os.sysconf("SC_CLK_TCK")
 
 _BARE = """
 import sys, uvloop
@@ -76,35 +70,6 @@ def _bare(url: str) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICK
-
-
-def _client(port: int, path: str, headers: dict[str, str], until: float) -> int:
-    connection = HTTPConnection("127.0.0.1", port)
-    answered = 0
-    while time.monotonic() < until:
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        response.read()
-        if response.status != 200:
-            raise RuntimeError(f"{path} answered {response.status}")
-        answered += 1
-    connection.close()
-    return answered
-
-
-def _round(pid: int, port: int, path: str, headers: dict[str, str]) -> tuple[float, float]:
-    """Requests per second, and CPU microseconds of the server per request."""
-    before, started = _cpu_seconds(pid), time.monotonic()
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        clients = [pool.submit(_client, port, path, headers, started + SECONDS) for _ in range(CONNECTIONS)]
-        answered = sum(client.result() for client in clients)
-    took = time.monotonic() - started
-    return answered / took, (_cpu_seconds(pid) - before) / answered * 1e6
-
-
 def _prepare(person: Person) -> str:
     prompt = person.post("/prompts", {"name": "Benchmarked"}, expect=201)
     person.post(f"/prompts/{prompt['id']}/versions", {"content": "Say {{word}}. " * 100}, expect=201)
@@ -131,20 +96,13 @@ def run() -> None:
 def _compare(service: RunningService, person: Person, prompt: str, *, bare: tuple[int, int]) -> None:
     headers = {"Authorization": person.client.headers["authorization"]}
     bare_port, bare_pid = bare
-    contenders = {
+    contenders: dict[str, Contender] = {
         "bare route": (bare_pid, bare_port, "/hello/x", {}),
         "routed, signed in, actor": (service.pid, service.port, "/api/v1/ops/dead-letters", headers),
         "bare Motor find_one": (bare_pid, bare_port, f"/find/{prompt}:0000001", {}),
         "one prompt version": (service.pid, service.port, f"/api/v1/prompts/{prompt}/versions/1", headers),
     }
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    costs: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(ROUNDS + 1):
-        for name, contender in contenders.items():
-            rate, cost = _round(*contender)
-            if number:  # the first round warms up
-                rates[name].append(rate)
-                costs[name].append(cost)
+    rates, costs = compare(contenders)
     pairs = zip(costs["routed, signed in, actor"], costs["bare route"], strict=True)
     more = [stack - bare for stack, bare in pairs]
     print_rows(

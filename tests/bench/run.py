@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import asks, edge
+from tests.bench import asks, edge, serving
 
-BENCHMARKS = {"asks": asks.run, "edge": edge.run}
+BENCHMARKS = {"asks": asks.run, "edge": edge.run, "serving": serving.run}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from promptforge.actors.prompts.errors import TooManyLabels
 from promptforge.actors.prompts.labels.messages import LabelView
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
 from promptforge.actors.prompts.registry.pushing import check_includes
+from promptforge.actors.prompts.rendering.expansion import Place
 from promptforge.core.context import Context
 
 if TYPE_CHECKING:
@@ -53,5 +54,6 @@ async def move_label(  # a move's fields
         now=tx.now(),
         session=tx.session,
     )
-    await check_includes(stores, tx, prompt, content=version.content, includes=version.includes)
+    place = Place(prompt.id, prompt.name, version.version)
+    await check_includes(stores, tx, place, content=version.content, includes=version.includes)
     return moved

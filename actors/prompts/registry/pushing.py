@@ -15,7 +15,7 @@ from promptforge.actors.prompts.registry.domain import (
     texts_of,
     wanted_includes,
 )
-from promptforge.actors.prompts.rendering.expansion import expand
+from promptforge.actors.prompts.rendering.expansion import Place, expand
 from promptforge.actors.prompts.rendering.library import load
 from promptforge.actors.prompts.rendering.templates import version_of
 from promptforge.core.context import Context
@@ -52,7 +52,8 @@ async def push_version(
             f"The latest version is {prompt.latest_version}, not {base_version}",
             extra={"latest_version": prompt.latest_version},
         )
-    await check_includes(stores, tx, prompt, content=wanted.content, includes=includes)
+    place = Place(prompt.id, prompt.name, None)
+    await check_includes(stores, tx, place, content=wanted.content, includes=includes)
     now = tx.now()
     number = await stores.prompts.next_version(prompt.id, now=now, session=tx.session)
     version = new_version(prompt, number, wanted, created_by=tx.user_id, now=now, includes=includes)
@@ -61,7 +62,7 @@ async def push_version(
 
 
 async def check_includes(
-    stores: Stores, tx: Context, prompt: PromptView, *, content: Content, includes: tuple[Include, ...]
+    stores: Stores, tx: Context, place: Place, *, content: Content, includes: tuple[Include, ...]
 ) -> None:
     """That everything included is there, not too deep, not too much and not in a circle, until this commits.
 
@@ -71,9 +72,9 @@ async def check_includes(
     if not includes:
         return
     library = await load(stores, includes, session=tx.session)
-    expand(texts_of(content), includes, library, root=(prompt.id, prompt.name))
+    expand(texts_of(content), includes, library, root=place)
     reached = {prompt_id for prompt_id, _ in library}
-    await stores.prompts.rely_on({*reached, prompt.id}, session=tx.session)
+    await stores.prompts.rely_on({*reached, place.prompt_id}, session=tx.session)
 
 
 async def _resolve(

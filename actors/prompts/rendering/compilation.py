@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from promptforge.actors.prompts.messages import ChatMessage, PromptVersionView, PromptView, Variable
 from promptforge.actors.prompts.registry.domain import Content, texts_of
-from promptforge.actors.prompts.rendering.expansion import Expanded, expand, joined
+from promptforge.actors.prompts.rendering.expansion import Expanded, Place, expand, joined
 from promptforge.actors.prompts.rendering.library import load
 from promptforge.actors.prompts.rendering.templates import variables_of
 from promptforge.actors.prompts.rendering.values import effective
@@ -53,7 +53,9 @@ async def compile_version(
     Raises `IncludeCycle`, `IncludesTooDeep`, `IncludesTooLarge` or `IncludeMissing`.
     """
     library = await load(stores, version.includes, session=session) if version.includes else {}
-    expanded = expand(texts_of(version.content), version.includes, library, root=(prompt.id, prompt.name))
+    expanded = expand(
+        texts_of(version.content), version.includes, library, root=Place(prompt.id, prompt.name, version.version)
+    )
     used = [name for pieces in expanded.texts for name in variables_of(pieces)]
     declared = (*version.variables, *(variable for fragment in expanded.used for variable in fragment.variables))
     return Compiled(prompt, version, label, expanded, effective(used, declared), declared)

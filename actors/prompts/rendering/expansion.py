@@ -34,6 +34,15 @@ class Fragment:
     variables: tuple[Variable, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A version of a prompt; without a number, the one that is about to be made."""
+
+    prompt_id: str
+    name: str
+    version: int | None
+
+
 Pieces = tuple[str | VariablePart, ...]
 Library = Mapping[Pin, Fragment]
 
@@ -55,10 +64,12 @@ def pin_of(include: Include) -> Pin:
     return include.prompt_id, include.label if include.version is None else str(include.version)  # type: ignore[return-value]  # one of them is set
 
 
-def expand(texts: Sequence[str], includes: tuple[Include, ...], library: Library, *, root: tuple[str, str]) -> Expanded:
-    """Resolve all includes of the texts of the prompt whose id and name are `root`.
+def expand(texts: Sequence[str], includes: tuple[Include, ...], library: Library, *, root: Place) -> Expanded:
+    """Resolve all includes of the texts of `root`.
 
-    Raises `IncludeCycle`, `IncludesTooDeep` (beyond five levels), `IncludesTooLarge` or `IncludeMissing`.
+    A circle is a version inside itself. A version that is about to be made can be in none yet: of it (version None),
+    any version of the same prompt counts, because that is a circle as soon as a label moves. Raises `IncludeCycle`,
+    `IncludesTooDeep` (beyond five levels), `IncludesTooLarge` or `IncludeMissing`.
     """
     expansion = _Expansion(library)
     expanded = []
@@ -77,35 +88,38 @@ class _Expansion:
         self._left = MAX_EXPANDED_CHARACTERS
         self._includes = 0
 
-    def put(self, text: str, includes: tuple[Include, ...], path: tuple[tuple[str, str], ...]) -> None:
-        """`path`: ids and names of the prompts that we are inside of, outermost first."""
+    def put(self, text: str, includes: tuple[Include, ...], path: tuple[Place, ...]) -> None:
+        """`path`: what we are inside of, outermost first."""
         known = {(include.name, pin_of(include)[1]): include for include in includes}
         for part in parse(text):
             if isinstance(part, IncludePart):
                 include = known.get((part.name, part.pin))
                 if include is None:
-                    raise IncludeMissing(f"There is no prompt {part.name!r} to include in {path[-1][1]!r}")
+                    raise IncludeMissing(f"There is no prompt {part.name!r} to include in {path[-1].name!r}")
                 self._include(include, path)
             elif isinstance(part, str):
                 self._add(part, len(part))
             elif isinstance(part, VariablePart):
                 self._add(part, len(part.source))
 
-    def _include(self, include: Include, path: tuple[tuple[str, str], ...]) -> None:
-        if any(include.prompt_id == prompt_id for prompt_id, _ in path):
-            names = " → ".join([*(name for _, name in path), include.name])
+    def _include(self, include: Include, path: tuple[Place, ...]) -> None:
+        pin = pin_of(include)
+        fragment = self._library.get(pin)
+        version = None if fragment is None else fragment.version
+        if any(place.prompt_id == include.prompt_id and place.version in {version, None} for place in path):
+            names = " → ".join([*(place.name for place in path), include.name])
             raise IncludeCycle(f"The prompts include each other in a circle: {names}")
         if len(path) > MAX_DEPTH:
             raise IncludesTooDeep(f"Includes go at most {MAX_DEPTH} levels deep")
         self._includes += 1
         if self._includes > MAX_INCLUDES:
             raise IncludesTooLarge(f"There may be at most {MAX_INCLUDES} includes, those of includes counted")
-        pin = pin_of(include)
-        fragment = self._library.get(pin)
         if fragment is None:
-            raise IncludeMissing(f"{include.name!r} has no {_spoken(pin[1])}, which {path[-1][1]!r} includes")
+            raise IncludeMissing(f"{include.name!r} has no {_spoken(pin[1])}, which {path[-1].name!r} includes")
         self.used[pin] = fragment
-        self.put(fragment.content, fragment.includes, (*path, (fragment.prompt_id, fragment.name)))
+        self.put(
+            fragment.content, fragment.includes, (*path, Place(fragment.prompt_id, fragment.name, fragment.version))
+        )
 
     def _add(self, piece: str | VariablePart, length: int) -> None:
         self._left -= length

@@ -8,7 +8,7 @@ needed: a value holds what it likes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from promptforge.actors.projects.messages import LATEST
@@ -72,6 +72,19 @@ def _include(reference: str) -> IncludePart | BadInclude:
     if not _VERSION.fullmatch(pin) and not _LABEL.fullmatch(pin):
         return BadInclude(f"{pin[:40]!r} is neither a label nor a version")
     return IncludePart(name, pin)
+
+
+def rewritten(text: str, change: Callable[[IncludePart], IncludePart]) -> str:
+    """The text with other includes: those that `change` leaves as they are stay as they were written."""
+
+    def replace(token: re.Match[str]) -> str:
+        part = _include(token["include"]) if token["variable"] is None else None
+        if not isinstance(part, IncludePart):
+            return token[0]
+        changed = change(part)
+        return token[0] if changed == part else f"{{{{> {changed.name}@{changed.pin}}}}}"
+
+    return _TOKEN.sub(replace, text)
 
 
 def version_of(pin: str) -> int | None:

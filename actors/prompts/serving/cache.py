@@ -97,7 +97,9 @@ class CompiledCache:
         self._readers.clear()
         self._by_prompt.clear()
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
         return len(self._entries)
 
     @property

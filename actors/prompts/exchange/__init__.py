@@ -1,0 +1,1 @@
+"""Taking prompts in from elsewhere, and giving them out whole."""

@@ -1,0 +1,206 @@
+"""Includes on a real MongoDB: pinned, never in a circle whoever moves what at once, and not taken away from below."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptforge.actors.projects.messages import CreateProject
+from promptforge.actors.prompts.forks.messages import ForkPrompt
+from promptforge.actors.prompts.labels.messages import MoveLabel, RemoveLabel
+from promptforge.actors.prompts.messages import (
+    ArchivePrompt,
+    CreatePrompt,
+    CreateVersion,
+    FirstVersion,
+    GetPromptVersionFor,
+    GetVersion,
+    ListDependants,
+    PromptKind,
+    PromptView,
+    ReadPromptVersion,
+    UpdatePrompt,
+)
+from promptforge.actors.prompts.rendering.messages import RenderPrompt
+from promptforge.actors.prompts.serving.messages import GetCompiledPrompt
+from promptforge.core.context import Context
+from promptforge.core.errors import Invalid
+from tests.integration.marketplace.branches import Branches, all_at_once
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+
+
+async def made(person: Context, name: str, text: str = "", label: str | None = "live") -> PromptView:
+    """A prompt whose first version says its name and `text`, with a label."""
+    first = FirstVersion(content=f"{name}{text}")
+    prompt = await person.ask(CreatePrompt(name=name, first_version=first))
+    if label is not None:
+        await person.ask(MoveLabel(prompt_id=prompt.id, label=label, version=1))
+    return prompt
+
+
+async def push(person: Context, prompt: PromptView, text: str) -> int:
+    return (await person.ask(CreateVersion(prompt_id=prompt.id, content=text))).value.version
+
+
+async def text_of(person: Context, prompt: PromptView, label: str = "latest") -> object:
+    return (await person.ask(GetCompiledPrompt(prompt_id=prompt.id, label=label))).content
+
+
+async def test_an_include_follows_its_label_and_keeps_its_version(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    style = await made(carla, "House style", " v1 {{tone}}")
+    letter = await made(carla, "Letter", ": {{> House style@live}} / {{> House style@1}} / {{tone}}")
+    assert await text_of(carla, letter) == "Letter: House style v1 {{tone}} / House style v1 {{tone}} / {{tone}}"
+    await push(carla, style, "Second {{name}}")
+    await carla.ask(MoveLabel(prompt_id=style.id, label="live", version=2))
+    assert await text_of(carla, letter) == "Letter: Second {{name}} / House style v1 {{tone}} / {{tone}}"
+    await carla.ask(UpdatePrompt(prompt_id=style.id, name="Renamed"))
+    await made(carla, "House style", " another one")
+    assert await text_of(carla, letter) == "Letter: Second {{name}} / House style v1 {{tone}} / {{tone}}"
+    rendered = await carla.ask(
+        RenderPrompt(prompt_id=letter.id, label="latest", variables={"name": "{{tone}}", "tone": "{{> Renamed@1}}"})
+    )
+    assert rendered.content == "Letter: Second {{tone}} / House style v1 {{> Renamed@1}} / {{> Renamed@1}}"
+
+
+async def test_the_same_text_with_another_prompt_behind_its_name_is_another_version(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    style = await made(carla, "Style", " one")
+    letter = await made(carla, "Letter", ": {{> Style@1}}")
+    await carla.ask(UpdatePrompt(prompt_id=style.id, name="Old style"))
+    await made(carla, "Style", " two")
+    again = await carla.ask(CreateVersion(prompt_id=letter.id, content="Letter: {{> Style@1}}"))
+    assert (again.new, again.value.version) == (True, 2)
+    assert await text_of(carla, letter) == "Letter: Style two"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{{> Nobody@1}}", "unknown_include"),
+        ("{{> Chat@1}}", "not_a_text"),
+        ("{{> Style}}", "bad_include"),
+        ("{{> Style@latest}}", "bad_include"),
+        ("{{> Foreign@1}}", "unknown_include"),
+    ],
+)
+async def test_what_cannot_be_included_is_pointed_to(branches: Branches, text: str, code: str) -> None:
+    carla, _ = await branches.person("carla")
+    eve, _ = await branches.person("eve")
+    await made(carla, "Style")
+    await carla.ask(CreatePrompt(name="Chat", kind=PromptKind.CHAT))
+    await made(eve, "Foreign")
+    with pytest.raises(Invalid) as refused:
+        await carla.ask(CreatePrompt(name="Bad", first_version=FirstVersion(content=text)))
+    assert [(one.code, one.pointer) for one in refused.value.errors] == [(code, "/first_version/content")]
+    assert await branches.count("prompts", name="Bad") == 0
+
+
+async def test_a_missing_version_or_label_and_a_circle_are_conflicts(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    a, b = await made(carla, "A"), await made(carla, "B")
+    for text, code in (
+        ("{{> B@9}}", "include_missing"),
+        ("{{> B@none}}", "include_missing"),
+        ("{{> A@1}}", "include_cycle"),
+    ):
+        assert await raised(carla, CreateVersion(prompt_id=a.id, content=text)) == code
+    await push(carla, a, "{{> B@live}}")
+    await carla.ask(MoveLabel(prompt_id=a.id, label="live", version=2))
+    assert await raised(carla, CreateVersion(prompt_id=b.id, content="{{> A@live}}")) == "include_cycle"
+    assert await raised(carla, CreateVersion(prompt_id=b.id, content="B2 {{> A@1}}")) == "done"
+    assert await raised(carla, MoveLabel(prompt_id=b.id, label="live", version=2)) == "done", "A@1 includes nothing"
+    assert await text_of(carla, a, "live") == "B2 A"
+
+
+async def test_a_label_that_would_close_a_circle_stays_where_it_is(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    a, b = await made(carla, "A"), await made(carla, "B")
+    await push(carla, a, "A2 {{> B@live}}")
+    await push(carla, b, "B2 {{> A@live}}")
+    await carla.ask(MoveLabel(prompt_id=a.id, label="live", version=2))
+    assert await raised(carla, MoveLabel(prompt_id=b.id, label="live", version=2)) == "include_cycle"
+    assert await text_of(carla, a, "live") == "A2 B"
+
+
+async def test_two_versions_that_would_close_a_circle_together_are_not_both_made(branches: Branches) -> None:
+    here, there = await branches.person("carla")
+    for number in range(6):
+        a, b = [await made(here, f"{name}{number}") for name in "AB"]
+        c, d = [await made(here, f"{name}{number}") for name in "CD"]
+        # A → B exists, C → D exists; B → C and D → A are begun at once: each alone is no circle.
+        for one, other in ((a, b), (c, d)):
+            await push(here, one, f"{one.name} {{{{> {other.name}@live}}}}")
+            await here.ask(MoveLabel(prompt_id=one.id, label="live", version=2))
+        wanted = [
+            (here, CreateVersion(prompt_id=b.id, content=f"B2 {{{{> {c.name}@live}}}}")),
+            (there, CreateVersion(prompt_id=d.id, content=f"D2 {{{{> {a.name}@live}}}}")),
+        ]
+        assert (await all_at_once(wanted))["done"] == 2, "no label points to them yet"
+        moves = [
+            (here, MoveLabel(prompt_id=b.id, label="live", version=2)),
+            (there, MoveLabel(prompt_id=d.id, label="live", version=2)),
+        ]
+        assert await all_at_once(moves) == {"done": 1, "include_cycle": 1}
+        for prompt in (a, b, c, d):
+            assert await raised(here, GetCompiledPrompt(prompt_id=prompt.id, label="live")) == "done"
+
+
+async def test_what_is_included_is_not_archived_and_its_label_not_removed(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    style, letter = await made(carla, "Style"), await made(carla, "Letter", " {{> Style@live}}", label=None)
+    archive, remove = ArchivePrompt(prompt_id=style.id), RemoveLabel(prompt_id=style.id, label="live")
+    assert [await raised(carla, message) for message in (archive, remove)] == ["has_dependants"] * 2
+    found = await carla.ask(ListDependants(prompt_id=style.id))
+    assert [(one.name, one.version, one.pin, one.live) for one in found.items] == [("Letter", 1, "live", True)]
+    await push(carla, letter, "without")
+    assert [one.live for one in (await carla.ask(ListDependants(prompt_id=style.id))).items] == [False]
+    await carla.ask(MoveLabel(prompt_id=letter.id, label="production", version=1))
+    assert await raised(carla, archive) == "has_dependants"
+    await carla.ask(RemoveLabel(prompt_id=letter.id, label="production"))
+    assert [await raised(carla, message) for message in (remove, archive)] == ["done", "done"]
+    missing = GetCompiledPrompt(prompt_id=letter.id, version=1)
+    assert await raised(carla, missing) == "include_missing"
+
+
+async def test_an_include_that_meets_an_archiving_comes_first_or_not_at_all(branches: Branches) -> None:
+    here, there = await branches.person("carla")
+    for number in range(8):
+        style, letter = await made(here, f"Style {number}"), await made(here, f"Letter {number}")
+        include = CreateVersion(prompt_id=letter.id, content=f"{{{{> Style {number}@live}}}}")
+        archive = ArchivePrompt(prompt_id=style.id)
+        asks = [(here, include), (there, archive)] if number % 2 else [(there, archive), (here, include)]
+        outcomes = await all_at_once(asks)
+        assert outcomes["done"] == 1, outcomes
+        assert set(outcomes) <= {"done", "has_dependants", "invalid_request"}
+
+
+async def test_a_fork_keeps_includes_at_home_and_resolves_them_abroad(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    await made(carla, "Style", " {{tone}}")
+    letter = await made(carla, "Letter", ": {{> Style@live}}")
+    home = await carla.ask(ForkPrompt(prompt_id=letter.id, name="Letter too"))
+    project = await carla.ask(CreateProject(name="Abroad"))
+    abroad = await carla.ask(ForkPrompt(prompt_id=letter.id, project_id=project.id, label="live"))
+    contents = [(await carla.ask(GetVersion(prompt_id=one.id, version=1))).content for one in (home, abroad)]
+    assert contents == ["Letter: {{> Style@live}}", "Letter: Style {{tone}}"]
+    assert home.forked_from == abroad.forked_from
+    assert home.forked_from is not None
+    assert (home.forked_from.prompt_id, home.forked_from.version, home.forked_from.purchase_id) == (letter.id, 1, None)
+    assert (abroad.name, abroad.latest_version, abroad.project_id) == ("Letter", 1, project.id)
+    assert await raised(carla, ForkPrompt(prompt_id=letter.id)) == "name_taken"
+    eve, _ = await branches.person("eve")
+    assert await raised(eve, ForkPrompt(prompt_id=letter.id)) == "not_found"
+
+
+async def test_what_is_sold_includes_versions_only_and_is_read_whole(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    await made(carla, "Style", " {{tone}}")
+    letter = await made(carla, "Letter", ": {{> Style@live}}")
+    await push(carla, letter, "Letter: {{> Style@1}}")
+    service = branches.here.process.context()
+    pins = [GetPromptVersionFor(prompt_id=letter.id, version=number, owner_id=carla.user_id) for number in (1, 2)]
+    assert [await raised(service, pin) for pin in pins] == ["unpinned_include", "done"]
+    sold = await service.ask(ReadPromptVersion(prompt_id=letter.id, version=2))
+    assert (sold.content, sold.includes) == ("Letter: Style {{tone}}", ())

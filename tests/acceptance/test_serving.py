@@ -1,0 +1,216 @@
+"""Serving compiled prompts from two real processes: new within a second everywhere, and never a mixture."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.running import Person, RunningService, eventually
+
+MOVES = 25
+
+
+@contextmanager
+def two_processes(directory: Path) -> Iterator[tuple[RunningService, RunningService]]:
+    """The second one adopts the first one's mongod."""
+    first, second = RunningService(directory), RunningService(directory)
+    first.start()
+    try:
+        second.start()
+        try:
+            yield first, second
+        finally:
+            for person in second._people:
+                person.client.close()
+            second.terminate()
+    finally:
+        first.stop()
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, RunningService]]:
+    with two_processes(tmp_path_factory.mktemp("serving")) as started:
+        yield started
+
+
+def made(person: Person, name: str, versions: list[dict[str, Any]], **fields: Any) -> str:
+    prompt = person.post("/prompts", {"name": name, **fields}, expect=201)
+    for version in versions:
+        person.post(f"/prompts/{prompt['id']}/versions", version, expect=201)
+    identifier: str = prompt["id"]
+    return identifier
+
+
+def move(person: Person, prompt: str, label: str, version: int) -> None:
+    person.call("PUT", f"/prompts/{prompt}/labels/{label}", {"version": version}, expect=200)
+
+
+class Poller(threading.Thread):
+    """Reads over and over from one process; `seen` is when each state was first seen, `wrong` what must not be."""
+
+    def __init__(self, person: Person, path: str) -> None:
+        super().__init__(daemon=True)
+        self._person, self._path = person, path
+        self._ended = threading.Event()
+        self.seen: dict[str, float] = {}
+        self.order: list[str] = []
+        self.wrong: list[object] = []
+        self.requests = 0
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            answer = self._person.get(self._path)
+            at = time.monotonic()
+            self.requests += 1
+            whole = {answer["settings"]["model"], *answer["content"].split()}
+            if len(whole) != 1:
+                self.wrong.append(answer)
+            state = answer["settings"]["model"]
+            if not self.order or self.order[-1] != state:
+                self.order.append(state)
+                self.seen.setdefault(state, at)
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join(10)
+
+
+def test_after_a_move_every_process_serves_the_new_version_within_a_second(
+    processes: tuple[RunningService, RunningService],
+) -> None:
+    first, second = processes
+    writer = first.person("writer")
+    versions = [{"content": f"v{n} v{n} v{n}", "settings": {"model": f"v{n}"}} for n in range(1, MOVES + 1)]
+    prompt = made(writer, "Moved", versions)
+    move(writer, prompt, "production", 1)
+    pollers = [Poller(process.person("writer"), f"/prompts/{prompt}/compiled") for process in (first, second, second)]
+    for poller in pollers:
+        poller.start()
+    moved: dict[str, float] = {}
+    for number in range(2, MOVES + 1):
+        time.sleep(0.08)
+        move(writer, prompt, "production", number)
+        moved[f"v{number}"] = time.monotonic()
+    eventually(lambda: all(poller.order[-1:] == [f"v{MOVES}"] for poller in pollers))
+    for poller in pollers:
+        poller.stop()
+        assert poller.wrong == []
+        assert poller.requests > MOVES * 2, "the cache was asked in between"
+        assert poller.order == sorted(poller.order, key=lambda state: int(state[1:])), "nobody goes back"
+        # A state that was skipped had been replaced before it was polled: what follows it was seen in time.
+        for number in range(2, MOVES + 1):
+            later = [poller.seen[f"v{n}"] for n in range(number, MOVES + 1) if f"v{n}" in poller.seen]
+            assert min(later) - moved[f"v{number}"] < 1.0
+
+
+def test_what_includes_a_prompt_follows_its_label_as_a_whole(processes: tuple[RunningService, RunningService]) -> None:
+    first, second = processes
+    writer = first.person("includer")
+    style = made(writer, "Style", [{"content": f"s{n}"} for n in range(1, MOVES + 1)])
+    move(writer, style, "live", 1)
+    content = "{{> Style@live}} {{> Style@live}} {{> Frame@live}}"
+    made_frame = made(writer, "Frame", [{"content": "{{> Style@live}}"}])
+    move(writer, made_frame, "live", 1)
+    letter = made(writer, "Letter", [{"content": content}])
+    path = f"/prompts/{letter}/compiled?label=latest"
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def poll(person: Person) -> int:
+        asked = 0
+        while not stop.is_set():
+            texts = person.get(path)["content"].split()
+            asked += 1
+            if len(set(texts)) != 1:
+                wrong.append(" ".join(texts))
+        return asked
+
+    people = [process.person("includer") for process in (first, second)]
+    with ThreadPoolExecutor(2) as pool:
+        polling = [pool.submit(poll, person) for person in people]
+        for number in range(2, MOVES + 1):
+            move(writer, style, "live", number)
+            time.sleep(0.03)
+        began = time.monotonic()
+        expected = " ".join([f"s{MOVES}"] * 3)
+        checker = second.person("includer")
+        eventually(lambda: checker.get(path)["content"] == expected)
+        assert time.monotonic() - began < 1.0
+        stop.set()
+        assert min(future.result() for future in polling) > MOVES
+    assert wrong == []
+
+
+def test_who_is_removed_from_a_project_is_not_served_any_more(
+    processes: tuple[RunningService, RunningService],
+) -> None:
+    first, second = processes
+    owner, reader = first.person("owner"), second.person("reader")
+    reader.call("PATCH", "/users/me", {"handle": "the-reader"}, expect=200)
+    project = owner.post("/projects", {"name": "Shared"}, expect=201)["id"]
+    member = owner.post(f"/projects/{project}/members", {"handle": "the-reader", "roles": ["viewer"]}, expect=201)
+    prompt = made(owner, "Shared", [{"content": "a"}], project_id=project)
+    path = f"/prompts/{prompt}/compiled?version=1"
+    for _ in range(20):
+        assert reader.get(path)["content"] == "a"
+    owner.call("DELETE", f"/projects/{project}/members/{member['user_id']}", expect=204)
+    began = time.monotonic()
+    eventually(lambda: reader.client.get(path).status_code == 404)
+    assert time.monotonic() - began < 1.0
+    assert owner.get(path)["content"] == "a"
+
+
+def test_polling_costs_nothing_while_nothing_changes(processes: tuple[RunningService, RunningService]) -> None:
+    first, second = processes
+    person = first.person("poller")
+    prompt = made(person, "Polled", [{"content": "Say {{word}}"}, {"content": "Shout {{word}}"}])
+    path = f"/prompts/{prompt}/compiled"
+    assert person.client.get(path).status_code == 404, "there is no label production yet"
+    move(person, prompt, "production", 1)
+    here = eventually(lambda: (answer := person.client.get(path)).status_code == 200 and answer)
+    there = second.person("poller").client.get(path)
+    assert here.headers["etag"] == there.headers["etag"], "one content, one tag, in every process"
+    assert here.headers["cache-control"] == there.headers["cache-control"] == "private, no-cache"
+    assert here.json()["variables"] == [
+        {"name": "word", "type": "string", "description": None, "default": None, "values": []}
+    ]
+    known = {"If-None-Match": here.headers["etag"]}
+    unchanged = person.client.get(path, headers=known)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["cache-control"] == "private, no-cache"
+    move(person, prompt, "production", 2)
+    changed = eventually(lambda: (answer := person.client.get(path, headers=known)).status_code == 200 and answer)
+    assert changed.json()["content"] == "Shout {{word}}"
+    assert "serving" in changed.headers["ratelimit-policy"]
+
+
+def test_without_a_change_stream_nothing_old_is_served(tmp_path: Path) -> None:
+    """The stream's heartbeat stops with mongod: after two seconds the cache is silent, and the answer is 503."""
+    service = RunningService(tmp_path)
+    service.start()
+    try:
+        person = service.person("lonely")
+        prompt = made(person, "Lonely", [{"content": "a"}])
+        path = f"/prompts/{prompt}/compiled?version=1"
+        assert person.get(path)["content"] == "a"
+        mongod = service.mongod_pid()
+        os.kill(mongod, signal.SIGSTOP)
+        try:
+            time.sleep(3.0)
+            with pytest.raises(httpx.TimeoutException):
+                person.client.get(path, timeout=1.0)
+        finally:
+            os.kill(mongod, signal.SIGCONT)
+        eventually(lambda: person.client.get(path).status_code == 200)
+    finally:
+        service.stop()

@@ -1,0 +1,294 @@
+"""Import and export on a real MongoDB: what was taken, what was not and why, and nothing by half."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from promptforge.actors.projects.messages import AddMember, CreateProject, ProjectRole, ProjectView
+from promptforge.actors.prompts.exchange.messages import (
+    ExportPrompts,
+    ImportedItem,
+    ImportFormat,
+    ImportOutcome,
+    ImportPrompts,
+    OnConflict,
+)
+from promptforge.actors.prompts.labels.messages import ListLabels, MoveLabel
+from promptforge.actors.prompts.messages import (
+    ArchivePrompt,
+    ChatMessage,
+    ChatRole,
+    CreatePrompt,
+    CreateVersion,
+    FirstVersion,
+    GetVersion,
+    ListPrompts,
+    ModelSettings,
+    PromptKind,
+    Tool,
+    Variable,
+    VariableType,
+)
+from promptforge.actors.prompts.serving.messages import GetCompiledPrompt
+from promptforge.actors.users.messages import UpdateProfile
+from promptforge.core.context import Context
+from promptforge.core.principal import Role
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+Items = list[dict[str, Any]]
+SYSTEM = ChatMessage(ChatRole.SYSTEM, "{{> Style@1}} {{> Style@live}}")
+PLAIN = FirstVersion(content="Be {{tone}}")
+
+
+async def exported(person: Context, project: str) -> Items:
+    found: Items = []
+    cursor = None
+    while True:
+        page = await person.ask(ExportPrompts(project_id=project, limit=2, cursor=cursor))
+        found += [orjson.loads(orjson.dumps(prompt)) for prompt in page.prompts]
+        cursor = page.next
+        if cursor is None:
+            return sorted(found, key=lambda prompt: str(prompt["name"]))
+
+
+async def take(person: Context, kind: ImportFormat, items: Items, **options: Any) -> tuple[ImportedItem, ...]:
+    return (await person.ask(ImportPrompts(format=kind, items=tuple(items), **options))).items
+
+
+async def project_of(person: Context, name: str) -> ProjectView:
+    return await person.ask(CreateProject(name=name))
+
+
+async def test_what_is_exported_is_imported_as_it_was(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    source, target = await project_of(carla, "Source"), await project_of(carla, "Target")
+    variable = Variable("tone", VariableType.ENUM, "How it sounds", "dry", ("dry", "warm"))
+    rich = FirstVersion(
+        content=(
+            ChatMessage(ChatRole.SYSTEM, "{{> Style@1}} {{> Style@live}}"),
+            ChatMessage(ChatRole.USER, "{{tone}}"),
+        ),
+        settings=ModelSettings(model="m", temperature=0.5),
+        message="why",
+        tools=(Tool("look_up", "Looks up", {"type": "object", "$defs": {"a.b": {"$ref": "#"}}}),),
+        response_schema={"type": "object"},
+        variables=(variable,),
+    )
+    style = await carla.ask(
+        CreatePrompt(
+            name="Style", project_id=source.id, folder="a/b", first_version=FirstVersion(content="Be {{tone}}")
+        )
+    )
+    await carla.ask(CreateVersion(prompt_id=style.id, content="Be {{ tone }}!"))
+    await carla.ask(MoveLabel(prompt_id=style.id, label="live", version=2))
+    await carla.ask(
+        CreatePrompt(
+            name="Chat", kind=PromptKind.CHAT, project_id=source.id, description="D", tags=("x",), first_version=rich
+        )
+    )
+    await carla.ask(CreatePrompt(name="Empty", project_id=source.id))
+    before = await exported(carla, source.id)
+    report = await take(carla, ImportFormat.PROMPTFORGE, before, project_id=target.id)
+    assert [(one.name, one.outcome, one.versions_added) for one in report] == [
+        ("Chat", ImportOutcome.TAKEN, 1),
+        ("Empty", ImportOutcome.TAKEN, 0),
+        ("Style", ImportOutcome.TAKEN, 2),
+    ]
+    assert [one.notes for one in report] == [(), (), ()]
+    assert await exported(carla, target.id) == before
+    again = await take(carla, ImportFormat.PROMPTFORGE, before, project_id=target.id)
+    assert {one.outcome for one in again} == {ImportOutcome.UNCHANGED}
+    assert await exported(carla, target.id) == before
+
+
+LANGFUSE: Items = [
+    {
+        "name": "support/answer",
+        "version": 7,
+        "type": "chat",
+        "prompt": [
+            {"role": "system", "content": "@@@langfusePrompt:name=style|label=production@@@ Be {{tone}}."},
+            {"type": "chatmessage", "role": "user", "content": "{{question}}"},
+        ],
+        "config": {
+            "model": "gpt-5-mini",
+            "temperature": 0.3,
+            "max_tokens": 100,
+            "seed": 4,
+            "tools": [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}},
+        },
+        "labels": ["production", "latest", "1st"],
+        "tags": ["support"],
+        "commitMessage": "shorter",
+    },
+    {"name": "style", "version": 3, "type": "text", "prompt": "Plain words.", "labels": ["production"], "config": {}},
+    {"name": "style", "version": 1, "type": "text", "prompt": "Long words.", "labels": [], "tags": ["style"]},
+    {"name": "with history", "version": 1, "type": "chat", "prompt": [{"type": "placeholder", "name": "history"}]},
+    {"name": "listed", "versions": [1, 2], "labels": ["production"], "tags": []},
+    {"name": "circle", "version": 1, "type": "text", "prompt": "@@@langfusePrompt:name=circle|version=1@@@"},
+    {"name": "bad schema", "version": 1, "prompt": "a", "config": {"model": 5}},
+    {"version": 1, "prompt": "no name"},
+]
+
+
+async def test_a_langfuse_export_is_taken_prompt_by_prompt(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    report = await take(carla, ImportFormat.LANGFUSE, LANGFUSE)
+    assert [(one.name, one.outcome.value, one.indexes, one.versions_added) for one in report] == [
+        ("support/answer", "taken", (0,), 1),
+        ("style", "taken", (1, 2), 2),
+        ("with history", "refused", (3,), 0),
+        ("listed", "refused", (4,), 0),
+        ("circle", "refused", (5,), 0),
+        ("bad schema", "refused", (6,), 0),
+        (None, "refused", (7,), 0),
+    ]
+    told = {one.name: [(problem.code, problem.pointer) for problem in one.problems] for one in report}
+    assert told["with history"] == [("placeholder", "/prompt/0")]
+    assert told["listed"] == [("no_content", "/prompt")]
+    assert told["circle"] == [("include_cycle", None)]
+    assert told["bad schema"] == [("string_type", "/versions/0/settings/model")]
+    assert told[None] == [("string_type", "/name")]
+    answer, style = report[0], report[1]
+    assert [note.pointer for note in answer.notes] == ["/config/seed", "/labels/2", "/versions"]
+    assert style.labels_set == answer.labels_set == ("production",)
+    assert answer.prompt_id is not None
+    compiled = await carla.ask(GetCompiledPrompt(prompt_id=answer.prompt_id))
+    assert [message.content for message in compiled.content if not isinstance(message, str)] == [
+        "Plain words. Be {{tone}}.",
+        "{{question}}",
+    ]
+    assert (compiled.settings, compiled.response_schema) == (
+        ModelSettings(model="gpt-5-mini", temperature=0.3, max_tokens=100),
+        {"type": "object"},
+    )
+    assert [tool.name for tool in compiled.tools] == ["look_up"]
+    prompts = (await carla.ask(ListPrompts())).items
+    assert {(one.name, one.folder, one.tags) for one in prompts} == {
+        ("support/answer", "support", ("support",)),
+        ("style", "", ()),
+    }
+    assert await branches.count("prompt_versions") == 3, "of those refused nothing is left"
+
+
+OPENAI: Items = [
+    {
+        "id": "pmpt_1",
+        "name": "Greeter",
+        "version": "2",
+        "model": "gpt-5",
+        "instructions": "Be kind.",
+        "messages": [{"role": "user", "content": [{"type": "input_text", "text": "Greet {{name}}"}]}],
+        "variables": {"name": "Ada"},
+        "tools": [{"type": "web_search"}, {"type": "function", "name": "look_up", "parameters": {"type": "object"}}],
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}}},
+        "reasoning": {"effort": "low"},
+        "is_default": True,
+    },
+    {"id": "pmpt_2", "messages": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
+    {"id": "pmpt_3", "messages": []},
+]
+
+
+async def test_openai_stored_prompts_are_taken_as_chats(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    greeter, picture, empty = await take(carla, ImportFormat.OPENAI, OPENAI)
+    assert [one.outcome.value for one in (greeter, picture, empty)] == ["taken", "refused", "refused"]
+    assert [note.pointer for note in greeter.notes] == ["/tools/0", "/reasoning", "/versions"]
+    assert greeter.prompt_id is not None
+    version = await carla.ask(GetVersion(prompt_id=greeter.prompt_id, version=1))
+    assert version.content == (
+        ChatMessage(ChatRole.DEVELOPER, "Be kind."),
+        ChatMessage(ChatRole.USER, "Greet {{name}}"),
+    )
+    assert version.variables == (Variable("name", default="Ada"),)
+    assert [problem.code for problem in picture.problems] == ["not_a_text"]
+    assert greeter.labels_set == ("production",)
+
+
+async def test_a_dry_run_says_the_same_and_leaves_nothing(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    await carla.ask(CreatePrompt(name="Kept", first_version=FirstVersion(content="a")))
+    kept = {"name": "Kept", "version": 1, "prompt": "b", "labels": ["x"]}
+    before = {name: await branches.count(name) for name in ("prompts", "prompt_versions", "prompt_labels")}
+    tried = await take(carla, ImportFormat.LANGFUSE, [*LANGFUSE, kept], dry_run=True)
+    assert {name: await branches.count(name) for name in before} == before
+    done = await take(carla, ImportFormat.LANGFUSE, [*LANGFUSE, kept])
+    assert [(one.outcome, one.notes, one.problems) for one in tried] == [
+        (one.outcome, one.notes, one.problems) for one in done
+    ]
+    assert [one.prompt_id is not None for one in tried] == [one.name == "Kept" for one in tried]
+
+
+async def test_a_name_that_is_taken_is_merged_renamed_or_refused(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Mine", first_version=FirstVersion(content="a")))
+    await carla.ask(MoveLabel(prompt_id=prompt.id, label="production", version=1))
+    items: Items = [
+        {"name": "Mine", "version": 5, "prompt": "b", "labels": ["production", "staging"]},
+        {"name": "User", "version": 1, "prompt": "@@@langfusePrompt:name=Mine|version=5@@@"},
+    ]
+    refused = await take(carla, ImportFormat.LANGFUSE, items[:1], on_conflict=OnConflict.REFUSE)
+    assert [(one.outcome.value, one.problems[0].code) for one in refused] == [("refused", "name_taken")]
+    renamed = await take(carla, ImportFormat.LANGFUSE, items, on_conflict=OnConflict.RENAME)
+    assert [(one.outcome.value, one.stored_as) for one in renamed] == [("renamed", "Mine (2)"), ("taken", "User")]
+    assert renamed[1].prompt_id is not None
+    user = await carla.ask(GetVersion(prompt_id=renamed[1].prompt_id, version=1))
+    assert user.content == "{{> Mine (2)@1}}", "it includes what was imported with it"
+    merged = await take(carla, ImportFormat.LANGFUSE, items[:1])
+    assert [(one.outcome.value, one.versions_added, one.labels_set) for one in merged] == [("merged", 1, ("staging",))]
+    labels = await carla.ask(ListLabels(prompt_id=prompt.id))
+    assert {(one.label, one.version) for one in labels.items} == {("production", 1), ("staging", 2)}
+    chat: Items = [{"name": "Mine", "version": 1, "prompt": [{"role": "user", "content": "x"}]}]
+    assert (await take(carla, ImportFormat.LANGFUSE, chat))[0].problems[0].code == "name_taken"
+
+
+async def test_an_editor_imports_without_the_labels_that_are_protected(branches: Branches) -> None:
+    olga, _ = await branches.person("olga")
+    edda, _ = await branches.person("edda", Role.USER)
+    await edda.ask(UpdateProfile(handle="the-edda"))
+    project = await project_of(olga, "Shared")
+    await olga.ask(AddMember(project_id=project.id, handle="the-edda", roles=(ProjectRole.EDITOR,)))
+    (one,) = await take(
+        edda,
+        ImportFormat.LANGFUSE,
+        [{"name": "x", "version": 1, "prompt": "a", "labels": ["production", "staging"]}],
+        project_id=project.id,
+    )
+    assert (one.labels_set, [note.pointer for note in one.notes]) == (("staging",), ["/labels/production"])
+    stranger, _ = await branches.person("stranger")
+    wanted = ImportPrompts(format=ImportFormat.LANGFUSE, items=({"name": "x"},), project_id=project.id)
+    assert await raised(stranger, wanted) == "not_found"
+
+
+async def test_a_prompt_whose_second_version_is_bad_is_not_taken_by_half(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    items: Items = [
+        {"name": "Half", "version": 1, "prompt": "fine"},
+        {"name": "Half", "version": 2, "prompt": "{{> Nobody@1}}"},
+        {"name": "Whole", "version": 1, "prompt": "fine"},
+    ]
+    report = await take(carla, ImportFormat.LANGFUSE, items)
+    assert [one.outcome.value for one in report] == ["refused", "taken"]
+    assert [one.name for one in (await carla.ask(ListPrompts())).items] == ["Whole"]
+    assert await branches.count("prompt_versions") == 1
+
+
+async def test_an_export_leaves_out_what_is_archived_and_old(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    project = await project_of(carla, "Long")
+    gone = await carla.ask(CreatePrompt(name="Gone", project_id=project.id))
+    await carla.ask(ArchivePrompt(prompt_id=gone.id))
+    prompt = await carla.ask(CreatePrompt(name="Long", project_id=project.id))
+    for number in range(1, 106):
+        await carla.ask(CreateVersion(prompt_id=prompt.id, content=f"text {number}"))
+    await carla.ask(MoveLabel(prompt_id=prompt.id, label="old", version=2))
+    (long,) = await exported(carla, project.id)
+    numbers = [version["version"] for version in long["versions"]]
+    assert (numbers, long["versions_left_out"]) == ([2, *range(6, 106)], 4)

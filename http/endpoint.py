@@ -74,6 +74,9 @@ class Endpoint:
         path: dict[str, str] = scope["path_params"]
         body = await self._read(exchange, receive) if self.binder.takes_body else b""
         message = self._cursors.opened(self.binder.bind(path, exchange.query, body))
+        if self.route.repeats and (known := edge.system.at_hand(message, context)) is not None:
+            await self._renderer.render(exchange, path, known)(scope, receive, send)
+            return
         asked = await self._asked(exchange, path, body)
         if isinstance(asked, Rendered):
             await asked(scope, receive, send)

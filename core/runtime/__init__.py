@@ -1,6 +1,6 @@
 """The actor runtime; `docs/actors.md` states its semantics. anyio only: it runs on asyncio, uvloop and trio."""
 
-from promptforge.core.runtime.actor import Actor, handles
+from promptforge.core.runtime.actor import Actor, at_hand, handles
 from promptforge.core.runtime.supervisor import CriticalActorFailed
 from promptforge.core.runtime.system import JobStore, System, Transactions
 from promptforge.core.runtime.telemetry import ActorSnapshot, ActorState, DeadLetter, DeadLetterReason
@@ -15,5 +15,6 @@ __all__ = [
     "JobStore",
     "System",
     "Transactions",
+    "at_hand",
     "handles",
 ]

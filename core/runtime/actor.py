@@ -66,6 +66,27 @@ def handles(
     return mark
 
 
+AtHand = Callable[[ActorT, MessageT, Context], ReplyT | None]
+
+
+def at_hand(
+    message: type[Message[ReplyT]],
+) -> Callable[[AtHand[ActorT, MessageT, ReplyT]], AtHand[ActorT, MessageT, ReplyT]]:
+    """Declare a method that answers a query from memory, where it can; None sends the query its ordinary way.
+
+    It is called where the query is asked from, without a queue, a deadline or a count: it must not wait, and must cost
+    less than asking would. The sender is authorised before. Only who asks for it (`System.at_hand`) gets it.
+    """
+    if not issubclass(message, Query):
+        raise TypeError(f"{message.__name__} is no query: what changes something is not at hand")
+
+    def mark(method: AtHand[ActorT, MessageT, ReplyT]) -> AtHand[ActorT, MessageT, ReplyT]:
+        method.__at_hand__ = message  # type: ignore[attr-defined]  # functions take attributes
+        return method
+
+    return mark
+
+
 class Actor:
     """Base of the features' actors; one instance per process.
 
@@ -89,6 +110,11 @@ class Actor:
 
     async def stop(self) -> None:
         """Called once the last message is handled, and before a restart."""
+
+    def shortcuts(self) -> dict[type[Message[Any]], Callable[[Any, Context], object]]:
+        """What its methods answer from memory; see `at_hand`."""
+        marked = [(name, getattr(value, "__at_hand__", None)) for name, value in vars(type(self)).items()]
+        return {message: getattr(self, name) for name, message in marked if message is not None}
 
     @classmethod
     def handlers(cls) -> dict[str, Handles]:

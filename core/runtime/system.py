@@ -100,6 +100,7 @@ class System:
         self._actors = dependencies_first(actors)
         self._cells = [Cell(actor, self) for actor in self._actors]
         self._bindings = self._bind()
+        self._at_hand = {message: call for actor in self._actors for message, call in actor.shortcuts().items()}
         self._supervisors: dict[str, Supervisor] = {}
         self.monotonic = self.clock.monotonic
         self.refuses_roots = False
@@ -168,6 +169,17 @@ class System:
         if context.session is not None:
             return self._run_inline(binding, message, child)
         return (cell.query if binding.readonly else cell.ask)(binding, message, child, context.envelope)
+
+    def at_hand(self, message: Message[T], context: Context) -> T | None:
+        """The reply, where an actor has it in memory; None where the message has to be asked.
+
+        That the context's principal may send it is the caller's to have judged.
+        """
+        call = self._at_hand.get(type(message))
+        if call is None or self.refuses_roots:
+            return None
+        found: T | None = call(message, context)  # type: ignore[assignment]  # `at_hand` ties the reply to the message
+        return found
 
     def submit(self, message: Message[Any], context: Context, run: InterruptibleRun) -> Envelope:
         """Queue a job's message for its actor and come back; `run` is told of the answer.

@@ -250,7 +250,8 @@ def test_an_import_reports_item_by_item(ada: Person) -> None:
     assert refused(ada.client.post("/prompts/imports", json={**body, "items": many}), 422, "invalid_request") == {
         "/items": "too_long"
     }
-    for item in ({}, {"name": []}, {"name": "x", "prompt": {"a": 1}}, {"name": "y", "config": [1], "prompt": "a"}):
+    odd: list[dict[str, Any]] = [{}, {"name": []}, {"name": "x", "prompt": {"a": 1}}, {"name": "y", "config": [1]}]
+    for item in odd:
         for kind in ("promptforge", "langfuse", "openai"):
             report = ada.post("/prompts/imports", {"format": kind, "items": [item], "dry_run": True})
             assert report["items"][0]["outcome"] in {"refused", "taken"}

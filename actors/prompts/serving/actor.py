@@ -10,7 +10,7 @@ from promptforge.actors.prompts.rendering.compilation import Compiled, compile_v
 from promptforge.actors.prompts.serving.cache import CompiledCache, Entry, Key
 from promptforge.actors.prompts.serving.messages import CompiledView, GetCompiledPrompt
 from promptforge.core.context import Context
-from promptforge.core.runtime import Actor, handles
+from promptforge.core.runtime import Actor, at_hand, handles
 
 if TYPE_CHECKING:
     from promptforge.actors.prompts.stores import Stores
@@ -26,6 +26,10 @@ class ServingActor(Actor):
     def __init__(self, stores: Stores, cache: CompiledCache) -> None:
         self._stores = stores
         self._cache = cache
+
+    @at_hand(GetCompiledPrompt)
+    def find_compiled(self, message: GetCompiledPrompt, context: Context) -> CompiledView | None:
+        return self._cache.find((message.prompt_id, message.version, message.label), context.user_id)
 
     @handles(GetCompiledPrompt)
     async def get_compiled(self, message: GetCompiledPrompt, context: Context) -> CompiledView:

@@ -133,3 +133,31 @@ async def test_a_version_is_read_with_two_indexed_look_ups(branches: Branches, m
     looked = [(one["op"], one["ns"].partition(".")[2]) for one in done]
     assert looked == [("query", "prompt_versions"), ("query", "projects")]
     assert [(one["keysExamined"], one["docsExamined"]) for one in done] == [(1, 1), (1, 1)]
+
+
+async def test_ten_thousand_versions_are_numbered_listed_and_served_like_ten(branches: Branches, mongo: Mongo) -> None:
+    carla, _ = await branches.person("carla")
+    prompt = await carla.ask(CreatePrompt(name="Long", first_version=FirstVersion(content="text 1")))
+    model = await mongo.collection("prompt_versions").find_one({"prompt_id": prompt.id})
+    assert model is not None
+    rows = [
+        {**model, "_id": f"{prompt.id}:{number:07d}", "version": number, "content_hash": f"hash {number}"}
+        for number in range(2, 10_000)
+    ]
+    await mongo.collection("prompt_versions").insert_many(rows)
+    await mongo.collection("prompts").update_one({"_id": prompt.id}, {"$set": {"latest_version": 9_999}})
+    made = await carla.ask(CreateVersion(prompt_id=prompt.id, content="the last one"))
+    assert (made.new, made.value.version) == (True, 10_000)
+    again = await carla.ask(CreateVersion(prompt_id=prompt.id, content="text 1", base_version=3))
+    assert (again.new, again.value.version) == (False, 1)
+    assert (await numbers_of(carla, prompt))[:3] == [10_000, 9_999, 9_998]
+    assert (await carla.ask(GetVersion(prompt_id=prompt.id, version=5_000))).version == 5_000
+    await mongo.raw.command("profile", 2)
+    try:
+        await carla.ask(ListVersions(prompt_id=prompt.id, limit=10))
+        await carla.ask(CreateVersion(prompt_id=prompt.id, content="one more"))
+    finally:
+        await mongo.raw.command("profile", 0)
+    wanted = {"op": {"$in": ["query", "update", "insert"]}, "ns": {"$regex": "prompt"}}
+    done = await mongo.collection("system.profile").find(wanted).to_list(50)
+    assert max(one.get("docsExamined", 0) for one in done) <= 11, "nothing reads the whole history"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +51,12 @@ def test_it_forgets_what_is_made_of_a_prompt_that_changed() -> None:
 def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
     """The race of a slow read with an eviction: the read may be older than the change."""
     cache = CompiledCache(lambda: True)
-    for change in (lambda: cache.prompt_changed("prm_a"), lambda: cache.project_changed("prj"), cache.clear):
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: cache.prompt_changed("prm_a"),
+        lambda: cache.project_changed("prj"),
+        cache.clear,
+    )
+    for change in changes:
         begun = cache.begin()
         change()
         cache.keep(begun, KEY, entry("old", "prm_a"), READERS)

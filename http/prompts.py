@@ -45,7 +45,7 @@ _INCLUDES = (IncludeCycle, IncludesTooDeep, IncludesTooLarge, IncludeMissing)
 _VERSION = "/prompts/{prompt_id}/versions/{version}"
 
 routes = [
-    get("/prompts", ListPrompts),
+    get("/prompts", ListPrompts, errors=(NotFound,)),
     post("/prompts", CreatePrompt, status=201, errors=(NotFound, NameTaken, *_INCLUDES, *_WRITING)),
     get("/projects/{project_id}/prompt-index", GetPromptIndex),
     get("/projects/{project_id}/prompt-export", ExportPrompts),

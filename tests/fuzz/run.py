@@ -34,6 +34,10 @@ peers = ["ada", "bob"]
 positive_data_acceptance.expected-statuses = {accepted}
 negative_data_rejection.expected-statuses = {refused}
 
+[[operations]]
+include-operation-id = ["getProject", "getPrompt"] # DELETE archives these
+checks.use_after_free.enabled = false
+
 {exceptions}
 """
 _EXCEPTION = """
@@ -47,6 +51,11 @@ NOT_IN_THE_SCHEMA = {
     "receiveStripeEvent": 400,  # nobody can make up a signature
     "createPrompt": 422,  # what content may be depends on the prompt's kind
     "createPromptVersion": 422,
+    "savePromptDraft": 422,
+    "publishPromptDraft": 422,  # a draft may be anything, a version may not
+    "renderPrompt": 422,  # a version or a label; values for the prompt's own variables
+    "forkPrompt": 422,
+    "getCompiledPrompt": 422,
     "createApiKey": 422,  # scopes are those that operations have
     "grantCredits": 422,  # the cap is a setting
     "changeJobs": 422,  # one condition at least

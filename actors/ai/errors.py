@@ -42,7 +42,7 @@ class ModelUnavailable(Unavailable):
 
 
 class ModelTimeout(Unavailable):
-    """The provider accepted the request and was too slow. Whether it charged for it is not known, and not our asker's."""
+    """The provider took the request and was too slow. It may have charged for it, which is the platform's loss."""
 
     code = "model_timeout"
     title = "The language model did not answer in time"

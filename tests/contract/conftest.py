@@ -32,7 +32,9 @@ async def connected(name: str, model: LocalModel, *, api_key: str | None = None)
         yield model
         return
     address = await model.address()
-    made = OpenAICompatible(key, base_url=f"{address}/v1") if name == "openai" else AnthropicMessages(key, base_url=address)
+    made: Provider = AnthropicMessages(key, base_url=address)
+    if name == "openai":
+        made = OpenAICompatible(key, base_url=f"{address}/v1")
     try:
         yield made
     finally:

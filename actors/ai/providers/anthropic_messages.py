@@ -86,13 +86,14 @@ class AnthropicMessages:
 
     def _make(self) -> AsyncAnthropic:
         with self._making:
-            if self._made is None:
+            made = self._made
+            if made is None:
                 sdk = _sdk()
                 timeout = sdk.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-                self._made = sdk.AsyncAnthropic(
+                made = self._made = sdk.AsyncAnthropic(
                     api_key=self._api_key, base_url=self._base_url, timeout=timeout, max_retries=0
                 )
-            return self._made
+            return made
 
 
 def _sdk() -> Any:  # Any: a module

@@ -57,5 +57,5 @@ class Breaker:
         self._probing = False
 
     def neither(self) -> None:
-        """The request ended without saying anything about the provider: it was refused, or nobody wanted it any more."""
+        """The request ended and said nothing about the provider: it was refused, or nobody wanted it any more."""
         self._probing = False

@@ -26,14 +26,15 @@ _REFUSALS = frozenset({400, 405, 413, 415, 422})
 _MISCONFIGURED = frozenset({401, 402, 403, 404})
 _AWAY = frozenset({408, 409, 425, 502, 503, 504, 529})  # 529: Anthropic's "overloaded"
 _TOO_LONG = re.compile(
-    r"context[_ ]length|context (size|window)|exceed_context|maximum context|prompt is too long|too many tokens", re.I
+    r"context[_ ]length|context (size|window)|exceed_context|maximum context|prompt is too long|too many tokens",
+    re.IGNORECASE,
 )
 _CODE = re.compile(r"[a-z][a-z0-9_]{2,60}")
 
 
 @contextmanager
 def translated(sdk: Any) -> Iterator[None]:  # Any: the module openai, or anthropic: they have the same errors
-    """What the SDK raises, as ours. Its own errors quote the request, so they are not chained: they would get into logs."""
+    """What the SDK raises, as ours, and not chained: its errors quote the request, which must not get into logs."""
     import httpx2  # noqa: PLC0415  # comes with the SDKs, which are imported when first used
 
     try:

@@ -105,12 +105,19 @@ class Guarded:
             async with aclosing(source):
                 while isinstance(item, Delta):
                     yield item
-                    try:
-                        item = await _next(source, min(limits.gap_seconds, ends - anyio.current_time()))
-                    except _FAULTS:
-                        self._breaker.failed()
-                        raise
+                    item = await self._following(source, ends)
             yield item
+
+    async def _following(self, source: Stream, ends: float) -> Delta | End:
+        """What comes after a piece of the answer, which cannot be begun again any more."""
+        try:
+            return await _next(source, min(self._limits.gap_seconds, ends - anyio.current_time()))
+        except ModelTimeout:
+            self._breaker.failed()
+            raise
+        except _FAULTS:
+            self._breaker.failed()
+            raise ModelFailed("The language model's answer broke off") from None
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -152,13 +159,13 @@ class Guarded:
         except BaseException as error:  # refused, or nobody wants it any more
             self._breaker.neither()
             if isinstance(error, ModelMisconfigured):
-                log.error("model.misconfigured", provider=self.name, detail=error.detail)
+                log.warning("model.misconfigured", provider=self.name, detail=error.detail)
             raise
         self._breaker.succeeded()
         return answer
 
     def _pause(self, number: int, error: PromptForgeError) -> float | None:
-        """Seconds until the next attempt, or None where that is too long to wait: full jitter, or what was asked for."""
+        """Seconds until the next attempt: what was asked for, and jitter. None where that is too long to wait."""
         if isinstance(error, _Resting):
             return None
         wanted = error.retry_after_seconds or 0.0

@@ -32,7 +32,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request to a model. What is None is left to the model's default; `schema` is the JSON Schema of the answer."""
+    """One request. What is None is left to the model's default; `schema` is the JSON Schema of the answer."""
 
     model: str
     turns: tuple[Turn, ...]

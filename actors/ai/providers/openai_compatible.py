@@ -43,20 +43,22 @@ class OpenAICompatible:
 
     async def stream(self, prompt: Prompt) -> Stream:
         client = await self._client()
-        finish, tokens = None, None
+        finish, tokens, refused = None, None, False
         with translated(_sdk()):
             request = {**self._request(prompt), "stream": True, "stream_options": {"include_usage": True}}
             async with await client.chat.completions.create(**request) as chunks:
                 async for chunk in chunks:
                     tokens = _tokens(chunk.usage) or tokens
-                    for choice in chunk.choices[:1]:
-                        if text := choice.delta.content or choice.delta.refusal:
-                            yield Delta(text)
-                        if choice.finish_reason is not None:
-                            finish = _finish(choice.finish_reason, refused=choice.delta.refusal is not None)
+                    if not chunk.choices:
+                        continue
+                    choice = chunk.choices[0]
+                    if text := choice.delta.content or choice.delta.refusal:
+                        yield Delta(text)
+                    refused = refused or choice.delta.refusal is not None
+                    finish = choice.finish_reason or finish
         if finish is None:
             raise ModelFailed("The language model's answer broke off")
-        yield End(finish, tokens)
+        yield End(_finish(finish, refused=refused), tokens)
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> int:
         return tokens_of_turns(turns)
@@ -89,13 +91,14 @@ class OpenAICompatible:
 
     def _make(self) -> AsyncOpenAI:
         with self._making:
-            if self._made is None:
+            made = self._made
+            if made is None:
                 sdk = _sdk()
                 timeout = sdk.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-                self._made = sdk.AsyncOpenAI(
+                made = self._made = sdk.AsyncOpenAI(
                     api_key=self._api_key, base_url=self._base_url, timeout=timeout, max_retries=0
                 )
-            return self._made
+            return made
 
 
 def _sdk() -> Any:  # Any: a module

@@ -91,13 +91,14 @@ class OpenAICompatible:
 
     def _make(self) -> AsyncOpenAI:
         with self._making:
-            made = self._made
-            if made is None:
-                sdk = _sdk()
-                timeout = sdk.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-                made = self._made = sdk.AsyncOpenAI(
-                    api_key=self._api_key, base_url=self._base_url, timeout=timeout, max_retries=0
-                )
+            if self._made is not None:
+                return self._made
+            sdk = _sdk()
+            timeout = sdk.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+            made: AsyncOpenAI = sdk.AsyncOpenAI(
+                api_key=self._api_key, base_url=self._base_url, timeout=timeout, max_retries=0
+            )
+            self._made = made
             return made
 
 

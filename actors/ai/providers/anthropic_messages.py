@@ -82,7 +82,9 @@ class AnthropicMessages:
 
     async def _client(self) -> AsyncAnthropic:
         """The SDK takes seconds to import: beside the loop, and when it is first used."""
-        return self._made or await anyio.to_thread.run_sync(self._make)
+        if self._made is not None:
+            return self._made
+        return await anyio.to_thread.run_sync(self._make)
 
     def _make(self) -> AsyncAnthropic:
         with self._making:

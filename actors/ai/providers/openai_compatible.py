@@ -87,7 +87,9 @@ class OpenAICompatible:
 
     async def _client(self) -> AsyncOpenAI:
         """The SDK takes a second to import: beside the loop, and when it is first used."""
-        return self._made or await anyio.to_thread.run_sync(self._make)
+        if self._made is not None:
+            return self._made
+        return await anyio.to_thread.run_sync(self._make)
 
     def _make(self) -> AsyncOpenAI:
         with self._making:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from promptforge.actors.ai.messages import SweepRuns
+from promptforge.actors.ai.models import store as ai_models
+from promptforge.actors.ai.models.actor import ModelsActor
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
@@ -27,6 +30,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Migration, Mongo
 from promptforge.core.runtime import Actor
+from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
 
@@ -36,6 +40,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     BillingActor,
     CheckoutsActor,
     StripeEventsActor,
+    ModelsActor,
     PromptsActor,
     NotificationsActor,
     ListingsActor,
@@ -49,6 +54,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **users.INDEXES,
     **api_keys.INDEXES,
     **billing.INDEXES,
+    **ai_models.INDEXES,
     **prompts.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
@@ -64,7 +70,10 @@ MIGRATIONS: tuple[Migration, ...] = ()
 QUEUES: tuple[Queue, ...] = ()
 """Queues with a description of their own; one that a message's policy names needs none."""
 
-SCHEDULES: tuple[Schedule, ...] = (Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),)
+SCHEDULES: tuple[Schedule, ...] = (
+    Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),
+    Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
+)
 
 
 def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> list[Actor]:
@@ -78,6 +87,7 @@ def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> 
         BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
+        ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
         PromptsActor(prompts.PromptStore(mongo)),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),

@@ -88,6 +88,14 @@ _TOLD: dict[str, Json] = {
     "note": "Clear, and does what it says.",
     "public_note": "Clear, and does what it says.",
     "internal_note": "Second listing of this seller; the first had no complaints.",
+    # Language models
+    "ModelView.name": "gpt-5-mini",
+    "provider": "openai",
+    "input_credits_per_million": "25",
+    "output_credits_per_million": "200",
+    "input_microusd_per_million": 250_000,
+    "output_microusd_per_million": 2_000_000,
+    "max_output_tokens": 16_384,
     # Credits
     "price": "12.5",
     "expected_price": "12.5",

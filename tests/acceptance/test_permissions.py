@@ -204,6 +204,7 @@ CASES: dict[str, Case] = {
     "listPromptVersions": Case(World.prompt),
     "createPromptVersion": Case(World.prompt, lambda _: {"content": "Another {{word}}"}),
     "getPromptVersion": Case(World.prompt),
+    "listModels": Case(),
     "listListings": Case(),
     "createListing": Case(body=_listing_body),
     "listMyListings": Case(),

@@ -12,8 +12,9 @@ import anyio
 import pytest
 
 from promptforge.actors.ai.errors import ContextTooLong, ModelMisconfigured, ModelRefused
-from promptforge.actors.ai.providers.interface import Delta, End, Finish, Prompt, Provider, Speaker, Turn
+from promptforge.actors.ai.providers.interface import End, Finish, Prompt, Provider, Speaker, Turn
 from promptforge.actors.ai.providers.local import MAX_TOKENS, MODEL, LocalModel
+from promptforge.core.streams import Delta
 from tests.contract.conftest import connected
 
 pytestmark = pytest.mark.anyio

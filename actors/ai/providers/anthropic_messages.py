@@ -11,7 +11,6 @@ from promptforge.actors.ai.errors import ModelFailed
 from promptforge.actors.ai.providers.failures import translated
 from promptforge.actors.ai.providers.interface import (
     Completion,
-    Delta,
     End,
     Finish,
     Prompt,
@@ -22,6 +21,7 @@ from promptforge.actors.ai.providers.interface import (
 )
 from promptforge.actors.ai.providers.openai_compatible import CONNECT_SECONDS, READ_SECONDS
 from promptforge.actors.ai.providers.tokens import tokens_of_turns
+from promptforge.core.streams import Delta
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

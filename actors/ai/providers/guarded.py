@@ -25,9 +25,10 @@ from promptforge.actors.ai.errors import (
     ModelUnavailable,
 )
 from promptforge.actors.ai.providers.breaker import Breaker
-from promptforge.actors.ai.providers.interface import Completion, Delta, End, Prompt, Provider, Stream, Turn
+from promptforge.actors.ai.providers.interface import Completion, End, Prompt, Provider, Stream, Turn
 from promptforge.core.errors import MailboxFull, PromptForgeError
 from promptforge.core.runtime.turnstile import Turnstile
+from promptforge.core.streams import Delta
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -42,7 +43,7 @@ _FAULTS = (ModelUnavailable, ModelFailed, ModelTimeout)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`running` requests at once and `waiting` behind them, in this process; the rest are seconds.
+    """`running` requests at once and `waiting` behind them, for `wait_seconds`, in this process.
 
     `first_seconds`: until the first piece, of each attempt; `gap_seconds`: between two; `whole_seconds`: in all,
     retries included, from when the request is sent.
@@ -50,10 +51,15 @@ class Limits:
 
     running: int = 32
     waiting: int = 128
+    wait_seconds: float = 30.0
     attempts: int = 3
     first_seconds: float = 30.0
     gap_seconds: float = 20.0
     whole_seconds: float = 150.0
+
+
+def _ignore() -> None:
+    """Nobody wants to know."""
 
 
 class Guarded:
@@ -85,14 +91,17 @@ class Guarded:
     async def close(self) -> None:
         await self._provider.close()
 
-    async def complete(self, prompt: Prompt) -> Completion:
+    async def complete(self, prompt: Prompt, *, begun: Callable[[], None] = _ignore) -> Completion:
+        """`begun` is called when the provider is about to be asked: before it, only the queue was in the way."""
+
         async def attempt(ends: float) -> Completion:
             return await _within(ends - anyio.current_time(), self._provider.complete(prompt))
 
         async with self._turn():
+            begun()
             return await self._retrying(attempt, anyio.current_time() + self._limits.whole_seconds)
 
-    async def stream(self, prompt: Prompt) -> Stream:
+    async def stream(self, prompt: Prompt, *, begun: Callable[[], None] = _ignore) -> Stream:
         limits = self._limits
 
         async def attempt(ends: float) -> tuple[Stream, Delta | End]:
@@ -100,6 +109,7 @@ class Guarded:
             return source, await _next(source, min(limits.first_seconds, ends - anyio.current_time()))
 
         async with self._turn():
+            begun()
             ends = anyio.current_time() + limits.whole_seconds
             source, item = await self._retrying(attempt, ends)
             async with aclosing(source):
@@ -122,10 +132,13 @@ class Guarded:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            await self._turnstile.enter()
+            with anyio.move_on_after(self._limits.wait_seconds) as patience:
+                await self._turnstile.enter()
         except MailboxFull:
             waiting = f"{self._limits.running} requests run and {self._limits.waiting} wait"
             raise ModelUnavailable(f"Too much is asked of the language model: {waiting}") from None
+        if patience.cancelled_caught:
+            raise ModelUnavailable("Too much is asked of the language model: the turn did not come")
         try:
             yield
         finally:

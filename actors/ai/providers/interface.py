@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from promptforge.core.streams import Delta
+
 
 class Speaker(StrEnum):
     SYSTEM = "system"
@@ -50,13 +52,6 @@ class Tokens:
 
     input: int
     output: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """The next piece of the answer; never empty."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

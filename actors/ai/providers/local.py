@@ -23,8 +23,9 @@ import anyio
 
 from promptforge.actors.ai.errors import ModelFailed, ModelMisconfigured, ModelRefused
 from promptforge.actors.ai.providers.failures import refusal
-from promptforge.actors.ai.providers.interface import Completion, Delta, End, Finish, Prompt, Stream, Tokens, Turn
+from promptforge.actors.ai.providers.interface import Completion, End, Finish, Prompt, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.tokens import tokens_of_turns
+from promptforge.core.streams import Delta
 
 MODEL = "smollm2-135m"
 MAX_TOKENS = 512
@@ -57,7 +58,7 @@ class LocalModel:
     def __init__(self) -> None:
         self.api_key = secrets.token_urlsafe(24)
         self._server: Any = None  # Any: the library has no types
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._thread = _thread()
         self._closed = threading.Event()
 
     async def complete(self, prompt: Prompt) -> Completion:
@@ -107,9 +108,12 @@ class LocalModel:
         return tokens_of_turns(turns)
 
     async def close(self) -> None:
+        """Until somebody asks again: an actor is stopped before it is started anew."""
+        closing, self._thread = self._thread, _thread()
         self._closed.set()
-        await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(closing.shutdown, wait=True, cancel_futures=True)
         self._server = None
+        self._closed = threading.Event()
 
     async def address(self) -> str:
         """Where it speaks HTTP, with `api_key`."""
@@ -120,11 +124,13 @@ class LocalModel:
     # In the thread
 
     def _answer(self, request: Chunk, put: Put, unwanted: threading.Event) -> None:
+        closed = self._closed
+
         def take(chunk: Chunk) -> bool:
             """True stops it."""
             if "prompt_progress" not in chunk:
                 put(chunk)
-            return unwanted.is_set() or self._closed.is_set()
+            return unwanted.is_set() or closed.is_set()
 
         try:
             if not unwanted.is_set():
@@ -157,6 +163,10 @@ class LocalModel:
             parameters.verbosity = -1
             self._server = xllamacpp.Server(parameters)
         return self._server
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
 
 def _request(prompt: Prompt) -> Chunk:

@@ -9,8 +9,9 @@ import anyio.to_thread
 
 from promptforge.actors.ai.errors import ModelFailed
 from promptforge.actors.ai.providers.failures import translated
-from promptforge.actors.ai.providers.interface import Completion, Delta, End, Finish, Prompt, Stream, Tokens, Turn
+from promptforge.actors.ai.providers.interface import Completion, End, Finish, Prompt, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.tokens import tokens_of_turns
+from promptforge.core.streams import Delta
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

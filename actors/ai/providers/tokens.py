@@ -26,5 +26,12 @@ def tokens_of(text: str) -> int:
     return math.ceil(plain / CHARACTERS_PER_TOKEN + other / 2)
 
 
+def spoken_tokens(text: str) -> int:
+    """Of an answer whose provider told no count: what a reader pays for, so rather too few than too many."""
+    plain = len(text.encode("ascii", "ignore"))
+    other = len(text.encode("utf-8", "surrogatepass")) - plain
+    return math.ceil(plain / 4 + other / 3)
+
+
 def tokens_of_turns(turns: Iterable[Turn]) -> int:
     return TOKENS_PER_CHAT + sum(TOKENS_PER_TURN + tokens_of(turn.text) for turn in turns)

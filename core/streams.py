@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -21,6 +21,15 @@ class Delta:
     """The next piece of a text; never empty."""
 
     text: str
+
+
+def is_stream(reply: Any) -> bool:  # Any: a reply's type as declared
+    return get_origin(reply) is ReplyStream
+
+
+def whole_type(reply: Any) -> Any:  # Any: as above
+    """`ReplyStream[RunResult]` → `RunResult`; any other type is its own whole."""
+    return get_args(reply)[0] if is_stream(reply) else reply
 
 
 class ReplyStream(Generic[T]):

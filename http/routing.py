@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 from promptforge.core.errors import ConfigurationError, PromptForgeError
-from promptforge.core.messages import Access, Message
+from promptforge.core.messages import Access, Message, reply_type
+from promptforge.core.streams import is_stream, whole_type
 from promptforge.http.rates import RateClass
 
 API_PREFIX = "/api/v1"
@@ -47,6 +48,8 @@ class Route:
     rate: RateClass = RateClass.DEFAULT
     live: bool = False
     """Answered as server-sent events; see `http/live.py`."""
+    streamed: bool = False
+    """Answered piece by piece to who accepts that; see `http/streams.py`."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -63,6 +66,11 @@ class Route:
         """The name of the operation: `CreatePrompt` → `createPrompt`."""
         name = self.name or self.message.__name__
         return name[0].lower() + name[1:]
+
+    @property
+    def reply(self) -> Any:  # Any: the reply's type as declared
+        """What is answered in the end: of a stream, the whole."""
+        return whole_type(reply_type(self.message))
 
     @property
     def takes_body(self) -> bool:
@@ -88,6 +96,12 @@ def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
 def live(path: str, message: MessageClass, *, name: str) -> Route:
     """A query whose reply is sent again, as an event, each time it is another one."""
     return Route("GET", path, message, name=name, live=True)
+
+
+def stream(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    """A command that answers a `ReplyStream`: as server-sent events where they are accepted, otherwise whole."""
+    options.setdefault("rate", RateClass.EXPENSIVE)
+    return Route("POST", path, message, streamed=True, **options)
 
 
 def post(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
@@ -138,6 +152,8 @@ def _check_route(route: Route, handled: frozenset[MessageClass]) -> None:
         raise ConfigurationError(f"{where}: no actor handles {message.__name__}")
     if len(set(route.parameters)) < len(route.parameters):
         raise ConfigurationError(f"{where}: a parameter is in the path twice")
+    if route.streamed is not is_stream(reply_type(message)):
+        raise ConfigurationError(f"{where}: `stream` is for commands that answer a ReplyStream, and for them only")
     if route.location is not None and route.status not in {201, 202}:
         raise ConfigurationError(f"{where}: only 201 and 202 have a location")
     for name in route.parameters:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promptforge.actors.ai.messages import SweepRuns
+from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns
 from promptforge.actors.ai.models import store as ai_models
-from promptforge.actors.ai.models.actor import ModelsActor
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
@@ -41,6 +40,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     CheckoutsActor,
     StripeEventsActor,
     ModelsActor,
+    AssistantActor,
     PromptsActor,
     NotificationsActor,
     ListingsActor,
@@ -88,6 +88,7 @@ def build_actors(mongo: Mongo, job_store: MongoJobStore, settings: Settings) -> 
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
         ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
+        AssistantActor(),
         PromptsActor(prompts.PromptStore(mongo)),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),

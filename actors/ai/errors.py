@@ -78,6 +78,21 @@ class ContextTooLong(ModelRefused):
     title = "That is more text than the model can read"
 
 
+class AnswerUnusable(PromptForgeError):
+    """The model answered, twice where that can help, and never in the form that was asked for."""
+
+    code = "answer_unusable"
+    status = 502
+    title = "The language model gave no usable answer"
+    retryable = True
+
+
+class OverBudget(PromptForgeError):
+    code = "over_budget"
+    status = 422
+    title = "This may cost more than you want to spend"
+
+
 class RunClosed(Conflict):
     """A run with this id has ended before: it is charged once, and not carried out again."""
 

@@ -120,6 +120,7 @@ class RunResult:
 
     run_id: str
     model: str
+    tiny: bool
     text: str
     finish_reason: FinishReason
     usage: RunUsage
@@ -133,7 +134,8 @@ class RunModel(Command[RunResult]):
     exactly once: a run that has ended raises `RunClosed`. With `settle=False` the run stays open and the caller closes
     it with `SettleRun` in its own transaction, with what it keeps of the answer; one that nobody closes is released.
 
-    Raises `UnknownModel`, `NoModel`, `InsufficientCredits`, and what `actors/ai/errors.py` has for providers' failures.
+    Where it could cost more than `max_millicredits` it is not begun (`OverBudget`). Raises `UnknownModel`, `NoModel`,
+    `InsufficientCredits`, and what `actors/ai/errors.py` has for providers' failures.
     """
 
     purpose: Annotated[str, Len(1, 40)]
@@ -143,6 +145,7 @@ class RunModel(Command[RunResult]):
     prompt_version: int | None = None
     run_id: RunId | None = None
     settle: bool = True
+    max_millicredits: int | None = None
 
 
 @internal
@@ -157,17 +160,21 @@ class StreamRun(Command[ReplyStream[RunResult]]):
     settings: RunSettings = RunSettings()
     prompt_id: str | None = None
     prompt_version: int | None = None
+    settle: bool = True
+    max_millicredits: int | None = None
 
 
 @internal
 class SettleRun(Command[RunUsage]):
-    """Close a run that `RunModel(settle=False)` left open, in the asker's transaction; answers what it cost.
+    """Close a run that was left open (`settle=False`), in the asker's transaction; answers what it cost.
 
-    Raises `RunClosed` where it was closed before: by an earlier try, or because it stayed open for too long.
+    With an `error_code` it counts as failed, and nothing is charged. Raises `RunClosed` where it was closed before: by
+    an earlier try, or because it stayed open for too long.
     """
 
     run_id: RunId
     usage: RunUsage
+    error_code: str | None = None
 
 
 @internal

@@ -31,7 +31,15 @@ def _error(status: int, code: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-_MISTAKES: dict[str, dict[str, Any]] = {
+CRITERIA = ("clarity", "context", "constraints", "output_format", "robustness")
+CRITIQUE = {
+    "scores": [{"criterion": criterion, "score": 3, "reason": "It does."} for criterion in CRITERIA],
+    "summary": "It is short.",
+}
+SUGGESTION = {"title": "Hello", "summary": "Says hello.", "tags": ["greeting"], "category": "writing"}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "judge this": {"response": {"content": json.dumps(CRITIQUE)}},
+    "describe this": {"response": {"content": json.dumps(SUGGESTION)}},
     "hello": {"response": {"content": LINE}, "chunkSize": 4},
     "rate limited": {"response": _error(429, "rate_limit_exceeded", retryAfter=7)},
     "overloaded": {"response": _error(503, "overloaded")},
@@ -54,7 +62,7 @@ def _answers() -> list[dict[str, Any]]:
         first = {"userMessage": f"once {kind}", "sequenceIndex": 0}
         answers.append({"match": first, "response": _error(500, "server_error")})
         answers.append({"match": {"userMessage": f"once {kind}"}, "response": {"content": LINE}})
-    return answers + [{"match": {"userMessage": words}, **answer} for words, answer in _MISTAKES.items()]
+    return answers + [{"match": {"userMessage": words}, **answer} for words, answer in ANSWERS.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,10 @@ class FaultyModels:
     """`url` is for Anthropic's SDK; OpenAI's wants `url` + `/v1`."""
 
     url: str
+
+    def settings(self) -> dict[str, str]:
+        """Those with which a service asks it, for nothing."""
+        return {"LLM_BASE_URL": f"{self.url}/v1", "LLM_MODEL": "mock", "LLM_PRICES": "mock=0/0"}
 
     def asked(self, words: str) -> list[dict[str, Any]]:
         """The bodies of the requests that had these words in them."""

@@ -48,17 +48,26 @@ class ModelsActor(Actor):
             message.prompt_version,
             run_id=message.run_id,
             settle=message.settle,
+            budget=message.max_millicredits,
         )
         return await ReplyStream(self._runs.carry_out(order, context, whole=True)).whole()
 
     @handles(StreamRun)
     async def stream_run(self, message: StreamRun, context: Context) -> ReplyStream[RunResult]:
-        order = Order(message.purpose, message.messages, message.settings, message.prompt_id, message.prompt_version)
+        order = Order(
+            message.purpose,
+            message.messages,
+            message.settings,
+            message.prompt_id,
+            message.prompt_version,
+            settle=message.settle,
+            budget=message.max_millicredits,
+        )
         return ReplyStream(self._runs.carry_out(order, context, whole=False))
 
     @handles(SettleRun, key="run_id", atomic=True)
     async def settle_run(self, message: SettleRun, context: Context) -> RunUsage:
-        return await self._runs.settle(message.run_id, message.usage, context)
+        return await self._runs.settle(message, context)
 
     @handles(SweepRuns)
     async def sweep_runs(self, message: SweepRuns, context: Context) -> int:

@@ -17,7 +17,7 @@ from functools import partial
 import anyio
 import structlog
 
-from promptforge.actors.ai.errors import RunClosed
+from promptforge.actors.ai.errors import OverBudget, RunClosed
 from promptforge.actors.ai.messages import (
     CallerKind,
     FinishReason,
@@ -26,6 +26,7 @@ from promptforge.actors.ai.messages import (
     RunResult,
     RunSettings,
     RunUsage,
+    SettleRun,
     UsageRecord,
 )
 from promptforge.actors.ai.models.catalogue import Catalogue, Model
@@ -60,6 +61,8 @@ class Order:
     prompt_version: int | None
     run_id: str | None = None
     settle: bool = True
+    budget: int | None = None
+    """Millicredits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ class Runs:
         finally:
             if ended is not None:
                 await self._close_anyway(run, ended, context)
-        yield RunResult(run.id, run.model, meter.text, meter.finish, usage)
+        yield RunResult(run.id, run.model, model.tiny, meter.text, meter.finish, usage)
 
     # Beginning
 
@@ -175,6 +178,9 @@ class Runs:
             prompt_version=order.prompt_version,
             started_at=context.now(),
         )
+        if order.budget is not None and run.held > order.budget:
+            most, wanted = from_millicredits(run.held), from_millicredits(order.budget)
+            raise OverBudget(f"This may cost up to {most} credits, and you want to spend {wanted} at most")
         return await context.transaction(lambda tx: self._write_down(run, tx, known=order.run_id is not None))
 
     async def _write_down(self, run: OpenRun, tx: Context, *, known: bool) -> OpenRun:
@@ -221,12 +227,15 @@ class Runs:
         await self._store.insert_usage(_record(run, replace(ended, usage=usage), tx), session=tx.session)
         return usage
 
-    async def settle(self, run_id: str, usage: RunUsage, tx: Context) -> RunUsage:
+    async def settle(self, message: SettleRun, tx: Context) -> RunUsage:
         """Close a run that was left open, by the terms that it was reserved with. Raises `RunClosed`."""
-        run = await self._store.find(run_id, session=tx.session)
+        run = await self._store.find(message.run_id, session=tx.session)
         if run is None:
             raise RunClosed
-        return await self._close(run, _Ending(usage), tx)
+        ended = _Ending(message.usage)
+        if message.error_code is not None:
+            ended = _Ending(NOTHING, RunOutcome.FAILED, message.error_code)
+        return await self._close(run, ended, tx)
 
     async def sweep(self, context: Context, *, limit: int = 500) -> int:
         """Release the runs that nobody will close any more; answers how many."""

@@ -20,6 +20,7 @@ from promptforge.actors.ai.providers.interface import (
     Turn,
 )
 from promptforge.actors.ai.providers.openai_compatible import CONNECT_SECONDS, READ_SECONDS
+from promptforge.actors.ai.providers.schemas import without_bounds
 from promptforge.actors.ai.providers.tokens import tokens_of_turns
 from promptforge.core.streams import Delta
 
@@ -120,7 +121,7 @@ def _request(prompt: Prompt) -> dict[str, Any]:  # Any: JSON
     if prompt.stop:
         request["stop_sequences"] = list(prompt.stop)
     if prompt.schema is not None:
-        request["output_config"] = {"format": {"type": "json_schema", "schema": dict(prompt.schema)}}
+        request["output_config"] = {"format": {"type": "json_schema", "schema": without_bounds(prompt.schema)}}
     # The SDK has dropped these two, because the newest models refuse them; others take them still.
     sampling = {"temperature": prompt.temperature, "top_p": prompt.top_p}
     if chosen := {name: value for name, value in sampling.items() if value is not None}:

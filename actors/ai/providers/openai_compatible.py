@@ -10,6 +10,7 @@ import anyio.to_thread
 from promptforge.actors.ai.errors import ModelFailed
 from promptforge.actors.ai.providers.failures import translated
 from promptforge.actors.ai.providers.interface import Completion, End, Finish, Prompt, Stream, Tokens, Turn
+from promptforge.actors.ai.providers.schemas import without_bounds
 from promptforge.actors.ai.providers.tokens import tokens_of_turns
 from promptforge.core.streams import Delta
 
@@ -82,7 +83,8 @@ class OpenAICompatible:
         if prompt.stop:
             request["stop"] = list(prompt.stop)
         if prompt.schema is not None:
-            schema = {"name": "answer", "strict": True, "schema": dict(prompt.schema)}
+            wanted = dict(prompt.schema) if self._base_url is not None else without_bounds(prompt.schema)
+            schema = {"name": "answer", "strict": True, "schema": wanted}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 

@@ -29,7 +29,7 @@ def ada(service: Service) -> Person:
     person = service.person(f"ada-{time.monotonic_ns()}")
     identifier = person.get("/users/me")["id"]
     admin = service.person("admin", Role.ADMIN)
-    admin.post(f"/users/{identifier}/credits", {"amount": "100", "reason": "A test"}, expect=200)
+    admin.post(f"/users/{identifier}/grants", {"amount": "100", "reason": "A test"}, expect=201)
     return person
 
 

@@ -19,7 +19,7 @@ from promptforge.actors.ai.assistant.domain import (
 )
 from promptforge.actors.ai.providers.schemas import without_bounds
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "scores": [{"criterion": criterion, "score": 4, "reason": "Good."} for criterion in CRITERIA],
     "summary": "Fine.",
 }

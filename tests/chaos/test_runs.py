@@ -1,4 +1,4 @@
-"""Runs of a model whose process is killed or stopped in the middle: nothing stays reserved, nothing is paid for twice."""
+"""Runs whose process is killed or stopped in the middle: nothing stays reserved, and nothing is paid for twice."""
 
 from __future__ import annotations
 

@@ -102,11 +102,11 @@ class Endpoint:
         except asyncio.CancelledError:
             if watch.gone and watch.task is not None:
                 watch.task.uncancel()
-                await _give_up(asked)
+                await give_up(asked)
                 raise ClientGone from None
             raise
         except PromptForgeError:
-            await _give_up(asked)
+            await give_up(asked)
             raise
         finally:
             self._edge.disconnects.leave(watch)
@@ -138,7 +138,7 @@ class Endpoint:
         return None
 
 
-async def _give_up(asked: Asked | None) -> None:
+async def give_up(asked: Asked | None) -> None:
     """What was never begun will not be: the key is free again."""
     if asked is not None and not asked.begun:
         await asked.abandon()

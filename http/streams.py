@@ -11,19 +11,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import orjson
 import structlog
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
+from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, PromptForgeError, Stopping
+from promptforge.core.messages import Message
 from promptforge.core.streams import Delta, ReplyStream
 from promptforge.http.encoding import encode
-from promptforge.http.endpoint import Edge, Endpoint
+from promptforge.http.endpoint import Edge, Endpoint, give_up
 from promptforge.http.exchange import Exchange
 from promptforge.http.idempotency import REPLAYED, Asked, ClaimTaken
 from promptforge.http.live import PING_SECONDS, SEND_SECONDS, OpenStreams
@@ -38,6 +42,17 @@ log = structlog.get_logger(__name__)
 
 Events = AsyncIterator[ServerSentEvent]
 Items = AsyncIterator[Delta | object]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One exchange and its connection."""
+
+    exchange: Exchange
+    path: dict[str, str]
+    scope: Scope
+    receive: Receive
+    send: Send
 
 
 class StreamEndpoint(Endpoint):
@@ -55,28 +70,35 @@ class StreamEndpoint(Endpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange, path, context, message, asked = await self._admit(scope, receive)
-        events = accepts_events(exchange)
         if isinstance(asked, Rendered):
-            response = _responding(_replayed(asked), REPLAYED) if events else asked
+            response = _responding(_replayed(asked), REPLAYED) if accepts_events(exchange) else asked
             await response(scope, receive, send)
             return
         user = context.principal.user_id if context.principal else exchange.client or ""
-        watch = self._edge.disconnects.watch
-        self._streams.enter(user)
         try:
-            # The handler only says what is to be done, so keeping the reply is our business and not the runtime's.
-            stream: ReplyStream[object] = await self._wait(context.ask(message), asked, watch(exchange, receive))
-            async with stream:
-                if events:
-                    items = aiter(stream)
-                    first = await self._wait(anext(items), asked, watch(exchange, receive))
-                    await _responding(self._events(exchange, first, items, asked))(scope, receive, send)
-                else:
-                    reply = await self._wait(stream.whole(), asked, watch(exchange, receive))
-                    await _keep(asked, reply)
-                    await self._renderer.render(exchange, path, reply)(scope, receive, send)
-        finally:
-            self._streams.leave(user)
+            self._streams.enter(user)
+            try:
+                await self._answer(message, context, asked, Wire(exchange, path, scope, receive, send))
+            finally:
+                self._streams.leave(user)
+        except Exception:
+            await give_up(asked)  # of what was kept already, nothing is given up
+            raise
+
+    async def _answer(self, message: Message[Any], context: Context, asked: Asked | None, wire: Wire) -> None:
+        # The handler only says what is to be done, so keeping the reply is our business and not the runtime's.
+        exchange, watch = wire.exchange, self._edge.disconnects.watch
+        stream: ReplyStream[object] = await self._wait(context.ask(message), asked, watch(exchange, wire.receive))
+        async with stream:
+            if accepts_events(exchange):
+                items = aiter(stream)
+                first = await self._wait(anext(items), asked, watch(exchange, wire.receive))
+                response: ASGIApp = _responding(self._events(exchange, first, items, asked))
+            else:
+                reply = await self._wait(stream.whole(), asked, watch(exchange, wire.receive))
+                await _keep(asked, reply)
+                response = self._renderer.render(exchange, wire.path, reply)
+            await response(wire.scope, wire.receive, wire.send)
 
     async def _events(self, exchange: Exchange, first: object, items: Items, asked: Asked | None) -> Events:
         """What goes wrong here cannot change the status any more: it is told in the last event."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -92,3 +94,12 @@ def test_names_of_models_may_hold_what_they_like() -> None:
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigurationError):
         build_catalogue(settings(**{**REMOTE, "llm_model": "big,big"}))
+
+
+def test_the_sdks_and_the_model_are_imported_when_they_are_first_used() -> None:
+    script = (
+        "import sys; import promptforge.deploy.service; "
+        "print(sorted({'openai', 'anthropic', 'xllamacpp', 'httpx2'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

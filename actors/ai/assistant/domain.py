@@ -72,7 +72,7 @@ class Template:
 @cache
 def template(name: str) -> Template:
     """The version in use."""
-    path = files("promptforge.actors.ai.assistant") / "prompts" / f"{name}.v{VERSIONS[name]}.md"
+    path = files("promptforge.actors.ai.assistant") / f"{name}.v{VERSIONS[name]}.md"
     _, system, user = re.split(r"^# (?:system|user)\n", path.read_text("utf-8"), flags=re.MULTILINE)
     return Template(system.strip(), user.strip())
 

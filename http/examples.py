@@ -89,6 +89,12 @@ _TOLD: dict[str, Json] = {
     "public_note": "Clear, and does what it says.",
     "internal_note": "Second listing of this seller; the first had no complaints.",
     # Language models
+    **{
+        f"{operation}.{field}": None  # about the text; one about a prompt has no text
+        for operation in ("ImproveText", "CritiqueText", "ExplainText", "SuggestListing")
+        for field in ("prompt_id", "version", "model")
+    },
+    "GenerateText.model": None,
     "WrittenText.text": "Summarise {{article}} in five lines. Name the one thing to read in full.",
     "task": "Answer customers' questions about returns",
     "wish": "Shorter, and for readers in a hurry",

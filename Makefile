@@ -87,7 +87,7 @@ fmt: dev ## Format the code and mend what can be mended
 
 # uv resolves, and lives in a .venv of its own. The locks name no addresses: pip's own settings decide where to look.
 compile := .cache/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra embedded \
-	--group build --generate-hashes --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
+	--extra local-llm --group build --generate-hashes --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
 
 lock: ## Write the locks anew from pyproject.toml, keeping versions where they fit (UPGRADE=1: take the newest)
 	@python=$$(sh deploy/bootstrap.sh python) && "$$python" -m venv .cache/uv

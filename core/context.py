@@ -287,6 +287,17 @@ class Context:
             raise RuntimeError("there is no transaction whose attempt could end")
         self.on_attempt_end.append(callback)
 
+    def outliving(self, seconds: float) -> Context:
+        """A context for work that goes on after this message is handled, for at most so long: a stream's, say.
+
+        It stands for nobody's job and nobody's request any more.
+        """
+        copy = self.derive()
+        copy.deadline = self.system.monotonic() + seconds
+        copy.job_handle = None
+        copy.request_handle = None
+        return copy
+
     def derive(self) -> Context:
         """A copy to be changed by the runtime before anyone else sees it."""
         copy = Context.__new__(Context)

@@ -14,6 +14,7 @@ from promptforge.core.errors import PromptForgeError
 from promptforge.core.mongo import compare_indexes
 from promptforge.deploy.database import open_database
 from promptforge.deploy.features import INDEXES
+from promptforge.deploy.models import describe
 from promptforge.deploy.settings import Settings, faults
 
 NEVER_SET = "redis_url"
@@ -34,6 +35,7 @@ def run_doctor(*, data_dir: Path | None) -> int:
         console.print(f"[red]wrong[/red]  {fault}")
     if found:
         return 1
+    console.print(f"[green]right[/green]  {describe(settings)}")
     return anyio.run(_check_database, settings, console)
 
 

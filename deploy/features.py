@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns
+from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
@@ -39,6 +41,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
+from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
 
@@ -49,6 +52,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     CheckoutsActor,
     StripeEventsActor,
     ProjectsActor,
+    ModelsActor,
+    AssistantActor,
     PromptsActor,
     LabelsActor,
     DraftsActor,
@@ -70,6 +75,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **api_keys.INDEXES,
     **billing.INDEXES,
     **projects.INDEXES,
+    **ai_models.INDEXES,
     **prompts.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
@@ -83,7 +89,10 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 QUEUES: tuple[Queue, ...] = ()
 """Queues with a description of their own; one that a message's policy names needs none."""
 
-SCHEDULES: tuple[Schedule, ...] = (Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),)
+SCHEDULES: tuple[Schedule, ...] = (
+    Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),
+    Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
+)
 
 
 def build_actors(
@@ -109,6 +118,8 @@ def build_actors(
         ComparisonActor(stores),
         ForksActor(stores),
         ExchangeActor(stores),
+        ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
+        AssistantActor(),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),
         PurchasesActor(marketplace.PurchaseStore(mongo), listings),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -18,11 +19,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from promptforge.core.errors import ConfigurationError
 
 DEMO_PROJECT = "demo-promptforge"
+_PRICE = re.compile(r"([0-9]{1,12})/([0-9]{1,12})")
 
 
 class Environment(StrEnum):
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+class LlmProvider(StrEnum):
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    LOCAL = "local"
 
 
 def _split(value: object) -> object:
@@ -78,10 +86,18 @@ class Settings(BaseSettings):
     stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
     platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
 
-    llm_provider: str | None = Field(None, description="Language model provider")
-    llm_api_key: SecretStr | None = Field(None, description="Its API key")
-    llm_model: str | None = Field(None, description="Its model")
-    llm_base_url: str | None = Field(None, description="An OpenAI-compatible server")
+    llm_provider: LlmProvider | None = Field(None, description="openai, anthropic or local")
+    llm_api_key: SecretStr | None = Field(None, description="The language model provider's API key")
+    llm_model: CommaSeparated = Field((), description="Its models, comma separated; the first is the default")
+    llm_base_url: str | None = Field(
+        None, pattern=r"^https?://[^\s]+$", description="Another server that speaks the provider's protocol"
+    )
+    llm_prices: CommaSeparated = Field(
+        (), description="Microdollars for a million tokens in and out: model=250000/2000000, comma separated"
+    )
+    llm_credit_microusd: int = Field(
+        10_000, ge=1, le=10**9, description="Microdollars of a language model's price that one credit pays"
+    )
     metrics_token: SecretStr | None = Field(None, description="Bearer token for scraping /metrics")
     smtp_url: SecretStr | None = Field(None, description="Mail server")
 
@@ -125,7 +141,7 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 def faults(settings: Settings) -> list[str]:
     """Every combination that must not start, each as one sentence that says what to do."""
-    found = []
+    found = llm_faults(settings)
     if settings.redis_url is not None:
         found.append("REDIS_URL is set, and this service uses no Redis: remove it")
     if settings.production:
@@ -135,6 +151,44 @@ def faults(settings: Settings) -> list[str]:
             f"HOST is {settings.host}, but without Firebase credentials anyone could sign in as anybody: "
             "listen on 127.0.0.1, or set GOOGLE_APPLICATION_CREDENTIALS"
         )
+    return found
+
+
+def llm_prices(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Model → price of a million tokens in and out, in microdollars. Raises `ConfigurationError` in one line."""
+    prices = {}
+    for entry in settings.llm_prices:
+        name, _, amounts = entry.rpartition("=")
+        given = _PRICE.fullmatch(amounts)
+        if not name or given is None:
+            raise ConfigurationError(f"LLM_PRICES: {entry!r} is not model=250000/2000000 (microdollars, in and out)")
+        prices[name] = (int(given[1]), int(given[2]))
+    return prices
+
+
+def llm_is_remote(settings: Settings) -> bool:
+    """Whether a provider is asked; without its key (or an address of one's own) there is only the local model."""
+    given = settings.llm_api_key is not None or settings.llm_base_url is not None
+    return given and settings.llm_provider is not LlmProvider.LOCAL
+
+
+def llm_faults(settings: Settings) -> list[str]:
+    """What is wrong with the language models' settings."""
+    try:
+        prices = llm_prices(settings)
+    except ConfigurationError as error:
+        return [error.detail]
+    found = []
+    if settings.llm_provider in {LlmProvider.OPENAI, LlmProvider.ANTHROPIC} and not llm_is_remote(settings):
+        found.append(f"LLM_PROVIDER is {settings.llm_provider}, which needs LLM_API_KEY (or LLM_BASE_URL)")
+    if llm_is_remote(settings):
+        if not settings.llm_model:
+            found.append("LLM_API_KEY or LLM_BASE_URL is set: say with LLM_MODEL which models to ask for")
+        found += [
+            f"LLM_PRICES has no price of {name}: add {name}=IN/OUT in microdollars per million tokens (0/0 is free)"
+            for name in settings.llm_model
+            if name not in prices
+        ]
     return found
 
 

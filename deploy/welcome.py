@@ -6,6 +6,7 @@ import sys
 
 from promptforge.core.identity import mint
 from promptforge.core.principal import Role
+from promptforge.deploy.models import describe
 from promptforge.deploy.settings import Settings
 
 PEOPLE: tuple[tuple[str, str, tuple[Role, ...]], ...] = (
@@ -21,6 +22,8 @@ def print_welcome(settings: Settings, *, host: str, port: int) -> None:
     """Print where the service and its documentation are and, with development identity, tokens to try them with."""
     shown = f"[{host}]" if ":" in host else host
     lines = ["", f"PromptForge serves  http://{shown}:{port}", f"API documentation   http://{shown}:{port}/docs"]
+    about = describe(settings)
+    lines += ["", about[0].upper() + about[1:]]
     if settings.google_application_credentials is None and settings.firebase_auth_emulator_host is None:
         lines += ["", "Development tokens (valid for 12 hours, for this machine only):"]
         for what, uid, roles in PEOPLE:

@@ -38,6 +38,7 @@ from promptforge.http.openapi import document
 from promptforge.http.problems import catalogue
 from promptforge.http.rates import Rates
 from promptforge.http.routing import API_PREFIX, Route, check
+from promptforge.http.streams import StreamEndpoint
 
 OPENAPI_PATH = API_PREFIX + "/openapi.json"
 
@@ -106,10 +107,16 @@ def build_app(
     )
     readable = {route.shape: route for route in routes if route.method == "GET"}
     streams = OpenStreams()
-    endpoints = [
-        (route, LiveEndpoint(route, edge, streams) if route.live else Endpoint(route, edge, readable))
-        for route in routes
-    ]
+    translate = collaborators.translate
+
+    def endpoint_of(route: Route) -> LiveEndpoint | Endpoint:
+        if route.live:
+            return LiveEndpoint(route, edge, streams)
+        if route.streamed:
+            return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
+        return Endpoint(route, edge, readable)
+
+    endpoints = [(route, endpoint_of(route)) for route in routes]
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],
         version=settings.version,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -22,10 +23,12 @@ from promptforge.http.cursors import CursorKeys, Cursors
 from promptforge.http.disconnects import Disconnects, Watch
 from promptforge.http.errors import ClientGone, PreconditionFailed
 from promptforge.http.exchange import Exchange, exchange_of
-from promptforge.http.idempotency import Asked, Replies, fingerprint_of, key_of
+from promptforge.http.idempotency import CLAIM, Asked, Replies, fingerprint_of, key_of
 from promptforge.http.rates import Rates
 from promptforge.http.replies import Readable, Rendered, Renderer
 from promptforge.http.routing import EDIT_METHODS, Route
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +42,10 @@ class Edge:
     rates: Rates
     cursors: CursorKeys = dataclasses.field(default_factory=CursorKeys)
     replies: Replies | None = None
+
+
+Admitted = tuple[Exchange, dict[str, str], Context, Message[Any], Asked | Rendered | None]
+"""The exchange, the path's parameters, the context, the message, and what is asked beside the reply (or that reply)."""
 
 
 class Endpoint:
@@ -60,7 +67,19 @@ class Endpoint:
         self._current = (current, Binder(current)) if current is not None else None
         self._renderer = Renderer(route, readable, self._cursors, tagged=_is_tagged(route, current))
 
+    claim_lasts: ClassVar[timedelta] = CLAIM
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange, path, context, message, asked = await self._admit(scope, receive)
+        if isinstance(asked, Rendered):
+            await asked(scope, receive, send)
+            return
+        context.request_handle = asked
+        reply = await self._wait(context.ask(message), asked, self._edge.disconnects.watch(exchange, receive))
+        await self._renderer.render(exchange, path, reply)(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive) -> Admitted:
+        """Who asks for what, checked and read as far as it can be before anything is done."""
         exchange = exchange_of(scope)
         edge = self._edge
         principal = await edge.authenticator.authenticate(exchange, fresh=self._requirement.fresh)
@@ -75,27 +94,21 @@ class Endpoint:
         body = await self._read(exchange, receive) if self.binder.takes_body else b""
         message = self._cursors.opened(self.binder.bind(path, exchange.query, body))
         if self.route.repeats and (known := edge.system.at_hand(message, context)) is not None:
-            await self._renderer.render(exchange, path, known)(scope, receive, send)
-            return
-        asked = await self._asked(exchange, path, body)
-        if isinstance(asked, Rendered):
-            await asked(scope, receive, send)
-            return
-        context.request_handle = asked
-        reply = await self._ask(message, context, asked, edge.disconnects.watch(exchange, receive))
-        await self._renderer.render(exchange, path, reply)(scope, receive, send)
+            return exchange, path, context, message, self._renderer.render(exchange, path, known)
+        return exchange, path, context, message, await self._asked(exchange, path, body)
 
-    async def _ask(self, message: Message[Any], context: Context, asked: Asked | None, watch: Watch) -> object:
+    async def _wait(self, call: Awaitable[T], asked: Asked | None, watch: Watch) -> T:
+        """Wait for `call` for as long as the client does."""
         try:
-            reply: object = await context.ask(message)
+            reply = await call
         except asyncio.CancelledError:
             if watch.gone and watch.task is not None:
                 watch.task.uncancel()
-                await _give_up(asked)
+                await give_up(asked)
                 raise ClientGone from None
             raise
         except PromptForgeError:
-            await _give_up(asked)
+            await give_up(asked)
             raise
         finally:
             self._edge.disconnects.leave(watch)
@@ -116,7 +129,7 @@ class Endpoint:
             replies = self._edge.replies
             if replies is None:
                 raise Unavailable("Replies cannot be kept here: send the request without Idempotency-Key")
-            claim, stored = await replies.claim(identifier, fingerprint_of(exchange, body))
+            claim, stored = await replies.claim(identifier, fingerprint_of(exchange, body), lasting=self.claim_lasts)
             return stored or Asked(render, replies=replies, effect_id=identifier, claim=claim)
         if self.route.method in EDIT_METHODS and (wanted := exchange.headers.get(b"if-match")) is not None:
             if self._current is None:
@@ -127,7 +140,7 @@ class Endpoint:
         return None
 
 
-async def _give_up(asked: Asked | None) -> None:
+async def give_up(asked: Asked | None) -> None:
     """What was never begun will not be: the key is free again."""
     if asked is not None and not asked.begun:
         await asked.abandon()

@@ -129,6 +129,35 @@ _TOLD: dict[str, Json] = {
     "note": "Clear, and does what it says.",
     "public_note": "Clear, and does what it says.",
     "internal_note": "Second listing of this seller; the first had no complaints.",
+    # Language models
+    **{
+        f"{operation}.{field}": None  # about the text; one about a prompt has no text
+        for operation in ("ImproveText", "CritiqueText", "ExplainText", "SuggestListing")
+        for field in ("prompt_id", "version", "model")
+    },
+    "GenerateText.model": None,
+    "WrittenText.text": "Summarise {{article}} in five lines. Name the one thing to read in full.",
+    "task": "Answer customers' questions about returns",
+    "wish": "Shorter, and for readers in a hurry",
+    "max_credits": "5",
+    "AnsweredBy.model": "gpt-5-mini",
+    "RunUsage.credits": "0.42",
+    "criterion": "clarity",
+    "CriterionScore.reason": "The task is one sentence, and says how long the answer is.",
+    "Critique.summary": "Say what to do where the article has no news.",
+    "attempts": 1,
+    "input_tokens": 412,
+    "output_tokens": 180,
+    "cost_microusd": 463,
+    "latency_ms": 2100,
+    "first_token_ms": 380,
+    "ModelView.name": "gpt-5-mini",
+    "provider": "openai",
+    "input_credits_per_million": "25",
+    "output_credits_per_million": "200",
+    "input_microusd_per_million": 250_000,
+    "output_microusd_per_million": 2_000_000,
+    "max_output_tokens": 16_384,
     # Credits
     "price": "12.5",
     "expected_price": "12.5",

@@ -35,7 +35,7 @@ KEPT = timedelta(hours=24)
 CLAIM = timedelta(seconds=60)
 """Twice the time that a command gets; only a process that died leaves a claim behind."""
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-_REPLAYED = (b"idempotency-replayed", b"true")
+REPLAYED = (b"idempotency-replayed", b"true")
 
 Render = Callable[[object], Rendered]
 
@@ -53,14 +53,17 @@ class Replies:
         self._replies = mongo.collection(REPLIES)
         self._now = now
 
-    async def claim(self, identifier: str, fingerprint: bytes) -> tuple[str, Rendered | None]:
+    async def claim(
+        self, identifier: str, fingerprint: bytes, *, lasting: timedelta = CLAIM
+    ) -> tuple[str, Rendered | None]:
         """A claim on the key, or the reply that is stored. Raises `KeyReused` or `StillRunning`."""
         claim = secrets.token_hex(8)
+        until = self._now() + lasting
         for _ in range(3):  # it may be released, or removed by MongoDB, between a look and a write
             now = self._now()
             found = await self._replies.find_one({"_id": identifier})
             if found is None:
-                if await self._insert(identifier, fingerprint, claim, now):
+                if await self._insert(identifier, fingerprint, claim, until):
                     return claim, None
                 continue
             if found["expires_at"] > now:
@@ -71,21 +74,25 @@ class Replies:
                 if found["claimed_until"] > now:
                     seconds = (found["claimed_until"] - now).total_seconds()
                     raise StillRunning(retry_after_seconds=min(seconds, 1.0))
-            if await self._take_over(found, fingerprint, claim, now):
+            if await self._take_over(found, fingerprint, claim, until):
                 return claim, None
         raise StillRunning(retry_after_seconds=1.0)
 
-    async def _insert(self, identifier: str, fingerprint: bytes, claim: str, now: datetime) -> bool:
+    async def _insert(self, identifier: str, fingerprint: bytes, claim: str, until: datetime) -> bool:
         try:
-            await self._replies.insert_one({"_id": identifier, **_claimed(fingerprint, claim, now)})
+            await self._replies.insert_one({"_id": identifier, **self._claimed(fingerprint, claim, until)})
         except DuplicateKey:
             return False
         return True
 
-    async def _take_over(self, found: Document, fingerprint: bytes, claim: str, now: datetime) -> bool:
-        fresh = {"$set": _claimed(fingerprint, claim, now), "$unset": {"status": "", "headers": "", "body": ""}}
+    async def _take_over(self, found: Document, fingerprint: bytes, claim: str, until: datetime) -> bool:
+        fresh = {"$set": self._claimed(fingerprint, claim, until), "$unset": {"status": "", "headers": "", "body": ""}}
         wanted = {"_id": found["_id"], "claim": found["claim"], "expires_at": found["expires_at"]}
         return (await self._replies.update_one(wanted, fresh)).matched_count == 1
+
+    def _claimed(self, fingerprint: bytes, claim: str, until: datetime) -> dict[str, Any]:  # Any: a document
+        expires_at = self._now() + KEPT
+        return {"fingerprint": fingerprint, "claim": claim, "claimed_until": until, "expires_at": expires_at}
 
     async def store(self, identifier: str, claim: str, reply: Rendered, session: Session | None) -> None:
         """Raises `ClaimTaken` where another request has the key by now."""
@@ -104,13 +111,9 @@ class Replies:
         await self._replies.delete_one({"_id": identifier, "claim": claim, "status": {"$exists": False}})
 
 
-def _claimed(fingerprint: bytes, claim: str, now: datetime) -> dict[str, Any]:  # Any: a document
-    return {"fingerprint": fingerprint, "claim": claim, "claimed_until": now + CLAIM, "expires_at": now + KEPT}
-
-
 def _rendered(found: Document) -> Rendered:
     headers = [(bytes(name), bytes(value)) for name, value in found["headers"]]
-    return Rendered(found["status"], [*headers, _REPLAYED], bytes(found["body"]))
+    return Rendered(found["status"], [*headers, REPLAYED], bytes(found["body"]))
 
 
 class Asked:

@@ -23,8 +23,7 @@ from promptforge.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from promptforge.core.made import made_of
-from promptforge.core.messages import Access, Command, Requirement, reply_type
+from promptforge.core.messages import Access, Command, Requirement
 from promptforge.http.binding import Binder, description_of
 from promptforge.http.errors import BodyTooLarge, BodyTooSlow, PreconditionFailed, TooManyRequests, UnsupportedMediaType
 from promptforge.http.examples import example
@@ -118,6 +117,11 @@ _IF_MATCH = _header(
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag of what is known already; 304 where nothing has changed")
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names this content"}}
 
+EVENTS = """Done. Whole as JSON or, where `Accept` names `text/event-stream`, piece by piece: events `delta` with a
+`text` each, and then `done` with all of this as JSON, or `error` with a problem document."""
+_PIECE = 'event: delta\ndata: {"text":"%s"}\n\n'
+EVENTS_SHAPE = _PIECE % "The " + _PIECE % "answer" + "event: done\ndata: "
+
 _DONE = {200: "Done", 201: "Made", 202: "Started, as a job"}
 
 Table = Sequence[tuple[Route, Binder]]
@@ -174,7 +178,7 @@ def _inputs(table: Table) -> Iterable[Input]:
             yield f"{route.operation} parameters", "validation", binder.parameters
         if binder.body is not None:
             yield f"{route.operation} body", "validation", binder.body
-        yield f"{route.operation} reply", "serialization", TypeAdapter(_told_reply(route))
+        yield f"{route.operation} reply", "serialization", TypeAdapter(route.reply)
 
 
 def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool) -> Schema:
@@ -245,7 +249,7 @@ def _request_body(route: Route, binder: Binder, schemas: Schemas) -> Schema:
 
 
 def _success(route: Route, schemas: Schemas) -> Schema:
-    reply = _told_reply(route)
+    reply: Any = route.reply  # Any: the reply's type as declared
     responses: Schema = {}
     if route.live:
         shape = schemas.of(f"{route.operation} reply", "serialization")
@@ -258,24 +262,22 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         shape = options[0] if len(options) == 1 else schema
         content = {"application/json": {"schema": shape, "example": example(shape, schemas.components)}}
         response: Schema = {"description": _DONE.get(route.status, "Done"), "content": content}
+        if route.streamed:
+            text = f"{EVENTS_SHAPE}{orjson.dumps(content['application/json']['example']).decode()}\n\n"
+            content["text/event-stream"] = {"schema": {"type": "string"}, "example": text}
+            response["description"] = EVENTS
         if route.method == "GET":
             response["headers"] = _ETAG
             responses["304"] = {"description": "What If-None-Match names is what it still is", "headers": _ETAG}
         if route.status == 201 or route.location is not None:
             location = {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is"}
             response["headers"] = {"Location": location}
-        if made_of(reply_type(route.message)) is not None:
+        if route.repeatable:
             responses["200"] = {**response, "description": "There is one already: this"}
         responses[str(route.status)] = response
     if reply in (None, NoneType) or NoneType in get_args(reply):
         responses["204"] = {"description": "Done, and there is nothing to say"}
     return responses
-
-
-def _told_reply(route: Route) -> Any:  # Any: a type as declared
-    """What the body of the response holds."""
-    reply = reply_type(route.message)
-    return made_of(reply) or reply
 
 
 def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded: bool) -> Schema:

@@ -13,8 +13,7 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from promptforge.core.errors import ConfigurationError
-from promptforge.core.made import Made, made_of
-from promptforge.core.messages import reply_type
+from promptforge.core.made import Made
 from promptforge.core.pages import Page
 from promptforge.http.conditions import etag, known_already
 from promptforge.http.cursors import Cursors
@@ -164,8 +163,7 @@ def _locator(route: Route, readable: Readable) -> Locate | None:
 
 
 def _reply_fields(route: Route) -> frozenset[str]:
-    reply: Any = reply_type(route.message)  # Any: the reply's type as declared
-    reply = made_of(reply) or reply
+    reply: Any = route.reply  # Any: the reply's type as declared
     candidates = [reply, *get_args(reply)]
     return frozenset(
         field.name for cls in candidates if dataclasses.is_dataclass(cls) for field in dataclasses.fields(cls)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from promptforge.core.errors import ConfigurationError, PromptForgeError
 from promptforge.core.made import made_of
 from promptforge.core.messages import Access, Message, reply_type
+from promptforge.core.streams import is_stream, whole_type
 from promptforge.http.rates import RateClass
 
 API_PREFIX = "/api/v1"
@@ -53,6 +54,8 @@ class Route:
     """Its handler answers the same object again and again, from a cache of its own: its JSON is kept with it."""
     live: bool = False
     """Answered as server-sent events; see `http/live.py`."""
+    streamed: bool = False
+    """Answered piece by piece to who accepts that; see `http/streams.py`."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -69,6 +72,17 @@ class Route:
         """The name of the operation: `CreatePrompt` → `createPrompt`."""
         name = self.name or self.message.__name__
         return name[0].lower() + name[1:]
+
+    @property
+    def reply(self) -> Any:  # Any: the reply's type as declared
+        """What the body holds in the end: of a stream the whole, of what may have been made the thing itself."""
+        declared = reply_type(self.message)
+        return made_of(declared) or whole_type(declared)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the reply says that there was one already."""
+        return made_of(reply_type(self.message)) is not None
 
     @property
     def takes_body(self) -> bool:
@@ -96,6 +110,12 @@ def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
 def live(path: str, message: MessageClass, *, name: str) -> Route:
     """A query whose reply is sent again, as an event, each time it is another one."""
     return Route("GET", path, message, name=name, live=True)
+
+
+def stream(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    """A command that answers a `ReplyStream`: as server-sent events where they are accepted, otherwise whole."""
+    options.setdefault("rate", RateClass.EXPENSIVE)
+    return Route("POST", path, message, streamed=True, **options)
 
 
 def post(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
@@ -146,8 +166,10 @@ def _check_route(route: Route, handled: frozenset[MessageClass]) -> None:
         raise ConfigurationError(f"{where}: no actor handles {message.__name__}")
     if len(set(route.parameters)) < len(route.parameters):
         raise ConfigurationError(f"{where}: a parameter is in the path twice")
-    if made_of(reply_type(message)) is not None and route.status != 201:
+    if route.repeatable and route.status != 201:
         raise ConfigurationError(f"{where}: {message.__name__} may make something, and that is a 201")
+    if route.streamed is not is_stream(reply_type(message)):
+        raise ConfigurationError(f"{where}: `stream` is for commands that answer a ReplyStream, and for them only")
     if route.location is not None and route.status not in {201, 202}:
         raise ConfigurationError(f"{where}: only 201 and 202 have a location")
     for name in route.parameters:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from promptforge.http import billing, jobs, marketplace, moderation, notifications, operations, projects, prompts, users
+from promptforge.http import (
+    ai,
+    billing,
+    jobs,
+    marketplace,
+    moderation,
+    notifications,
+    operations,
+    projects,
+    prompts,
+    users,
+)
 from promptforge.http.routing import Route
 
 routes: tuple[Route, ...] = (
     *users.routes,
     *projects.routes,
     *prompts.routes,
+    *ai.routes,
     *marketplace.routes,
     *moderation.routes,
     *billing.routes,

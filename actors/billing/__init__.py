@@ -5,6 +5,7 @@ from promptforge.actors.billing.checkouts.actor import CheckoutsActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
 from promptforge.actors.billing.messages import (
     ChargePurchase,
+    CloseRun,
     CreateCheckout,
     GetCheckout,
     GetCredits,
@@ -14,6 +15,7 @@ from promptforge.actors.billing.messages import (
     ListWebhookEvents,
     ProcessStripeEvent,
     RecordStripeEvent,
+    ReserveRun,
     VerifyLedger,
 )
 
@@ -21,6 +23,7 @@ __all__ = [
     "BillingActor",
     "ChargePurchase",
     "CheckoutsActor",
+    "CloseRun",
     "CreateCheckout",
     "GetCheckout",
     "GetCredits",
@@ -30,6 +33,7 @@ __all__ = [
     "ListWebhookEvents",
     "ProcessStripeEvent",
     "RecordStripeEvent",
+    "ReserveRun",
     "StripeEventsActor",
     "VerifyLedger",
 ]

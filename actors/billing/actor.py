@@ -13,17 +13,29 @@ from promptforge.actors.billing.ledger.domain import (
     purchase_journal,
     purchase_key,
 )
+from promptforge.actors.billing.ledger.runs import (
+    charge_journal,
+    charged,
+    close_key,
+    held,
+    reserve_journal,
+    reserve_key,
+)
 from promptforge.actors.billing.ledger.store import LedgerStore
 from promptforge.actors.billing.ledger.views import charge_of, credits_view, transaction_view
 from promptforge.actors.billing.messages import (
     Charge,
     ChargePurchase,
+    CloseRun,
     CreditsView,
     GetCredits,
     GrantCredits,
     GrantView,
     LedgerReport,
     ListTransactions,
+    ReserveRun,
+    RunCharge,
+    RunHold,
     TransactionView,
     VerifyLedger,
 )
@@ -31,7 +43,7 @@ from promptforge.actors.billing.notices import credits_granted
 from promptforge.actors.billing.verification import verify
 from promptforge.core.amounts import MILLI, from_millicredits, to_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import ConfigurationError, FieldError, Invalid
+from promptforge.core.errors import ConfigurationError, FieldError, Invalid, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Session
 from promptforge.core.pages import Cursor, Page
@@ -123,6 +135,40 @@ class BillingActor(Actor):
         await context.transaction(work)
         return GrantView(grant_id, message.user_id, from_millicredits(amount), message.reason, context.now())
 
+    # Runs of language models
+
+    @handles(ReserveRun, key="user_id", transactional=True)
+    async def reserve_run(self, message: ReserveRun, context: Context) -> RunHold:
+        return await context.transaction(lambda tx: self._reserve(message, tx))
+
+    async def _reserve(self, message: ReserveRun, tx: Context) -> RunHold:
+        session = _session_of(tx)
+        there = await self._ledger.find_journal(reserve_key(message.run_id), session=session)
+        if there is not None:
+            return RunHold(held(_own(there, message.user_id)))
+        holdings = await self._ledger.get_holdings(message.user_id, session=session)
+        parts = plan_payment(holdings, message.amount_millicredits)
+        await self._ledger.post(
+            reserve_journal(message.run_id, user_id=message.user_id, parts=parts), now=tx.now(), session=session
+        )
+        return RunHold(message.amount_millicredits)
+
+    @handles(CloseRun, key="run_id", transactional=True)
+    async def close_run(self, message: CloseRun, context: Context) -> RunCharge:
+        return await context.transaction(lambda tx: self._close(message, tx))
+
+    async def _close(self, message: CloseRun, tx: Context) -> RunCharge:
+        session = _session_of(tx)
+        closed = await self._ledger.find_journal(close_key(message.run_id), session=session)
+        if closed is not None:
+            return RunCharge(charged(closed), first=False)
+        reserved = await self._ledger.find_journal(reserve_key(message.run_id), session=session)
+        if reserved is None:
+            raise NotFound(f"Nothing was reserved for the run {message.run_id}")
+        journal = charge_journal(message.run_id, reserved, min(message.charge_millicredits, held(reserved)))
+        await self._ledger.post(journal, now=tx.now(), session=session)
+        return RunCharge(charged(journal), first=True)
+
     # Whether it is right
 
     @handles(VerifyLedger)
@@ -134,6 +180,12 @@ def _session_of(tx: Context) -> Session:
     if tx.session is None:
         raise RuntimeError("the ledger is written in a transaction only")
     return tx.session
+
+
+def _own(journal: Journal, user_id: str) -> Journal:
+    if user_id not in journal.parties:
+        raise JournalMismatch(f"{journal.id} was posted before, for somebody else")
+    return journal
 
 
 def _same(journal: Journal, message: ChargePurchase) -> Journal:

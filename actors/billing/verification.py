@@ -12,6 +12,8 @@ names in the report:
 - `negative`: a stored balance is below zero
 - `unknown_user`: legs of a user who does not exist
 - `purchase_without_journal`, `journal_without_purchase`: a purchase has not exactly one live journal
+- `run_close_without_reserve`: a run of a model was closed, and nothing had been reserved for it
+- `hold_without_run`: credits are reserved for a run that nobody will close
 """
 
 from __future__ import annotations
@@ -39,12 +41,13 @@ async def verify_ledger(mongo: Mongo) -> LedgerReport:
 
 
 async def verify(audit: LedgerAudit, *, now: Callable[[], datetime]) -> LedgerReport:
-    """Verify journals, then balances, then purchases."""
+    """Verify journals, then balances, then purchases, then runs."""
     findings = _Findings()
     started_at = now()
     await _verify_journals(audit, findings)
     await _verify_balances(audit, findings)
     await _verify_purchases(audit, findings)
+    await _verify_runs(audit, findings)
     return LedgerReport(
         ok=not findings.count,
         journals=findings.journals,
@@ -221,6 +224,25 @@ async def _confirm_purchase(audit: LedgerAudit, purchase_id: str) -> list[Violat
         return [Violation("purchase_without_journal", purchase_id, "it was never charged")]
     if charged and not bought:
         return [Violation("journal_without_purchase", purchase_id, "it was charged, and there is no such purchase")]
+    return []
+
+
+# Runs
+
+
+async def _verify_runs(audit: LedgerAudit, findings: _Findings) -> None:
+    reserves, closes = audit.run_reserves(), audit.run_closes()
+    async for key in keys_of(reserves, closes):
+        if (await reserves.take(key) is None) != (await closes.take(key) is None):
+            findings.add(await _confirm_run(audit, key))
+
+
+async def _confirm_run(audit: LedgerAudit, key: str) -> list[Violation]:
+    reserved, closed, runs = await audit.run(key)
+    if closed and not reserved:
+        return [Violation("run_close_without_reserve", key, "it was closed, and nothing was reserved for it")]
+    if reserved and not closed and not runs:
+        return [Violation("hold_without_run", key, "credits are reserved for it, and there is no such run")]
     return []
 
 

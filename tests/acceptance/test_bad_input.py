@@ -69,7 +69,7 @@ def nothing_stored(database: MongoClient[dict[str, Any]], seller: Person, listin
 
 def _lasting(database: MongoClient[dict[str, Any]]) -> Documents:
     """Without what changes by itself: the heartbeats of processes, and what the schedules of every minute leave."""
-    by_itself = {"processes", "leases", "audit_checkpoints"}
+    by_itself = {"processes", "leases", "audit_checkpoints", "job_schedules"}
     found = {name: rows for name, rows in documents(database).items() if name not in by_itself}
     found["jobs"] = [job for job in found["jobs"] if not str(job["_id"]).startswith("cron:")]
     return found

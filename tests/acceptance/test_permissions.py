@@ -20,6 +20,7 @@ from promptforge.core.messages import Access, Command
 from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
 from promptforge.http.tables import routes
+from tests.support.faulty_models import faulty_models
 from tests.support.planting import dead, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service, serving
@@ -264,6 +265,12 @@ CASES: dict[str, Case] = {
     "listPromptVersions": Case(World.prompt),
     "createPromptVersion": Case(World.prompt, lambda _: {"content": "Another {{word}}"}),
     "getPromptVersion": Case(World.prompt),
+    "listModels": Case(),
+    "improveText": Case(body=lambda _: {"text": "Say hello"}),
+    "generateText": Case(body=lambda _: {"task": "Say hello"}),
+    "critiqueText": Case(body=lambda _: {"text": "judge this"}),
+    "explainText": Case(body=lambda _: {"text": "Say hello"}),
+    "suggestListing": Case(body=lambda _: {"text": "describe this"}),
     "listListings": Case(),
     "createListing": Case(body=_listing_body),
     "listMyListings": Case(),
@@ -316,7 +323,11 @@ UNCHANGED = frozenset({"changeJobs"})
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with serving(tmp_path_factory.mktemp("permissions")) as service, service.database() as client:
+    with (
+        faulty_models(tmp_path_factory.mktemp("models")) as models,
+        serving(tmp_path_factory.mktemp("permissions"), **models.settings()) as service,
+        service.database() as client,
+    ):
         made = World(service, client)
         made.people["anonymous"] = service.person("")
         for caller, roles in ROLES.items():

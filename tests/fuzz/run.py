@@ -59,6 +59,11 @@ NOT_IN_THE_SCHEMA = {
     "createApiKey": 422,  # scopes are those that operations have
     "grantCredits": 422,  # the cap is a setting
     "changeJobs": 422,  # one condition at least
+    "improveText": 422,  # either a text or a prompt; and which models there are is a setting
+    "critiqueText": 422,
+    "explainText": 422,
+    "suggestListing": 422,
+    "generateText": 422,
 }
 """Operations whose valid requests may be refused by a rule of its own, and how."""
 

@@ -110,5 +110,6 @@ if __name__ == "__main__":
     try:
         node_tools("firebase")
         node_tools("typescript")
+        node_tools("aimock")
     except NotInstalled as error:
         sys.exit(str(error))

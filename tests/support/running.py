@@ -113,8 +113,17 @@ class RunningService:
 
     def terminate(self) -> int:
         """SIGTERM; answers the exit code."""
+        self.begin_stop()
+        return self.wait()
+
+    def begin_stop(self) -> None:
+        """SIGTERM."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """The exit code, once there is one."""
+        assert self._process is not None
         return self._process.wait(60)
 
     def stop(self) -> None:

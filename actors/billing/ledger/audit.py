@@ -2,7 +2,8 @@
 
 A stream sees what is committed while it is read, so two streams of a living database may disagree about what is just
 being written. Whatever looks wrong is therefore read again on its own, in one snapshot, before it is called wrong.
-The collection `purchases` is the marketplace's; an auditor compares it with the ledger, and only its ids are read.
+The collections `purchases` and `model_runs` are other features'; an auditor compares them with the ledger, and only
+their ids are read.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from operator import itemgetter
 from typing import TypeVar
 
 from promptforge.actors.billing.ledger.domain import JournalKind, purchase_key
+from promptforge.actors.billing.ledger.runs import close_key, reserve_key
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS, USERS
 from promptforge.core.mongo import Document, Mongo, Rows, Session, run_transaction
 
 PURCHASES = "purchases"
+MODEL_RUNS = "model_runs"
 _LEG_FIELDS = {"journal_id": 1, "user_id": 1, "account": 1, "amount": 1, "lot": 1, "created_at": 1}
 _BATCH = 1000
 
@@ -70,6 +73,7 @@ class LedgerAudit:
         self._legs = mongo.collection(LEGS)
         self._users = mongo.collection(USERS)
         self._purchases = mongo.collection(PURCHASES)
+        self._runs = mongo.collection(MODEL_RUNS)
 
     def journals(self) -> SortedStream:
         rows = self._journals.find({}, {"kind": 1, "leg_count": 1}).sort([("_id", 1)])
@@ -98,6 +102,18 @@ class LedgerAudit:
         """Keyed by the purchase's id; the prefix of the journal's key does not change the order."""
         rows = self._journals.find({"kind": JournalKind.PURCHASE.value}, {"_id": 1}).sort([("kind", 1), ("_id", 1)])
         return SortedStream(rows, lambda row: row["_id"].removeprefix(purchase_key("")))
+
+    def run_reserves(self) -> SortedStream:
+        """Keyed by the run's id, like `run_closes`; the colon after an id keeps both in the order of their keys."""
+        return self._run_journals(JournalKind.RUN_RESERVE, reserve_key)
+
+    def run_closes(self) -> SortedStream:
+        return self._run_journals(JournalKind.RUN_CLOSE, close_key)
+
+    def _run_journals(self, kind: JournalKind, key: Callable[[str], str]) -> SortedStream:
+        prefix, suffix = key("\0").split("\0")
+        rows = self._journals.find({"kind": kind.value}, {"_id": 1}).sort([("kind", 1), ("_id", 1)])
+        return SortedStream(rows, lambda row: row["_id"].removeprefix(prefix).removesuffix(suffix) + ":")
 
     # One subject, in one snapshot
 
@@ -129,5 +145,19 @@ class LedgerAudit:
             wanted = {"_id": purchase_key(purchase_id), "kind": JournalKind.PURCHASE.value}
             journal = await self._journals.find_one(wanted, {"_id": 1}, session=session)
             return purchase is not None, journal is not None
+
+        return await run_transaction(self._mongo, read)
+
+    async def run(self, key: str) -> tuple[bool, bool, bool]:
+        """Whether credits were reserved for a run, whether it is closed, and whether it is under way."""
+        run_id = key.removesuffix(":")
+
+        async def read(session: Session) -> tuple[bool, bool, bool]:
+            journals = [
+                await self._journals.find_one({"_id": journal_id}, {"_id": 1}, session=session)
+                for journal_id in (reserve_key(run_id), close_key(run_id))
+            ]
+            run = await self._runs.find_one({"_id": run_id}, {"_id": 1}, session=session)
+            return journals[0] is not None, journals[1] is not None, run is not None
 
         return await run_transaction(self._mongo, read)

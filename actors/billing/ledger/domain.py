@@ -42,6 +42,7 @@ class Platform(StrEnum):
 
     FEES = "platform:fees"
     GRANTS = "platform:grants"
+    LLM = "platform:llm"
     TOPUPS = "stripe:topups"
 
 
@@ -57,6 +58,8 @@ class JournalKind(StrEnum):
     TOPUP = "topup"
     GRANT = "grant"
     PURCHASE = "purchase"
+    RUN_RESERVE = "run_reserve"
+    RUN_CLOSE = "run_close"
 
 
 class UnbalancedJournal(ValueError):
@@ -73,7 +76,7 @@ class Leg:
     """A signed amount on one account. `lot`: the journal that brought the credits; `source`: what a sale was paid from.
 
     A leg on `pending` has a source, because the part of a sale that was paid with granted credits settles into the
-    seller's granted credits, which can be spent and never paid out.
+    seller's granted credits, which can be spent and never paid out. One on `reserved` has the source that it came from.
     """
 
     account: UserAccount | Platform
@@ -263,6 +266,11 @@ def stored_changes(journal: Journal) -> dict[str, dict[UserAccount, int]]:
         mine = changes.setdefault(leg.user_id, defaultdict(int))
         mine[leg.account] += leg.amount
     return changes
+
+
+def came_back(before: Lots, after: Lots, journal_id: str) -> bool:
+    """Whether a lot that was spent to the last is there again; the one that the journal itself brings is a new one."""
+    return not {lot.id for lot in after} - {journal_id} <= {lot.id for lot in before}
 
 
 def lots_after(lots: Lots, legs: Iterable[Leg]) -> Lots:

@@ -24,6 +24,7 @@ from promptforge.actors.billing.ledger.domain import (
     Lots,
     Owed,
     UserAccount,
+    came_back,
     lots_after,
     stored_changes,
 )
@@ -81,8 +82,18 @@ class LedgerStore:
         for user_id, changes in stored_changes(journal).items():
             holdings = await self.get_holdings(user_id, session=session)
             legs = [leg for leg in journal.legs if leg.user_id == user_id]
-            await self.fold(user_id, changes, holdings.lots, lots_after(holdings.lots, legs), session=session)
+            lots = lots_after(holdings.lots, legs)
+            if came_back(holdings.lots, lots, journal.id):
+                lots = await self._in_order(lots, session)
+            await self.fold(user_id, changes, holdings.lots, lots, session=session)
         return True
+
+    async def _in_order(self, lots: Lots, session: Session) -> Lots:
+        """Lots in the order in which they came, which is that of the journals that brought them."""
+        ids = [lot.id for lot in lots]
+        rows = await self._journals.find({"_id": {"$in": ids}}, {"created_at": 1}, session=session).to_list(len(ids))
+        came = {row["_id"]: row["created_at"] for row in rows}
+        return tuple(sorted(lots, key=lambda lot: (came[lot.id], lot.id)))
 
     async def _insert_journal(self, journal: Journal, now: datetime, session: Session) -> bool:
         """An upsert: a duplicate key would abort the caller's transaction, and of two at once one starts over."""

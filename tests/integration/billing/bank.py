@@ -204,7 +204,7 @@ async def open_bank(
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
     # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
-    await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),)})
+    await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
     ledger, checkouts, events, notified = LedgerStore(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     actors = [
         BillingActor(ledger, LedgerAudit(mongo)),

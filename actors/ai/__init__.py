@@ -1,0 +1,7 @@
+"""Language models: which there are, having them run, and what they help with."""
+
+from promptforge.actors.ai.assistant.actor import AssistantActor
+from promptforge.actors.ai.messages import ListModels, RunModel, SettleRun, StreamRun, SweepRuns
+from promptforge.actors.ai.models.actor import ModelsActor
+
+__all__ = ["AssistantActor", "ListModels", "ModelsActor", "RunModel", "SettleRun", "StreamRun", "SweepRuns"]

@@ -1,0 +1,1 @@
+"""Help with writing prompts, from a language model."""

@@ -1,0 +1,217 @@
+"""Language models, as everyone else sees them: which there are, and how another feature has one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, Len
+from pydantic import Field
+
+from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.streams import ReplyStream
+from promptforge.core.text import LINE
+
+ModelName = Annotated[str, Len(1, 100), LINE, Field(examples=["gpt-5-mini"])]
+RunId = Annotated[str, Len(1, 64)]
+MaxTokens = Annotated[int, Ge(1), Le(1_000_000)]
+StopText = Annotated[str, Len(1, 200)]
+
+# Which there are
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model that can be asked for by `name`.
+
+    Prices are for a million tokens: in credits, and in millionths of a US dollar. `tiny`: the model that comes with
+    this service, for trying things out; do not judge a prompt by its answers. `available` is false while its provider
+    keeps failing.
+    """
+
+    name: str
+    provider: str
+    default: bool
+    tiny: bool
+    available: bool
+    input_credits_per_million: str
+    output_credits_per_million: str
+    input_microusd_per_million: int
+    output_microusd_per_million: int
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsView:
+    """The models, the default one first; none where the operator configured none."""
+
+    models: tuple[ModelView, ...]
+
+
+@requires(scope="ai:read")
+class ListModels(Query[ModelsView]):
+    """List the language models that are configured here, and what they cost."""
+
+
+# Running one: for other features
+
+
+class RunRole(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class FinishReason(StrEnum):
+    """Why the answer ends: the model was done, or `max_tokens` were reached, or its provider kept something back."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    FILTERED = "filtered"
+
+
+@dataclass(frozen=True, slots=True)
+class RunMessage:
+    """One message of the chat that a model reads."""
+
+    role: RunRole
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What is None is left to the model's default. `response_schema` is a JSON Schema that the answer keeps to.
+
+    `max_tokens` is cut to what the model can say, and 1,024 by default. Not every provider knows a seed, and some
+    refuse temperatures.
+    """
+
+    model: ModelName | None = None
+    temperature: Annotated[float, Ge(0), Le(2)] | None = None
+    top_p: Annotated[float, Ge(0), Le(1)] | None = None
+    max_tokens: MaxTokens | None = None
+    stop: Annotated[tuple[StopText, ...], Len(0, 4)] = ()
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
+    response_schema: dict[str, Any] | None = None  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class RunUsage:
+    """What a run took. `credits` were charged; `cost_microusd` is the price of its tokens in millionths of a US dollar.
+
+    `estimated`: the provider told no count, and the tokens were counted here. `first_token_ms` is None where the answer
+    came whole.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool
+    cost_microusd: int
+    credits: str
+    latency_ms: int
+    first_token_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a model said, whole, and what that took."""
+
+    run_id: str
+    model: str
+    tiny: bool
+    text: str
+    finish_reason: FinishReason
+    usage: RunUsage
+
+
+@internal
+class RunModel(Command[RunResult]):
+    """Have a model answer, for the principal, who pays: reserved before, charged by what it took, released on failure.
+
+    `purpose` says what for in the usage records ("prompt_test", "evaluation"). A `run_id` of the caller's makes it
+    exactly once: a run that has ended raises `RunClosed`. With `settle=False` the run stays open and the caller closes
+    it with `SettleRun` in its own transaction, with what it keeps of the answer; one that nobody closes is released.
+
+    Where it could cost more than `max_millicredits` it is not begun (`OverBudget`). Raises `UnknownModel`, `NoModel`,
+    `InsufficientCredits`, and what `actors/ai/errors.py` has for providers' failures.
+    """
+
+    purpose: Annotated[str, Len(1, 40)]
+    messages: Annotated[tuple[RunMessage, ...], Len(1, 1000)]
+    settings: RunSettings = RunSettings()
+    prompt_id: str | None = None
+    prompt_version: int | None = None
+    run_id: RunId | None = None
+    settle: bool = True
+    max_millicredits: int | None = None
+
+
+@internal
+class StreamRun(Command[ReplyStream[RunResult]]):
+    """The same, piece by piece: the run begins when the first piece is read, and errors come from there.
+
+    Who leaves the stream stops the model at once, and pays for what it has said until then.
+    """
+
+    purpose: Annotated[str, Len(1, 40)]
+    messages: Annotated[tuple[RunMessage, ...], Len(1, 1000)]
+    settings: RunSettings = RunSettings()
+    prompt_id: str | None = None
+    prompt_version: int | None = None
+    settle: bool = True
+    max_millicredits: int | None = None
+
+
+@internal
+class SettleRun(Command[RunUsage]):
+    """Close a run that was left open (`settle=False`), in the asker's transaction; answers what it cost.
+
+    With an `error_code` it counts as failed, and nothing is charged. Raises `RunClosed` where it was closed before: by
+    an earlier try, or because it stayed open for too long.
+    """
+
+    run_id: RunId
+    usage: RunUsage
+    error_code: str | None = None
+
+
+@internal
+class SweepRuns(Command[int]):
+    """Release what was reserved for runs whose process is gone; answers how many there were."""
+
+
+class RunOutcome(StrEnum):
+    """How a run ended. `cancelled`: nobody wanted the answer any more; `lost`: its process ended before it did."""
+
+    OK = "ok"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class CallerKind(StrEnum):
+    """Who had the model run: a person, a program with an API key, or a job on somebody's behalf."""
+
+    PERSON = "person"
+    PROGRAM = "program"
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """A run that ended, as `usage` keeps it."""
+
+    run_id: str
+    user_id: str
+    timestamp: datetime
+    purpose: str
+    caller: CallerKind
+    outcome: RunOutcome
+    error_code: str | None
+    model: str
+    provider: str
+    prompt_id: str | None
+    prompt_version: int | None
+    usage: RunUsage

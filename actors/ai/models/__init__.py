@@ -1,0 +1,1 @@
+"""Language models: which are configured, and running them for other features."""

@@ -1,0 +1,74 @@
+"""Runs language models for whoever asks, and has everyone pay for what they took."""
+
+from __future__ import annotations
+
+from promptforge.actors.ai.messages import (
+    ListModels,
+    ModelsView,
+    RunModel,
+    RunResult,
+    RunUsage,
+    SettleRun,
+    StreamRun,
+    SweepRuns,
+)
+from promptforge.actors.ai.models.catalogue import Catalogue
+from promptforge.actors.ai.models.runs import Order, Runs
+from promptforge.actors.ai.models.store import RunStore
+from promptforge.core.context import Context
+from promptforge.core.runtime import Actor, handles
+from promptforge.core.streams import ReplyStream
+
+
+class ModelsActor(Actor):
+    """It has more workers than others: a model takes seconds, and the guards of the providers bound how many run."""
+
+    name = "models"
+    asks = ("billing",)
+    workers = 128
+
+    def __init__(self, store: RunStore, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._runs = Runs(store, catalogue)
+
+    async def stop(self) -> None:
+        await self._catalogue.close()
+
+    @handles(ListModels)
+    async def list_models(self, message: ListModels, context: Context) -> ModelsView:
+        return ModelsView(self._catalogue.views())
+
+    @handles(RunModel)
+    async def run_model(self, message: RunModel, context: Context) -> RunResult:
+        order = Order(
+            message.purpose,
+            message.messages,
+            message.settings,
+            message.prompt_id,
+            message.prompt_version,
+            run_id=message.run_id,
+            settle=message.settle,
+            budget=message.max_millicredits,
+        )
+        return await ReplyStream(self._runs.carry_out(order, context, whole=True)).whole()
+
+    @handles(StreamRun)
+    async def stream_run(self, message: StreamRun, context: Context) -> ReplyStream[RunResult]:
+        order = Order(
+            message.purpose,
+            message.messages,
+            message.settings,
+            message.prompt_id,
+            message.prompt_version,
+            settle=message.settle,
+            budget=message.max_millicredits,
+        )
+        return ReplyStream(self._runs.carry_out(order, context, whole=False))
+
+    @handles(SettleRun, key="run_id", atomic=True)
+    async def settle_run(self, message: SettleRun, context: Context) -> RunUsage:
+        return await self._runs.settle(message, context)
+
+    @handles(SweepRuns)
+    async def sweep_runs(self, message: SweepRuns, context: Context) -> int:
+        return await self._runs.sweep(context)

@@ -1,0 +1,156 @@
+"""Runs under way and runs that ended.
+
+`model_runs` has a document per run from its reservation to its end, with the terms that it is charged by; one whose
+`expires_at` has passed belongs to a process that is gone. `usage` has one per run that ended, inserted in the
+transaction that charged for it. Texts are in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from promptforge.actors.ai.messages import CallerKind, UsageRecord
+from promptforge.actors.ai.models.domain import Price, Terms
+from promptforge.core.amounts import to_millicredits
+from promptforge.core.mongo import Document, Index, Mongo, Session
+
+RUNS = "model_runs"
+USAGE = "usage"
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    RUNS: (Index((("expires_at", 1),)),),
+    USAGE: (
+        Index((("user_id", 1), ("timestamp", 1))),
+        Index(
+            (  # all that a prompt's analytics ask for, so that they read the index alone
+                ("prompt_id", 1),
+                ("timestamp", 1),
+                ("prompt_version", 1),
+                ("outcome", 1),
+                ("latency_ms", 1),
+                ("input_tokens", 1),
+                ("output_tokens", 1),
+                ("cost_microusd", 1),
+            ),
+            partial={"prompt_id": {"$exists": True}},
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run under way. `held`: millicredits reserved for it, 0 where it is free and the ledger does not know it."""
+
+    id: str
+    user_id: str
+    purpose: str
+    caller: CallerKind
+    model: str
+    provider: str
+    terms: Terms
+    held: int
+    prompt_id: str | None
+    prompt_version: int | None
+    started_at: datetime
+
+
+class RunStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._runs = mongo.collection(RUNS)
+        self._usage = mongo.collection(USAGE)
+
+    # Under way
+
+    async def insert(self, run: OpenRun, *, expires_at: datetime, session: Session | None) -> None:
+        await self._runs.insert_one({**_run_row(run), "expires_at": expires_at}, session=session)
+
+    async def find(self, run_id: str, *, session: Session | None) -> OpenRun | None:
+        row = await self._runs.find_one({"_id": run_id}, session=session)
+        return None if row is None else _run_from(row)
+
+    async def prolong(self, run_id: str, *, expires_at: datetime, session: Session | None) -> None:
+        """Whoever sweeps at the same moment conflicts with this."""
+        await self._runs.update_one({"_id": run_id}, {"$set": {"expires_at": expires_at}}, session=session)
+
+    async def list_expired(self, now: datetime, limit: int) -> list[OpenRun]:
+        """Those that expired first."""
+        rows = self._runs.find({"expires_at": {"$lte": now}}).sort([("expires_at", 1)]).limit(limit)
+        return [_run_from(row) for row in await rows.to_list(limit)]
+
+    async def take_expired(self, run_id: str, now: datetime, *, session: Session | None) -> bool:
+        """Remove it if it is still expired: it may have been prolonged or closed since it was listed."""
+        gone = await self._runs.delete_one({"_id": run_id, "expires_at": {"$lte": now}}, session=session)
+        return gone.deleted_count == 1
+
+    async def remove(self, run_id: str, *, session: Session | None) -> bool:
+        """False where somebody else has closed it."""
+        return (await self._runs.delete_one({"_id": run_id}, session=session)).deleted_count == 1
+
+    # Ended
+
+    async def insert_usage(self, record: UsageRecord, *, session: Session | None) -> None:
+        await self._usage.insert_one(_usage_row(record), session=session)
+
+    async def has_usage(self, run_id: str, *, session: Session | None) -> bool:
+        return await self._usage.find_one({"_id": run_id}, {"_id": 1}, session=session) is not None
+
+
+def _run_row(run: OpenRun) -> Document:
+    return {
+        "_id": run.id,
+        "user_id": run.user_id,
+        "purpose": run.purpose,
+        "caller": run.caller.value,
+        "model": run.model,
+        "provider": run.provider,
+        "price": {"input": run.terms.price.input, "output": run.terms.price.output},
+        "credit_microusd": run.terms.credit_microusd,
+        "held": run.held,
+        "prompt_id": run.prompt_id,
+        "prompt_version": run.prompt_version,
+        "started_at": run.started_at,
+    }
+
+
+def _run_from(row: Document) -> OpenRun:
+    return OpenRun(
+        id=row["_id"],
+        user_id=row["user_id"],
+        purpose=row["purpose"],
+        caller=CallerKind(row["caller"]),
+        model=row["model"],
+        provider=row["provider"],
+        terms=Terms(Price(row["price"]["input"], row["price"]["output"]), row["credit_microusd"]),
+        held=row["held"],
+        prompt_id=row["prompt_id"],
+        prompt_version=row["prompt_version"],
+        started_at=row["started_at"],
+    )
+
+
+def _usage_row(record: UsageRecord) -> Document:
+    usage = record.usage
+    about: Mapping[str, Any] = {"prompt_id": record.prompt_id, "prompt_version": record.prompt_version}  # Any: BSON
+    return {
+        "_id": record.run_id,
+        "user_id": record.user_id,
+        "timestamp": record.timestamp,
+        "purpose": record.purpose,
+        "caller": record.caller.value,
+        "outcome": record.outcome.value,
+        "error_code": record.error_code,
+        "model": record.model,
+        "provider": record.provider,
+        **{name: value for name, value in about.items() if value is not None},
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "estimated": usage.estimated,
+        "cost_microusd": usage.cost_microusd,
+        "millicredits": to_millicredits(usage.credits),
+        "latency_ms": usage.latency_ms,
+        "first_token_ms": usage.first_token_ms,
+    }

@@ -1,0 +1,54 @@
+"""Language models, and help from them with writing prompts."""
+
+from __future__ import annotations
+
+from promptforge.actors.ai.assistant.messages import (
+    CritiqueText,
+    ExplainText,
+    GenerateText,
+    ImproveText,
+    SuggestListing,
+)
+from promptforge.actors.ai.errors import (
+    AnswerUnusable,
+    ContextTooLong,
+    ModelFailed,
+    ModelMisconfigured,
+    ModelRateLimited,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    NoModel,
+    OverBudget,
+    UnknownModel,
+)
+from promptforge.actors.ai.messages import ListModels
+from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.core.errors import NotFound
+from promptforge.http.routing import Errors, get, stream
+
+RUN_ERRORS: Errors = (
+    InsufficientCredits,
+    DebtOutstanding,
+    UnknownModel,
+    ContextTooLong,
+    ModelRefused,
+    OverBudget,
+    ModelRateLimited,
+    ModelFailed,
+    ModelMisconfigured,
+    ModelUnavailable,
+    ModelTimeout,
+    NoModel,
+)
+"""What every operation can answer that has a model run."""
+_HELP: Errors = (*RUN_ERRORS, AnswerUnusable)
+
+routes = [
+    get("/ai/models", ListModels),
+    stream("/ai/improve", ImproveText, errors=(*_HELP, NotFound)),
+    stream("/ai/generate", GenerateText, errors=_HELP),
+    stream("/ai/critique", CritiqueText, errors=(*_HELP, NotFound)),
+    stream("/ai/explain", ExplainText, errors=(*_HELP, NotFound)),
+    stream("/ai/suggest", SuggestListing, errors=(*_HELP, NotFound)),
+]

@@ -12,7 +12,7 @@ from promptforge.actors.ai.providers.openai_compatible import OpenAICompatible
 from promptforge.deploy.settings import LlmProvider, Settings, llm_is_remote, llm_prices
 
 LOCAL_PRICE = (20_000, 80_000)
-"""Microdollars for a million tokens: about what a core costs for as long as they take."""
+"""Microdollars for a million tokens: about what a core costs for as long as they take. Free in development."""
 LOCAL_LIMITS = Limits(running=1, waiting=8, wait_seconds=60.0, attempts=1, first_seconds=90.0, whole_seconds=120.0)
 """One core, one answer at a time."""
 
@@ -24,7 +24,8 @@ def build_catalogue(settings: Settings) -> Catalogue:
         provider = Guarded(_remote(settings))
         models = [Model(name, provider, Price(*prices[name])) for name in settings.llm_model]
     elif uses_local(settings):
-        price = Price(*prices.get(local.MODEL, LOCAL_PRICE))
+        usual = LOCAL_PRICE if settings.production else (0, 0)
+        price = Price(*prices.get(local.MODEL, usual))
         provider = Guarded(local.LocalModel(), LOCAL_LIMITS)
         models = [Model(local.MODEL, provider, price, max_output_tokens=local.MAX_TOKENS, tiny=True)]
     else:

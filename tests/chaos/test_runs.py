@@ -32,7 +32,7 @@ def credits(person: Person) -> tuple[str, str]:
 
 
 def test_a_run_whose_process_was_killed_is_released(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
+    with serving(tmp_path, LLM_PRICES="smollm2-135m=20000/80000") as service:
         ada, operator = funded(service), service.person("operator", Role.OPERATOR)
         with ada.client.stream("POST", "/ai/generate", json=LONG, headers=EVENTS) as response:
             lines = response.iter_lines()
@@ -56,7 +56,7 @@ def test_a_run_whose_process_was_killed_is_released(tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_a_stream_with_its_end_or_an_error_and_leaves_nothing_reserved(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
+    with serving(tmp_path, LLM_PRICES="smollm2-135m=20000/80000") as service:
         ada = funded(service)
         events: list[tuple[str, Any]] = []
         with ada.client.stream("POST", "/ai/generate", json=LONG, headers=EVENTS) as response:

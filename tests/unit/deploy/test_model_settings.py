@@ -48,13 +48,15 @@ def test_without_a_key_there_is_the_local_model_and_it_says_that_it_is_tiny() ->
         True,
         local.MAX_TOKENS,
     )
-    assert (view.input_microusd_per_million, view.output_microusd_per_million) == LOCAL_PRICE
+    assert (view.input_microusd_per_million, view.output_microusd_per_million) == (0, 0)
     assert "tiny" in describe(chosen)
 
 
-def test_the_local_model_may_be_given_away() -> None:
-    (view,) = build_catalogue(settings(llm_prices=f"{local.MODEL}=0/0")).views()
-    assert (view.input_credits_per_million, view.output_microusd_per_million) == ("0", 0)
+def test_the_local_model_is_free_to_try_and_has_a_price_in_production() -> None:
+    (view,) = build_catalogue(settings(environment="production", llm_provider="local")).views()
+    assert (view.input_microusd_per_million, view.output_microusd_per_million) == LOCAL_PRICE
+    (view,) = build_catalogue(settings(llm_prices=f"{local.MODEL}=100/200")).views()
+    assert (view.input_microusd_per_million, view.output_microusd_per_million) == (100, 200)
 
 
 def test_production_sells_no_tiny_model_unless_it_is_told_to() -> None:

@@ -29,6 +29,9 @@ from promptforge.http.refusals import refusal
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 128
+CHUNK_COSTS_BYTES = 64
+"""What a chunk costs beside its bytes, in bytes: reading a thousand chunks of one byte takes 11 ms."""
+FREE_FRAMING_BYTES = 16 * 1024
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _UNUSUAL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -59,15 +62,34 @@ class _Reader(h11.Connection):
     """Hypercorn would invite every body at once; here it is invited when somebody wants to read it."""
 
     over = False
+    _content = 0
+    _framing = 0
 
     def next_event(self) -> Any:  # Any: h11's own union of events and sentinels
         if self.over:
             return h11.NEED_DATA
+        if self.their_state is h11.SEND_BODY:
+            return self._next_of_body()
         if self.their_state is h11.IDLE:
+            self._content = self._framing = 0
             buffered, _ = self.trailing_data
             if buffered:
                 _judge_head(buffered)
         return super().next_event()
+
+    def _next_of_body(self) -> Any:  # Any: as above
+        """Refuse a body whose chunks, with their extensions (RFC 9112, 7.1.1), cost more than they carry."""
+        before = len(self._receive_buffer)
+        event = super().next_event()
+        framing = before - len(self._receive_buffer)
+        if type(event) is h11.Data:
+            framing -= len(event.data)
+            self._content += len(event.data)
+            framing += CHUNK_COSTS_BYTES * event.chunk_start
+        self._framing += framing
+        if self._framing > max(self._content, FREE_FRAMING_BYTES):
+            raise h11.RemoteProtocolError("chunks that are not worth their framing")
+        return event
 
 
 def _judge_head(buffered: bytes) -> None:

@@ -58,8 +58,17 @@ async def read_body(exchange: Exchange, receive: Receive, limits: BodyLimits) ->
 
 async def _read(exchange: Exchange, receive: Receive, limits: BodyLimits) -> bytes:
     chunks: list[bytes] = []
+    try:
+        await _collect(exchange, receive, limits, chunks)
+    except BaseException:
+        chunks.clear()  # the error's traceback knows this list, and lives as long as the refusal takes to be sent
+        raise
+    return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+
+
+async def _collect(exchange: Exchange, receive: Receive, limits: BodyLimits, chunks: list[bytes]) -> None:
     size = 0
-    while True:
+    while exchange.body_pending:
         message = await receive()
         if message["type"] == "http.disconnect":
             exchange.body_pending = False
@@ -71,8 +80,6 @@ async def _read(exchange: Exchange, receive: Receive, limits: BodyLimits) -> byt
         if size > limits.max_bytes:
             raise _too_large(limits)
         chunks.append(chunk)
-        if not exchange.body_pending:
-            return b"".join(chunks) if len(chunks) > 1 else chunk
 
 
 def _too_large(limits: BodyLimits) -> BodyTooLarge:

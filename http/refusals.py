@@ -15,7 +15,10 @@ from promptforge.http.request_ids import new_request_id, trace_id_from
 log = structlog.get_logger(__name__)
 
 _ERRORS: dict[int, PromptForgeError] = {
-    400: Malformed("This is not an HTTP/1.1 request, or one that two readers could understand differently"),
+    400: Malformed(
+        "This is not an HTTP/1.1 request, or one that two readers could understand differently, or its body comes in "
+        "chunks that are too small"
+    ),
     408: HeadTooSlow(),
     431: HeadTooLarge(),
     501: TransferCodingUnknown(),

@@ -53,11 +53,15 @@ class Listening(Served):
 
 @asynccontextmanager
 async def listening(
-    body: BodyLimits | None = None, *, limits: Limits | None = None, grace_seconds: float = 3.0
+    body: BodyLimits | None = None,
+    *,
+    limits: Limits | None = None,
+    grace_seconds: float = 3.0,
+    parts: Parts | None = None,
 ) -> AsyncIterator[Listening]:
     """The sample feature behind the server of the product, on a free port."""
     settings = HttpSettings(version="1", body=body or BodyLimits())
-    async with serving(Parts(settings=settings)) as served:
+    async with serving(parts or Parts(settings=settings)) as served:
         listener = bind("127.0.0.1", 0)
         port = listener.getsockname()[1]
         stop = asyncio.Event()

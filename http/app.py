@@ -46,8 +46,8 @@ OPENAPI_PATH = API_PREFIX + "/openapi.json"
 class HttpSettings:
     """What an operator decides about the edge.
 
-    `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` signs cursors, each of
-    them is accepted; without one, cursors are good in this process only. `https_only`: browsers are told so.
+    `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` seals cursors, each of
+    them opens; without one, cursors are good in this process only. `https_only`: browsers are told so.
     """
 
     version: str

@@ -52,13 +52,13 @@ class Endpoint:
         self.binder = Binder(route)
         self._edge = edge
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
-        self._cursors = Cursors(edge.cursors, route.shape)
+        self._cursors = Cursors(edge.cursors, route.shape, route.message)
         self._keyed = route.method == "POST" and issubclass(route.message, Command)
         current = readable.get(route.shape) if route.method in EDIT_METHODS else None
         if current is not None:
             _check_guard(route, current, edge.system)
         self._current = (current, Binder(current)) if current is not None else None
-        self._renderer = Renderer(route, readable, self._cursors, tagged=_is_tagged(route, current))
+        self._renderer = Renderer(route, readable, tagged=_is_tagged(route, current))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
@@ -83,6 +83,7 @@ class Endpoint:
             return
         context.request_handle = asked
         reply = await self._ask(message, context, asked, edge.disconnects.watch(exchange, receive))
+        reply = self._cursors.sealed(message, reply)
         await self._renderer.render(exchange, path, reply)(scope, receive, send)
 
     async def _ask(self, message: Message[Any], context: Context, asked: Asked | None, watch: Watch) -> object:
@@ -112,7 +113,7 @@ class Endpoint:
         def render(reply: object) -> Rendered:
             return self._renderer.render(exchange, path, reply)
 
-        if self._keyed and (identifier := key_of(exchange, exchange.principal)) is not None:
+        if self._keyed and (identifier := key_of(exchange, exchange.principal, path)) is not None:
             replies = self._edge.replies
             if replies is None:
                 raise Unavailable("Replies cannot be kept here: send the request without Idempotency-Key")

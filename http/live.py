@@ -20,7 +20,6 @@ from starlette_compress import CompressMiddleware
 from promptforge.core.context import Context
 from promptforge.core.errors import MailboxFull, PromptForgeError, Unavailable
 from promptforge.core.messages import Access, Message, Requirement
-from promptforge.core.pages import Page
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.binding import Binder
 from promptforge.http.cursors import Cursors
@@ -65,7 +64,7 @@ class LiveEndpoint:
         self.binder = Binder(route)
         self._edge = edge
         self._streams = streams
-        self._cursors = Cursors(edge.cursors, route.shape)
+        self._cursors = Cursors(edge.cursors, route.shape, route.message)
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +72,9 @@ class LiveEndpoint:
         context = await self._context(exchange)
         self._edge.rates.count(exchange, self.route.rate)
         message = self._cursors.opened(self.binder.bind(scope["path_params"], exchange.query, b""))
-        first = self._encode(await context.ask(message))  # what is wrong with the request is said before the stream
+        first = self._encode(
+            message, await context.ask(message)
+        )  # what is wrong with the request is said before the stream
         if exchange.method == "HEAD":
             await send({"type": "http.response.start", "status": 200, "headers": [_EVENTS]})
             await send({"type": "http.response.body", "body": b""})
@@ -106,12 +107,12 @@ class LiveEndpoint:
             await anyio.sleep(POLL_SECONDS)
             try:
                 context = await self._context(exchange)
-                body = self._encode(await context.ask(message))
+                body = self._encode(message, await context.ask(message))
             except Unavailable:
                 continue  # the database is away for a moment; the next second may be better
             except PromptForgeError as error:
                 yield ServerSentEvent(f'{{"code":"{error.code}"}}', event="end", id="")
                 return
 
-    def _encode(self, reply: object) -> bytes:
-        return encode(self._cursors.signed(reply) if isinstance(reply, Page) else reply)
+    def _encode(self, message: Message[Any], reply: object) -> bytes:
+        return encode(self._cursors.sealed(message, reply))

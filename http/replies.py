@@ -17,7 +17,6 @@ from promptforge.core.made import Made, made_of
 from promptforge.core.messages import reply_type
 from promptforge.core.pages import Page
 from promptforge.http.conditions import etag, known_already
-from promptforge.http.cursors import Cursors
 from promptforge.http.encoding import encode
 from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.problems import Headers
@@ -83,7 +82,7 @@ class _Kept:
 class Renderer:
     """Made once per route; `tagged` replies get an ETag."""
 
-    def __init__(self, route: Route, readable: Readable, cursors: Cursors, *, tagged: bool) -> None:
+    def __init__(self, route: Route, readable: Readable, *, tagged: bool) -> None:
         self._status = route.status
         self._kept: LRUCache[int, _Kept] | None = None
         if route.repeats:
@@ -91,12 +90,11 @@ class Renderer:
         self._headers: Headers = [_JSON]
         if route.cache_control is not None:
             self._headers.append((b"cache-control", route.cache_control.encode("ascii")))
-        self._cursors = cursors
         self._locate = _locator(route, readable)
         self._tagged = tagged
 
     def render(self, exchange: Exchange, path: Path, reply: object) -> Rendered:
-        """304 where the client knows the content already."""
+        """A page has its cursor sealed by now. 304 where the client knows the content already."""
         if reply is None:
             return Rendered(204, [], b"")
         status = self._status
@@ -104,10 +102,8 @@ class Renderer:
             status = status if reply.new else 200
             reply = reply.value
         headers: Headers = [*self._headers]
-        if type(reply) is Page:
-            reply = self._cursors.signed(reply)
-            if reply.next is not None:
-                headers.append((b"link", _next_link(exchange, reply.next)))
+        if type(reply) is Page and reply.next is not None:
+            headers.append((b"link", _next_link(exchange, reply.next)))
         body, tag = self._encode(reply)
         headers.append((b"content-length", b"%d" % len(body)))
         if tag:

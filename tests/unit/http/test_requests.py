@@ -60,7 +60,7 @@ async def test_a_page_names_the_following_one_in_its_body_and_in_a_link() -> Non
         assert first.status_code == 422  # an empty cursor is none
         first = await service.client.get("/api/v1/things?limit=2&colour=red")
         cursor = first.json()["next"]
-        assert cursor.startswith("next1.")
+        assert "next1" not in cursor
         assert first.links["next"]["url"] == f"/api/v1/things?limit=2&colour=red&cursor={cursor}"
         second = await service.client.get(first.links["next"]["url"])
         assert service.things.received[-1] == ListThings(limit=2, colour=Colour.RED, cursor="next1")
@@ -80,7 +80,7 @@ async def test_a_parameter_is_tried_where_the_fixed_segment_leads_nowhere() -> N
     routes = [get("/a/{thing_id}/end", GetThing), get("/a/me", ListThings)]
     async with serving(Parts(routes=routes)) as service:
         assert (await service.client.get("/api/v1/a/me/end")).json()["id"] == "me"
-        assert (await service.client.get("/api/v1/a/me")).json()["next"].startswith("next1.")
+        assert (await service.client.get("/api/v1/a/me")).json()["next"]
         assert (await service.client.get("/api/v1/a/other")).status_code == 404
 
 

@@ -32,6 +32,8 @@ MAX_HEADERS = 128
 CHUNK_COSTS_BYTES = 64
 """What a chunk costs beside its bytes, in bytes: reading a thousand chunks of one byte takes 11 ms."""
 FREE_FRAMING_BYTES = 16 * 1024
+MAX_EMPTY_LINES = 2
+"""Before a request line: some clients end a body with one (RFC 9112, 2.2)."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _UNUSUAL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -64,6 +66,7 @@ class _Reader(h11.Connection):
     over = False
     _content = 0
     _framing = 0
+    _empty_lines = 0
 
     def next_event(self) -> Any:  # Any: h11's own union of events and sentinels
         if self.over:
@@ -72,10 +75,24 @@ class _Reader(h11.Connection):
             return self._next_of_body()
         if self.their_state is h11.IDLE:
             self._content = self._framing = 0
-            buffered, _ = self.trailing_data
+            buffered = self._without_empty_lines()
+            if buffered == b"\r":
+                return h11.NEED_DATA
             if buffered:
                 _judge_head(buffered)
-        return super().next_event()
+        event = super().next_event()
+        if type(event) is h11.Request:
+            self._empty_lines = 0
+        return event
+
+    def _without_empty_lines(self) -> bytes:
+        """What is there of a head. Nothing is skipped but CRLF, and only between messages."""
+        buffered, _ = self.trailing_data
+        while buffered.startswith(b"\r\n") and self._empty_lines < MAX_EMPTY_LINES:
+            self._receive_buffer.maybe_extract_at_most(2)
+            self._empty_lines += 1
+            buffered, _ = self.trailing_data
+        return buffered
 
     def _next_of_body(self) -> Any:  # Any: as above
         """Refuse a body whose chunks, with their extensions (RFC 9112, 7.1.1), cost more than they carry."""
@@ -244,7 +261,7 @@ class Wire(H11Protocol):
                 stream_id=STREAM_ID,
                 headers=list(request.headers),
                 http_version=request.http_version.decode(),
-                method=request.method.decode("ascii").upper(),
+                method=request.method.decode("ascii"),  # which is case-sensitive (RFC 9110, 9.1)
                 raw_path=request.target,
                 state=self.connection_state,
             )

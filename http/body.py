@@ -18,7 +18,13 @@ import pydantic_core
 from starlette.types import Receive
 
 from promptforge.core.errors import FieldError, Malformed
-from promptforge.http.errors import BodyTooLarge, BodyTooSlow, ClientGone, UnsupportedMediaType
+from promptforge.http.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientGone,
+    UnsupportedContentCoding,
+    UnsupportedMediaType,
+)
 from promptforge.http.exchange import Exchange
 from promptforge.http.pointers import Location, pointer
 
@@ -40,9 +46,14 @@ class BodyLimits:
 
 
 async def read_body(exchange: Exchange, receive: Receive, limits: BodyLimits) -> bytes:
-    """The whole body. Raises `BodyTooLarge` (at once where Content-Length tells), `BodyTooSlow` or `ClientGone`."""
+    """The whole body. Raises `BodyTooLarge` (at once where Content-Length tells), `BodyTooSlow` or `ClientGone`.
+
+    What is compressed raises `UnsupportedContentCoding`: it would be measured before it is what is read.
+    """
     if not exchange.body_pending:
         return b""
+    if exchange.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedContentCoding
     length = exchange.headers.get(b"content-length")
     if length is not None:
         if not length.isdigit():

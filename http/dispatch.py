@@ -18,6 +18,7 @@ from promptforge.http.exchange import exchange_of
 from promptforge.http.routing import API_PREFIX, Route
 
 MAX_PARAMETER_CHARACTERS = 255
+_EVERYWHERE = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT", "OPTIONS")
 _PREFIX = API_PREFIX + "/"
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
@@ -74,6 +75,9 @@ class Dispatcher:
             await self._app(scope, receive, send)
             return
         exchange = exchange_of(scope)
+        if exchange.path == "*" and exchange.method == "OPTIONS":  # the whole service is asked (RFC 9110, 9.3.7)
+            await refuse_method(exchange.method, _EVERYWHERE, send)
+            return
         found = self.find(exchange.path)
         if found is None:
             await self._app(scope, receive, send)
@@ -82,7 +86,7 @@ class Dispatcher:
         exchange.route = leaf.template
         served = leaf.endpoints.get(exchange.method)
         if served is None:
-            await _answer_options(exchange.method, leaf, send)
+            await refuse_method(exchange.method, leaf.allowed, send)
             return
         endpoint, names = served
         scope["path_params"] = dict(zip(names, values, strict=True))
@@ -136,10 +140,10 @@ def _decode(segment: str) -> str:
     return text
 
 
-async def _answer_options(method: str, leaf: Leaf, send: Send) -> None:
+async def refuse_method(method: str, allowed: tuple[str, ...], send: Send) -> None:
+    """Answer OPTIONS with what is allowed. Raises `MethodNotAllowed` for any other method."""
     if method != "OPTIONS":
-        raise MethodNotAllowed(leaf.allowed)
-    await send(
-        {"type": "http.response.start", "status": 204, "headers": [(b"allow", ", ".join(leaf.allowed).encode())]}
-    )
+        raise MethodNotAllowed(allowed)
+    headers = [(b"allow", ", ".join(allowed).encode())]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

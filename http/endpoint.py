@@ -113,15 +113,18 @@ class Endpoint:
         def render(reply: object) -> Rendered:
             return self._renderer.render(exchange, path, reply)
 
+        wanted = exchange.headers.get(b"if-match") if self.route.method != "GET" else None
+        if wanted is not None and self._current is None:
+            # A POST too: what it would change has no ETag at its path, so nothing can be found to be as the client wants
+            # it, and then the method must not be performed (RFC 9110, 13.1.1).
+            raise PreconditionFailed("Nothing that could be changed at this path has an ETag: leave If-Match out")
         if self._keyed and (identifier := key_of(exchange, exchange.principal, path)) is not None:
             replies = self._edge.replies
             if replies is None:
                 raise Unavailable("Replies cannot be kept here: send the request without Idempotency-Key")
             claim, stored = await replies.claim(identifier, fingerprint_of(exchange, body))
             return stored or Asked(render, replies=replies, effect_id=identifier, claim=claim)
-        if self.route.method in EDIT_METHODS and (wanted := exchange.headers.get(b"if-match")) is not None:
-            if self._current is None:
-                raise PreconditionFailed("Nothing at this path has an ETag")
+        if wanted is not None and self._current is not None:
             current, binder = self._current
             query = binder.bind(dict(zip(current.parameters, path.values(), strict=True)), b"", b"")
             return Asked(render, precondition=Precondition(wanted, query))

@@ -25,6 +25,7 @@ from promptforge.http.binding import Binder
 from promptforge.http.cursors import Cursors
 from promptforge.http.encoding import encode
 from promptforge.http.endpoint import Edge
+from promptforge.http.errors import TooManyRequests
 from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.routing import Route
 
@@ -45,9 +46,11 @@ class OpenStreams:
         self._of: Counter[str] = Counter()
 
     def enter(self, user: str) -> None:
-        """Raises `MailboxFull`."""
-        if self._of.total() >= MOST_STREAMS or self._of[user] >= MOST_OF_ONE_USER:
-            raise MailboxFull(f"Too many event streams are open; one user may have {MOST_OF_ONE_USER}")
+        """Raises `TooManyRequests` for what is the user's own doing, `MailboxFull` for what is everybody's."""
+        if self._of[user] >= MOST_OF_ONE_USER:
+            raise TooManyRequests(f"One user may have {MOST_OF_ONE_USER} event streams open", retry_after_seconds=1)
+        if self._of.total() >= MOST_STREAMS:
+            raise MailboxFull("Too many event streams are open")
         self._of[user] += 1
 
     def leave(self, user: str) -> None:

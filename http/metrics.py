@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from promptforge.core.errors import Forbidden, ScopeMissing, Unauthenticated
 from promptforge.core.principal import Role
 from promptforge.http.auth import Authenticator, bearer_token
-from promptforge.http.errors import MethodNotAllowed
+from promptforge.http.dispatch import refuse_method
 from promptforge.http.exchange import exchange_of
 
 PATH = "/metrics"
@@ -31,13 +31,14 @@ class Metrics:
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
-        self._token = token
+        self._token = token.encode() if token is not None else None
         self._refresh = refresh
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         if exchange.method not in {"GET", "HEAD"}:
-            raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
+            await refuse_method(exchange.method, ("GET", "HEAD", "OPTIONS"), send)
+            return
         header = exchange.headers.get(b"authorization")
         if not self._is_scraper(header):
             principal = await self._authenticator.authenticate(exchange)
@@ -56,4 +57,4 @@ class Metrics:
     def _is_scraper(self, header: bytes | None) -> bool:
         if header is None or self._token is None:
             return False
-        return hmac.compare_digest(bearer_token(header), self._token)
+        return hmac.compare_digest(bearer_token(header).encode(), self._token)  # of str it compares ASCII only

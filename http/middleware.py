@@ -95,7 +95,7 @@ class EdgeMiddleware:
 
     async def _serve(self, exchange: Exchange, receive: Receive, respond: _Responder) -> None:
         try:
-            exchange.refuse_repeated_headers()
+            exchange.join_repeated_headers()
             preflight = self._cors.preflight(exchange)
             if preflight is not None:
                 await respond({"type": "http.response.start", "status": 204, "headers": preflight})

@@ -22,7 +22,8 @@ from promptforge.actors.billing.messages import RecordStripeEvent
 from promptforge.core.errors import Malformed, PromptForgeError, Unavailable
 from promptforge.core.runtime import System
 from promptforge.http.body import BodyLimits, judge, parse_object
-from promptforge.http.errors import ClientGone, MethodNotAllowed
+from promptforge.http.dispatch import refuse_method
+from promptforge.http.errors import ClientGone
 from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.intake import Intake
 from promptforge.http.rates import RateClass, Rates
@@ -74,7 +75,8 @@ class StripeWebhook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         if exchange.method != "POST":
-            raise MethodNotAllowed(("POST",))
+            await refuse_method(exchange.method, ("POST", "OPTIONS"), send)
+            return
         if not self._secrets:
             raise WebhooksNotConfigured(retry_after_seconds=60)
         message = event_from(await self._genuine(exchange, receive))

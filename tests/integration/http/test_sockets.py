@@ -174,3 +174,26 @@ async def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
         got = await service.exchange(request("POST", "/api/v1/things", TOKEN, JSON, body=body))
         assert (got.status, got.problem) == (400, "malformed_request")
         assert service.things.received == []
+
+
+async def test_an_empty_line_after_a_body_is_ignored_however_it_arrives() -> None:
+    following = request("GET", "/api/v1/things/abc")
+    async with listening() as service, await service.connect() as stream:
+        for _ in range(3):
+            await stream.send(request("POST", "/api/v1/things", TOKEN, JSON, body=b'{"title": "a"}') + b"\r\n")
+            assert (await answer(stream)).status == 201
+            for part in (b"\r", b"\n", following[:1], following[1:]):
+                await stream.send(part)
+                await anyio.sleep(0.01)
+            assert (await answer(stream)).status == 200
+
+
+async def test_what_follows_an_empty_line_is_one_request_and_no_more() -> None:
+    """The line ends nothing and begins nothing: a body that looks like one is still a body."""
+    inner = b"\r\n" + request("GET", "/api/v1/things/inner")
+    async with listening() as service, await service.connect() as stream:
+        await stream.send(b"\r\n" + request("POST", "/api/v1/nothing", JSON, body=inner))
+        assert (await answer(stream)).status == 404
+        await stream.send(request("GET", "/api/v1/things/outer"))
+        assert json.loads((await answer(stream)).body)["id"] == "outer"
+        assert len(service.things.received) == 1

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import anyio
 import httpx
 from annotated_types import Ge, Len
+from prometheus_client import CollectorRegistry
 from pydantic import Field
 from starlette.applications import Starlette
 
@@ -22,7 +23,7 @@ from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, System, handles
-from promptforge.http.app import Collaborators, HttpSettings, build_app
+from promptforge.http.app import Collaborators, HttpSettings, Scraped, build_app
 from promptforge.http.health import Probe
 from promptforge.http.middleware import Translate, translate_nothing
 from promptforge.http.routing import Route, delete, get, patch, post
@@ -256,6 +257,16 @@ class Served:
     principals: Known
 
 
+class NoMetrics:
+    """Nothing to tell."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+    async def refresh(self) -> None:
+        """There is nothing."""
+
+
 @dataclass
 class Parts:
     """What a test may want otherwise than usual."""
@@ -265,6 +276,7 @@ class Parts:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     translate: Translate = translate_nothing
     actors: Sequence[Actor] = ()
+    metrics: Scraped | None = None
 
 
 @asynccontextmanager
@@ -274,7 +286,7 @@ async def serving(parts: Parts | None = None) -> AsyncIterator[Served]:
     things = Things()
     principals = Known()
     system = System([things, *parts.actors])
-    collaborators = Collaborators(principals, parts.probes, parts.translate)
+    collaborators = Collaborators(principals, parts.probes, parts.translate, parts.metrics)
     app = build_app(system, collaborators, settings=parts.settings, routes=parts.routes)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

@@ -115,8 +115,8 @@ class Endpoint:
 
         wanted = exchange.headers.get(b"if-match") if self.route.method != "GET" else None
         if wanted is not None and self._current is None:
-            # A POST too: what it would change has no ETag at its path, so nothing can be found to be as the client wants
-            # it, and then the method must not be performed (RFC 9110, 13.1.1).
+            # A POST too: what it would change has no ETag at its path, so nothing can be found to be as its client
+            # wants it, and then the method must not be performed (RFC 9110, 13.1.1).
             raise PreconditionFailed("Nothing that could be changed at this path has an ETag: leave If-Match out")
         if self._keyed and (identifier := key_of(exchange, exchange.principal, path)) is not None:
             replies = self._edge.replies

@@ -75,6 +75,7 @@ class StripeWebhook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         if exchange.method != "POST":
+            self._rates.count(exchange, RateClass.DEFAULT)
             await refuse_method(exchange.method, ("POST", "OPTIONS"), send)
             return
         if not self._secrets:

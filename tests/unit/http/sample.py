@@ -23,8 +23,9 @@ from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, System, handles
-from promptforge.http.app import Collaborators, HttpSettings, Scraped, build_app
+from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.health import Probe
+from promptforge.http.metrics import Scraped
 from promptforge.http.middleware import Translate, translate_nothing
 from promptforge.http.routing import Route, delete, get, patch, post
 

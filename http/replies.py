@@ -16,18 +16,15 @@ from promptforge.core.errors import ConfigurationError
 from promptforge.core.made import Made, made_of
 from promptforge.core.messages import reply_type
 from promptforge.core.pages import Page
-from promptforge.http.conditions import etag, known_already
+from promptforge.http.conditions import COMPRESSED_FROM, VARY, etag, known_already, validator
 from promptforge.http.encoding import encode
 from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.problems import Headers
 from promptforge.http.routing import API_PREFIX, Route
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-_VARY = (b"vary", b"Accept-Encoding")
 _JSON = (b"content-type", b"application/json")
 _REPLY = "promptforge.reply"
-COMPRESSED_FROM = 500
-"""Bytes; smaller ones hardly shrink, and are most of them."""
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of the JSON of replies that are answered again and again, for each route that does so."""
@@ -51,7 +48,7 @@ class Rendered:
         if len(self.body) < COMPRESSED_FROM:
             await self.send(send)
         elif exchange_of(scope).headers.get(b"accept-encoding", b"identity") == b"identity":
-            self.headers.append(_VARY)
+            self.headers.append(VARY)
             await self.send(send)
         else:
             scope[_REPLY] = self
@@ -107,9 +104,11 @@ class Renderer:
         body, tag = self._encode(reply)
         headers.append((b"content-length", b"%d" % len(body)))
         if tag:
+            told = (b"etag", validator(body, tag))
             if known_already(exchange.headers, tag) and exchange.method in {"GET", "HEAD"}:
-                return Rendered(304, [(b"etag", tag), *self._headers[1:]], b"")
-            headers.append((b"etag", tag))
+                vary = [VARY] if len(body) >= COMPRESSED_FROM else []
+                return Rendered(304, [told, *vary, *self._headers[1:]], b"")
+            headers.append(told)
         if self._locate is not None and (location := self._locate(reply, path)) is not None:
             headers.append((b"location", location.encode("ascii")))
         return Rendered(status, headers, body)

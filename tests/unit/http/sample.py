@@ -156,7 +156,7 @@ class Things(Actor):
         self.received.append(message)
         if message.thing_id == "missing":
             raise NotFound("There is no such thing")
-        return thing(message.thing_id)
+        return thing(message.thing_id, title="Vase" * (500 if message.thing_id == "large" else 1))
 
     @handles(ListThings)
     async def list(self, message: ListThings, context: Context) -> Page[ThingView]:

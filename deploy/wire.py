@@ -25,7 +25,7 @@ from hypercorn.typing import ConnectionState, TaskGroup, WorkerContext
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.http.problems import Problem
-from promptforge.http.refusals import refusal
+from promptforge.http.refusals import Refusals
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 128
@@ -157,6 +157,7 @@ class Wire(H11Protocol):
         server: tuple[str, int] | None,
         send: Callable[[Event], Awaitable[None]],
         push: Callable[[bytes], None],
+        refusals: Refusals,
     ) -> None:
         run: Any = self._run  # Hypercorn has its own names for the ASGI types
         super().__init__(run, config, context, tasks, ConnectionState({}), False, client, server, send)
@@ -166,6 +167,7 @@ class Wire(H11Protocol):
         self.refused = False
         self._without_body = False  # what is answered to HEAD
         self._push = push
+        self._refusals = refusals
         self._head = b""
         self._loop = asyncio.get_running_loop()
 
@@ -269,4 +271,4 @@ class Wire(H11Protocol):
         self.keep_alive_requests += 1
 
     async def _send_error_response(self, status_code: int) -> None:
-        await self.refuse(refusal(status_code, client=self.client))
+        await self.refuse(self._refusals.make(status_code, client=self.client))

@@ -66,7 +66,14 @@ async def listening(
         port = listener.getsockname()[1]
         stop = asyncio.Event()
         server = asyncio.create_task(
-            serve(served.app, listener, shutdown=stop.wait, grace_seconds=grace_seconds, limits=limits or Limits(100))
+            serve(
+                served.app,
+                listener,
+                shutdown=stop.wait,
+                grace_seconds=grace_seconds,
+                limits=limits or Limits(100),
+                https_only=parts is not None and parts.settings.https_only,
+            )
         )
         try:
             yield Listening(**vars(served), port=port, stop=stop)

@@ -7,8 +7,10 @@ import json
 import anyio
 import pytest
 
+from promptforge.http.app import HttpSettings
 from promptforge.http.body import BodyLimits
 from tests.support.listening import JSON, TOKEN, answer, chunked, ended, listening, request
+from tests.unit.http.sample import Parts
 
 pytestmark = pytest.mark.anyio
 
@@ -197,3 +199,28 @@ async def test_what_follows_an_empty_line_is_one_request_and_no_more() -> None:
         await stream.send(request("GET", "/api/v1/things/outer"))
         assert json.loads((await answer(stream)).body)["id"] == "outer"
         assert len(service.things.received) == 1
+
+
+SECURITY = (
+    "x-content-type-options",
+    "cross-origin-resource-policy",
+    "content-security-policy",
+    "cache-control",
+    "strict-transport-security",
+)
+
+
+@pytest.mark.parametrize("https_only", [False, True])
+async def test_what_never_became_a_request_is_answered_with_the_headers_of_all_answers(*, https_only: bool) -> None:
+    parts = Parts(settings=HttpSettings(version="1", https_only=https_only))
+    async with listening(parts=parts) as service:
+        usual = await service.exchange(request("GET", "/api/v1/nothing"))
+        for refused, status in (
+            (b"G@T / HTTP/1.1\r\n\r\n", 400),
+            (b"a" * 40_000, 431),
+            (b"GET / HTTP/3.0\r\n\r\n", 505),
+        ):
+            got = await service.exchange(refused)
+            assert got.status == status
+            assert [got.headers.get(name) for name in SECURITY] == [usual.headers.get(name) for name in SECURITY]
+    assert ("strict-transport-security" in usual.headers) is https_only

@@ -41,7 +41,7 @@ class CursorKeys:
     def open(self, listing: bytes, sealed: str) -> str:
         """Raises `Invalid` for what was not made for this list."""
         data = _data(sealed)
-        for cipher in self._ciphers if data is not None else ():
+        for cipher in self._ciphers:
             try:
                 return cipher.decrypt(data, [listing]).decode()
             except (InvalidTag, ValueError):  # the latter: it is too short
@@ -54,13 +54,13 @@ def _text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def _data(text: str) -> bytes | None:
-    """None for what `_text` did not make: there is one text for each cursor."""
+def _data(text: str) -> bytes:
+    """Nothing for what `_text` did not make: there is one text for each cursor."""
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
-        return None
-    return data if _text(data) == text else None
+        return b""
+    return data if _text(data) == text else b""
 
 
 class Cursors:

@@ -22,7 +22,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from starlette.types import ASGIApp
 
 from promptforge.deploy.wire import Wire
-from promptforge.http.refusals import refusal
+from promptforge.http.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 
@@ -50,10 +50,11 @@ class Limits:
 class Connections:
     """All connections of one listener. `watch` must run beside it; `finish` ends it."""
 
-    def __init__(self, app: ASGIApp, config: Config, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, config: Config, limits: Limits, refusals: Refusals) -> None:
         self.app = app
         self.config = config
         self.limits = limits
+        self.refusals = refusals
         self.context = WorkerContext(None)
         self.resting: dict[Connection, None] = {}
         """Those without a request, longest first."""
@@ -152,10 +153,11 @@ class Connection:
                     server=self._server,
                     send=self._send,
                     push=self._push,
+                    refusals=owner.refusals,
                 )
                 self._rest(owner.limits.head_seconds)
                 if refused:
-                    await self._wire.refuse(refusal(503, client=self._client))
+                    await self._wire.refuse(owner.refusals.make(503, client=self._client))
                 await self._read()
         finally:
             self.close()
@@ -167,7 +169,7 @@ class Connection:
         if self not in self._owner.resting or self._writer.transport.get_write_buffer_size():  # it takes nothing
             self.abort()
         elif self._wire.in_head:
-            await self._wire.refuse(refusal(408, client=self._client))
+            await self._wire.refuse(self._owner.refusals.make(408, client=self._client))
         else:
             self.close()
 

@@ -80,7 +80,13 @@ async def _serve_until(stop: anyio.Event, service: Service, settings: Settings, 
         log.info("process.draining")
         await anyio.sleep(LAME_DUCK_SECONDS)
 
-    await serve(service.app, listener, shutdown=shutdown, grace_seconds=settings.grace_seconds)
+    await serve(
+        service.app,
+        listener,
+        shutdown=shutdown,
+        grace_seconds=settings.grace_seconds,
+        https_only=settings.production,
+    )
 
 
 async def _watch_signals(stop: anyio.Event) -> None:

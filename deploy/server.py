@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from promptforge.core.errors import ConfigurationError
 from promptforge.deploy.connections import Connections, Limits
 from promptforge.deploy.wire import MAX_HEAD_BYTES
+from promptforge.http.refusals import Refusals
 
 BACKLOG = 2048
 MOST_CONNECTIONS = 16_384
@@ -64,12 +65,15 @@ async def serve(
     shutdown: Callable[[], Awaitable[Any]],
     grace_seconds: float,
     limits: Limits | None = None,
+    https_only: bool = False,
 ) -> None:
     """Serve until `shutdown()` returns, then finish the requests under way for at most `grace_seconds`.
 
-    `limits` are those of a process for itself unless given. Returns soon after the grace, whatever clients do.
+    `limits` are those of a process for itself unless given; `https_only` is told where no
+    request was understood. Returns soon after the grace, whatever clients do.
     """
-    connections = Connections(app, _config(), limits or Limits(most=most_connections()))
+    refusals = Refusals(https_only=https_only)
+    connections = Connections(app, _config(), limits or Limits(most=most_connections()), refusals)
     server = await asyncio.start_server(connections.accept, sock=listener, backlog=BACKLOG)
     watching = asyncio.create_task(connections.watch())
     try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from limits.aio.storage import Storage
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -32,7 +31,7 @@ from promptforge.http.health import Health, Probe
 from promptforge.http.idempotency import Replies
 from promptforge.http.live import LiveEndpoint, OpenStreams
 from promptforge.http.metrics import PATH as METRICS_PATH
-from promptforge.http.metrics import Metrics
+from promptforge.http.metrics import Metrics, Scraped
 from promptforge.http.middleware import EdgeMiddleware, Translate, translate_nothing
 from promptforge.http.openapi import document
 from promptforge.http.problems import catalogue
@@ -41,14 +40,17 @@ from promptforge.http.routing import API_PREFIX, Route, check
 from promptforge.http.streams import StreamEndpoint
 
 OPENAPI_PATH = API_PREFIX + "/openapi.json"
+UNCOUNTED = frozenset({"/health/live", "/health/ready", webhooks.PATH, webhooks.ALIAS, METRICS_PATH})
+"""Paths that are asked for by programs that must not be kept out because of a stranger at their address; `/metrics` and
+the webhooks count those whom they refuse."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """What an operator decides about the edge.
 
-    `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` signs cursors, each of
-    them is accepted; without one, cursors are good in this process only. `https_only`: browsers are told so.
+    `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` seals cursors, each of
+    them opens; without one, cursors are good in this process only. `https_only`: browsers are told so.
     """
 
     version: str
@@ -60,14 +62,6 @@ class HttpSettings:
     metrics_token: str | None = None
     secrets: tuple[str, ...] = ()
     https_only: bool = False
-
-
-class Scraped(Protocol):
-    """What Prometheus is told; `refresh` is called before each scrape."""
-
-    registry: CollectorRegistry
-
-    async def refresh(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +123,7 @@ def build_app(
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
             StarletteRoute(webhooks.PATH, webhook),
             StarletteRoute(webhooks.ALIAS, webhook),
-            *_metrics(edge.authenticator, collaborators.metrics, settings),
+            *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],
         middleware=[
             Middleware(
@@ -139,7 +133,7 @@ def build_app(
                 trusted_proxies=settings.trusted_proxies,
                 https_only=settings.https_only,
             ),
-            Middleware(Dispatcher, endpoints=endpoints),
+            Middleware(Dispatcher, endpoints=endpoints, rates=rates, uncounted=UNCOUNTED),
         ],
         exception_handlers={HTTPException: _not_served},
     )
@@ -177,10 +171,12 @@ def _health(report: Health) -> list[StarletteRoute]:
     ]
 
 
-def _metrics(authenticator: Authenticator, scraped: Scraped | None, settings: HttpSettings) -> list[StarletteRoute]:
+def _metrics(
+    authenticator: Authenticator, rates: Rates, scraped: Scraped | None, settings: HttpSettings
+) -> list[StarletteRoute]:
     if scraped is None:
         return []
-    endpoint = Metrics(authenticator, scraped.registry, token=settings.metrics_token, refresh=scraped.refresh)
+    endpoint = Metrics(authenticator, rates, scraped, token=settings.metrics_token)
     return [StarletteRoute(METRICS_PATH, CompressMiddleware(endpoint))]
 
 

@@ -18,7 +18,13 @@ import pydantic_core
 from starlette.types import Receive
 
 from promptforge.core.errors import FieldError, Malformed
-from promptforge.http.errors import BodyTooLarge, BodyTooSlow, ClientGone, UnsupportedMediaType
+from promptforge.http.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientGone,
+    UnsupportedContentCoding,
+    UnsupportedMediaType,
+)
 from promptforge.http.exchange import Exchange
 from promptforge.http.pointers import Location, pointer
 
@@ -40,9 +46,14 @@ class BodyLimits:
 
 
 async def read_body(exchange: Exchange, receive: Receive, limits: BodyLimits) -> bytes:
-    """The whole body. Raises `BodyTooLarge` (at once where Content-Length tells), `BodyTooSlow` or `ClientGone`."""
+    """The whole body. Raises `BodyTooLarge` (at once where Content-Length tells), `BodyTooSlow` or `ClientGone`.
+
+    What is compressed raises `UnsupportedContentCoding`: it would be measured before it is what is read.
+    """
     if not exchange.body_pending:
         return b""
+    if exchange.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedContentCoding
     length = exchange.headers.get(b"content-length")
     if length is not None:
         if not length.isdigit():
@@ -58,8 +69,17 @@ async def read_body(exchange: Exchange, receive: Receive, limits: BodyLimits) ->
 
 async def _read(exchange: Exchange, receive: Receive, limits: BodyLimits) -> bytes:
     chunks: list[bytes] = []
+    try:
+        await _collect(exchange, receive, limits, chunks)
+    except BaseException:
+        chunks.clear()  # the error's traceback knows this list, and lives as long as the refusal takes to be sent
+        raise
+    return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+
+
+async def _collect(exchange: Exchange, receive: Receive, limits: BodyLimits, chunks: list[bytes]) -> None:
     size = 0
-    while True:
+    while exchange.body_pending:
         message = await receive()
         if message["type"] == "http.disconnect":
             exchange.body_pending = False
@@ -71,8 +91,6 @@ async def _read(exchange: Exchange, receive: Receive, limits: BodyLimits) -> byt
         if size > limits.max_bytes:
             raise _too_large(limits)
         chunks.append(chunk)
-        if not exchange.body_pending:
-            return b"".join(chunks) if len(chunks) > 1 else chunk
 
 
 def _too_large(limits: BodyLimits) -> BodyTooLarge:

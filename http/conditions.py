@@ -17,13 +17,22 @@ from promptforge.core.messages import Message
 from promptforge.http.encoding import encode
 from promptforge.http.errors import PreconditionFailed
 
+COMPRESSED_FROM = 500
+"""Bytes of a body; smaller ones hardly shrink, and are most of them."""
+VARY = (b"vary", b"Accept-Encoding")
+
 _LIST = re.compile(rb'[ \t]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t]*|$))+')
 _TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 def etag(body: bytes) -> bytes:
-    """A strong validator: the same for the same bytes, whichever process sends them."""
+    """The same for the same bytes, whichever process sends them."""
     return b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+
+
+def validator(body: bytes, tag: bytes) -> bytes:
+    """The tag as it is told: weak where the body may have several codings, for they share it (RFC 9110, 8.8.3)."""
+    return b"W/" + tag if len(body) >= COMPRESSED_FROM else tag
 
 
 def known_already(headers: Mapping[bytes, bytes], tag: bytes) -> bool:
@@ -43,7 +52,10 @@ class Precondition:
         self._any = header.strip() == b"*"
         if not self._any and not _LIST.fullmatch(header):
             raise Malformed('If-Match is not a list of ETags such as "33a64df551425fcc"')
-        self._tags = frozenset(tag for weak, tag in _TAG.findall(header) if not weak)  # the comparison is a strong one
+        # RFC 9110 (13.1.1) wants a strong comparison, for a weak tag may stand for contents that differ. Ours never do:
+        # a tag is a hash of the content before any coding, and weak only because codings share it, or because a proxy
+        # that compresses made it so. Who sends it back has seen the very content that it names.
+        self._tags = frozenset(tag for _, tag in _TAG.findall(header))
         self._current = current
 
     async def check(self, tx: Context) -> None:

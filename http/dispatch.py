@@ -11,13 +11,15 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptforge.core.errors import Malformed
+from promptforge.core.errors import Malformed, PromptForgeError
 from promptforge.core.messages import Query
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
-from promptforge.http.exchange import exchange_of
+from promptforge.http.exchange import Exchange, exchange_of
+from promptforge.http.rates import RateClass, Rates
 from promptforge.http.routing import API_PREFIX, Route
 
 MAX_PARAMETER_CHARACTERS = 255
+_EVERYWHERE = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT", "OPTIONS")
 _PREFIX = API_PREFIX + "/"
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
@@ -49,10 +51,17 @@ class _Node:
 
 
 class Dispatcher:
-    """ASGI middleware: serves the tables' paths below `/api/v1` and hands everything else to `app`."""
+    """ASGI middleware: serves the tables' paths below `/api/v1` and hands everything else to `app`.
 
-    def __init__(self, app: ASGIApp, *, endpoints: Iterable[tuple[Route, ASGIApp]]) -> None:
+    Endpoints count their requests. All others are counted here, by address, but for those to `uncounted` paths.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, endpoints: Iterable[tuple[Route, ASGIApp]], rates: Rates, uncounted: frozenset[str]
+    ) -> None:
         self._app = app
+        self._rates = rates
+        self._uncounted = uncounted
         self._root = _Node()
         for route, endpoint in endpoints:
             self._leaf(route).add(route, endpoint)
@@ -74,19 +83,32 @@ class Dispatcher:
             await self._app(scope, receive, send)
             return
         exchange = exchange_of(scope)
-        found = self.find(exchange.path)
+        try:
+            found = self.find(exchange.path)
+        except PromptForgeError:
+            self._rates.count(exchange, RateClass.DEFAULT)
+            raise
         if found is None:
-            await self._app(scope, receive, send)
+            await self._serve_other(exchange, receive, send)
             return
         leaf, values = found
         exchange.route = leaf.template
         served = leaf.endpoints.get(exchange.method)
         if served is None:
-            await _answer_options(exchange.method, leaf, send)
+            self._rates.count(exchange, RateClass.DEFAULT)
+            await refuse_method(exchange.method, leaf.allowed, send)
             return
         endpoint, names = served
         scope["path_params"] = dict(zip(names, values, strict=True))
         await endpoint(scope, receive, send)
+
+    async def _serve_other(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        if exchange.path not in self._uncounted:
+            self._rates.count(exchange, RateClass.DEFAULT)
+        if exchange.path == "*" and exchange.method == "OPTIONS":  # the whole service is asked (RFC 9110, 9.3.7)
+            await refuse_method(exchange.method, _EVERYWHERE, send)
+        else:
+            await self._app(exchange.scope, receive, send)
 
     def find(self, path: str) -> tuple[Leaf, list[str]] | None:
         """The leaf for a path as it was sent, and the decoded parameters. Raises `Malformed` or `NoSuchPath`."""
@@ -136,10 +158,10 @@ def _decode(segment: str) -> str:
     return text
 
 
-async def _answer_options(method: str, leaf: Leaf, send: Send) -> None:
+async def refuse_method(method: str, allowed: tuple[str, ...], send: Send) -> None:
+    """Answer OPTIONS with what is allowed. Raises `MethodNotAllowed` for any other method."""
     if method != "OPTIONS":
-        raise MethodNotAllowed(leaf.allowed)
-    await send(
-        {"type": "http.response.start", "status": 204, "headers": [(b"allow", ", ".join(leaf.allowed).encode())]}
-    )
+        raise MethodNotAllowed(allowed)
+    headers = [(b"allow", ", ".join(allowed).encode())]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

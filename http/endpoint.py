@@ -59,13 +59,13 @@ class Endpoint:
         self.binder = Binder(route)
         self._edge = edge
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
-        self._cursors = Cursors(edge.cursors, route.shape)
+        self._cursors = Cursors(edge.cursors, route.shape, route.message)
         self._keyed = route.method == "POST" and issubclass(route.message, Command)
         current = readable.get(route.shape) if route.method in EDIT_METHODS else None
         if current is not None:
             _check_guard(route, current, edge.system)
         self._current = (current, Binder(current)) if current is not None else None
-        self._renderer = Renderer(route, readable, self._cursors, tagged=_is_tagged(route, current))
+        self._renderer = Renderer(route, readable, tagged=_is_tagged(route, current))
 
     claim_lasts: ClassVar[timedelta] = CLAIM
 
@@ -76,6 +76,7 @@ class Endpoint:
             return
         context.request_handle = asked
         reply = await self._wait(context.ask(message), asked, self._edge.disconnects.watch(exchange, receive))
+        reply = self._cursors.sealed(message, reply)
         await self._renderer.render(exchange, path, reply)(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Admitted:
@@ -125,15 +126,18 @@ class Endpoint:
         def render(reply: object) -> Rendered:
             return self._renderer.render(exchange, path, reply)
 
-        if self._keyed and (identifier := key_of(exchange, exchange.principal)) is not None:
+        wanted = exchange.headers.get(b"if-match") if self.route.method != "GET" else None
+        if wanted is not None and self._current is None:
+            # A POST too: what it would change has no ETag at its path, so nothing can be found to be as its client
+            # wants it, and then the method must not be performed (RFC 9110, 13.1.1).
+            raise PreconditionFailed("Nothing that could be changed at this path has an ETag: leave If-Match out")
+        if self._keyed and (identifier := key_of(exchange, exchange.principal, path)) is not None:
             replies = self._edge.replies
             if replies is None:
                 raise Unavailable("Replies cannot be kept here: send the request without Idempotency-Key")
             claim, stored = await replies.claim(identifier, fingerprint_of(exchange, body), lasting=self.claim_lasts)
             return stored or Asked(render, replies=replies, effect_id=identifier, claim=claim)
-        if self.route.method in EDIT_METHODS and (wanted := exchange.headers.get(b"if-match")) is not None:
-            if self._current is None:
-                raise PreconditionFailed("Nothing at this path has an ETag")
+        if wanted is not None and self._current is not None:
             current, binder = self._current
             query = binder.bind(dict(zip(current.parameters, path.values(), strict=True)), b"", b"")
             return Asked(render, precondition=Precondition(wanted, query))

@@ -97,5 +97,12 @@ class UnsupportedMediaType(PromptForgeError):
     title = "The body's content type is not one that this path takes"
 
 
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """RFC 9110, 15.5.16: the answer has an Accept-Encoding that says which are taken."""
+
+    code = "unsupported_content_coding"
+    title = "Bodies are taken as they are: not compressed, without a Content-Encoding"
+
+
 class ClientGone(Exception):
     """The client closed the connection before it had its answer: there is nobody to render anything for."""

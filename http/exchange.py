@@ -12,12 +12,22 @@ from promptforge.core.principal import Principal
 
 SCOPE_KEY = "promptforge.exchange"
 
-_SINGLE = (b"authorization", b"content-type", b"content-length", b"origin", b"stripe-signature", b"traceparent")
+_SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"idempotency-key",
+        b"origin",
+        b"stripe-signature",
+        b"traceparent",
+    }
+)
 """Headers that must not come twice: two readers of the request could choose differently."""
 
 
 class Exchange:
-    """`headers` holds the last value of each header. `route` is the path template, once one matched.
+    """`headers` holds one value for each header, once they are joined. `route` is the path template, once one matched.
 
     `body_pending` is true while the client may still be sending body bytes that nobody has read. `client` is the
     sender's address. `problem` is the code of what was refused or failed. `rate` are the fields that tell what is left
@@ -72,15 +82,21 @@ class Exchange:
         self.started = perf_counter()
         self.body_pending = announces_body(headers)
 
-    def refuse_repeated_headers(self) -> None:
-        """Raise `Malformed` where a header that has one value by definition came twice."""
+    def join_repeated_headers(self) -> None:
+        """Join a list that came in several lines (RFC 9110, 5.3). Raise `Malformed` for what has one value only."""
         raw_headers = self.scope["headers"]
         if len(raw_headers) == len(self.headers):
             return
-        names = [name for name, _ in raw_headers]
-        for name in _SINGLE:
-            if names.count(name) > 1:
+        joined: dict[bytes, bytes] = {}
+        for name, value in raw_headers:
+            if name not in joined:
+                joined[name] = value
+            elif name in _SINGLE:
                 raise Malformed(f"The header {name.decode()} was sent more than once")
+            else:
+                joined[name] += b", " + value
+        self.headers.update(joined)
+        self.scope["headers"] = list(joined.items())
 
 
 def exchange_of(scope: Mapping[str, Any]) -> Exchange:

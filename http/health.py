@@ -1,7 +1,8 @@
 """Whether this process lives, and whether it can serve: `/health/live`, `/health/ready`, `/health`.
 
 Live says only that the event loop runs: a database that is away is no reason to restart anything. Ready and the full
-report ask every probe, each within its own short time, and the actors.
+report ask every probe, each within its own short time, and the actors. What the probes said is known for a second, and
+who asks while they are being asked waits for the same answer: however many ask, the database is asked once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from promptforge.core.runtime import System
 log = structlog.get_logger(__name__)
 
 PROBE_TIMEOUT_SECONDS = 2.0
+KNOWN_SECONDS = 1.0
 
 Probe = Callable[[], Awaitable[Mapping[str, object]]]
 """Answers with what is worth telling (JSON); raises where the thing cannot be used."""
@@ -41,6 +43,8 @@ class Health:
         self._version = version
         self._probes = dict(probes)
         self._timeout = timeout_seconds
+        self._asking: asyncio.Task[dict[str, dict[str, object]]] | None = None
+        self._known_until = 0.0
 
     async def live(self, request: Request) -> Response:
         return _json({"status": "ok"}, 200)
@@ -55,12 +59,11 @@ class Health:
 
     async def report(self) -> dict[str, Any]:  # Any: JSON
         """`status` is ok, stopping or unavailable; beside it one entry for each probe and one for the actors."""
-        results = await asyncio.gather(*(self._ask(name, probe) for name, probe in self._probes.items()))
-        checks = dict(zip(self._probes, results, strict=True))
+        checks = await self._checks()
         actors = {snapshot.name: snapshot.state.value for snapshot in self._system.inspect()}
         if self._system.draining:
             status = "stopping"
-        elif self._system.ready and all(check["ok"] for check in results):
+        elif self._system.ready and all(check["ok"] for check in checks.values()):
             status = "ok"
         else:
             status = "unavailable"
@@ -70,6 +73,17 @@ class Health:
             **checks,
             "actors": {"ok": self._system.ready, "states": actors},
         }
+
+    async def _checks(self) -> dict[str, dict[str, object]]:
+        asking = self._asking
+        if asking is None or (asking.done() and (asking.cancelled() or perf_counter() >= self._known_until)):
+            self._asking = asking = asyncio.create_task(self._ask_all())
+        return await asyncio.shield(asking)  # one who leaves takes nothing from the others
+
+    async def _ask_all(self) -> dict[str, dict[str, object]]:
+        results = await asyncio.gather(*(self._ask(name, probe) for name, probe in self._probes.items()))
+        self._known_until = perf_counter() + KNOWN_SECONDS
+        return dict(zip(self._probes, results, strict=True))
 
     async def _ask(self, name: str, probe: Probe) -> dict[str, object]:
         started = perf_counter()
@@ -99,7 +113,7 @@ _REPORT = {
 
 def _described(operation: str, summary: str) -> dict[str, Any]:  # Any: JSON
     well = {"application/json": {"schema": _REPORT, "example": {"status": "ok", "version": "0.1.0"}}}
-    unwell = {"application/json": {"schema": _REPORT, "example": {"status": "unavailable", "mongo": {"ok": False}}}}
+    unwell = {"application/json": {"schema": _REPORT, "example": {"status": "unavailable", "mongodb": {"ok": False}}}}
     return {
         "get": {
             "operationId": operation,

@@ -4,7 +4,7 @@ The first request with a key claims it; the reply is stored in the transaction o
 without the other; a request that finds a reply gets that, having cost one read. A claim that nobody released (the
 process died) is taken over after a minute: then the first one, should it still live, can no longer commit.
 
-Keys belong to who sent them, and to method and path; a reply is kept for a day.
+Keys belong to who sent them, and to method and path, however that is percent-encoded; a reply is kept for a day.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -162,8 +162,8 @@ def without_secrets(reply: object) -> object:
     return reply if leave_out is None else leave_out()
 
 
-def key_of(exchange: Exchange, principal: Principal | None) -> str | None:
-    """The id under which this request's reply is stored. Raises `Malformed`."""
+def key_of(exchange: Exchange, principal: Principal | None, path: Mapping[str, str]) -> str | None:
+    """The id under which this request's reply is stored; `path` are the decoded parameters. Raises `Malformed`."""
     key = exchange.headers.get(b"idempotency-key")
     if key is None:
         return None
@@ -171,8 +171,8 @@ def key_of(exchange: Exchange, principal: Principal | None) -> str | None:
         raise Malformed("Idempotency-Key is 1 to 255 printable ASCII characters without spaces")
     if principal is None:
         raise Malformed("Idempotency-Key is for signed-in callers: nobody else's replies can be told apart")
-    whose = f"{principal.user_id}\0{principal.key_id or ''}\0{exchange.method}\0{exchange.path}\0"
-    return hashlib.sha256(whose.encode() + key).hexdigest()
+    whose = [principal.user_id, principal.key_id or "", exchange.method, exchange.route, *path.values()]
+    return hashlib.sha256(orjson.dumps(whose) + key).hexdigest()
 
 
 def fingerprint_of(exchange: Exchange, body: bytes) -> bytes:

@@ -20,12 +20,12 @@ from starlette_compress import CompressMiddleware
 from promptforge.core.context import Context
 from promptforge.core.errors import MailboxFull, PromptForgeError, Unavailable
 from promptforge.core.messages import Access, Message, Requirement
-from promptforge.core.pages import Page
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.binding import Binder
 from promptforge.http.cursors import Cursors
 from promptforge.http.encoding import encode
 from promptforge.http.endpoint import Edge
+from promptforge.http.errors import TooManyRequests
 from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.routing import Route
 
@@ -46,9 +46,11 @@ class OpenStreams:
         self._of: Counter[str] = Counter()
 
     def enter(self, user: str) -> None:
-        """Raises `MailboxFull`."""
-        if self._of.total() >= MOST_STREAMS or self._of[user] >= MOST_OF_ONE_USER:
-            raise MailboxFull(f"Too many event streams are open; one user may have {MOST_OF_ONE_USER}")
+        """Raises `TooManyRequests` for what is the user's own doing, `MailboxFull` for what is everybody's."""
+        if self._of[user] >= MOST_OF_ONE_USER:
+            raise TooManyRequests(f"One user may have {MOST_OF_ONE_USER} event streams open", retry_after_seconds=1)
+        if self._of.total() >= MOST_STREAMS:
+            raise MailboxFull("Too many event streams are open")
         self._of[user] += 1
 
     def leave(self, user: str) -> None:
@@ -65,7 +67,7 @@ class LiveEndpoint:
         self.binder = Binder(route)
         self._edge = edge
         self._streams = streams
-        self._cursors = Cursors(edge.cursors, route.shape)
+        self._cursors = Cursors(edge.cursors, route.shape, route.message)
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +75,9 @@ class LiveEndpoint:
         context = await self._context(exchange)
         self._edge.rates.count(exchange, self.route.rate)
         message = self._cursors.opened(self.binder.bind(scope["path_params"], exchange.query, b""))
-        first = self._encode(await context.ask(message))  # what is wrong with the request is said before the stream
+        first = self._encode(
+            message, await context.ask(message)
+        )  # what is wrong with the request is said before the stream
         if exchange.method == "HEAD":
             await send({"type": "http.response.start", "status": 200, "headers": [_EVENTS]})
             await send({"type": "http.response.body", "body": b""})
@@ -106,12 +110,12 @@ class LiveEndpoint:
             await anyio.sleep(POLL_SECONDS)
             try:
                 context = await self._context(exchange)
-                body = self._encode(await context.ask(message))
+                body = self._encode(message, await context.ask(message))
             except Unavailable:
                 continue  # the database is away for a moment; the next second may be better
             except PromptForgeError as error:
                 yield ServerSentEvent(f'{{"code":"{error.code}"}}', event="end", id="")
                 return
 
-    def _encode(self, reply: object) -> bytes:
-        return encode(self._cursors.signed(reply) if isinstance(reply, Page) else reply)
+    def _encode(self, message: Message[Any], reply: object) -> bytes:
+        return encode(self._cursors.sealed(message, reply))

@@ -24,6 +24,7 @@ from promptforge.http.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from promptforge.http.exchange import SCOPE_KEY, Exchange
 from promptforge.http.problems import Headers, render
 from promptforge.http.request_ids import request_id_from, trace_id_from
+from promptforge.http.security_headers import add_unless_set, always
 
 log = structlog.get_logger(__name__)
 
@@ -32,17 +33,6 @@ Translate = Callable[[BaseException], PromptForgeError | None]
 CLIENT_CLOSED_REQUEST = 499
 LINGER_SECONDS = 1.0
 MAX_LOGGED_PATH = 256
-
-_ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cross-origin-resource-policy", b"same-origin"),  # pages elsewhere embed nothing; CORS is asked for, and granted
-)
-_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
-_UNLESS_SET = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
-_SETTABLE = frozenset(name for name, _ in _UNLESS_SET)
 
 
 def translate_nothing(_: BaseException) -> PromptForgeError | None:
@@ -66,7 +56,7 @@ class EdgeMiddleware:
         https_only: bool = False,
     ) -> None:
         self._app = app
-        self._always = (*_ALWAYS, _HTTPS_ONLY) if https_only else _ALWAYS
+        self._always = always(https_only=https_only)
         self._cors = cors
         self._trusted_proxies = trusted_proxies
         self._translate = translate
@@ -95,7 +85,7 @@ class EdgeMiddleware:
 
     async def _serve(self, exchange: Exchange, receive: Receive, respond: _Responder) -> None:
         try:
-            exchange.refuse_repeated_headers()
+            exchange.join_repeated_headers()
             preflight = self._cors.preflight(exchange)
             if preflight is not None:
                 await respond({"type": "http.response.start", "status": 204, "headers": preflight})
@@ -159,10 +149,9 @@ class _Responder:
         await self._send(message)
 
     def _headers(self, headers: Headers) -> Headers:
-        own = [name for name, _ in headers if name in _SETTABLE]
+        add_unless_set(headers)
         headers.append((b"x-request-id", self._exchange.request_id.encode("ascii")))
         headers.extend(self._exchange.rate)
-        headers.extend([header for header in _UNLESS_SET if header[0] not in own] if own else _UNLESS_SET)
         headers.extend(self._own)
         return headers
 

@@ -25,7 +25,16 @@ from promptforge.core.errors import (
 )
 from promptforge.core.messages import Access, Command, Requirement
 from promptforge.http.binding import Binder, description_of
-from promptforge.http.errors import BodyTooLarge, BodyTooSlow, PreconditionFailed, TooManyRequests, UnsupportedMediaType
+from promptforge.http.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    KeyReused,
+    MethodNotAllowed,
+    PreconditionFailed,
+    StillRunning,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
 from promptforge.http.examples import example
 from promptforge.http.problems import TYPE_PREFIX, render
 from promptforge.http.routing import API_PREFIX, EDIT_METHODS, Route
@@ -78,8 +87,9 @@ _REQUEST_ID = "req_01k8y3w5q2m7t9x4c6v1b8n0rb"
 _TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 _RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Seconds after which to try again"}
-_HEADERS = {
+_HEADERS: dict[int, Schema] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`, and what is wrong (RFC 6750)"}},
+    405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that this path knows"}},
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
@@ -115,7 +125,22 @@ _IF_MATCH = _header(
     pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
 )
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag of what is known already; 304 where nothing has changed")
-_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names this content"}}
+_TEXT = {"type": "string"}
+_COMMON_HEADERS = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in ("RateLimit", "RateLimit-Policy", "X-Request-ID")
+}
+_ETAG = {"ETag": {"$ref": "#/components/headers/ETag"}}
+_REPLAYED = {"Idempotency-Replayed": {"$ref": "#/components/headers/Idempotency-Replayed"}}
+_RESPONSE_HEADERS: Schema = {
+    "ETag": {"schema": _TEXT, "description": "Names this content; weak (`W/`) where it may be compressed"},
+    "Idempotency-Replayed": {
+        "schema": {"const": "true"},
+        "description": "This is the reply that an earlier request with this Idempotency-Key got",
+    },
+    "RateLimit": {"schema": _TEXT, "description": "What is left of the budget: requests (`r`), for seconds (`t`)"},
+    "RateLimit-Policy": {"schema": _TEXT, "description": "The budget: requests (`q`) in seconds (`w`)"},
+    "X-Request-ID": {"schema": _TEXT, "description": "The request's id: the one that was sent, or one made here"},
+}
 
 EVENTS = """Done. Whole as JSON or, where `Accept` names `text/event-stream`, piece by piece: events `delta` with a
 `text` each, and then `done` with all of this as JSON, or `error` with a problem document."""
@@ -138,6 +163,7 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
         paths[API_PREFIX + route.path][route.method.lower()] = described
     standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, Forbidden, NotFound, BodyTooSlow, Conflict]
     standard += [
+        MethodNotAllowed,
         PreconditionFailed,
         BodyTooLarge,
         UnsupportedMediaType,
@@ -159,7 +185,12 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
         "paths": {**(extra_paths or {}), **paths},
         "components": {
             "schemas": {**dict(sorted(schemas.components.items())), "Problem": PROBLEM, "FieldProblem": FIELD_PROBLEM},
-            "responses": {_response_name(error): _response(error) for error in standard},
+            "headers": _RESPONSE_HEADERS,
+            "responses": {_response_name(error): _response(error) for error in standard}
+            | {
+                "KeyedConflict": _response(Conflict, StillRunning),
+                "KeyedInvalid": _response(Invalid, KeyReused),
+            },
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -212,11 +243,16 @@ def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool)
 
 def _headers_of(route: Route, *, guarded: bool) -> list[Schema]:
     """The request headers that change what the operation does."""
-    if route.method == "POST" and issubclass(route.message, Command):
+    if is_keyed(route):
         return [_IDEMPOTENCY_KEY]
     if guarded:
         return [_IF_MATCH]
     return [_IF_NONE_MATCH] if route.method == "GET" and not route.live else []
+
+
+def is_keyed(route: Route) -> bool:
+    """Whether it takes an Idempotency-Key."""
+    return route.method == "POST" and issubclass(route.message, Command)
 
 
 def _parameters(route: Route, shape: Schema) -> list[Schema]:
@@ -251,37 +287,47 @@ def _request_body(route: Route, binder: Binder, schemas: Schemas) -> Schema:
 def _success(route: Route, schemas: Schemas) -> Schema:
     reply: Any = route.reply  # Any: the reply's type as declared
     responses: Schema = {}
+    headers = {**_COMMON_HEADERS, **(_REPLAYED if is_keyed(route) else {})}
     if route.live:
         shape = schemas.of(f"{route.operation} reply", "serialization")
         text = "Server-sent events. Each event `reply` has this in its data, as JSON, whenever it has changed."
         stream = {"schema": shape, "example": example(shape, schemas.components)}
-        return {"200": {"description": text, "content": {"text/event-stream": stream}}}
+        return {"200": {"description": text, "headers": headers, "content": {"text/event-stream": stream}}}
     if reply not in (None, NoneType):
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
         shape = options[0] if len(options) == 1 else schema
         content = {"application/json": {"schema": shape, "example": example(shape, schemas.components)}}
-        response: Schema = {"description": _DONE.get(route.status, "Done"), "content": content}
+        own: Schema = {}
+        done = _DONE.get(route.status, "Done")
         if route.streamed:
             text = f"{EVENTS_SHAPE}{orjson.dumps(content['application/json']['example']).decode()}\n\n"
             content["text/event-stream"] = {"schema": {"type": "string"}, "example": text}
-            response["description"] = EVENTS
+            done = EVENTS
         if route.method == "GET":
-            response["headers"] = _ETAG
-            responses["304"] = {"description": "What If-None-Match names is what it still is", "headers": _ETAG}
+            own = _ETAG
+            unchanged = "What If-None-Match names is what it still is"
+            responses["304"] = {"description": unchanged, "headers": {**headers, **_ETAG}}
         if route.status == 201 or route.location is not None:
             location = {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is"}
-            response["headers"] = {"Location": location}
+            own = {"Location": location}
+        response: Schema = {"description": done, "headers": {**headers, **own}, "content": content}
         if route.repeatable:
             responses["200"] = {**response, "description": "There is one already: this"}
         responses[str(route.status)] = response
     if reply in (None, NoneType) or NoneType in get_args(reply):
-        responses["204"] = {"description": "Done, and there is nothing to say"}
+        responses["204"] = {"description": "Done, and there is nothing to say", "headers": headers}
     return responses
 
 
 def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded: bool) -> Schema:
-    standard: list[type[PromptForgeError]] = [Malformed, Unauthenticated, TooManyRequests, Unavailable]
+    standard: list[type[PromptForgeError]] = [
+        Malformed,
+        Unauthenticated,
+        MethodNotAllowed,
+        TooManyRequests,
+        Unavailable,
+    ]
     standard.append(PromptForgeError)
     if requirement.access is not Access.PUBLIC:
         standard.append(Forbidden)
@@ -297,10 +343,13 @@ def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded
     responses: Schema = {
         str(error.status): {"$ref": f"#/components/responses/{_response_name(error)}"} for error in standard
     }
+    keyed: tuple[type[PromptForgeError], ...] = (StillRunning, KeyReused) if is_keyed(route) else ()
+    if keyed:
+        responses["409"] = {"$ref": "#/components/responses/KeyedConflict"}
+        responses["422"] = {"$ref": "#/components/responses/KeyedInvalid"}
     for status in {error.status for error in route.errors}:
-        codes = [error for error in (*standard, *route.errors) if error.status == status]
-        told = "; ".join(f"`{error.code}`: {error.title}" for error in codes)
-        responses[str(status)] = {"description": told, "content": problem_content(codes)}
+        codes = [error for error in (*standard, *keyed, *route.errors) if error.status == status]
+        responses[str(status)] = _response(*codes)
     return dict(sorted(responses.items()))
 
 
@@ -308,11 +357,11 @@ def _response_name(error: type[PromptForgeError]) -> str:
     return "InternalError" if error is PromptForgeError else error.__name__
 
 
-def _response(error: type[PromptForgeError]) -> Schema:
-    response: Schema = {"description": f"`{error.code}`: {error.title}", "content": problem_content([error])}
-    if error.status in _HEADERS:
-        response["headers"] = _HEADERS[error.status]
-    return response
+def _response(*errors: type[PromptForgeError]) -> Schema:
+    """The response that tells one of these errors, which have one status."""
+    told = "; ".join(f"`{error.code}`: {error.title}" for error in errors)
+    headers = {**_COMMON_HEADERS, **_HEADERS.get(errors[0].status, {})}
+    return {"description": told, "content": problem_content(errors), "headers": headers}
 
 
 def tags_of(route: Route) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from promptforge.core.errors import ConfigurationError, FieldError, Invalid, PromptForgeError, Unauthenticated
-from promptforge.http.errors import MethodNotAllowed
+from promptforge.http.errors import MethodNotAllowed, UnsupportedContentCoding
 
 MEDIA_TYPE = b"application/problem+json"
 TYPE_PREFIX = "/problems/"
@@ -70,6 +70,8 @@ def _headers(error: PromptForgeError, length: int) -> Headers:
         if error.code != Unauthenticated.code:  # a token was sent, and it is not good (RFC 6750, 3.1)
             challenge += ', error="invalid_token"'
         headers.append((b"www-authenticate", challenge.encode()))
+    if isinstance(error, UnsupportedContentCoding):
+        headers.append((b"accept-encoding", b"identity"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     return headers

@@ -86,6 +86,11 @@ class Rates:
         left = await self._shared.get_window_stats(budget.item, budget.name, asker)
         _tell(exchange, budget, Count(allowed, left.remaining, left.reset_time - time.time()))
 
+    def spent(self, exchange: Exchange, name: RateClass) -> bool:
+        """Whether `check` would raise."""
+        budget = self._budgets[name]
+        return not self._counters.test((budget.name, _address(exchange)), budget.item).allowed
+
     def check(self, exchange: Exchange, name: RateClass) -> None:
         """Raises `TooManyRequests` where this address was refused too often lately; counts nothing."""
         budget = self._budgets[name]

@@ -15,19 +15,15 @@ from starlette_compress import CompressMiddleware
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.made import Made
 from promptforge.core.pages import Page
-from promptforge.http.conditions import etag, known_already
-from promptforge.http.cursors import Cursors
+from promptforge.http.conditions import COMPRESSED_FROM, VARY, etag, known_already, validator
 from promptforge.http.encoding import encode
 from promptforge.http.exchange import Exchange, exchange_of
 from promptforge.http.problems import Headers
 from promptforge.http.routing import API_PREFIX, Route
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-_VARY = (b"vary", b"Accept-Encoding")
 _JSON = (b"content-type", b"application/json")
 _REPLY = "promptforge.reply"
-COMPRESSED_FROM = 500
-"""Bytes; smaller ones hardly shrink, and are most of them."""
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of the JSON of replies that are answered again and again, for each route that does so."""
@@ -51,7 +47,7 @@ class Rendered:
         if len(self.body) < COMPRESSED_FROM:
             await self.send(send)
         elif exchange_of(scope).headers.get(b"accept-encoding", b"identity") == b"identity":
-            self.headers.append(_VARY)
+            self.headers.append(VARY)
             await self.send(send)
         else:
             scope[_REPLY] = self
@@ -82,7 +78,7 @@ class _Kept:
 class Renderer:
     """Made once per route; `tagged` replies get an ETag."""
 
-    def __init__(self, route: Route, readable: Readable, cursors: Cursors, *, tagged: bool) -> None:
+    def __init__(self, route: Route, readable: Readable, *, tagged: bool) -> None:
         self._status = route.status
         self._kept: LRUCache[int, _Kept] | None = None
         if route.repeats:
@@ -90,12 +86,11 @@ class Renderer:
         self._headers: Headers = [_JSON]
         if route.cache_control is not None:
             self._headers.append((b"cache-control", route.cache_control.encode("ascii")))
-        self._cursors = cursors
         self._locate = _locator(route, readable)
         self._tagged = tagged
 
     def render(self, exchange: Exchange, path: Path, reply: object) -> Rendered:
-        """304 where the client knows the content already."""
+        """A page has its cursor sealed by now. 304 where the client knows the content already."""
         if reply is None:
             return Rendered(204, [], b"")
         status = self._status
@@ -103,16 +98,16 @@ class Renderer:
             status = status if reply.new else 200
             reply = reply.value
         headers: Headers = [*self._headers]
-        if type(reply) is Page:
-            reply = self._cursors.signed(reply)
-            if reply.next is not None:
-                headers.append((b"link", _next_link(exchange, reply.next)))
+        if type(reply) is Page and reply.next is not None:
+            headers.append((b"link", _next_link(exchange, reply.next)))
         body, tag = self._encode(reply)
         headers.append((b"content-length", b"%d" % len(body)))
         if tag:
+            told = (b"etag", validator(body, tag))
             if known_already(exchange.headers, tag) and exchange.method in {"GET", "HEAD"}:
-                return Rendered(304, [(b"etag", tag), *self._headers[1:]], b"")
-            headers.append((b"etag", tag))
+                vary = [VARY] if len(body) >= COMPRESSED_FROM else []
+                return Rendered(304, [told, *vary, *self._headers[1:]], b"")
+            headers.append(told)
         if self._locate is not None and (location := self._locate(reply, path)) is not None:
             headers.append((b"location", location.encode("ascii")))
         return Rendered(status, headers, body)

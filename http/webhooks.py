@@ -3,11 +3,15 @@
 Genuine means signed with one of the configured secrets, over these very bytes, within five minutes of now in both
 directions: the SDK takes any timestamp from the future, so that is checked here. Nothing that is not genuine, or not
 an event, is stored.
+
+Whatever ends without a good signature counts against its sender's address. Genuine events may come from that address
+too (a proxy's), so nothing is refused for the count alone: beyond it less is read, and what is not genuine is 429.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -15,21 +19,27 @@ from typing import Any, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from promptforge.actors.billing.messages import RecordStripeEvent
-from promptforge.core.errors import Malformed, Unavailable
+from promptforge.core.errors import Malformed, PromptForgeError, Unavailable
 from promptforge.core.runtime import System
-from promptforge.http.body import BodyLimits, judge, parse_object, read_body
-from promptforge.http.errors import MethodNotAllowed
-from promptforge.http.exchange import exchange_of
+from promptforge.http.body import BodyLimits, judge, parse_object
+from promptforge.http.dispatch import refuse_method
+from promptforge.http.errors import ClientGone
+from promptforge.http.exchange import Exchange, exchange_of
+from promptforge.http.intake import Intake
 from promptforge.http.rates import RateClass, Rates
 
 ValueT = TypeVar("ValueT")
 
 TOLERANCE_SECONDS = 300
 LIMITS = BodyLimits(max_bytes=512 * 1024)
+LIMITS_OF_SUSPECTS = BodyLimits(max_bytes=64 * 1024, timeout_seconds=5.0)
+"""For addresses that were refused too often lately; Stripe's usual events have a few KiB."""
 PATH = "/api/v1/webhooks/stripe"
 ALIAS = "/webhooks/stripe"
 """Where the replaced service had it; endpoints configured at Stripe keep working."""
 
+_SIGNED_AT = re.compile(rb"(?:^|,)t=([0-9]{1,15})(?:,|$)")
+_SIGNATURE = re.compile(rb"(?:^|,)v1=[0-9a-f]{64}(?:,|$)")
 _RECEIVED = b'{"received":true}'
 
 
@@ -58,23 +68,19 @@ class StripeWebhook:
             importlib.import_module("stripe")  # 0.8 s: now, rather than while the first event waits
         self._system = system
         self._rates = rates
+        self._intake = Intake()
         self._secrets = tuple(secrets)
         self._now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         if exchange.method != "POST":
-            raise MethodNotAllowed(("POST",))
+            self._rates.count(exchange, RateClass.DEFAULT)
+            await refuse_method(exchange.method, ("POST", "OPTIONS"), send)
+            return
         if not self._secrets:
             raise WebhooksNotConfigured(retry_after_seconds=60)
-        self._rates.check(exchange, RateClass.WEBHOOK)  # genuine events do not count, those refused do
-        body = await read_body(exchange, receive, LIMITS)
-        try:
-            verify(body, exchange.headers.get(b"stripe-signature"), self._secrets, now=self._now())
-        except BadSignature:
-            self._rates.refused(exchange, RateClass.WEBHOOK)
-            raise
-        message = event_from(body)
+        message = event_from(await self._genuine(exchange, receive))
         # The signature has authenticated the sender, and recording events is an internal operation.
         context = self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)
         await context.ask(message)
@@ -86,6 +92,34 @@ class StripeWebhook:
             }
         )
         await send({"type": "http.response.body", "body": _RECEIVED})
+
+    async def _genuine(self, exchange: Exchange, receive: Receive) -> bytes:
+        """The body, once its signature was found good. Raises what is wrong with it, or `TooManyRequests`."""
+        signature = exchange.headers.get(b"stripe-signature")
+        suspect = self._rates.spent(exchange, RateClass.WEBHOOK)
+        try:
+            judge_header(signature, now=self._now())
+            body = await self._intake.read(exchange, receive, LIMITS_OF_SUSPECTS if suspect else LIMITS)
+            verify(body, signature, self._secrets, now=self._now())
+        except ClientGone:
+            self._rates.refused(exchange, RateClass.WEBHOOK)
+            raise
+        except PromptForgeError:
+            self._rates.check(exchange, RateClass.WEBHOOK)
+            self._rates.refused(exchange, RateClass.WEBHOOK)
+            raise
+        return body
+
+
+def judge_header(header: bytes | None, *, now: float) -> None:
+    """Raise `BadSignature` for what no body can make good: then none is read."""
+    if header is None:
+        raise BadSignature("There is no Stripe-Signature header")
+    match = _SIGNED_AT.search(header)
+    if match is None or not _SIGNATURE.search(header):
+        raise BadSignature
+    if abs(now - int(match[1])) > TOLERANCE_SECONDS:
+        raise BadSignature("The signature is more than five minutes away from this service's time")
 
 
 def verify(body: bytes, header: bytes | None, secrets: Sequence[str], *, now: float) -> None:

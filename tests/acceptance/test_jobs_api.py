@@ -155,7 +155,7 @@ def test_one_user_has_only_so_many_streams(service: Service) -> None:
     streams = [greedy.client.stream("GET", "/jobs/stream") for _ in range(10)]
     for stream in streams:
         assert stream.__enter__().status_code == 200
-    assert_problem(greedy.client.get("/jobs/stream"), 503, "overloaded")
+    assert_problem(greedy.client.get("/jobs/stream"), 429, "rate_limited")
     for stream in streams:
         stream.__exit__(None, None, None)
     eventually(lambda: greedy.client.head("/jobs/stream").status_code == 200 and _opens(greedy))

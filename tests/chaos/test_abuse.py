@@ -6,6 +6,7 @@ What is compared is the median over rounds of each round's 99th percentile, unde
 from __future__ import annotations
 
 import json
+import os
 import resource
 import select
 import statistics
@@ -18,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import stripe
 
 from promptforge.core.identity import mint
 from promptforge.deploy.server import OTHER_FILES
@@ -181,6 +183,61 @@ def test_slow_bodies_are_given_up_and_cost_others_nothing(service: Service) -> N
         [(408, "body_too_slow")]
     ] * SLOW
     comparison.judge(f"{SLOW} slow bodies")
+
+
+FORGED = f"POST /webhooks/stripe HTTP/1.1\r\nhost: service\r\nstripe-signature: t={{now}},v1={'0' * 64}\r\n"
+"""To the one path that reads what strangers send."""
+WEBHOOK_SECRET = "whsec_of_the_abused"
+EVENT_BYTES = 500 * 1024
+
+
+def forged(*headers: str, body: bytes = b"") -> bytes:
+    return "\r\n".join([FORGED.format(now=int(time.time())) + headers[0], *headers[1:], "", ""]).encode() + body
+
+
+def genuine() -> bytes:
+    body = json.dumps({"id": "evt_1", "object": "event", "type": "x", "livemode": False, "created": 1, "data": {}})
+    signature = stripe.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET, int(time.time()))
+    head = f"POST /webhooks/stripe HTTP/1.1\r\nhost: service\r\nstripe-signature: {signature}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def cpu_seconds(service: Service) -> float:
+    fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_events_of_strangers_are_held_within_bounds_and_keep_no_genuine_one_out(tmp_path: Path) -> None:
+    with serving(tmp_path, STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET) as service, ExitStack() as stack:
+        comparison = Comparison(service)
+        before = rss_bytes(service)
+        talks = [stack.enter_context(Talk(service.port)) for _ in range(SLOW)]
+        for talk in talks:
+            talk.say(forged(f"content-length: {EVENT_BYTES + 1}", body=b"x" * EVENT_BYTES))
+        comparison.under_abuse()
+        grown = (rss_bytes(service) - before) / 1024 / 1024
+        print(f"{SLOW} events of {EVENT_BYTES // 1024} KiB that never end: {grown:.0f} MiB")  # noqa: T201
+        assert grown < 48
+        with Talk(service.port) as stripes:
+            stripes.say(genuine())
+            assert stripes.hear().status == 200
+        comparison.judge(f"{SLOW} events that never end")
+    assert surprises(service.log) == []
+
+
+def test_a_body_of_a_hundred_thousand_chunks_is_not_read(tmp_path: Path) -> None:
+    with serving(tmp_path, STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET) as service:
+        token = f"authorization: Bearer {mint('chunks', project_id=DEMO_PROJECT)}"
+        for head in (forged("transfer-encoding: chunked"), post(token, "transfer-encoding: chunked")):
+            before = cpu_seconds(service)
+            for _ in range(10):
+                with Talk(service.port) as talk:
+                    talk.say(head + b"1\r\nx\r\n" * 100_000)
+                    assert [answer.status for answer in talk.rest()] == [400]
+            spent = (cpu_seconds(service) - before) / 10
+            print(f"a hundred thousand chunks: {spent * 1000:.0f} ms")  # noqa: T201
+            assert spent < 0.15
+    assert surprises(service.log) == []
 
 
 def not_reading(service: Service, stack: ExitStack, count: int) -> list[Talk]:

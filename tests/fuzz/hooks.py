@@ -16,6 +16,9 @@ _SHOW_NOTHING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn"}
 """core/text.py refuses these; combining characters are put together by its normalisation, and that changes lengths."""
 
 
+MOST = 2**63
+
+
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:  # Any: as schemathesis has them
     """Send no made-up cursor (they are signed), no key twice, and words that show."""
@@ -38,8 +41,10 @@ def _shown(value: Any) -> Any:
         return {name: _shown(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_shown(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < MOST:
         return int(value)  # a JSON schema counts 1.0 as an integer; here integers are written as such
+    if isinstance(value, int) and abs(value) >= MOST:
+        return 1  # where any JSON may stand, integers fit into 64 bits all the same
     return _shown_text(value) if isinstance(value, str) else value
 
 

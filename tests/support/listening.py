@@ -53,16 +53,27 @@ class Listening(Served):
 
 @asynccontextmanager
 async def listening(
-    body: BodyLimits | None = None, *, limits: Limits | None = None, grace_seconds: float = 3.0
+    body: BodyLimits | None = None,
+    *,
+    limits: Limits | None = None,
+    grace_seconds: float = 3.0,
+    parts: Parts | None = None,
 ) -> AsyncIterator[Listening]:
     """The sample feature behind the server of the product, on a free port."""
     settings = HttpSettings(version="1", body=body or BodyLimits())
-    async with serving(Parts(settings=settings)) as served:
+    async with serving(parts or Parts(settings=settings)) as served:
         listener = bind("127.0.0.1", 0)
         port = listener.getsockname()[1]
         stop = asyncio.Event()
         server = asyncio.create_task(
-            serve(served.app, listener, shutdown=stop.wait, grace_seconds=grace_seconds, limits=limits or Limits(100))
+            serve(
+                served.app,
+                listener,
+                shutdown=stop.wait,
+                grace_seconds=grace_seconds,
+                limits=limits or Limits(100),
+                https_only=parts is not None and parts.settings.https_only,
+            )
         )
         try:
             yield Listening(**vars(served), port=port, stop=stop)

@@ -96,6 +96,14 @@ class EditNote(Command[NoteView]):
 
 
 @requires(scope="notes:write")
+class AnswerNote(Command[NoteView]):
+    """Write a note about another one."""
+
+    note_id: str
+    text: Text
+
+
+@requires(scope="notes:write")
 class DeleteNote(Command[None]):
     """Remove a note."""
 
@@ -132,6 +140,10 @@ class Notes(Actor):
         )
         await self._pass()
         return note
+
+    @handles(AnswerNote, atomic=True)
+    async def answer(self, message: AnswerNote, context: Context) -> NoteView:
+        return await self.write(WriteNote(text=f"{message.note_id}: {message.text}"), context)
 
     @handles(WriteElsewhere)
     async def write_elsewhere(self, message: WriteElsewhere, context: Context) -> NoteView:
@@ -193,6 +205,7 @@ ROUTES = (
     post("/notes/secrets", WriteSecret),
     get("/notes/{note_id}", GetNote),
     patch("/notes/{note_id}", EditNote),
+    post("/notes/{note_id}/answers", AnswerNote, status=201, location="/notes/{id}"),
     delete("/notes/{note_id}", DeleteNote),
 )
 

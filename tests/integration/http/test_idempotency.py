@@ -74,6 +74,16 @@ async def test_keys_belong_to_who_sends_them_and_to_the_path(mongo: Mongo) -> No
     assert await written(mongo) == 3
 
 
+async def test_a_path_is_the_same_however_it_is_percent_encoded(mongo: Mongo) -> None:
+    async with notes_service(mongo) as service:
+        one = await write(service, path="/notes/n%20a/answers")
+        for path in ("/%6eotes/n%20a/answers", "/notes/%6E%20%61/answ%65rs", "/notes/n%20a/answers"):
+            assert (await write(service, path=path)).json() == one.json()
+        another = await write(service, path="/notes/n%20b/answers")
+        assert another.json() != one.json()
+    assert await written(mongo) == 2
+
+
 @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "tab\t", "ä"])
 async def test_a_key_that_is_none_is_refused(mongo: Mongo, key: str) -> None:
     async with notes_service(mongo) as service:

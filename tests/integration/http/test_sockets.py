@@ -7,8 +7,10 @@ import json
 import anyio
 import pytest
 
+from promptforge.http.app import HttpSettings
 from promptforge.http.body import BodyLimits
 from tests.support.listening import JSON, TOKEN, answer, chunked, ended, listening, request
+from tests.unit.http.sample import Parts
 
 pytestmark = pytest.mark.anyio
 
@@ -174,3 +176,51 @@ async def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
         got = await service.exchange(request("POST", "/api/v1/things", TOKEN, JSON, body=body))
         assert (got.status, got.problem) == (400, "malformed_request")
         assert service.things.received == []
+
+
+async def test_an_empty_line_after_a_body_is_ignored_however_it_arrives() -> None:
+    following = request("GET", "/api/v1/things/abc")
+    async with listening() as service, await service.connect() as stream:
+        for _ in range(3):
+            await stream.send(request("POST", "/api/v1/things", TOKEN, JSON, body=b'{"title": "a"}') + b"\r\n")
+            assert (await answer(stream)).status == 201
+            for part in (b"\r", b"\n", following[:1], following[1:]):
+                await stream.send(part)
+                await anyio.sleep(0.01)
+            assert (await answer(stream)).status == 200
+
+
+async def test_what_follows_an_empty_line_is_one_request_and_no_more() -> None:
+    """The line ends nothing and begins nothing: a body that looks like one is still a body."""
+    inner = b"\r\n" + request("GET", "/api/v1/things/inner")
+    async with listening() as service, await service.connect() as stream:
+        await stream.send(b"\r\n" + request("POST", "/api/v1/nothing", JSON, body=inner))
+        assert (await answer(stream)).status == 404
+        await stream.send(request("GET", "/api/v1/things/outer"))
+        assert json.loads((await answer(stream)).body)["id"] == "outer"
+        assert len(service.things.received) == 1
+
+
+SECURITY = (
+    "x-content-type-options",
+    "cross-origin-resource-policy",
+    "content-security-policy",
+    "cache-control",
+    "strict-transport-security",
+)
+
+
+@pytest.mark.parametrize("https_only", [False, True])
+async def test_what_never_became_a_request_is_answered_with_the_headers_of_all_answers(*, https_only: bool) -> None:
+    parts = Parts(settings=HttpSettings(version="1", https_only=https_only))
+    async with listening(parts=parts) as service:
+        usual = await service.exchange(request("GET", "/api/v1/nothing"))
+        for refused, status in (
+            (b"G@T / HTTP/1.1\r\n\r\n", 400),
+            (b"a" * 40_000, 431),
+            (b"GET / HTTP/3.0\r\n\r\n", 505),
+        ):
+            got = await service.exchange(refused)
+            assert got.status == status
+            assert [got.headers.get(name) for name in SECURITY] == [usual.headers.get(name) for name in SECURITY]
+    assert ("strict-transport-security" in usual.headers) is https_only

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import anyio
 import httpx
 from annotated_types import Ge, Len
+from prometheus_client import CollectorRegistry
 from pydantic import Field
 from starlette.applications import Starlette
 
@@ -24,6 +25,7 @@ from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, System, handles
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.health import Probe
+from promptforge.http.metrics import Scraped
 from promptforge.http.middleware import Translate, translate_nothing
 from promptforge.http.routing import Route, delete, get, patch, post
 
@@ -154,7 +156,7 @@ class Things(Actor):
         self.received.append(message)
         if message.thing_id == "missing":
             raise NotFound("There is no such thing")
-        return thing(message.thing_id)
+        return thing(message.thing_id, title="Vase" * (500 if message.thing_id == "large" else 1))
 
     @handles(ListThings)
     async def list(self, message: ListThings, context: Context) -> Page[ThingView]:
@@ -256,6 +258,16 @@ class Served:
     principals: Known
 
 
+class NoMetrics:
+    """Nothing to tell."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+    async def refresh(self) -> None:
+        """There is nothing."""
+
+
 @dataclass
 class Parts:
     """What a test may want otherwise than usual."""
@@ -265,6 +277,7 @@ class Parts:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     translate: Translate = translate_nothing
     actors: Sequence[Actor] = ()
+    metrics: Scraped | None = None
 
 
 @asynccontextmanager
@@ -274,7 +287,7 @@ async def serving(parts: Parts | None = None) -> AsyncIterator[Served]:
     things = Things()
     principals = Known()
     system = System([things, *parts.actors])
-    collaborators = Collaborators(principals, parts.probes, parts.translate)
+    collaborators = Collaborators(principals, parts.probes, parts.translate, parts.metrics)
     app = build_app(system, collaborators, settings=parts.settings, routes=parts.routes)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

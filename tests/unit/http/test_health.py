@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import perf_counter
 
 import anyio
 import pytest
 
 from promptforge.core.errors import DatabaseUnavailable
-from promptforge.http.health import Health
+from promptforge.http.health import KNOWN_SECONDS, Health
 from tests.unit.http.sample import Parts, serving
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +56,41 @@ async def test_a_probe_that_hangs_is_given_up_in_its_own_time() -> None:
         with anyio.fail_after(2):
             report = await health.report()
     assert (report["status"], report["mongodb"]["ok"], report["jobs"]["ok"]) == ("unavailable", False, True)
+
+
+async def test_probes_are_asked_once_however_many_want_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    answer = anyio.Event()
+
+    async def slow() -> Mapping[str, object]:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+        return {}
+
+    async with serving(Parts(probes={"mongodb": slow})) as service:
+        statuses: list[int] = []
+
+        async def get(path: str) -> None:
+            statuses.append((await service.client.get(path)).status_code)
+
+        async with anyio.create_task_group() as tasks:
+            with anyio.move_on_after(0.05):
+                await service.client.get("/health")  # who leaves takes nothing from the others
+            for _ in range(5):
+                tasks.start_soon(get, "/health")
+                tasks.start_soon(get, "/health/ready")
+            await anyio.sleep(0.05)
+            answer.set()
+        await get("/health")
+        assert (statuses, asked) == ([200] * 11, 1)
+        service.system.draining = True  # known without asking
+        assert (await service.client.get("/health/ready")).json() == {"status": "stopping"}
+        service.system.draining = False
+        assert asked == 1
+        monkeypatch.setattr("promptforge.http.health.perf_counter", lambda: perf_counter() + KNOWN_SECONDS)
+        await get("/health")
+        assert asked == 2
 
 
 async def test_a_draining_process_is_not_ready_and_lives() -> None:

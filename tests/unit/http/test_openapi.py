@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from promptforge.core.messages import Access
 from promptforge.core.runtime import System
 from promptforge.deploy.features import ACTOR_TYPES
-from promptforge.http import tables
+from promptforge.http import health, tables
 from promptforge.http.auth import Authenticator
 from promptforge.http.binding import Binder, description_of
 from promptforge.http.body import BodyLimits
@@ -130,9 +130,9 @@ async def test_an_operation_tells_its_replies(described: Json) -> None:
 
 async def test_an_operation_tells_its_errors(described: Json) -> None:
     found = {name: set(operation["responses"]) for name, operation in operations(described).items()}
-    assert found["getThing"] == {"200", "304", "400", "401", "404", "422", "429", "500", "503"}
+    assert found["getThing"] == {"200", "304", "400", "401", "404", "405", "422", "429", "500", "503"}
     body = {"408", "413", "415"}
-    assert found["createThing"] == {"201", "400", "401", "402", "403", "409", "422", "429", "500", "503"} | body
+    assert found["createThing"] == {"201", "400", "401", "402", "403", "405", "409", "422", "429", "500", "503"} | body
     out_of_stock = operations(described)["createThing"]["responses"]["402"]
     assert out_of_stock["description"] == "`out_of_stock`: There are no more of these"
     assert "WWW-Authenticate" in described["components"]["responses"]["Unauthenticated"]["headers"]
@@ -267,3 +267,26 @@ def test_the_example_of_a_body_is_a_request_that_can_be_read(product: Json, rout
     body = operation.get("requestBody")
     sent = b"" if body is None else json.dumps(body["content"]["application/json"]["example"]).encode()
     Binder(route).bind(path, b"", sent)
+
+
+def test_every_answer_of_the_tables_tells_the_headers_that_clients_need(product: Json) -> None:
+    common = {"RateLimit", "RateLimit-Policy", "X-Request-ID"}
+    responses = product["components"]["responses"]
+    for name, operation in operations(product).items():
+        if name not in {route.operation for route in PRODUCT}:
+            continue
+        keyed = "Idempotency-Key" in {known["name"] for known in operation.get("parameters", [])}
+        for status, response in operation["responses"].items():
+            told = responses[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+            assert common <= set(told["headers"]), f"{name} {status}"
+            if status.startswith("2"):
+                assert ("Idempotency-Replayed" in told["headers"]) is keyed, f"{name} {status}"
+            if keyed and status in {"409", "422"}:
+                code = {"409": "request_still_running", "422": "idempotency_key_reused"}[status]
+                assert code in told["content"]["application/problem+json"]["examples"], f"{name} {status}"
+        assert "405" in operation["responses"], name
+
+
+def test_the_example_of_health_names_what_the_service_names() -> None:
+    answers = health.PATHS["/health"]["get"]["responses"]
+    assert "mongodb" in answers["503"]["content"]["application/json"]["example"]

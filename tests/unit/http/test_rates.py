@@ -18,7 +18,7 @@ from promptforge.http.app import HttpSettings
 from promptforge.http.clients import client_address, subscriber
 from promptforge.http.counters import ProcessCounters
 from promptforge.http.rates import RateClass, Rates
-from tests.unit.http.sample import ALICE, OPERATOR, Parts, serving
+from tests.unit.http.sample import ALICE, OPERATOR, NoMetrics, Parts, serving
 
 PUBLIC = "/api/v1/things/abc"
 LIMITED = ("default=3/minute", "sign-in=2/minute")
@@ -65,6 +65,42 @@ async def test_the_others_are_told_apart_by_the_address_that_the_proxies_wrote()
         assert await statuses(service.client, 1, via("made up, 192.0.2.1")) == [429]
     async with serving(limited()) as service:  # nobody is trusted: the header is anybody's
         assert [await statuses(service.client, 1, via(f"192.0.2.{n}")) for n in range(4)] == [[200]] * 3 + [[429]]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/health", 200),
+        ("GET", "/docs", 200),
+        ("GET", "/docs/start.js", 200),
+        ("GET", "/problems", 200),
+        ("GET", "/problems/not_found", 200),
+        ("GET", "/problems/nonsense", 404),
+        ("GET", "/api/v1/openapi.json", 200),
+        ("GET", "/nothing", 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api/v1/things/" + "a" * 300, 404),
+        ("GET", "/api/v1/things/%", 400),
+        ("PUT", PUBLIC, 405),
+        ("OPTIONS", PUBLIC, 204),
+        ("GET", "/metrics", 401),
+        ("OPTIONS", "/metrics", 204),
+        ("GET", "/webhooks/stripe", 405),
+    ],
+)
+async def test_what_no_table_serves_is_counted_by_address(method: str, path: str, status: int) -> None:
+    settings = HttpSettings(version="1", rate_limits=LIMITED, metrics_token="secret")
+    async with serving(Parts(settings=settings, metrics=NoMetrics())) as service:
+        got = [(await service.client.request(method, path)).status_code for _ in range(4)]
+        assert got == [status] * 3 + [429]
+        for uncounted in ("/health/live", "/health/ready"):
+            response = await service.client.get(uncounted)
+            assert response.status_code == 200
+            assert "ratelimit" not in response.headers
+        scraped = await service.client.get("/metrics", headers={"authorization": "Bearer secret"})
+        assert scraped.status_code == 200
 
 
 @pytest.mark.anyio

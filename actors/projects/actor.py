@@ -43,8 +43,9 @@ from promptforge.actors.projects.messages import (
     UpdateProject,
 )
 from promptforge.actors.projects.store import ProjectStore
-from promptforge.actors.users.messages import GetNames, GetPublicProfile, PersonName
+from promptforge.actors.users.messages import GetNames, GetPublicProfile, PersonName, PublicProfileView
 from promptforge.core.context import Context
+from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -144,7 +145,7 @@ class ProjectsActor(Actor):
     @handles(AddMember, key="project_id", transactional=True)
     async def add_member(self, message: AddMember, context: Context) -> MemberView:
         await self._manage(message.project_id, lambda project: project, context)  # who may not, learns of no handles
-        person = await context.ask(GetPublicProfile(handle=message.handle))
+        person = await _person(message.handle, context)
         await self._check_room(person.id, context)
         member = Member(person.id, normal_roles(message.roles), context.user_id, context.now())
         await self._manage(message.project_id, lambda project: with_member(project, member), context)
@@ -200,3 +201,11 @@ def _member_view(member: Member, person: PersonName | None) -> MemberView:
         added_by=member.added_by,
         added_at=member.added_at,
     )
+
+
+async def _person(handle: str, context: Context) -> PublicProfileView:
+    """Raises `Invalid`: the project is there, who is to join it is not."""
+    try:
+        return await context.ask(GetPublicProfile(handle=handle))
+    except NotFound as error:
+        raise Invalid(errors=(FieldError("Nobody has this handle", "unknown_handle", pointer="/handle"),)) from error

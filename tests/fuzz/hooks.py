@@ -38,7 +38,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _shown(item) for name, item in value.items()}
+        return {name.replace("\0", "x"): _shown(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_shown(item) for item in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < MOST:

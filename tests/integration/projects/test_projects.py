@@ -191,7 +191,7 @@ async def test_members_come_and_go(branches: Branches) -> None:
     again = AddMember(project_id=project.id, handle="The-Vera", roles=(ProjectRole.EDITOR,))
     assert await all_at_once([(olga, again), (there, again)]) == {"already_member": 2}
     nobody = AddMember(project_id=project.id, handle="nobody-here", roles=(ProjectRole.EDITOR,))
-    assert await raised(olga, nobody) == "not_found"
+    assert await raised(olga, nobody) == "invalid_request"
     assert await raised(olga, RemoveMember(project_id=project.id, user_id="usr_none")) == "not_found"
     assert await raised(vera, RemoveMember(project_id=project.id, user_id=olga.user_id)) == "project_role_missing"
     await vera.ask(RemoveMember(project_id=project.id, user_id=vera.user_id))

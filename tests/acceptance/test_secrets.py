@@ -28,6 +28,8 @@ SETTINGS = {
     "SECRET_KEY": f"{MARK}-root-key-of-at-least-32-characters,{MARK}-former-root-key-of-32-characters",
     "METRICS_TOKEN": f"{MARK}-metrics",
     "LLM_API_KEY": f"{MARK}-llm",
+    "LLM_MODEL": "a-model",
+    "LLM_PRICES": "a-model=1/1",
     "SMTP_URL": f"smtp://user:{MARK}-smtp@127.0.0.1:1",
     "HTTPS_PROXY": "http://127.0.0.1:9",  # nobody listens there, so Stripe cannot be reached
 }

@@ -21,7 +21,6 @@ from tests.unit.http.test_webhooks import EVENT, NEW, PATH, Recorder
 pytestmark = pytest.mark.anyio
 
 ALLOWED = 3
-UNSIGNED = f"stripe-signature: t={int(time.time())},v1={'0' * 64}"
 
 
 def parts(recorder: Recorder) -> Parts:
@@ -35,8 +34,13 @@ def genuine(padding: int = 0) -> bytes:
     return request("POST", PATH, f"stripe-signature: {header}", body=body.encode())
 
 
+def unsigned() -> str:
+    """Of now: what is old is refused before its body is read."""
+    return f"stripe-signature: t={int(time.time())},v1={'0' * 64}"
+
+
 def forged(length: int) -> bytes:
-    return request("POST", PATH, UNSIGNED, f"content-length: {length}")
+    return request("POST", PATH, unsigned(), f"content-length: {length}")
 
 
 async def begun(service: Listening, size: int) -> SocketStream:
@@ -121,11 +125,10 @@ async def test_beyond_the_bound_for_all_the_longest_is_given_up(monkeypatch: pyt
             await stream.aclose()
 
 
-@pytest.mark.parametrize(("path", "header"), [("/api/v1/things", TOKEN), (PATH, UNSIGNED), ("/api/v1/nothing", JSON)])
-@pytest.mark.parametrize("extension", [b"", b";" + b"x" * 4000])
-async def test_a_body_in_chunks_that_are_not_worth_their_framing_is_refused(
-    path: str, header: str, extension: bytes
-) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/things", PATH, "/api/v1/nothing"])
+@pytest.mark.parametrize("extension", [b"", b";" + b"x" * 4000], ids=["one byte each", "long extensions"])
+async def test_a_body_in_chunks_that_are_not_worth_their_framing_is_refused(path: str, extension: bytes) -> None:
+    header = unsigned() if path == PATH else TOKEN
     chunk = chunked(b" " * (1 if not extension else 500)).replace(b"\r\n", extension + b"\r\n", 1)
     async with listening(parts=parts(Recorder())) as service, await service.connect() as stream:
         await stream.send(request("POST", path, header, JSON, "transfer-encoding: chunked"))

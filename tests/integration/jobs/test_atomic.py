@@ -180,7 +180,8 @@ async def test_a_process_that_was_declared_dead_stops_its_jobs_and_takes_another
         await process.until_done(job_id)  # interrupted, given back, and run again
         await _until(lambda: actor.interrupted)
     assert process.store.processes.id != first
-    assert (await _names(mongo), actor.runs) == (["a"], 2)
+    assert await _names(mongo) == ["a"]
+    assert actor.runs >= 2  # and more where a slow machine lets the heartbeat come late once more
 
 
 @pytest.mark.usefixtures("at_once")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns
+from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns, TrialsActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
@@ -54,6 +54,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ProjectsActor,
     ModelsActor,
     AssistantActor,
+    TrialsActor,
     PromptsActor,
     LabelsActor,
     DraftsActor,
@@ -120,6 +121,7 @@ def build_actors(
         ExchangeActor(stores),
         ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
         AssistantActor(),
+        TrialsActor(),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),
         PurchasesActor(marketplace.PurchaseStore(mongo), listings),

@@ -158,6 +158,13 @@ _TOLD: dict[str, Json] = {
     "input_microusd_per_million": 250_000,
     "output_microusd_per_million": 2_000_000,
     "max_output_tokens": 16_384,
+    "TryPrompt.version": None,  # the label says which
+    "TryPrompt.model": None,
+    "stop[]": "###",
+    "run_id": f"run_{_ULID}",
+    "TrialView.model": "gpt-5-mini",
+    "output": "The council met on Monday. It agreed on nothing, and meets again on Thursday.",
+    "ignored_tools": [],
     # Credits
     "price": "12.5",
     "expected_price": "12.5",

@@ -271,6 +271,7 @@ CASES: dict[str, Case] = {
     "critiqueText": Case(body=lambda _: {"text": "judge this"}),
     "explainText": Case(body=lambda _: {"text": "Say hello"}),
     "suggestListing": Case(body=lambda _: {"text": "describe this"}),
+    "testPrompt": Case(World.labelled, lambda _: {"variables": {"word": "hello"}}),
     "listListings": Case(),
     "createListing": Case(body=_listing_body),
     "listMyListings": Case(),

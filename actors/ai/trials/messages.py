@@ -50,11 +50,12 @@ class TrialView:
 class TryPrompt(Command[ReplyStream[TrialView]]):
     """Run a prompt once: `version`, or the one of `label` (`production` where neither is given), with your variables.
 
-    Whoever may read a prompt may test it, and pays for it. It is rendered as by `render`: a variable that is missing,
-    unknown or not of its type is a 422 that points to it. A text is sent as the user's message, a chat as it is; a
-    response schema asks the model for structured output. `model` and `settings` go before the version's own.
-    Models are not given tools here: a version that has some is refused (422 `has_tools`), unless `ignore_tools` says
-    to run it without them. `max_credits` is the most that it may cost (422 `over_budget` where it could cost more).
+    Whoever may read a prompt may test it, and pays for it; an API key needs `prompts:read` as well. It is rendered as
+    by `render`: a variable that is missing, unknown or not of its type is a 422 that points to it. A text is sent as
+    the user's message, a chat as it is; a response schema asks the model for structured output. `model` and
+    `settings` go before the version's own. Models are not given tools here: a version that has some is refused (422
+    `has_tools`), unless `ignore_tools` says to run it without them. `max_credits` is the most that it may cost (422
+    `over_budget` where it could cost more).
     """
 
     prompt_id: PromptId

@@ -25,6 +25,7 @@ from promptforge.actors.ai.errors import (
 )
 from promptforge.actors.ai.messages import ListModels
 from promptforge.actors.ai.trials.messages import TryPrompt
+from promptforge.actors.ai.usage.messages import GetMyUsage, GetPromptAnalytics
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
 from promptforge.actors.prompts.errors import (
     IncludeCycle,
@@ -62,4 +63,6 @@ routes = [
     stream("/ai/explain", ExplainText, errors=(*_HELP, NotFound)),
     stream("/ai/suggest", SuggestListing, errors=(*_HELP, NotFound)),
     stream("/prompts/{prompt_id}/test", TryPrompt, name="testPrompt", errors=(*RUN_ERRORS, HasTools, *_RENDERING)),
+    get("/prompts/{prompt_id}/analytics", GetPromptAnalytics),
+    get("/users/me/usage", GetMyUsage),
 ]

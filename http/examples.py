@@ -165,6 +165,12 @@ _TOLD: dict[str, Json] = {
     "TrialView.model": "gpt-5-mini",
     "output": "The council met on Monday. It agreed on nothing, and meets again on Thursday.",
     "ignored_tools": [],
+    **{f"{totals}.credits": "18.2" for totals in ("RunTotals", "SpendTotals")},
+    "runs": 120,
+    "failed": 2,
+    "cancelled": 1,
+    "latency_p50_ms": 1800,
+    "latency_p95_ms": 4100,
     # Credits
     "price": "12.5",
     "expected_price": "12.5",

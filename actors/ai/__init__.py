@@ -4,6 +4,7 @@ from promptforge.actors.ai.assistant.actor import AssistantActor
 from promptforge.actors.ai.messages import ListModels, RunModel, SettleRun, StreamRun, SweepRuns
 from promptforge.actors.ai.models.actor import ModelsActor
 from promptforge.actors.ai.trials.actor import TrialsActor
+from promptforge.actors.ai.usage.actor import UsageActor
 
 __all__ = [
     "AssistantActor",
@@ -14,4 +15,5 @@ __all__ = [
     "StreamRun",
     "SweepRuns",
     "TrialsActor",
+    "UsageActor",
 ]

@@ -277,6 +277,8 @@ CASES: dict[str, Case] = {
     "explainText": Case(body=lambda _: {"text": "Say hello"}),
     "suggestListing": Case(body=lambda _: {"text": "describe this"}),
     "testPrompt": Case(World.labelled, lambda _: {"variables": {"word": "hello"}}),
+    "getPromptAnalytics": Case(World.prompt),
+    "getMyUsage": Case(),
     "listListings": Case(),
     "createListing": Case(body=_listing_body),
     "listMyListings": Case(),

@@ -74,14 +74,14 @@ def _fill(database: Database[dict[str, Any]], prompt_id: str) -> int:
         for owner, bucket, part in rollups_of(record)[1:]:
             key = between(owner, bucket, part.start, part.start)["_id"]["$gte"]
             key = f"{key}:{part.version}:{number // VERSIONS % WRITERS}"
-            rollups.setdefault(key, (part.start, part.version, Tally()))[2].add(part.counts, part.latency)
+            rollups.setdefault(key, (part.start, part.version, Tally()))[2].add(part)
     rows = [
         {
             "_id": key,
             "start": start,
             "version": version,
             **dict(zip(COUNTED, tally.counts, strict=True)),
-            "latency": {str(step): count for step, count in tally.latency.items()},
+            "latency": tally.latency,
         }
         for key, (start, version, tally) in rollups.items()
     ]

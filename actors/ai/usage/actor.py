@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import anyio
+
 from promptforge.actors.ai.usage.domain import DAY, LONGEST, stretch, summed
 from promptforge.actors.ai.usage.messages import (
     Bucket,
@@ -35,7 +39,8 @@ class UsageActor(Actor):
         start, end = stretch(message.since, message.until, bucket, now=context.now(), longest=LONGEST[bucket])
         kept = Bucket.HOUR if bucket is Bucket.HOUR else Bucket.DAY
         rollups = await self._rollups.list_between(message.prompt_id, kept, start, end)
-        sums = summed(rollups, bucket, version=message.version, by_version=message.by_version)
+        adding = partial(summed, rollups, bucket, version=message.version, by_version=message.by_version)
+        sums = await anyio.to_thread.run_sync(adding)  # thousands of documents: others are served meanwhile
         return PromptAnalyticsView(
             prompt_id=message.prompt_id,
             bucket=bucket,

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from promptforge.actors.ai.messages import RunOutcome, UsageRecord
 from promptforge.actors.ai.usage.messages import Bucket, RunTotals, SpendTotals
@@ -27,14 +28,17 @@ COUNTED = ("runs", "failed", "cancelled", "input_tokens", "output_tokens", "cost
 
 @dataclass(slots=True)
 class Tally:
-    """Sums of runs. `counts` are in the order of `COUNTED`; `latency` counts runs that ended well by their step."""
+    """Sums of runs. `counts` are in the order of `COUNTED`; `latency` counts runs that ended well by their step.
+
+    Steps are digits, as the documents have them: there are many to read.
+    """
 
     counts: list[int] = field(default_factory=lambda: [0] * len(COUNTED))
-    latency: dict[int, int] = field(default_factory=dict)
+    latency: dict[str, int] = field(default_factory=dict)
 
-    def add(self, counts: Iterable[int], latency: Mapping[int, int]) -> None:
-        self.counts = [mine + more for mine, more in zip(self.counts, counts, strict=True)]
-        for step, number in latency.items():
+    def add(self, more: Tally | Rollup) -> None:
+        self.counts = [mine + number for mine, number in zip(self.counts, more.counts, strict=True)]
+        for step, number in more.latency.items():
             self.latency[step] = self.latency.get(step, 0) + number
 
     @property
@@ -65,33 +69,50 @@ class Rollup:
     start: datetime
     version: int | None
     counts: list[int]
-    latency: dict[int, int]
+    latency: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """`buckets` by start and version, in their order; the version is None where they are not divided."""
+    """`buckets` by start and version; the version is None where they are not divided. All are in their order."""
 
-    whole: Tally = field(default_factory=Tally)
-    versions: dict[int, Tally] = field(default_factory=dict)
-    buckets: dict[tuple[datetime, int | None], Tally] = field(default_factory=dict)
+    whole: Tally
+    versions: dict[int, Tally]
+    buckets: dict[tuple[datetime, int | None], Tally]
 
 
 def summed(rollups: Iterable[Rollup], bucket: Bucket, *, version: int | None = None, by_version: bool = False) -> Sums:
     """Add up roll-ups that come by time, those of one version where that is wanted."""
-    sums = Sums()
+    parts: dict[tuple[datetime, int | None], Tally] = {}
     for rollup in rollups:
-        number = rollup.version
-        if version is not None and number != version:
-            continue
-        key = (start_of(rollup.start, bucket), number if by_version else None)
-        sums.buckets.setdefault(key, Tally()).add(rollup.counts, rollup.latency)
-        if number is not None:
-            sums.versions.setdefault(number, Tally()).add(rollup.counts, rollup.latency)
-    for tally in sums.buckets.values():
-        sums.whole.add(tally.counts, tally.latency)
-    ordered = sorted(sums.buckets.items(), key=lambda item: (item[0][0], item[0][1] or 0))
-    return Sums(sums.whole, sums.versions, dict(ordered))
+        if version is None or rollup.version == version:
+            _add(parts, (start_of(rollup.start, bucket), rollup.version), rollup)
+    buckets, versions, whole = parts, dict[int | None, Tally](), Tally()
+    if not by_version:
+        buckets = {}
+        for (start, _), tally in parts.items():
+            _add(buckets, (start, None), tally)
+    for (_, number), tally in parts.items():
+        _add(versions, number, tally)
+    for tally in versions.values():
+        whole.add(tally)
+    return Sums(
+        whole=whole,
+        versions={number: versions[number] for number in sorted(filter(None, versions))},
+        buckets=dict(sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1] or 0))),
+    )
+
+
+K = TypeVar("K")
+
+
+def _add(tallies: dict[K, Tally], key: K, more: Tally | Rollup) -> None:
+    """Most keys come once, and a copy costs less than adding."""
+    tally = tallies.get(key)
+    if tally is None:
+        tallies[key] = Tally(list(more.counts), dict(more.latency))
+    else:
+        tally.add(more)
 
 
 def rollups_of(record: UsageRecord) -> list[tuple[str, Bucket, Rollup]]:
@@ -106,7 +127,7 @@ def rollups_of(record: UsageRecord) -> list[tuple[str, Bucket, Rollup]]:
         usage.cost_microusd,
         to_millicredits(usage.credits),
     ]
-    latency = {latency_step(usage.latency_ms): 1} if outcome is RunOutcome.OK else {}
+    latency = {str(latency_step(usage.latency_ms)): 1} if outcome is RunOutcome.OK else {}
     hour, day = (start_of(record.timestamp, bucket) for bucket in (Bucket.HOUR, Bucket.DAY))
     parts = [(record.user_id, Bucket.DAY, Rollup(day, None, counts, {}))]
     # The assistant's runs name the prompt that they are about, and are runs of its own prompts.
@@ -121,12 +142,11 @@ def latency_step(milliseconds: int) -> int:
     return min(bisect_left(BOUNDS_MS, milliseconds), len(BOUNDS_MS) - 1)
 
 
-def percentile_ms(latency: Mapping[int, int], share: float) -> int | None:
+def percentile_ms(latency: Mapping[str, int], share: float) -> int | None:
     """What `share` of the runs did not exceed: within its bucket as if they were spread evenly."""
     wanted = share * sum(latency.values())
     seen = 0
-    for step in sorted(latency):
-        number = latency[step]
+    for step, number in sorted((int(step), number) for step, number in latency.items()):
         if seen + number >= wanted:
             low, high = (BOUNDS_MS[step - 1] if step else 0), BOUNDS_MS[step]
             return round(low + (high - low) * (wanted - seen) / number)

@@ -20,8 +20,8 @@ ROLLUPS = "usage_rollups"
 INDEXES: dict[str, tuple[Index, ...]] = {ROLLUPS: ()}
 
 SHARDS = 16
-MOST_ROWS = 12_000
-"""Documents that one question may read: 2,000 hours of six versions."""
+MOST_ROWS = 10_000
+"""Documents that one question may read: 2,000 hours of five versions."""
 _MARKS = {Bucket.HOUR: "h", Bucket.DAY: "d"}
 _FORMATS = {Bucket.HOUR: "%Y-%m-%dT%H", Bucket.DAY: "%Y-%m-%d"}
 
@@ -81,7 +81,7 @@ class RollupStore:
                 row["start"],
                 row["version"],
                 [row.get(name, 0) for name in COUNTED],
-                {int(step): count for step, count in row.get("latency", {}).items()},
+                row.get("latency", {}),
             )
             for row in found
         ]

@@ -36,10 +36,10 @@ def record(
     )
 
 
-def histogram(latencies: list[float]) -> dict[int, int]:
-    counted: dict[int, int] = {}
+def histogram(latencies: list[float]) -> dict[str, int]:
+    counted: dict[str, int] = {}
     for latency in latencies:
-        step = latency_step(round(latency))
+        step = str(latency_step(round(latency)))
         counted[step] = counted.get(step, 0) + 1
     return counted
 
@@ -69,7 +69,7 @@ def test_of_nothing_there_are_no_percentiles_and_of_one_run_they_are_in_its_step
 
 def test_a_run_counts_for_its_prompts_hour_and_day_and_for_its_users_day() -> None:
     hour, day = WEDNESDAY.replace(minute=0, second=0, microsecond=0), datetime(2027, 3, 3, tzinfo=UTC)
-    counts, latency = [1, 0, 0, 10, 20, 30, 40], {latency_step(100): 1}
+    counts, latency = [1, 0, 0, 10, 20, 30, 40], {str(latency_step(100)): 1}
     assert rollups_of(record()) == [
         ("usr_1", Bucket.DAY, Rollup(day, None, counts, {})),
         ("prm_1", Bucket.HOUR, Rollup(hour, 3, counts, latency)),
@@ -95,7 +95,7 @@ def test_sums_come_in_order_and_leave_out_what_is_empty() -> None:
     day = timedelta(days=1)
     monday = start_of(WEDNESDAY, Bucket.WEEK)
     ones = [1, 0, 0, 1, 1, 1, 1]
-    rollups = [Rollup(monday + number * day, version, ones, {3: 1}) for number in (0, 1, 8) for version in (10, 9)]
+    rollups = [Rollup(monday + number * day, version, ones, {"3": 1}) for number in (0, 1, 8) for version in (10, 9)]
     sums = summed(rollups, Bucket.WEEK, by_version=True)
     assert [(start, version) for start, version in sums.buckets] == [
         (monday, 9),
@@ -103,7 +103,7 @@ def test_sums_come_in_order_and_leave_out_what_is_empty() -> None:
         (monday + 7 * day, 9),
         (monday + 7 * day, 10),
     ]
-    assert (sums.whole.counts, sums.whole.latency) == ([6, 0, 0, 6, 6, 6, 6], {3: 6})
+    assert (sums.whole.counts, sums.whole.latency) == ([6, 0, 0, 6, 6, 6, 6], {"3": 6})
     assert {number: tally.counts[0] for number, tally in sums.versions.items()} == {9: 3, 10: 3}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -49,6 +49,7 @@ class Tally:
     @property
     def totals(self) -> RunTotals:
         runs, failed, cancelled, received, sent, cost, millicredits = self.counts
+        half, most = percentiles_ms(self.latency, (0.5, 0.95))
         return RunTotals(
             runs=runs,
             failed=failed,
@@ -57,8 +58,8 @@ class Tally:
             output_tokens=sent,
             cost_microusd=cost,
             credits=from_millicredits(millicredits),
-            latency_p50_ms=percentile_ms(self.latency, 0.5),
-            latency_p95_ms=percentile_ms(self.latency, 0.95),
+            latency_p50_ms=half,
+            latency_p95_ms=most,
         )
 
 
@@ -142,11 +143,16 @@ def latency_step(milliseconds: int) -> int:
     return min(bisect_left(BOUNDS_MS, milliseconds), len(BOUNDS_MS) - 1)
 
 
-def percentile_ms(latency: Mapping[str, int], share: float) -> int | None:
-    """What `share` of the runs did not exceed: within its bucket as if they were spread evenly."""
-    wanted = share * sum(latency.values())
+def percentiles_ms(latency: Mapping[str, int], shares: Sequence[float]) -> list[int | None]:
+    """What each of the `shares` of the runs did not exceed: within a step as if they were spread evenly."""
+    steps = sorted((int(step), number) for step, number in latency.items())
+    whole = sum(latency.values())
+    return [_percentile_ms(steps, share * whole) for share in shares]
+
+
+def _percentile_ms(steps: list[tuple[int, int]], wanted: float) -> int | None:
     seen = 0
-    for step, number in sorted((int(step), number) for step, number in latency.items()):
+    for step, number in steps:
         if seen + number >= wanted:
             low, high = (BOUNDS_MS[step - 1] if step else 0), BOUNDS_MS[step]
             return round(low + (high - low) * (wanted - seen) / number)

@@ -130,6 +130,24 @@ def test_a_client_that_goes_away_stops_the_model_and_pays_for_what_it_said(servi
     assert credits(ada) == pytest.approx((100 - record["millicredits"] / 1000, 0))
 
 
+def test_a_test_run_is_in_the_prompts_analytics_and_in_ones_own_usage(service: Service, ada: Person) -> None:
+    path = prompt(ada)
+    usage = ada.post(f"{path}/test", ASKED)["usage"]
+    for bucket in ("hour", "day", "week"):
+        view = ada.get(f"{path}/analytics?bucket={bucket}&by_version=true")
+        (found,) = view["buckets"]
+        assert (found["version"], found["totals"]) == (1, view["totals"])
+        assert (view["totals"]["runs"], view["totals"]["output_tokens"]) == (1, usage["output_tokens"])
+        assert view["totals"]["credits"] == usage["credits"]
+        assert usage["latency_ms"] / 1.5 < view["totals"]["latency_p95_ms"] < usage["latency_ms"] * 1.5
+    mine = ada.get("/users/me/usage")
+    assert (mine["totals"]["runs"], mine["totals"]["credits"], len(mine["days"])) == (1, usage["credits"], 1)
+    wrong = ada.client.get(f"{path}/analytics?bucket=hour&from=2020-01-01T00:00:00Z&to=2021-01-01T00:00:00Z")
+    assert assert_problem(wrong, 422, "invalid_request")["errors"][0]["parameter"] == "from"
+    stranger = service.person("stranger")
+    assert_problem(stranger.client.get(f"{path}/analytics"), 404, "not_found")
+
+
 def test_the_ledger_is_right_after_all_this(service: Service) -> None:
     operator = service.person("operator", Role.OPERATOR)
     assert operator.get("/ops/ledger")["ok"] is True

@@ -27,7 +27,7 @@ from tests.support.running import Person
 from tests.support.service import Service, serving
 
 RUNS, DAYS, VERSIONS = 1_000_000, 30, 3
-WRITERS = 4
+WRITERS, BATCH = 4, 20_000
 ROUNDS = 15
 START = datetime(2026, 10, 1, tzinfo=UTC)
 END = START + timedelta(days=DAYS)
@@ -71,7 +71,7 @@ def _fill(database: Database[dict[str, Any]], prompt_id: str, *, writers: int, r
     for number, record in enumerate(_records(prompt_id, Random(1))):
         if records:
             waiting.append(usage_row(record))
-        if len(waiting) == 20_000:
+        if len(waiting) == BATCH or (waiting and number == RUNS - 1):
             database[USAGE].insert_many(waiting, ordered=False)
             waiting = []
         for owner, bucket, part in rollups_of(record)[1:]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns
+from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
+from promptforge.actors.ai.usage import store as ai_usage
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
@@ -54,6 +55,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ProjectsActor,
     ModelsActor,
     AssistantActor,
+    TrialsActor,
+    UsageActor,
     PromptsActor,
     LabelsActor,
     DraftsActor,
@@ -76,6 +79,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **billing.INDEXES,
     **projects.INDEXES,
     **ai_models.INDEXES,
+    **ai_usage.INDEXES,
     **prompts.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
@@ -102,7 +106,7 @@ def build_actors(
     stores = prompts.Stores(mongo)
     sessions = _checkout_sessions(settings)
     ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
-    listings = marketplace.ListingStore(mongo)
+    listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
@@ -118,8 +122,10 @@ def build_actors(
         ComparisonActor(stores),
         ForksActor(stores),
         ExchangeActor(stores),
-        ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
+        ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
         AssistantActor(),
+        TrialsActor(),
+        UsageActor(rollups),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),
         PurchasesActor(marketplace.PurchaseStore(mongo), listings),

@@ -12,6 +12,7 @@ from promptforge.actors.ai.assistant.messages import (
 from promptforge.actors.ai.errors import (
     AnswerUnusable,
     ContextTooLong,
+    HasTools,
     ModelFailed,
     ModelMisconfigured,
     ModelRateLimited,
@@ -23,7 +24,16 @@ from promptforge.actors.ai.errors import (
     UnknownModel,
 )
 from promptforge.actors.ai.messages import ListModels
+from promptforge.actors.ai.trials.messages import TryPrompt
+from promptforge.actors.ai.usage.messages import GetMyUsage, GetPromptAnalytics
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.actors.prompts.errors import (
+    IncludeCycle,
+    IncludeMissing,
+    IncludesTooDeep,
+    IncludesTooLarge,
+    NothingToServe,
+)
 from promptforge.core.errors import NotFound
 from promptforge.http.routing import Errors, get, stream
 
@@ -43,6 +53,7 @@ RUN_ERRORS: Errors = (
 )
 """What every operation can answer that has a model run."""
 _HELP: Errors = (*RUN_ERRORS, AnswerUnusable)
+_RENDERING: Errors = (NothingToServe, IncludeCycle, IncludesTooDeep, IncludesTooLarge, IncludeMissing)
 
 routes = [
     get("/ai/models", ListModels),
@@ -51,4 +62,7 @@ routes = [
     stream("/ai/critique", CritiqueText, errors=(*_HELP, NotFound)),
     stream("/ai/explain", ExplainText, errors=(*_HELP, NotFound)),
     stream("/ai/suggest", SuggestListing, errors=(*_HELP, NotFound)),
+    stream("/prompts/{prompt_id}/test", TryPrompt, name="testPrompt", errors=(*RUN_ERRORS, HasTools, *_RENDERING)),
+    get("/prompts/{prompt_id}/analytics", GetPromptAnalytics),
+    get("/users/me/usage", GetMyUsage),
 ]

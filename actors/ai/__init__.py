@@ -3,5 +3,17 @@
 from promptforge.actors.ai.assistant.actor import AssistantActor
 from promptforge.actors.ai.messages import ListModels, RunModel, SettleRun, StreamRun, SweepRuns
 from promptforge.actors.ai.models.actor import ModelsActor
+from promptforge.actors.ai.trials.actor import TrialsActor
+from promptforge.actors.ai.usage.actor import UsageActor
 
-__all__ = ["AssistantActor", "ListModels", "ModelsActor", "RunModel", "SettleRun", "StreamRun", "SweepRuns"]
+__all__ = [
+    "AssistantActor",
+    "ListModels",
+    "ModelsActor",
+    "RunModel",
+    "SettleRun",
+    "StreamRun",
+    "SweepRuns",
+    "TrialsActor",
+    "UsageActor",
+]

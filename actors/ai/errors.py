@@ -93,6 +93,12 @@ class OverBudget(PromptForgeError):
     title = "This may cost more than you want to spend"
 
 
+class HasTools(PromptForgeError):
+    code = "has_tools"
+    status = 422
+    title = "The version has tools, which models are not given here"
+
+
 class RunClosed(Conflict):
     """A run with this id has ended before: it is charged once, and not carried out again."""
 

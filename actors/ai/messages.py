@@ -130,7 +130,7 @@ class RunResult:
 class RunModel(Command[RunResult]):
     """Have a model answer, for the principal, who pays: reserved before, charged by what it took, released on failure.
 
-    `purpose` says what for in the usage records ("prompt_test", "evaluation"). A `run_id` of the caller's makes it
+    `purpose` says what for in the usage records ("test", "evaluation"). A `run_id` of the caller's makes it
     exactly once: a run that has ended raises `RunClosed`. With `settle=False` the run stays open and the caller closes
     it with `SettleRun` in its own transaction, with what it keeps of the answer; one that nobody closes is released.
 

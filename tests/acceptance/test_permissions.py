@@ -57,6 +57,11 @@ SELLERS_OWN = frozenset(
 )
 """Of these the listing, or the prompt that becomes one, is the owner's alone."""
 
+SCOPES_TOGETHER: dict[str, tuple[str, ...]] = {
+    "testPrompt": ("ai:run", "prompts:read"),
+}
+"""What asks another feature on the caller's behalf needs that one's scope as well."""
+
 
 @dataclass
 class World:
@@ -271,6 +276,9 @@ CASES: dict[str, Case] = {
     "critiqueText": Case(body=lambda _: {"text": "judge this"}),
     "explainText": Case(body=lambda _: {"text": "Say hello"}),
     "suggestListing": Case(body=lambda _: {"text": "describe this"}),
+    "testPrompt": Case(World.labelled, lambda _: {"variables": {"word": "hello"}}),
+    "getPromptAnalytics": Case(World.prompt),
+    "getMyUsage": Case(),
     "listListings": Case(),
     "createListing": Case(body=_listing_body),
     "listMyListings": Case(),
@@ -335,11 +343,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made.people["bystander"] = service.person("bystander")
         del made.people["owner's key"], made.people["key without the scope"]
         keyless = service.person("keyless", *Role)
-        scopes = made.owner.get("/users/me/api-keys")["available_scopes"]
-        for scope in scopes:
-            made.keys[scope] = made.owner.post("/users/me/api-keys", {"name": scope, "scopes": [scope]}, expect=201)[
-                "secret"
-            ]
+        single = [(scope,) for scope in made.owner.get("/users/me/api-keys")["available_scopes"]]
+        for scopes in (*single, *SCOPES_TOGETHER.values()):
+            body = {"name": " ".join(scopes), "scopes": scopes}
+            made.keys[" ".join(scopes)] = made.owner.post("/users/me/api-keys", body, expect=201)["secret"]
         for scope in ("profile:read", "profile:write"):
             body = {"name": scope, "scopes": [scope]}
             made.keys[f"only {scope}"] = keyless.post("/users/me/api-keys", body, expect=201)["secret"]
@@ -390,6 +397,8 @@ def send(world: World, route: Route, caller: str, parameters: dict[str, Any], bo
     path = route.path.format(**parameters) + query
     requirement = route.message.requirement
     scope = requirement.scope if requirement is not None else None
+    if route.operation in SCOPES_TOGETHER:
+        scope = " ".join(SCOPES_TOGETHER[route.operation])
     if route.operation == "getListing":
         scope = "listings:read"  # not asked for, as anyone may look; but of drafts a program needs it
     headers = {}

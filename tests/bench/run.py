@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import asks, edge, serving
+from tests.bench import analytics, asks, edge, serving
 
-BENCHMARKS = {"asks": asks.run, "edge": edge.run, "serving": serving.run}
+BENCHMARKS = {"analytics": analytics.run, "asks": asks.run, "edge": edge.run, "serving": serving.run}
 
 
 def main() -> None:

@@ -224,7 +224,7 @@ class Runs:
             charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=wanted))
             charged = charge.charged_millicredits
         usage = replace(usage, credits=from_millicredits(charged))
-        await self._store.insert_usage(_record(run, replace(ended, usage=usage), tx), session=tx.session)
+        await self._store.insert_usage(_record(run, replace(ended, usage=usage), tx), tx)
         return usage
 
     async def settle(self, message: SettleRun, tx: Context) -> RunUsage:

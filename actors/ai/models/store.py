@@ -14,7 +14,9 @@ from typing import Any
 
 from promptforge.actors.ai.messages import CallerKind, UsageRecord
 from promptforge.actors.ai.models.domain import Price, Terms
+from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.core.amounts import to_millicredits
+from promptforge.core.context import Context
 from promptforge.core.mongo import Document, Index, Mongo, Session
 
 RUNS = "model_runs"
@@ -22,22 +24,7 @@ USAGE = "usage"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     RUNS: (Index((("expires_at", 1),)),),
-    USAGE: (
-        Index((("user_id", 1), ("timestamp", 1))),
-        Index(
-            (  # all that a prompt's analytics ask for, so that they read the index alone
-                ("prompt_id", 1),
-                ("timestamp", 1),
-                ("prompt_version", 1),
-                ("outcome", 1),
-                ("latency_ms", 1),
-                ("input_tokens", 1),
-                ("output_tokens", 1),
-                ("cost_microusd", 1),
-            ),
-            partial={"prompt_id": {"$exists": True}},
-        ),
-    ),
+    USAGE: (Index((("user_id", 1), ("timestamp", 1))),),
 }
 
 
@@ -59,9 +46,10 @@ class OpenRun:
 
 
 class RunStore:
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, rollups: RollupStore) -> None:
         self._runs = mongo.collection(RUNS)
         self._usage = mongo.collection(USAGE)
+        self._rollups = rollups
 
     # Under way
 
@@ -92,8 +80,10 @@ class RunStore:
 
     # Ended
 
-    async def insert_usage(self, record: UsageRecord, *, session: Session | None) -> None:
-        await self._usage.insert_one(_usage_row(record), session=session)
+    async def insert_usage(self, record: UsageRecord, tx: Context) -> None:
+        """With the sums that it belongs to, in the context's transaction."""
+        await self._usage.insert_one(usage_row(record), session=tx.session)
+        await self._rollups.add(record, tx)
 
     async def has_usage(self, run_id: str, *, session: Session | None) -> bool:
         return await self._usage.find_one({"_id": run_id}, {"_id": 1}, session=session) is not None
@@ -132,7 +122,7 @@ def _run_from(row: Document) -> OpenRun:
     )
 
 
-def _usage_row(record: UsageRecord) -> Document:
+def usage_row(record: UsageRecord) -> Document:
     usage = record.usage
     about: Mapping[str, Any] = {"prompt_id": record.prompt_id, "prompt_version": record.prompt_version}  # Any: BSON
     return {

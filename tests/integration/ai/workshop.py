@@ -13,6 +13,8 @@ from promptforge.actors.ai.models.actor import ModelsActor
 from promptforge.actors.ai.models.catalogue import Catalogue, Model
 from promptforge.actors.ai.models.domain import Price
 from promptforge.actors.ai.providers.guarded import Guarded, Limits
+from promptforge.actors.ai.usage import store as usage
+from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing import BillingActor
 from promptforge.actors.billing.ledger.domain import topup_journal
 from promptforge.actors.billing.store import INDEXES, LedgerAudit, LedgerStore
@@ -92,14 +94,14 @@ def order(text: str, *, max_tokens: int = 100, **changes: Any) -> dict[str, Any]
 async def open_workshop(
     mongo: Mongo, *, model: ScriptedModel | None = None, price: Price = PRICE, others: tuple[Actor, ...] = ()
 ) -> AsyncIterator[Workshop]:
-    await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, "purchases": (), "users": ()})
+    await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
     ledger, clock = LedgerStore(mongo), SteppedClock()
     limits = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])
     actors = [
         BillingActor(ledger, LedgerAudit(mongo)),
-        ModelsActor(ai.RunStore(mongo), catalogue),
+        ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
         *others,
     ]
     async with job_process(mongo, actors, running=False, clock=clock) as process:

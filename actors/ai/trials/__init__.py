@@ -1,0 +1,1 @@
+"""Test runs: a version of a prompt, rendered with values and run once."""

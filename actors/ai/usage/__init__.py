@@ -1,0 +1,1 @@
+"""What runs took, added up by prompt and by user."""

@@ -11,6 +11,8 @@ from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEvent
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.datasets import DatasetsActor
+from promptforge.actors.datasets import store as datasets
 from promptforge.actors.jobs import JobsActor
 from promptforge.actors.marketplace import ListingsActor, PurchasesActor
 from promptforge.actors.marketplace import store as marketplace
@@ -62,6 +64,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ComparisonActor,
     ForksActor,
     ExchangeActor,
+    DatasetsActor,
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
@@ -77,6 +80,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **projects.INDEXES,
     **ai_models.INDEXES,
     **prompts.INDEXES,
+    **datasets.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
@@ -118,6 +122,7 @@ def build_actors(
         ComparisonActor(stores),
         ForksActor(stores),
         ExchangeActor(stores),
+        DatasetsActor(datasets.DatasetStore(mongo)),
         ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
         AssistantActor(),
         NotificationsActor(notifications.NotificationStore(mongo)),

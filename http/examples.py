@@ -24,7 +24,9 @@ _THINGS = {
     "Batch": "bat",
     "Case": "cas",
     "Checkout": "chk",
+    "Dataset": "dts",
     "Grant": "grt",
+    "Item": "itm",
     "Job": "job",
     "JobDetail": "job",
     "Listing": "lst",
@@ -129,6 +131,16 @@ _TOLD: dict[str, Json] = {
     "note": "Clear, and does what it says.",
     "public_note": "Clear, and does what it says.",
     "internal_note": "Second listing of this seller; the first had no complaints.",
+    # Datasets and evaluations
+    "DatasetView.name": "Monday's articles",
+    "DatasetView.description": "Fifty articles, and what was news in each.",
+    "variables_schema": None,
+    "revision": 3,
+    "item_count": 50,
+    "item_ids[]": f"itm_{_ULID}",
+    "expected": "The council met.",
+    "metadata": {"source": "archive"},
+    "metadata{}": "archive",
     # Language models
     **{
         f"{operation}.{field}": None  # about the text; one about a prompt has no text

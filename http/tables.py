@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptforge.http import (
     ai,
     billing,
+    datasets,
     jobs,
     marketplace,
     moderation,
@@ -20,6 +21,7 @@ routes: tuple[Route, ...] = (
     *users.routes,
     *projects.routes,
     *prompts.routes,
+    *datasets.routes,
     *ai.routes,
     *marketplace.routes,
     *moderation.routes,

@@ -40,7 +40,17 @@ ROLES: dict[str, tuple[Role, ...]] = {
 CALLERS = ("anonymous", *ROLES)
 OWNERS = ("owner", "owner's key")
 OWNED = frozenset(
-    {"project_id", "prompt_id", "purchase_id", "checkout_id", "notification_id", "key_id", "job_id", "batch_id"}
+    {
+        "project_id",
+        "prompt_id",
+        "dataset_id",
+        "purchase_id",
+        "checkout_id",
+        "notification_id",
+        "key_id",
+        "job_id",
+        "batch_id",
+    }
 )
 """Parameters that name private objects."""
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id"})
@@ -100,6 +110,12 @@ class World:
     def handle_of(self, caller: str) -> str:
         person = self.people[caller]
         return str(person.call("PATCH", "/users/me", {"handle": f"the-{caller}"}, expect=200)["handle"])
+
+    def dataset(self) -> dict[str, Any]:
+        dataset_id = self.owner.post("/datasets", {"name": new_id("name")}, expect=201)["id"]
+        items = {"items": [{"variables": {"word": "hello"}}]}
+        added = self.owner.post(f"/datasets/{dataset_id}/items", items)
+        return {"dataset_id": dataset_id, "item_id": added["item_ids"][0]}
 
     def compared(self) -> dict[str, Any]:
         made = self.prompt()
@@ -265,6 +281,15 @@ CASES: dict[str, Case] = {
     "listPromptVersions": Case(World.prompt),
     "createPromptVersion": Case(World.prompt, lambda _: {"content": "Another {{word}}"}),
     "getPromptVersion": Case(World.prompt),
+    "listDatasets": Case(),
+    "createDataset": Case(body=lambda _: {"name": new_id("name")}),
+    "getDataset": Case(World.dataset),
+    "updateDataset": Case(World.dataset, lambda _: {"description": "x"}),
+    "deleteDataset": Case(World.dataset),
+    "listDatasetItems": Case(World.dataset),
+    "addDatasetItems": Case(World.dataset, lambda _: {"items": [{"variables": {"word": "hello"}}]}),
+    "replaceDatasetItem": Case(World.dataset, lambda _: {"variables": {"word": "goodbye"}}),
+    "deleteDatasetItem": Case(World.dataset),
     "listModels": Case(),
     "improveText": Case(body=lambda _: {"text": "Say hello"}),
     "generateText": Case(body=lambda _: {"task": "Say hello"}),

@@ -13,6 +13,9 @@ from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSes
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
+from promptforge.actors.evaluations import QUEUE as EVALUATIONS
+from promptforge.actors.evaluations import EvaluationsActor
+from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.jobs import JobsActor
 from promptforge.actors.marketplace import ListingsActor, PurchasesActor
 from promptforge.actors.marketplace import store as marketplace
@@ -65,6 +68,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ForksActor,
     ExchangeActor,
     DatasetsActor,
+    EvaluationsActor,
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
@@ -81,6 +85,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **ai_models.INDEXES,
     **prompts.INDEXES,
     **datasets.INDEXES,
+    **evaluations.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
@@ -90,7 +95,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **idempotency.INDEXES,
 }
 
-QUEUES: tuple[Queue, ...] = ()
+QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True),)
 """Queues with a description of their own; one that a message's policy names needs none."""
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -123,6 +128,7 @@ def build_actors(
         ForksActor(stores),
         ExchangeActor(stores),
         DatasetsActor(datasets.DatasetStore(mongo)),
+        EvaluationsActor(evaluations.EvaluationStore(mongo)),
         ModelsActor(ai_models.RunStore(mongo), build_catalogue(settings)),
         AssistantActor(),
         NotificationsActor(notifications.NotificationStore(mongo)),

@@ -44,6 +44,7 @@ OWNED = frozenset(
         "project_id",
         "prompt_id",
         "dataset_id",
+        "evaluation_id",
         "purchase_id",
         "checkout_id",
         "notification_id",
@@ -116,6 +117,25 @@ class World:
         items = {"items": [{"variables": {"word": "hello"}}]}
         added = self.owner.post(f"/datasets/{dataset_id}/items", items)
         return {"dataset_id": dataset_id, "item_id": added["item_ids"][0]}
+
+    def to_be_evaluated(self) -> dict[str, Any]:
+        dataset_id = self.dataset()["dataset_id"]
+        return {**self.prompt(), "dataset_id": dataset_id, "scorers": [{"kind": "contains", "text": "hello"}]}
+
+    def evaluation(self) -> dict[str, Any]:
+        return {"evaluation_id": self.owner.post("/evaluations", self.to_be_evaluated(), expect=202)["id"]}
+
+    def cancellable_evaluation(self) -> dict[str, Any]:
+        made = self.evaluation()
+        running = {"status": "running"}  # it may have ended already: it is about rights here
+        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": running})
+        return made
+
+    def finished_evaluation(self) -> dict[str, Any]:
+        made = self.evaluation()
+        ended = {"status": "finished", "finished_at": datetime.now(UTC)}
+        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": ended})
+        return {**made, "query": f"with={made['evaluation_id']}"}
 
     def compared(self) -> dict[str, Any]:
         made = self.prompt()
@@ -290,6 +310,12 @@ CASES: dict[str, Case] = {
     "addDatasetItems": Case(World.dataset, lambda _: {"items": [{"variables": {"word": "hello"}}]}),
     "replaceDatasetItem": Case(World.dataset, lambda _: {"variables": {"word": "goodbye"}}),
     "deleteDatasetItem": Case(World.dataset),
+    "listEvaluations": Case(),
+    "createEvaluation": Case(body=World.to_be_evaluated),
+    "getEvaluation": Case(World.evaluation),
+    "cancelEvaluation": Case(World.cancellable_evaluation),
+    "listEvaluationResults": Case(World.evaluation),
+    "compareEvaluations": Case(World.finished_evaluation),
     "listModels": Case(),
     "improveText": Case(body=lambda _: {"text": "Say hello"}),
     "generateText": Case(body=lambda _: {"task": "Say hello"}),

@@ -51,7 +51,7 @@ _ROLES = {ChatRole.SYSTEM: RunRole.SYSTEM, ChatRole.DEVELOPER: RunRole.SYSTEM, C
 
 
 class AlreadyDone(Exception):  # it is no error: another process was faster
-    """The item has its result."""
+    """The item has its result, or is not to have one any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +90,29 @@ class Items:
 
         Raises what concerns the whole evaluation.
         """
-        try:
-            answer = await self._answer(item, context)
-            return await self._record(item, await self._judged(item, answer, context), context)
-        except AlreadyDone:
-            return None
-        except PromptForgeError as error:
-            if error.code not in ITEMS_OWN:
-                raise
-            failed = _failed(item, error)
-            await self.store.insert_result(self.evaluation.id, failed, session=None)
-            return failed
+        while True:  # a run that was closed in between is not taken up again: its ids are used up at some time
+            try:
+                answer = await self._answer(item, context)
+                return await self._record(item, await self._judged(item, answer, context), context)
+            except AlreadyDone:
+                await self._release(f"{self.evaluation.id}:{item.id}:", context)
+                return None
+            except PromptForgeError as error:
+                if error.code in ITEMS_OWN:
+                    failed = _failed(item, error)
+                    await self.store.insert_result(self.evaluation.id, failed, session=None)
+                    return failed
+                if error.code != "run_closed":
+                    raise
 
     async def release(self, context: Context) -> None:
         """Close what is open, and charge nothing for it."""
-        for run_id in sorted(self.open):
+        await self._release("", context)
+
+    async def _release(self, prefix: str, context: Context) -> None:
+        for run_id in sorted(run_id for run_id in self.open if run_id.startswith(prefix)):
             await _close_uncharged(run_id, context)
-        self.open.clear()
+            self.open.discard(run_id)
 
     # The answer
 
@@ -198,6 +204,9 @@ class Items:
         answer, runs = judged.answer, (judged.answer, *judged.judgements)
 
         async def work(tx: Context) -> ItemResult:
+            # In the transaction: outside, a commit may be seen later than here that a run is closed.
+            if await self.store.has_result(self.evaluation.id, item.id, session=tx.session):
+                raise AlreadyDone
             if not await self.store.is_under_way(self.evaluation.id, session=tx.session):
                 raise AlreadyDone
             usages = [await tx.ask(SettleRun(run_id=run.run_id, usage=run.usage)) for run in runs]
@@ -218,13 +227,8 @@ class Items:
             await self.store.insert_result(self.evaluation.id, result, session=tx.session)
             return result
 
-        try:
-            with anyio.CancelScope(shield=True):  # either it is written down and paid for, or it is not
-                result = await context.transaction(work)
-        except PromptForgeError as error:
-            if error.code == "run_closed" and await self.store.has_result(self.evaluation.id, item.id):
-                raise AlreadyDone from None
-            raise
+        with anyio.CancelScope(shield=True):  # either it is written down and paid for, or it is not
+            result = await context.transaction(work)
         self.open.difference_update(run.run_id for run in runs)
         return result
 

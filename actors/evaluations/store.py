@@ -164,8 +164,9 @@ class EvaluationStore:
         wanted = {"_id": row.pop("_id")}
         await self._results.update_one(wanted, {"$setOnInsert": row}, upsert=True, session=session)
 
-    async def has_result(self, evaluation_id: str, item_id: str) -> bool:
-        return await self._results.find_one({"_id": _result_id(evaluation_id, item_id)}, {"_id": 1}) is not None
+    async def has_result(self, evaluation_id: str, item_id: str, *, session: Session | None = None) -> bool:
+        wanted = {"_id": _result_id(evaluation_id, item_id)}
+        return await self._results.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def done(self, evaluation_id: str) -> set[str]:
         """The ids of the items that have a result."""

@@ -12,7 +12,6 @@ from promptforge.actors.evaluations.errors import DifferentDatasets, EvaluationN
 from promptforge.actors.evaluations.items import Items
 from promptforge.actors.evaluations.messages import (
     CancelEvaluation,
-    Change,
     ComparedItem,
     CompareEvaluations,
     ComparisonView,
@@ -22,6 +21,7 @@ from promptforge.actors.evaluations.messages import (
     EvaluationView,
     GetEvaluation,
     GetScorecard,
+    ItemChange,
     ItemResult,
     ListEvaluations,
     ListResults,
@@ -210,9 +210,9 @@ class EvaluationsActor(Actor):
         return ComparisonView(
             first=first,
             other=other,
-            better=kinds.count(Change.BETTER),
-            worse=kinds.count(Change.WORSE),
-            same=kinds.count(Change.SAME),
+            better=kinds.count(ItemChange.BETTER),
+            worse=kinds.count(ItemChange.WORSE),
+            same=kinds.count(ItemChange.SAME),
             items=tuple(ComparedItem(item, changed[item], ours[item], theirs[item]) for item in shown),
             next=_cursor_after(shown[-1]) if len(left) > len(shown) else None,
         )

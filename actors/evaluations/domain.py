@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from promptforge.actors.evaluations.messages import (
-    Change,
     EvaluationSummary,
+    ItemChange,
     ItemResult,
     Score,
     ScorerSummary,
@@ -54,15 +54,15 @@ def percentile(ordered: Sequence[int], percent: int) -> int | None:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
 
-def changes(first: Mapping[str, float | None], other: Mapping[str, float | None]) -> dict[str, Change]:
+def changes(first: Mapping[str, float | None], other: Mapping[str, float | None]) -> dict[str, ItemChange]:
     """How each item of both changed, in the order of their ids; what has no score counts as nothing."""
     return {item: _change(first[item] or 0.0, other[item] or 0.0) for item in sorted(first.keys() & other.keys())}
 
 
-def _change(before: float, after: float) -> Change:
+def _change(before: float, after: float) -> ItemChange:
     if before == after:
-        return Change.SAME
-    return Change.BETTER if after > before else Change.WORSE
+        return ItemChange.SAME
+    return ItemChange.BETTER if after > before else ItemChange.WORSE
 
 
 def _of_scorer(scorer: ReadyScorer, results: Sequence[ItemResult]) -> ScorerSummary:

@@ -183,7 +183,7 @@ class ItemResult:
     latency_ms: int | None
 
 
-class Change(StrEnum):
+class ItemChange(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     SAME = "same"
@@ -194,7 +194,7 @@ class ComparedItem:
     """One item in both evaluations. `change` goes by the mean of its scores, from the first to the other."""
 
     item_id: str
-    change: Change
+    change: ItemChange
     first: ItemResult
     other: ItemResult
 

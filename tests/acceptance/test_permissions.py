@@ -57,6 +57,7 @@ OWNED = frozenset(
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id"})
 SELLERS_OWN = frozenset(
     {
+        "createEvaluation",
         "createListing",
         "getListing",
         "updateListing",
@@ -66,7 +67,7 @@ SELLERS_OWN = frozenset(
         "relistListing",
     }
 )
-"""Of these the listing, or the prompt that becomes one, is the owner's alone."""
+"""Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
 
 
 @dataclass

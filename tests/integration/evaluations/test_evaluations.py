@@ -12,11 +12,11 @@ from promptforge.actors.ai.providers.interface import Prompt
 from promptforge.actors.datasets.messages import AddItems, CreateDataset, DeleteDataset, ListItems, NewItem, ReplaceItem
 from promptforge.actors.evaluations import items, working
 from promptforge.actors.evaluations.messages import (
-    Change,
     CompareEvaluations,
     CreateEvaluation,
     EvaluationStatus,
     GetScorecard,
+    ItemChange,
     ListEvaluations,
     RunParameters,
     Scorer,
@@ -219,7 +219,7 @@ async def test_two_versions_are_compared_item_by_item(studio: Studio) -> None:
     other = await studio.evaluated(prompt_id=prompt_id, dataset_id=dataset_id, version=2)
     view = await studio.ada.ask(CompareEvaluations(evaluation_id=first.id, other_id=other.id, limit=5))
     assert (view.better, view.worse, view.same) == (9, 0, 3)  # word1, word10 and word11 were right before
-    assert [item.change for item in view.items[:2]] == [Change.BETTER, Change.SAME]
+    assert [item.change for item in view.items[:2]] == [ItemChange.BETTER, ItemChange.SAME]
     assert (view.items[0].first.passed, view.items[0].other.passed) == (False, True)
     rest = await studio.ada.ask(
         CompareEvaluations(evaluation_id=first.id, other_id=other.id, limit=100, cursor=view.next)

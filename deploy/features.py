@@ -12,6 +12,11 @@ from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEvent
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.datasets import DatasetsActor
+from promptforge.actors.datasets import store as datasets
+from promptforge.actors.evaluations import QUEUE as EVALUATIONS
+from promptforge.actors.evaluations import EvaluationsActor
+from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.jobs import JobsActor
 from promptforge.actors.marketplace import ListingsActor, PurchasesActor
 from promptforge.actors.marketplace import store as marketplace
@@ -65,6 +70,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ComparisonActor,
     ForksActor,
     ExchangeActor,
+    DatasetsActor,
+    EvaluationsActor,
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
@@ -81,6 +88,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **ai_models.INDEXES,
     **ai_usage.INDEXES,
     **prompts.INDEXES,
+    **datasets.INDEXES,
+    **evaluations.INDEXES,
     **notifications.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
@@ -90,7 +99,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **idempotency.INDEXES,
 }
 
-QUEUES: tuple[Queue, ...] = ()
+QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True),)
 """Queues with a description of their own; one that a message's policy names needs none."""
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -123,6 +132,8 @@ def build_actors(
         ForksActor(stores),
         ExchangeActor(stores),
         ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
+        DatasetsActor(datasets.DatasetStore(mongo)),
+        EvaluationsActor(evaluations.EvaluationStore(mongo)),
         AssistantActor(),
         TrialsActor(),
         UsageActor(rollups),

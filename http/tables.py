@@ -5,6 +5,8 @@ from __future__ import annotations
 from promptforge.http import (
     ai,
     billing,
+    datasets,
+    evaluations,
     jobs,
     marketplace,
     moderation,
@@ -20,6 +22,8 @@ routes: tuple[Route, ...] = (
     *users.routes,
     *projects.routes,
     *prompts.routes,
+    *datasets.routes,
+    *evaluations.routes,
     *ai.routes,
     *marketplace.routes,
     *moderation.routes,

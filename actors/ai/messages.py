@@ -152,7 +152,8 @@ class RunModel(Command[RunResult]):
 class StreamRun(Command[ReplyStream[RunResult]]):
     """The same, piece by piece: the run begins when the first piece is read, and errors come from there.
 
-    Who leaves the stream stops the model at once, and pays for what it has said until then.
+    Who leaves the stream stops the model at once, and pays for what it has said until then. With a `run_id` and
+    `settle=False` the run stays open even so: whoever comes back with the same id takes it up again, or closes it.
     """
 
     purpose: Annotated[str, Len(1, 40)]
@@ -160,8 +161,16 @@ class StreamRun(Command[ReplyStream[RunResult]]):
     settings: RunSettings = RunSettings()
     prompt_id: str | None = None
     prompt_version: int | None = None
+    run_id: RunId | None = None
     settle: bool = True
     max_millicredits: int | None = None
+
+
+@internal
+class ResolveModel(Query[ModelView]):
+    """The model of this name, or the default one. Raises `UnknownModel` or `NoModel`."""
+
+    name: ModelName | None = None
 
 
 @internal

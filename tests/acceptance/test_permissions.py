@@ -40,12 +40,24 @@ ROLES: dict[str, tuple[Role, ...]] = {
 CALLERS = ("anonymous", *ROLES)
 OWNERS = ("owner", "owner's key")
 OWNED = frozenset(
-    {"project_id", "prompt_id", "purchase_id", "checkout_id", "notification_id", "key_id", "job_id", "batch_id"}
+    {
+        "project_id",
+        "prompt_id",
+        "dataset_id",
+        "evaluation_id",
+        "purchase_id",
+        "checkout_id",
+        "notification_id",
+        "key_id",
+        "job_id",
+        "batch_id",
+    }
 )
 """Parameters that name private objects."""
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id"})
 SELLERS_OWN = frozenset(
     {
+        "createEvaluation",
         "createListing",
         "getListing",
         "updateListing",
@@ -55,7 +67,7 @@ SELLERS_OWN = frozenset(
         "relistListing",
     }
 )
-"""Of these the listing, or the prompt that becomes one, is the owner's alone."""
+"""Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
 
 SCOPES_TOGETHER: dict[str, tuple[str, ...]] = {
     "testPrompt": ("ai:run", "prompts:read"),
@@ -105,6 +117,31 @@ class World:
     def handle_of(self, caller: str) -> str:
         person = self.people[caller]
         return str(person.call("PATCH", "/users/me", {"handle": f"the-{caller}"}, expect=200)["handle"])
+
+    def dataset(self) -> dict[str, Any]:
+        dataset_id = self.owner.post("/datasets", {"name": new_id("name")}, expect=201)["id"]
+        items = {"items": [{"variables": {"word": "hello"}}]}
+        added = self.owner.post(f"/datasets/{dataset_id}/items", items)
+        return {"dataset_id": dataset_id, "item_id": added["item_ids"][0]}
+
+    def to_be_evaluated(self) -> dict[str, Any]:
+        dataset_id = self.dataset()["dataset_id"]
+        return {**self.prompt(), "dataset_id": dataset_id, "scorers": [{"kind": "contains", "text": "hello"}]}
+
+    def evaluation(self) -> dict[str, Any]:
+        return {"evaluation_id": self.owner.post("/evaluations", self.to_be_evaluated(), expect=202)["id"]}
+
+    def cancellable_evaluation(self) -> dict[str, Any]:
+        made = self.evaluation()
+        running = {"status": "running"}  # it may have ended already: it is about rights here
+        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": running})
+        return made
+
+    def finished_evaluation(self) -> dict[str, Any]:
+        made = self.evaluation()
+        ended = {"status": "finished", "finished_at": datetime.now(UTC)}
+        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": ended})
+        return {**made, "query": f"with={made['evaluation_id']}"}
 
     def compared(self) -> dict[str, Any]:
         made = self.prompt()
@@ -270,6 +307,21 @@ CASES: dict[str, Case] = {
     "listPromptVersions": Case(World.prompt),
     "createPromptVersion": Case(World.prompt, lambda _: {"content": "Another {{word}}"}),
     "getPromptVersion": Case(World.prompt),
+    "listDatasets": Case(),
+    "createDataset": Case(body=lambda _: {"name": new_id("name")}),
+    "getDataset": Case(World.dataset),
+    "updateDataset": Case(World.dataset, lambda _: {"description": "x"}),
+    "deleteDataset": Case(World.dataset),
+    "listDatasetItems": Case(World.dataset),
+    "addDatasetItems": Case(World.dataset, lambda _: {"items": [{"variables": {"word": "hello"}}]}),
+    "replaceDatasetItem": Case(World.dataset, lambda _: {"variables": {"word": "goodbye"}}),
+    "deleteDatasetItem": Case(World.dataset),
+    "listEvaluations": Case(),
+    "createEvaluation": Case(body=World.to_be_evaluated),
+    "getEvaluation": Case(World.evaluation),
+    "cancelEvaluation": Case(World.cancellable_evaluation),
+    "listEvaluationResults": Case(World.evaluation),
+    "compareEvaluations": Case(World.finished_evaluation),
     "listModels": Case(),
     "improveText": Case(body=lambda _: {"text": "Say hello"}),
     "generateText": Case(body=lambda _: {"task": "Say hello"}),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from promptforge.actors.ai.messages import (
     ListModels,
     ModelsView,
+    ModelView,
+    ResolveModel,
     RunModel,
     RunResult,
     RunUsage,
@@ -38,6 +40,11 @@ class ModelsActor(Actor):
     async def list_models(self, message: ListModels, context: Context) -> ModelsView:
         return ModelsView(self._catalogue.views())
 
+    @handles(ResolveModel)
+    async def resolve_model(self, message: ResolveModel, context: Context) -> ModelView:
+        name = self._catalogue.find(message.name).name
+        return next(view for view in self._catalogue.views() if view.name == name)
+
     @handles(RunModel)
     async def run_model(self, message: RunModel, context: Context) -> RunResult:
         order = Order(
@@ -60,6 +67,7 @@ class ModelsActor(Actor):
             message.settings,
             message.prompt_id,
             message.prompt_version,
+            run_id=message.run_id,
             settle=message.settle,
             budget=message.max_millicredits,
         )

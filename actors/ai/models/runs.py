@@ -153,8 +153,11 @@ class Runs:
             ended = _Ending(NOTHING, RunOutcome.FAILED, error.code)
             raise
         except (GeneratorExit, anyio.get_cancelled_exc_class()):
-            taken = meter.usage(run.terms, monotonic()) if meter.asked else NOTHING
-            ended = _Ending(taken, RunOutcome.CANCELLED, "cancelled")
+            if order.run_id is not None and not order.settle:
+                ended = None  # its caller comes back for it, or closes it
+            else:
+                taken = meter.usage(run.terms, monotonic()) if meter.asked else NOTHING
+                ended = _Ending(taken, RunOutcome.CANCELLED, "cancelled")
             raise
         finally:
             if ended is not None:

@@ -14,9 +14,10 @@ from promptforge.actors.prompts.messages import (
     PromptId,
     PromptKind,
     Tool,
+    Variable,
     VersionNumber,
 )
-from promptforge.core.messages import Query, requires
+from promptforge.core.messages import Query, internal, requires
 
 Values = Annotated[
     dict[str, Any],  # Any: JSON
@@ -50,3 +51,43 @@ class RenderPrompt(Query[RenderedView]):
     version: VersionNumber | None = None
     label: AnyLabel | None = None
     variables: Values = field(default_factory=dict)
+
+
+@internal
+class FillIn(Query[str | tuple[ChatMessage, ...]]):
+    """A compiled content with its variables filled in: nothing is looked up, so it is the same at any time.
+
+    Values that it does not ask for are left out; otherwise as strict as `RenderPrompt`. `declared`: the declarations of
+    the version that it is the content of.
+    """
+
+    content: str | tuple[ChatMessage, ...]
+    declared: tuple[Variable, ...]
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedContent:
+    """A version with its includes in place as they are now, to be kept: it says the same whatever labels do later."""
+
+    project_id: str
+    prompt_id: str
+    version: int
+    label: str | None
+    content_hash: str
+    content: str | tuple[ChatMessage, ...]
+    declared: tuple[Variable, ...]
+    settings: ModelSettings
+    response_schema: dict[str, Any] | None  # Any: JSON
+
+
+@internal
+class PinVersion(Query[PinnedContent]):
+    """A version of a prompt in whose project the principal may write: `version`, or what `label` points to now.
+
+    Raises what `RenderPrompt` does, `ProjectRoleMissing` and `ProjectArchived`.
+    """
+
+    prompt_id: PromptId
+    version: VersionNumber | None = None
+    label: AnyLabel | None = None

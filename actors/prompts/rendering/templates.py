@@ -60,6 +60,17 @@ def parse(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def with_variables_only(text: str) -> tuple[str | VariablePart, ...]:
+    """The parts of a text whose includes are in place already: what looks like one is text."""
+    pieces: list[str | VariablePart] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        if token["variable"] is not None:
+            pieces += [text[end : token.start()], VariablePart(token["variable"], token[0])]
+            end = token.end()
+    return (*pieces, text[end:])
+
+
 def _include(reference: str) -> IncludePart | BadInclude:
     if len(reference) > LONGEST_REFERENCE:
         return BadInclude(f"An include has at most {LONGEST_REFERENCE} characters")

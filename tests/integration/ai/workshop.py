@@ -21,13 +21,14 @@ from promptforge.actors.billing.store import INDEXES, LedgerAudit, LedgerStore
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
+from promptforge.core.jobs.runner import FindPrincipal
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor
 from promptforge.core.streams import ReplyStream
 from tests.integration.billing.bank import CountingTransactions
 from tests.support.models import ScriptedModel
-from tests.support.processes import SteppedClock, TestProcess, job_process
+from tests.support.processes import SteppedClock, TestProcess, job_process, nobody
 
 PRICE = Price(input=10_000_000, output=20_000_000)
 """With credits of 10,000 microdollars: a millicredit for each token read, and two for each written."""
@@ -92,7 +93,12 @@ def order(text: str, *, max_tokens: int = 100, **changes: Any) -> dict[str, Any]
 
 @asynccontextmanager
 async def open_workshop(
-    mongo: Mongo, *, model: ScriptedModel | None = None, price: Price = PRICE, others: tuple[Actor, ...] = ()
+    mongo: Mongo,
+    *,
+    model: ScriptedModel | None = None,
+    price: Price = PRICE,
+    others: tuple[Actor, ...] = (),
+    find_principal: FindPrincipal = nobody,
 ) -> AsyncIterator[Workshop]:
     await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
@@ -104,7 +110,7 @@ async def open_workshop(
         ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
         *others,
     ]
-    async with job_process(mongo, actors, running=False, clock=clock) as process:
+    async with job_process(mongo, actors, find_principal=find_principal, running=False, clock=clock) as process:
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
         process.system.clock = clock

@@ -26,8 +26,10 @@ run: runtime ## Start the service (settings come from the environment: PORT, HOS
 demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 	@exec $(bin)/promptforge demo $(ARGS)
 
+# All processes of a run need one seed of hashes, for they have to find the same tests; each run has another one.
 test: dev npm ## Run the tests (without those of chaos and browser, which have targets of their own)
-	@exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
+	@export PYTHONHASHSEED=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$PYTHONHASHSEED"; \
+	exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
 		--numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)

@@ -73,7 +73,6 @@ def test_a_cursor_tells_nothing() -> None:
         replace(ASKED, kinds=frozenset("p")),
         replace(ASKED, since=datetime(2026, 1, 1, tzinfo=UTC)),
     ],
-    ids=repr,
 )
 def test_a_cursor_is_good_for_one_list_only(other: ListParts) -> None:
     with pytest.raises(Invalid):

@@ -30,7 +30,7 @@ demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 test: dev npm ## Run the tests (without those of chaos and browser, which have targets of their own)
 	@export PYTHONHASHSEED=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$PYTHONHASHSEED"; \
 	exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
-		--numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+		--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
 	@exec $(bin)/python -m pytest tests/chaos -q $(ARGS)

@@ -65,6 +65,15 @@ NOT_IN_THE_SCHEMA = {
     "explainText": 422,
     "suggestListing": 422,
     "generateText": 422,
+    "testPrompt": 422,  # a version or a label; values for the prompt's own variables
+    "getPromptAnalytics": 422,  # the span of time has bounds, and so has what it falls into
+    "getMyUsage": 422,
+    "createDataset": 422,  # a JSON Schema, of the kinds that cannot take long
+    "updateDataset": 422,
+    "addDatasetItems": 422,  # items fit the dataset's schema
+    "replaceDatasetItem": 422,
+    "createEvaluation": 422,  # what a scorer needs depends on its kind
+    "compareEvaluations": 422,
 }
 """Operations whose valid requests may be refused by a rule of its own, and how."""
 

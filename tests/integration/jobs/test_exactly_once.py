@@ -302,7 +302,7 @@ async def test_a_process_that_was_taken_for_dead_lets_go_and_another_runs_it(mon
         first = dead.store.processes.id
         await dead.store.queues.change("default", dead.store.now(), paused=True)  # it claims nothing more itself
         await dead.store.processes.leave()
-        await _until(lambda: slow.interrupted == 1)
+        await _until(lambda: slow.interrupted >= 1)  # a slow machine may take it for dead once more
         assert dead.store.processes.id != first
         assert await mongo.collection("processes").count_documents({"_id": dead.store.processes.id}) == 1
         await dead.until_done(job_id, state="available")

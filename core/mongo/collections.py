@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import anyio
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClientSession, AsyncIOMotorCollection
 from pymongo import ReturnDocument
@@ -29,7 +30,11 @@ __all__ = ["Collection", "Document", "Filter", "RawBSONDocument", "Rows", "Sessi
 
 async def _run(call: Awaitable[T], session: Session | None) -> T:
     try:
-        return await call
+        if session is None:
+            return await call
+        # Given up half-way, it would go on in its thread; begun after the abort, it would run outside any transaction.
+        with anyio.CancelScope(shield=True):
+            return await call
     except PyMongoError as error:
         if session is None and (known := translate(error)) is not None:
             raise known from error

@@ -34,7 +34,8 @@ async def _run(call: Awaitable[T], session: Session | None) -> T:
             return await call
         # Given up half-way, it would go on in its thread; begun after the abort, it would run outside any transaction.
         with anyio.CancelScope(shield=True):
-            return await call
+            found = await call
+        return found  # noqa: RET504  # mypy takes a scope for something that may swallow the return
     except PyMongoError as error:
         if session is None and (known := translate(error)) is not None:
             raise known from error

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClientSession, AsyncIOMotorCollection
 from pymongo import ReturnDocument
@@ -32,10 +33,11 @@ async def _run(call: Awaitable[T], session: Session | None) -> T:
     try:
         if session is None:
             return await call
-        # Given up half-way, it would go on in its thread; begun after the abort, it would run outside any transaction.
+        # Given up, it would go on in its thread, and where that comes to it after the abort, outside any transaction.
         with anyio.CancelScope(shield=True):
             found = await call
-        return found  # noqa: RET504  # mypy takes a scope for something that may swallow the return
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return found
     except PyMongoError as error:
         if session is None and (known := translate(error)) is not None:
             raise known from error

@@ -7,13 +7,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from promptforge.core.mongo import EmbeddedMongod, Mongo
-from tests.support.mongo import fresh_database, shared_mongod
+from tests.support.mongo import Databases, shared_mongod
 
 
 @pytest.fixture(scope="session")
 def mongod() -> Iterator[EmbeddedMongod]:
     with shared_mongod() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def databases(mongod: EmbeddedMongod) -> Databases:
+    return Databases(mongod)
 
 
 @pytest.fixture
@@ -23,6 +28,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def mongo(mongod: EmbeddedMongod) -> AsyncIterator[Mongo]:
-    async with fresh_database(mongod) as database:
+async def mongo(databases: Databases) -> AsyncIterator[Mongo]:
+    async with databases.empty() as database:
         yield database

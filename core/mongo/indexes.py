@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymongo import IndexModel
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from promptforge.core.errors import ConfigurationError
@@ -66,17 +67,29 @@ async def ensure_indexes(mongo: Mongo, declared: Declared) -> None:
     for collection, indexes in declared.items():
         if not indexes:
             await _ensure_collection(mongo, collection)
-        for index in indexes:
-            try:
-                await mongo.raw[collection].create_index(list(index.keys), **index.options())
-            except OperationFailure as error:
-                if error.code in _CONFLICTS:
-                    raise ConfigurationError(
-                        f"index {collection}.{index.name} exists with other options: drop it, or write a migration"
-                    ) from None
-                raise translate(error) or error from error
-            except PyMongoError as error:
-                raise translate(error) or error from error
+        else:
+            await _ensure(mongo, collection, indexes)
+
+
+async def _ensure(mongo: Mongo, collection: str, indexes: Sequence[Index]) -> None:
+    """All of a collection's in one command."""
+    try:
+        await mongo.raw[collection].create_indexes([_model(index) for index in indexes])
+    except OperationFailure as error:
+        if error.code not in _CONFLICTS:
+            raise translate(error) or error from error
+        if len(indexes) > 1:  # which one it is
+            for index in indexes:
+                await _ensure(mongo, collection, [index])
+        raise ConfigurationError(
+            f"index {collection}.{indexes[0].name} exists with other options: drop it, or write a migration"
+        ) from None
+    except PyMongoError as error:
+        raise translate(error) or error from error
+
+
+def _model(index: Index) -> IndexModel:
+    return IndexModel(list(index.keys), **index.options())
 
 
 async def drop_index(mongo: Mongo, collection: str, name: str) -> None:

@@ -1,20 +1,43 @@
-"""One embedded mongod for a whole test run, and a database of its own for each test that asks for one."""
+"""One embedded mongod for a whole test run, and an empty database for each test that asks for one.
+
+Making and dropping the collections and their indexes costs more than most tests do, so databases are emptied and used
+again, where they hold nothing but collections and indexes of the product.
+"""
 
 from __future__ import annotations
 
 import secrets
+import shutil
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from promptforge.core.mongo import EmbeddedMongod, Mongo
+import anyio
+
+from promptforge.core.mongo import EmbeddedMongod, Index, Mongo
+from promptforge.deploy.features import INDEXES
+
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 4 * 1024**3
+RESTING = 4
+"""A database is used again after so many others: what a test before left running cannot write into it by then."""
+
+
+def _quick_directory() -> Path | None:
+    """Commits wait for the disk; where there is room in memory they need not. None: where temporary files are."""
+    try:
+        return MEMORY if shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES else None
+    except OSError:
+        return None
 
 
 @contextmanager
 def shared_mongod() -> Iterator[EmbeddedMongod]:
     """Start a server in a temporary directory (about 300 MB of journal) and stop it in the end."""
-    with tempfile.TemporaryDirectory(prefix="promptforge-tests-") as directory:
+    with tempfile.TemporaryDirectory(prefix="promptforge-tests-", dir=_quick_directory()) as directory:
         server = EmbeddedMongod.start(Path(directory))
         try:
             yield server
@@ -22,12 +45,53 @@ def shared_mongod() -> Iterator[EmbeddedMongod]:
             server.stop()
 
 
-@asynccontextmanager
-async def fresh_database(server: EmbeddedMongod) -> AsyncIterator[Mongo]:
-    """A client of an empty database, dropped afterwards."""
-    mongo = await Mongo.connect(server.url, f"test_{secrets.token_hex(6)}")
-    try:
-        yield mongo
-    finally:
-        await mongo.drop()
-        mongo.close()
+class Databases:
+    """The databases of one server."""
+
+    def __init__(self, server: EmbeddedMongod) -> None:
+        self._server = server
+        self._used: deque[str] = deque()
+
+    @asynccontextmanager
+    async def empty(self) -> AsyncIterator[Mongo]:
+        """A client of a database without documents."""
+        again = len(self._used) >= RESTING
+        name = self._used.popleft() if again else f"test_{secrets.token_hex(6)}"
+        mongo = await Mongo.connect(self._server.url, name)
+        try:
+            if again:
+                await _empty(mongo)
+            yield mongo
+        finally:
+            if await _as_declared(mongo):
+                self._used.append(name)
+            else:
+                await mongo.drop()
+            mongo.close()
+
+
+async def _empty(mongo: Mongo) -> None:
+    async def empty(name: str) -> None:
+        await mongo.raw[name].delete_many({})
+
+    async with anyio.create_task_group() as tasks:
+        for name in await mongo.raw.list_collection_names():
+            tasks.start_soon(empty, name)
+
+
+async def _as_declared(mongo: Mongo) -> bool:
+    """Whether every collection is one of the product's, with indexes of the product's only; some may be missing."""
+    pipeline: list[dict[str, Any]] = [{"$listCatalog": {}}, {"$match": {"db": mongo.name}}]
+    for entry in await mongo.raw.client.admin.aggregate(pipeline).to_list(None):
+        declared = {index.name: _spec(index) for index in INDEXES.get(entry["name"], ())}
+        if entry["type"] != "collection" or entry["name"] not in INDEXES:
+            return False
+        for index in entry["md"]["indexes"]:
+            spec = {key: value for key, value in index["spec"].items() if key != "v"}
+            if spec["name"] != "_id_" and spec != declared.get(spec["name"]):
+                return False
+    return True
+
+
+def _spec(index: Index) -> dict[str, Any]:
+    return {"key": dict(index.keys), **index.options()}

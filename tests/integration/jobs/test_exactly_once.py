@@ -137,6 +137,12 @@ def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 0.1)
 
 
+@pytest.fixture
+def one_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks after the jobs after the start but the test, however slow the machine is."""
+    monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 600)
+
+
 async def _by(mongo: Mongo) -> list[str]:
     return [row["by"] async for row in mongo.collection("lines").find({}).sort([("_id", 1)])]
 
@@ -206,6 +212,7 @@ async def test_a_process_that_stops_before_the_commit_leaves_it_to_another(mongo
     assert (await _by(mongo), slow.interrupted) == (["quick"], 1)
 
 
+@pytest.mark.usefixtures("one_beat")
 @pytest.mark.parametrize("kind", [Write(name="a"), Plain()], ids=["atomic", "plain"])
 async def test_who_lost_a_job_to_another_that_still_runs_it_cannot_end_it(mongo: Mongo, kind: Write | Plain) -> None:
     slow, holder = WriterActor(mongo, "slow"), WriterActor(mongo, "holder")

@@ -25,7 +25,7 @@ from promptforge.actors.moderation import store as moderation
 from promptforge.actors.notifications import NotificationsActor
 from promptforge.actors.notifications import store as notifications
 from promptforge.actors.operations import OperationsActor, SealAuditLog
-from promptforge.actors.projects import ProjectsActor
+from promptforge.actors.projects import Memberships, ProjectsActor
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import (
     CompiledCache,
@@ -109,9 +109,14 @@ SCHEDULES: tuple[Schedule, ...] = (
 
 
 def build_actors(
-    mongo: Mongo, job_store: MongoJobStore, settings: Settings, *, compiled: CompiledCache | None = None
+    mongo: Mongo,
+    job_store: MongoJobStore,
+    settings: Settings,
+    *,
+    compiled: CompiledCache | None = None,
+    memberships: Memberships | None = None,
 ) -> list[Actor]:
-    """One of each, on this database. `compiled` is evicted by the change stream; without it every read is one."""
+    """One of each, on this database. The caches are evicted by the change stream; without them every read is one."""
     stores = prompts.Stores(mongo)
     sessions = _checkout_sessions(settings)
     ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
@@ -122,7 +127,7 @@ def build_actors(
         BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
-        ProjectsActor(projects.ProjectStore(mongo)),
+        ProjectsActor(projects.ProjectStore(mongo), memberships),
         PromptsActor(stores),
         LabelsActor(stores),
         DraftsActor(stores),

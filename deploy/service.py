@@ -10,7 +10,6 @@ from typing import TypeVar
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from promptforge.actors.prompts import CompiledCache
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
@@ -28,7 +27,7 @@ from promptforge.core.mongo import (
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
 from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages
-from promptforge.deploy.following import follow_prompts
+from promptforge.deploy.following import caches
 from promptforge.deploy.identity import key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
@@ -94,10 +93,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         codec = Codec(job_messages(), sealer=Sealer(secrets))
         store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
         feed = ChangeFeed(mongo)
-        compiled = CompiledCache(lambda: feed.healthy)
-        follow_prompts(feed, compiled)
+        compiled, memberships = caches(feed)
         system = System(
-            build_actors(mongo, store, settings, compiled=compiled),
+            build_actors(mongo, store, settings, compiled=compiled, memberships=memberships),
             transactions=_Transactions(mongo),
             jobs=store,
             audit_log=AuditLog(mongo),

@@ -160,14 +160,18 @@ def test_who_is_removed_from_a_project_is_not_served_any_more(
     project = owner.post("/projects", {"name": "Shared"}, expect=201)["id"]
     member = owner.post(f"/projects/{project}/members", {"handle": "the-reader", "roles": ["viewer"]}, expect=201)
     prompt = made(owner, "Shared", [{"content": "a"}], project_id=project)
-    path = f"/prompts/{prompt}/compiled?version=1"
-    for _ in range(20):
-        assert reader.get(path)["content"] == "a"
+    paths = (f"/prompts/{prompt}/compiled?version=1", f"/prompts/{prompt}/versions/1")
+    beside = first.person("reader")
+    for path in paths * 20:
+        assert reader.get(path)["content"] == beside.get(path)["content"] == "a"
     owner.call("DELETE", f"/projects/{project}/members/{member['user_id']}", expect=204)
     began = time.monotonic()
-    eventually(lambda: reader.client.get(path).status_code == 404)
+    at_once = [beside.client.get(path).status_code for path in paths]
+    assert at_once == [404, 404], "the process that removed them"
+    eventually(lambda: [reader.client.get(path).status_code for path in paths] == [404, 404])
     assert time.monotonic() - began < 1.0
-    assert owner.get(path)["content"] == "a"
+    for path in paths:
+        assert owner.get(path)["content"] == "a"
 
 
 def test_polling_costs_nothing_while_nothing_changes(processes: tuple[RunningService, RunningService]) -> None:

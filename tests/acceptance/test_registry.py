@@ -101,7 +101,9 @@ def test_rendering_names_every_variable_that_is_wrong(ada: Person) -> None:
     right = ada.post(path, {"version": 1, "variables": values})
     assert right["content"] == '3 dry {"a":1} {{tone}} {{> Rendered@1}}'
     both = ada.client.post(path, json={"version": 1, "label": "production"})
-    assert refused(both, 422, "invalid_request") == {"label": "one_of_two"}
+    assert refused(both, 422, "invalid_request") == {"/label": "one_of_two"}
+    both = ada.client.get(f"/prompts/{prompt}/compiled", params={"version": 1, "label": "production"})
+    assert refused(both, 422, "invalid_request") == {"label": "one_of_two"}, "in a query it is a parameter"
     refused(ada.client.post(path, json={"variables": values}), 404, "not_found")
     bomb = made(ada, "Bomb", "{{x}}" * 10_000)
     large = ada.client.post(f"/prompts/{bomb}/render", json={"version": 1, "variables": {"x": "y" * 100_000}})

@@ -9,6 +9,7 @@ from promptforge.actors.prompts.registry.domain import texts_of
 from promptforge.actors.prompts.rendering.compilation import Compiled, compile_version
 from promptforge.actors.prompts.serving.cache import CompiledCache, Entry, Key
 from promptforge.actors.prompts.serving.messages import CompiledView, GetCompiledPrompt
+from promptforge.actors.prompts.stores import Wanted
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, at_hand, handles
 
@@ -46,7 +47,7 @@ class ServingActor(Actor):
         """One snapshot: a label's version, and everything that it includes, as they were at one moment."""
         prompt_id, version, label = key
         prompt, _ = await self._stores.prompt_for(tx, prompt_id)
-        number, label = await self._stores.version_of(tx, prompt, version=version, label=label)
+        number, label = await self._stores.version_of(tx, prompt, Wanted(version, label, in_query=True))
         found = await self._stores.versions.get(prompt.id, number, session=tx.session)
         compiled = await compile_version(self._stores, prompt, found, label=label, session=tx.session)
         readers = await tx.ask(ListReaders(project_id=prompt.project_id))

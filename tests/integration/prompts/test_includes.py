@@ -189,6 +189,10 @@ async def test_a_fork_keeps_includes_at_home_and_resolves_them_abroad(branches: 
     assert home.forked_from is not None
     assert (home.forked_from.prompt_id, home.forked_from.version, home.forked_from.purchase_id) == (letter.id, 1, None)
     assert (abroad.name, abroad.latest_version, abroad.project_id) == ("Letter", 1, project.id)
+    await push(carla, letter, "Letter: none")
+    first = await carla.ask(ForkPrompt(prompt_id=letter.id, name="First", version=1))
+    assert first.forked_from is not None
+    assert first.forked_from.version == 1, "a version that was named, not the latest one"
     assert await raised(carla, ForkPrompt(prompt_id=letter.id)) == "name_taken"
     eve, _ = await branches.person("eve")
     assert await raised(eve, ForkPrompt(prompt_id=letter.id)) == "not_found"

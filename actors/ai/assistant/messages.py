@@ -77,8 +77,8 @@ class SuggestedDetails:
 class ImproveText(Command[ReplyStream[WrittenText]]):
     """Rewrite a prompt so that a model follows it better; its `{{variables}}` stay.
 
-    The prompt is `text`, or a version (by default the latest) of the prompt `prompt_id`. `max_credits` is the most that
-    it may cost (422 `over_budget` where it could cost more).
+    The prompt is `text`, or a version (by default the latest) of the prompt `prompt_id`, with what it includes in its
+    place. `max_credits` is the most that it may cost (422 `over_budget` where it could cost more).
     """
 
     text: SubjectText | None = None

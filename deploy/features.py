@@ -25,10 +25,9 @@ from promptforge.actors.moderation import store as moderation
 from promptforge.actors.notifications import NotificationsActor
 from promptforge.actors.notifications import store as notifications
 from promptforge.actors.operations import OperationsActor, SealAuditLog
-from promptforge.actors.projects import Memberships, ProjectsActor
+from promptforge.actors.projects import ProjectsActor
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import (
-    CompiledCache,
     DraftsActor,
     LabelsActor,
     PromptsActor,
@@ -47,6 +46,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
+from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
@@ -113,10 +113,10 @@ def build_actors(
     job_store: MongoJobStore,
     settings: Settings,
     *,
-    compiled: CompiledCache | None = None,
-    memberships: Memberships | None = None,
+    memory: Memory | None = None,
 ) -> list[Actor]:
-    """One of each, on this database. The caches are evicted by the change stream; without them every read is one."""
+    """One of each, on this database. The memory follows the change stream; without it every read is one."""
+    memory = memory or Memory()
     stores = prompts.Stores(mongo)
     sessions = _checkout_sessions(settings)
     ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
@@ -127,12 +127,12 @@ def build_actors(
         BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
-        ProjectsActor(projects.ProjectStore(mongo), memberships),
+        ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
         DraftsActor(stores),
         RenderingActor(stores),
-        ServingActor(stores, CompiledCache() if compiled is None else compiled),
+        ServingActor(stores, memory.compiled, look=memory.look),
         ComparisonActor(stores),
         ForksActor(stores),
         ExchangeActor(stores),

@@ -99,10 +99,10 @@ class VersionStore:
         return page_of(await rows.to_list(limit + 1), limit, _version_from)
 
     async def list_including(
-        self, prompt_id: str, *, limit: int, session: Session | None = None
+        self, prompt_ids: Collection[str], *, limit: int, session: Session | None = None
     ) -> list[tuple[str, int, tuple[Include, ...]]]:
-        """Prompt, number and includes of the versions that include this prompt, newest first."""
-        wanted = {"includes.prompt_id": prompt_id}
+        """Prompt, number and includes of the versions that include one of these prompts, newest first."""
+        wanted = {"includes.prompt_id": {"$in": sorted(prompt_ids)}}
         fields = {"prompt_id": 1, "version": 1, "includes": 1}
         rows = self._versions.find(wanted, fields, session=session).sort([("_id", -1)]).limit(limit)
         return [(row["prompt_id"], row["version"], _includes_from(row)) for row in await rows.to_list(limit)]

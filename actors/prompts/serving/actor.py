@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from promptforge.actors.projects.messages import ListReaders
@@ -24,9 +25,17 @@ class ServingActor(Actor):
     name = "serving"
     asks = ("projects",)
 
-    def __init__(self, stores: Stores, cache: CompiledCache) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        cache: CompiledCache,
+        *,
+        look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`look` raises where the database does not answer: a transaction could not be cut short."""
         self._stores = stores
         self._cache = cache
+        self._look = look
 
     @at_hand(GetCompiledPrompt)
     def find_compiled(self, message: GetCompiledPrompt, context: Context) -> CompiledView | None:
@@ -38,6 +47,8 @@ class ServingActor(Actor):
         found = self._cache.find(key, context.user_id)
         if found is not None:
             return found
+        if self._look is not None:
+            await self._look()
         begun = self._cache.begin()
         entry, readers = await context.transaction(lambda tx: self._read(key, tx))
         self._cache.keep(begun, key, entry, readers)

@@ -24,9 +24,9 @@ from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, Fir
 from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
-from promptforge.core.mongo import ChangeFeed, Mongo, ensure_indexes
+from promptforge.core.mongo import ChangeFeed, Mongo, Pulse, ensure_indexes
 from promptforge.deploy.features import INDEXES, build_actors
-from promptforge.deploy.following import caches
+from promptforge.deploy.following import memory_of
 from promptforge.deploy.settings import Settings
 from tests.support.market import Market, raised
 from tests.support.processes import job_process
@@ -54,12 +54,12 @@ class Following:
 @asynccontextmanager
 async def following(mongo: Mongo) -> AsyncIterator[Following]:
     feed = Muffled(mongo)
-    compiled, memberships = caches(feed)
+    memory = memory_of(feed, Pulse(mongo.ping, lambda: feed.healthy))
     async with (
         anyio.create_task_group() as tasks,
         job_process(
             mongo,
-            lambda store: build_actors(mongo, store, Settings(), compiled=compiled, memberships=memberships),
+            lambda store: build_actors(mongo, store, Settings(), memory=memory),
             running=False,
         ) as process,
     ):

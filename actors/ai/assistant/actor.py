@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 
@@ -19,6 +19,7 @@ from promptforge.actors.ai.assistant.domain import (
     unfenced,
 )
 from promptforge.actors.ai.assistant.messages import (
+    AboutOne,
     AnsweredBy,
     CriterionScore,
     Critique,
@@ -51,19 +52,6 @@ from promptforge.core.streams import Delta, ReplyStream
 ATTEMPTS = 2
 """An answer of the wrong form is asked for once more."""
 WHOLE_SECONDS = 300.0
-
-
-class About(Protocol):
-    """What a request is about: a text, or a version of a prompt."""
-
-    @property
-    def text(self) -> str | None: ...
-
-    @property
-    def prompt_id(self) -> str | None: ...
-
-    @property
-    def version(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +154,7 @@ class Answer:
     by: AnsweredBy
 
 
-async def _subject(message: About, context: Context) -> Subject:
+async def _subject(message: AboutOne, context: Context) -> Subject:
     """Of a prompt what a model would get: its includes in their places, its variables left.
 
     Raises `Invalid` where it is not exactly one thing, `NotFound` where it is somebody else's, `NothingToServe`, or

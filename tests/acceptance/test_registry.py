@@ -150,6 +150,52 @@ def test_contents_that_are_too_large_are_refused_whichever_way(ada: Person) -> N
     assert ada.get(f"/prompts/{prompt}")["latest_version"] == 1
 
 
+def test_circles_and_includes_too_deep_are_refused_where_they_are_made(ada: Person) -> None:
+    project = ada.post("/projects", {"name": "Included"}, expect=201)["id"]
+    names = [f"P{number}" for number in range(7)]
+    prompts = [made(ada, name, name, project_id=project) for name in names]
+    for prompt in prompts:
+        ada.call("PUT", f"/prompts/{prompt}/labels/live", {"version": 1}, expect=200)
+
+    def include(place: int, included: int) -> httpx.Response:
+        """A version that includes another prompt, and the label on it."""
+        path = f"/prompts/{prompts[place]}"
+        body = {"content": f"{names[place]} {{{{> {names[included]}@live}}}}"}
+        pushed = ada.client.post(f"{path}/versions", json=body)
+        if pushed.status_code != 201:
+            return pushed
+        return ada.client.put(f"{path}/labels/live", json={"version": pushed.json()["version"]})
+
+    refused(include(0, 0), 409, "include_cycle")
+    for place in range(4):
+        assert include(place, place + 1).status_code == 200
+    refused(include(4, 0), 409, "include_cycle")
+    assert include(5, 6).status_code == 200
+    too_deep = include(4, 5)  # five levels below P0 there are P1 to P5, and P6 is the sixth
+    refused(too_deep, 409, "includes_too_deep")
+    assert too_deep.json()["dependants"] == ["P0"]
+    assert "P0 → P1 → P2 → P3 → P4 → P5 → P6" in too_deep.json()["detail"]
+    served = ada.get(f"/prompts/{prompts[0]}/compiled?label=live")
+    assert served["content"] == "P0 P1 P2 P3 P4", "every label is where it was"
+
+
+@pytest.mark.parametrize("schema", [{"type": "objekt"}, {"properties": []}, {"required": "a"}])
+def test_a_schema_that_is_none_is_refused_wherever_there_is_one(ada: Person, schema: dict[str, Any]) -> None:
+    prompt = made(ada, f"Schema {len(str(schema))} {next(iter(schema))}")
+    version = {"content": "a", "response_schema": schema}
+    answers = {
+        "/response_schema": ada.client.post(f"/prompts/{prompt}/versions", json=version),
+        "/tools/0/parameters": ada.client.post(
+            f"/prompts/{prompt}/versions", json={"content": "a", "tools": [{"name": "a", "parameters": schema}]}
+        ),
+        "/variables_schema": ada.client.post("/datasets", json={"name": "x", "variables_schema": schema}),
+    }
+    for pointer, answer in answers.items():
+        told = refused(answer, 422, "invalid_request")
+        assert [where.startswith(pointer) for where in told] == [True], told
+    assert ada.get(f"/prompts/{prompt}")["latest_version"] == 1
+
+
 def test_versions_are_compared_part_by_part(ada: Person) -> None:
     messages = [{"role": "system", "content": "Be brief.\nBe kind."}, {"role": "user", "content": "{{q}}"}]
     prompt = made(ada, "Compared", messages, kind="chat", version={"settings": {"temperature": 0.5}})

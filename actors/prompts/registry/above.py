@@ -12,16 +12,14 @@ import anyio.lowlevel
 
 from promptforge.actors.prompts.errors import IncludeMissing, IncludesTooDeep, IncludesTooLarge
 from promptforge.actors.prompts.registry.domain import texts_of
-from promptforge.actors.prompts.rendering.expansion import MAX_DEPTH, Place, expand, pin_of
+from promptforge.actors.prompts.rendering.expansion import MAX_DEPTH, Pin, Place, expand, pin_of
 from promptforge.actors.prompts.rendering.library import load
 from promptforge.core.mongo import Session
 
 if TYPE_CHECKING:
-    from promptforge.actors.prompts.messages import PromptView
+    from promptforge.actors.prompts.messages import PromptVersionView, PromptView
     from promptforge.actors.prompts.stores import Stores
 
-MAX_ROWS = 10_000
-"""Including versions that are looked at, on each level."""
 MAX_CHECKED = 100
 """Versions that are put together: the farthest ones first. What is left out shows when it is rendered."""
 MAX_LOADED = 5_000
@@ -35,14 +33,14 @@ async def refuse_to_spoil(stores: Stores, prompt: PromptView, label: str, *, ses
 
     Live is the latest version of a prompt, and one that a label points to. What is wrong already stays as it is.
     """
-    live = (await _live_above(stores, prompt.id, label, session=session))[:MAX_CHECKED]
-    if not live:
+    above = (await _live_above(stores, (prompt.id, label), session=session))[:MAX_CHECKED]
+    if not above:
         return
-    versions = await stores.versions.list_these(live, session=session)
-    names = {one.id: one.name for one in await stores.prompts.list_these({node[0] for node in live}, session=session)}
-    includes = {include for version in versions for include in version.includes}
+    includes = {include for version in above for include in version.includes}
     library = await load(stores, includes, session=session, most=MAX_LOADED)
-    for version in versions:
+    prompts = await stores.prompts.list_these({version.prompt_id for version in above}, session=session)
+    names = {one.id: one.name for one in prompts}
+    for version in above:
         root = Place(version.prompt_id, names[version.prompt_id], version.version)
         await anyio.lowlevel.checkpoint()  # a hundred large texts would hold up everybody else
         try:
@@ -54,24 +52,33 @@ async def refuse_to_spoil(stores: Stores, prompt: PromptView, label: str, *, ses
             continue
 
 
-async def _live_above(stores: Stores, prompt_id: str, label: str, *, session: Session | None) -> list[Node]:
-    """The live versions that reach the prompt by this label, the farthest first."""
-    pins: set[tuple[str, str]] = {(prompt_id, label)}
+async def _live_above(stores: Stores, moved: Pin, *, session: Session | None) -> list[PromptVersionView]:
+    """The live versions that reach the prompt by this label, the farthest first.
+
+    Old versions are many, and matter only where something includes them by number: the others are not read.
+    """
+    pins = {moved}
     seen: set[Node] = set()
-    live: list[Node] = []
+    live: list[PromptVersionView] = []
     for _ in range(MAX_DEPTH + 1):
-        if not pins:
+        including = await stores.versions.prompts_including({pin[0] for pin in pins}, session=session)
+        if not including:
             break
-        below = {pin[0] for pin in pins}
-        rows = await stores.versions.list_including(below, limit=MAX_ROWS, session=session)
-        nodes = {(row[0], row[1]) for row in rows if any(pin_of(include) in pins for include in row[2])} - seen
-        prompts = await stores.prompts.list_these({node[0] for node in nodes}, session=session) if nodes else []
+        prompts = await stores.prompts.list_these(including, session=session)
         latest = {one.id: one.latest_version for one in prompts if one.archived_at is None}
-        nodes = {node for node in nodes if node[0] in latest}
-        pointing = await stores.labels.pointing_to(latest, session=session) if latest else {}
-        labelled = {(pin[0], version) for pin, version in pointing.items()}
+        pointing = await stores.labels.pointing_to(latest, session=session)
+        alive = {*latest.items(), *((pin[0], version) for pin, version in pointing.items())}
+        wanted = alive | await stores.versions.numbers_pinned(latest, session=session)
+        versions = await stores.versions.list_these(wanted - seen, session=session)
+        found = [one for one in versions if any(pin_of(include) in pins for include in one.includes)]
+        nodes = {(one.prompt_id, one.version) for one in found}
         seen |= nodes
-        live[:0] = sorted(node for node in nodes if node in labelled or latest[node[0]] == node[1])
+        live[:0] = sorted(
+            (one for one in found if (one.prompt_id, one.version) in alive),
+            key=lambda one: (one.prompt_id, one.version),
+        )
         pins = {(node[0], str(node[1])) for node in nodes}
         pins |= {pin for pin, version in pointing.items() if (pin[0], version) in nodes}
+        if not pins:
+            break
     return live

@@ -18,7 +18,7 @@ MAX_NAMED = 10
 
 async def dependants(stores: Stores, prompt_id: str, *, session: Session | None) -> list[Dependant]:
     """Every version that includes the prompt, of prompts that are not archived; live ones first, then the newest."""
-    rows = await stores.versions.list_including({prompt_id}, limit=MAX_LOOKED_AT, session=session)
+    rows = await stores.versions.list_including(prompt_id, limit=MAX_LOOKED_AT, session=session)
     prompts = {one.id: one for one in await stores.prompts.list_these({row[0] for row in rows}, session=session)}
     pointing = await stores.labels.pointing_to(prompts.keys(), session=session) if prompts else {}
     labelled = {(including, version) for (including, _), version in pointing.items()}

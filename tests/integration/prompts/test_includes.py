@@ -249,6 +249,20 @@ async def test_what_nobody_is_served_any_more_holds_no_label_back(branches: Bran
     assert await raised(carla, GetCompiledPrompt(prompt_id=top[0].id, version=1)) == "includes_too_deep"
 
 
+async def test_an_old_version_between_them_counts_where_it_is_included_by_number(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    *_, base = await chain(carla, "Base")
+    middle = await made(carla, "Middle", " {{> Base@live}}")
+    await made(carla, "Top", " {{> Middle@1}}", label=None)
+    await push(carla, middle, "Middle without")
+    await carla.ask(MoveLabel(prompt_id=middle.id, label="live", version=2))
+    await chain(carla, "L1", "L2", "L3", "L4")
+    await push(carla, base, "Base {{> L1@live}}")
+    with pytest.raises(IncludesTooDeep) as refused:
+        await carla.ask(MoveLabel(prompt_id=base.id, label="live", version=2))
+    assert "Top → Middle → Base → L1 → L2 → L3 → L4" in refused.value.detail
+
+
 async def test_a_label_that_would_make_something_too_large_stays_where_it_is(branches: Branches) -> None:
     carla, _ = await branches.person("carla")
     piece = await made(carla, "Piece")

@@ -28,7 +28,6 @@ from promptforge.actors.operations import OperationsActor, SealAuditLog
 from promptforge.actors.projects import ProjectsActor
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import (
-    CompiledCache,
     DraftsActor,
     LabelsActor,
     PromptsActor,
@@ -47,6 +46,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
+from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
@@ -109,9 +109,14 @@ SCHEDULES: tuple[Schedule, ...] = (
 
 
 def build_actors(
-    mongo: Mongo, job_store: MongoJobStore, settings: Settings, *, compiled: CompiledCache | None = None
+    mongo: Mongo,
+    job_store: MongoJobStore,
+    settings: Settings,
+    *,
+    memory: Memory | None = None,
 ) -> list[Actor]:
-    """One of each, on this database. `compiled` is evicted by the change stream; without it every read is one."""
+    """One of each, on this database. The memory follows the change stream; without it every read is one."""
+    memory = memory or Memory()
     stores = prompts.Stores(mongo)
     sessions = _checkout_sessions(settings)
     ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
@@ -122,12 +127,12 @@ def build_actors(
         BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
         CheckoutsActor(checkouts, sessions),
         StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
-        ProjectsActor(projects.ProjectStore(mongo)),
+        ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
         DraftsActor(stores),
         RenderingActor(stores),
-        ServingActor(stores, CompiledCache() if compiled is None else compiled),
+        ServingActor(stores, memory.compiled, look=memory.look),
         ComparisonActor(stores),
         ForksActor(stores),
         ExchangeActor(stores),

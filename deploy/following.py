@@ -1,19 +1,46 @@
-"""What the change stream tells the caches of this process."""
+"""What this process keeps in memory of the database, and what the change stream tells it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from promptforge.actors.projects import Memberships
 from promptforge.actors.prompts import CompiledCache
-from promptforge.core.mongo import Change, ChangeFeed
+from promptforge.core.mongo import Change, ChangeFeed, Pulse
 
 
-def follow_prompts(feed: ChangeFeed, cache: CompiledCache) -> None:
-    """Evict what is served as soon as a prompt, a label or a project's members change."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Both caches hold what the feed has not told them to forget; those that follow none answer nothing.
+
+    `look` raises where MongoDB does not answer.
+    """
+
+    compiled: CompiledCache = field(default_factory=CompiledCache)
+    memberships: Memberships = field(default_factory=Memberships)
+    look: Callable[[], Awaitable[None]] | None = None
+
+
+def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
+    """What is served is forgotten as soon as a prompt, a label or a project's members change.
+
+    Who changes members in this process is heard of by the memberships at once, and what is served by them.
+    """
+
+    def heard() -> bool:
+        return feed.healthy
+
+    compiled = CompiledCache(heard)
+    memberships = Memberships(heard, forgotten=compiled.project_changed)
 
     def label_changed(change: Change) -> None:
         prompt_id, _, _ = str(change.document_id).partition(":")
-        cache.prompt_changed(prompt_id)
+        compiled.prompt_changed(prompt_id)
 
-    feed.subscribe("prompts", lambda change: cache.prompt_changed(change.document_id))
+    feed.subscribe("prompts", lambda change: compiled.prompt_changed(change.document_id))
     feed.subscribe("prompt_labels", label_changed)
-    feed.subscribe("projects", lambda change: cache.project_changed(change.document_id))
-    feed.on_gap(cache.clear)
+    feed.subscribe("projects", lambda change: memberships.project_changed(change.document_id))
+    feed.on_gap(compiled.clear)
+    feed.on_gap(memberships.clear)
+    return Memory(compiled, memberships, pulse.look)

@@ -10,7 +10,6 @@ from typing import TypeVar
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from promptforge.actors.prompts import CompiledCache
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
@@ -19,6 +18,7 @@ from promptforge.core.mongo import (
     Change,
     ChangeFeed,
     Mongo,
+    Pulse,
     Session,
     ensure_indexes,
     run_migrations,
@@ -28,7 +28,7 @@ from promptforge.core.mongo import (
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
 from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages
-from promptforge.deploy.following import follow_prompts
+from promptforge.deploy.following import memory_of
 from promptforge.deploy.identity import key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
@@ -94,10 +94,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         codec = Codec(job_messages(), sealer=Sealer(secrets))
         store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
         feed = ChangeFeed(mongo)
-        compiled = CompiledCache(lambda: feed.healthy)
-        follow_prompts(feed, compiled)
+        pulse = Pulse(mongo.ping, lambda: feed.healthy)
+        memory = memory_of(feed, pulse)
         system = System(
-            build_actors(mongo, store, settings, compiled=compiled),
+            build_actors(mongo, store, settings, memory=memory),
             transactions=_Transactions(mongo),
             jobs=store,
             audit_log=AuditLog(mongo),
@@ -107,6 +107,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             provisioner(system),
             find_key=key_finder(system),
             fresh_enough=lambda: feed.healthy,
+            reachable=pulse.check,
         )
         runner = JobRunner(store, system, find_principal=principal_finder(system))
         follow_jobs(feed, runner)
@@ -135,14 +136,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             routes=routes,
         )
         async with anyio.create_task_group() as tasks:
-            _start_watchers(tasks, database, feed)
+            _start_watchers(tasks, database, feed, pulse)
             async with system.running(grace_seconds=settings.grace_seconds), _running(runner, settings.grace_seconds):
                 yield Service(system, app, version)
             tasks.cancel_scope.cancel()
 
 
-def _start_watchers(tasks: anyio.abc.TaskGroup, database: Database, feed: ChangeFeed) -> None:
+def _start_watchers(tasks: anyio.abc.TaskGroup, database: Database, feed: ChangeFeed, pulse: Pulse) -> None:
     tasks.start_soon(feed.run)
+    tasks.start_soon(pulse.run)
     if database.embedded is not None:
         tasks.start_soon(database.embedded.watch)
 

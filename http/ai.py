@@ -54,14 +54,15 @@ RUN_ERRORS: Errors = (
 """What every operation can answer that has a model run."""
 _HELP: Errors = (*RUN_ERRORS, AnswerUnusable)
 _RENDERING: Errors = (NothingToServe, IncludeCycle, IncludesTooDeep, IncludesTooLarge, IncludeMissing)
+_HELP_WITH_ONE: Errors = (*_HELP, NotFound, *_RENDERING)
 
 routes = [
     get("/ai/models", ListModels),
-    stream("/ai/improve", ImproveText, errors=(*_HELP, NotFound)),
+    stream("/ai/improve", ImproveText, errors=_HELP_WITH_ONE),
     stream("/ai/generate", GenerateText, errors=_HELP),
-    stream("/ai/critique", CritiqueText, errors=(*_HELP, NotFound)),
-    stream("/ai/explain", ExplainText, errors=(*_HELP, NotFound)),
-    stream("/ai/suggest", SuggestListing, errors=(*_HELP, NotFound)),
+    stream("/ai/critique", CritiqueText, errors=_HELP_WITH_ONE),
+    stream("/ai/explain", ExplainText, errors=_HELP_WITH_ONE),
+    stream("/ai/suggest", SuggestListing, errors=_HELP_WITH_ONE),
     stream("/prompts/{prompt_id}/test", TryPrompt, name="testPrompt", errors=(*RUN_ERRORS, HasTools, *_RENDERING)),
     get("/prompts/{prompt_id}/analytics", GetPromptAnalytics),
     get("/users/me/usage", GetMyUsage),

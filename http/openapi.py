@@ -33,6 +33,7 @@ from promptforge.http.errors import (
     PreconditionFailed,
     StillRunning,
     TooManyRequests,
+    UnsupportedContentCoding,
     UnsupportedMediaType,
 )
 from promptforge.http.examples import example
@@ -90,6 +91,12 @@ _RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Seconds after whi
 _HEADERS: dict[int, Schema] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`, and what is wrong (RFC 6750)"}},
     405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that this path knows"}},
+    415: {
+        "Accept-Encoding": {
+            "schema": {"type": "string"},
+            "description": "`identity`, where it is the coding",
+        }
+    },
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
@@ -190,6 +197,7 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
             | {
                 "KeyedConflict": _response(Conflict, StillRunning),
                 "KeyedInvalid": _response(Invalid, KeyReused),
+                "UnsupportedMediaType": _response(UnsupportedMediaType, UnsupportedContentCoding),
             },
             "securitySchemes": {
                 "bearer": {
@@ -237,7 +245,7 @@ def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool)
         operation["parameters"] = parameters
     if binder.body is not None:
         operation["requestBody"] = _request_body(route, binder, schemas)
-    operation["responses"] = {**_success(route, schemas), **_failures(route, binder, requirement, guarded=guarded)}
+    operation["responses"] = {**_success(route, schemas), **_failures(route, binder, requirement)}
     return operation
 
 
@@ -320,7 +328,7 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     return responses
 
 
-def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded: bool) -> Schema:
+def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
     standard: list[type[PromptForgeError]] = [
         Malformed,
         Unauthenticated,
@@ -337,7 +345,7 @@ def _failures(route: Route, binder: Binder, requirement: Requirement, *, guarded
         standard.append(Conflict)
     if binder.takes_body:
         standard += [BodyTooSlow, BodyTooLarge, UnsupportedMediaType]
-    if guarded:
+    if route.method != "GET":  # with If-Match, also where nothing at the path has an ETag
         standard.append(PreconditionFailed)
     standard.append(Invalid)  # unknown parameters and fields are refused everywhere
     responses: Schema = {

@@ -1,6 +1,7 @@
 """Projects: where prompts live, and who may do what in them."""
 
 from promptforge.actors.projects.actor import ProjectsActor
+from promptforge.actors.projects.memberships import Memberships
 from promptforge.actors.projects.messages import (
     AddMember,
     ArchiveProject,
@@ -21,6 +22,7 @@ __all__ = [
     "GetProject",
     "ListMembers",
     "ListProjects",
+    "Memberships",
     "ProjectsActor",
     "RemoveMember",
     "RestoreProject",

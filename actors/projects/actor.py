@@ -13,6 +13,7 @@ from promptforge.actors.projects.domain import (
     Member,
     Project,
     access,
+    deeds,
     new_project,
     normal_roles,
     readers,
@@ -21,6 +22,7 @@ from promptforge.actors.projects.domain import (
     without_member,
 )
 from promptforge.actors.projects.errors import PersonalProject, TooManyProjects
+from promptforge.actors.projects.memberships import Memberships
 from promptforge.actors.projects.messages import (
     AddMember,
     ArchiveProject,
@@ -55,8 +57,9 @@ class ProjectsActor(Actor):
     name = "projects"
     asks = ("users",)
 
-    def __init__(self, store: ProjectStore) -> None:
+    def __init__(self, store: ProjectStore, memberships: Memberships | None = None) -> None:
         self._store = store
+        self._memberships = Memberships() if memberships is None else memberships
 
     # Projects
 
@@ -129,9 +132,17 @@ class ProjectsActor(Actor):
             project = await self._store.get(project_id, tx.user_id, session=tx.session)
             access(project, tx.user_id, ProjectPermission.MANAGE)
             changed = change(project)
-            return project if changed == project else await self._store.save(changed, now=tx.now(), session=tx.session)
+            return project if changed == project else await self._save(project, changed, tx)
 
         return await context.transaction(work)
+
+    async def _save(self, before: Project, changed: Project, tx: Context) -> Project:
+        """In this process it holds from the commit on, in others as soon as the change stream tells."""
+        saved = await self._store.save(changed, now=tx.now(), session=tx.session)
+        for deed in deeds(before, changed, tx.user_id):
+            await tx.audit(deed.action, deed.target, before=deed.before, after=deed.after)
+        tx.after_commit(lambda: self._memberships.project_changed(changed.id))
+        return saved
 
     # Members
 
@@ -165,7 +176,7 @@ class ProjectsActor(Actor):
             project = await self._store.get(message.project_id, tx.user_id, session=tx.session)
             if message.user_id != tx.user_id:
                 access(project, tx.user_id, ProjectPermission.MANAGE)
-            await self._store.save(without_member(project, message.user_id), now=tx.now(), session=tx.session)
+            await self._save(project, without_member(project, message.user_id), tx)
 
         await context.transaction(work)
 
@@ -179,7 +190,15 @@ class ProjectsActor(Actor):
 
     @handles(AuthoriseInProject, transactional=True)
     async def authorise(self, message: AuthoriseInProject, context: Context) -> ProjectAccess:
-        project = await self._store.get(message.project_id, message.user_id, session=context.session)
+        if context.session is not None or message.permission is not ProjectPermission.READ:
+            project = await self._store.get(message.project_id, message.user_id, session=context.session)
+            return access(project, message.user_id, message.permission)
+        known = self._memberships.find(message.project_id, message.user_id, message.permission)
+        if known is not None:
+            return known
+        begun = self._memberships.begin()
+        project = await self._store.get(message.project_id, message.user_id)
+        self._memberships.keep(begun, project)
         return access(project, message.user_id, message.permission)
 
     @handles(ListReaders, transactional=True)

@@ -27,6 +27,7 @@ from promptforge.actors.projects.errors import (
     TooManyMembers,
 )
 from promptforge.actors.projects.messages import ProjectAccess, ProjectPermission, ProjectRole, ProjectView
+from promptforge.core.deeds import Deed
 from promptforge.core.errors import NotFound
 
 MAX_MEMBERS = 100
@@ -168,6 +169,29 @@ def without_member(project: Project, user_id: str) -> Project:
     if project.personal_of is not None:
         raise PersonalProject("Nobody leaves their personal project")
     return _owned(replace(project, members=tuple(member for member in project.members if member is not leaving)))
+
+
+def deeds(before: Project, after: Project, by: str) -> tuple[Deed, ...]:
+    """What the audit log keeps of a change: who came, who left or was removed, and whose roles are others now."""
+    was = {member.user_id: [role.value for role in member.roles] for member in before.members}
+    now = {member.user_id: [role.value for role in member.roles] for member in after.members}
+    done = []
+    for user_id in sorted(was.keys() | now.keys()):
+        old, new = was.get(user_id), now.get(user_id)
+        if old == new:
+            continue
+        if old is None:
+            action = "member.added"
+        elif new is None:
+            action = "member.left" if user_id == by else "member.removed"
+        else:
+            action = "member.roles_changed"
+        done.append(Deed(action, after.id, _facts(user_id, old), _facts(user_id, new)))
+    return tuple(done)
+
+
+def _facts(user_id: str, roles: list[str] | None) -> dict[str, object] | None:
+    return None if roles is None else {"user_id": user_id, "roles": roles}
 
 
 def normal_roles(roles: Iterable[ProjectRole]) -> tuple[ProjectRole, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from promptforge.actors.projects.messages import (
     LATEST,
     AuthoriseInProject,
@@ -21,6 +23,19 @@ from promptforge.core.mongo import Mongo
 
 DEFAULT_LABEL = "production"
 """What is served where nothing else is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The version that a reader means: by number, or by label, and without either by `default`.
+
+    `in_query`: it was said in the query of the request's path, not in its body.
+    """
+
+    version: int | None
+    label: str | None
+    default: str = DEFAULT_LABEL
+    in_query: bool = False
 
 
 class Stores:
@@ -44,27 +59,30 @@ class Stores:
             raise no_prompt() from None  # word for word what a prompt that does not exist answers
         return prompt, access
 
-    async def version_of(
-        self, context: Context, prompt: PromptView, *, version: int | None, label: str | None
-    ) -> tuple[int, str | None]:
-        """The version that a reader means, and by which label; without either by the label `production`.
+    async def version_of(self, context: Context, prompt: PromptView, wanted: Wanted) -> tuple[int, str | None]:
+        """The number of the version that is meant, and by which label it was found.
 
         Raises `Invalid` where both are given, `NotFound`, or `NothingToServe`.
         """
-        if version is not None:
-            if label is not None:
-                error = FieldError("Give a version or a label, not both", "one_of_two", parameter="label")
-                raise Invalid(error.detail, errors=(error,))
-            return version, None
-        wanted = label or DEFAULT_LABEL
-        if wanted == LATEST:
+        if wanted.version is not None:
+            if wanted.label is not None:
+                raise _not_both(wanted)
+            return wanted.version, None
+        label = wanted.label or wanted.default
+        if label == LATEST:
             if not prompt.latest_version:
                 raise NothingToServe
-            return prompt.latest_version, wanted
-        found = await self.labels.find(prompt.id, wanted, session=context.session)
+            return prompt.latest_version, label
+        found = await self.labels.find(prompt.id, label, session=context.session)
         if found is None:
-            raise NotFound(f"The prompt has no label {wanted!r}")
-        return found.version, wanted
+            raise NotFound(f"The prompt has no label {label!r}")
+        return found.version, label
+
+
+def _not_both(wanted: Wanted) -> Invalid:
+    where = {"parameter": "label"} if wanted.in_query else {"pointer": "/label"}
+    error = FieldError("Give a version or a label, not both", "one_of_two", **where)
+    return Invalid(error.detail, errors=(error,))
 
 
 async def authorise(context: Context, project_id: str, permission: ProjectPermission) -> ProjectAccess:

@@ -44,7 +44,7 @@ FindKey = Callable[[str, Asker], Awaitable[tuple[Principal, float] | None]]
 
 class Principals:
     """`provision` finds or makes the user behind claims, `find_key` the one behind an API key; `fresh_enough` says
-    whether changes are being heard.
+    whether changes are being heard, `reachable` raises where users cannot be looked up soon.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class Principals:
         *,
         find_key: FindKey | None = None,
         fresh_enough: Callable[[], bool] = lambda: True,
+        reachable: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._sessions = Sessions(verifier, now=now)
         self._provision = provision
         self._find_key = find_key
         self._fresh_enough = fresh_enough
+        self._reachable = reachable
         self._now = now
         self._entries: LRUCache[bytes, _Entry] = LRUCache(MAX_ENTRIES)
         """Principals, and until when each is good; asked for at every request, which a cache with timers makes dear."""
@@ -103,6 +105,8 @@ class Principals:
             done.set()
 
     async def _find(self, token: str, digest: bytes, *, fresh: bool, asker: Asker) -> Principal:
+        if self._reachable is not None:
+            await self._reachable()
         try:
             if token.startswith(KEY_PREFIX):
                 evictions, principal, until = await self._owner_of(token, fresh=fresh, asker=asker)

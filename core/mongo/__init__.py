@@ -8,6 +8,7 @@ from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
 from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
 from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, drop_index, ensure_indexes
 from promptforge.core.mongo.migrations import Migration, run_migrations
+from promptforge.core.mongo.pulse import Pulse
 from promptforge.core.mongo.transactions import run_transaction
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "IndexDifference",
     "Migration",
     "Mongo",
+    "Pulse",
     "Rows",
     "Session",
     "Unstorable",

@@ -101,7 +101,9 @@ def test_rendering_names_every_variable_that_is_wrong(ada: Person) -> None:
     right = ada.post(path, {"version": 1, "variables": values})
     assert right["content"] == '3 dry {"a":1} {{tone}} {{> Rendered@1}}'
     both = ada.client.post(path, json={"version": 1, "label": "production"})
-    assert refused(both, 422, "invalid_request") == {"label": "one_of_two"}
+    assert refused(both, 422, "invalid_request") == {"/label": "one_of_two"}
+    both = ada.client.get(f"/prompts/{prompt}/compiled", params={"version": 1, "label": "production"})
+    assert refused(both, 422, "invalid_request") == {"label": "one_of_two"}, "in a query it is a parameter"
     refused(ada.client.post(path, json={"variables": values}), 404, "not_found")
     bomb = made(ada, "Bomb", "{{x}}" * 10_000)
     large = ada.client.post(f"/prompts/{bomb}/render", json={"version": 1, "variables": {"x": "y" * 100_000}})
@@ -145,6 +147,52 @@ def test_contents_that_are_too_large_are_refused_whichever_way(ada: Person) -> N
     schema = {"enum": ["a" * 70_000]}
     large = ada.client.post(path, json={"content": "a", "response_schema": schema})
     assert refused(large, 422, "invalid_request") == {"/response_schema": "too_long"}
+    assert ada.get(f"/prompts/{prompt}")["latest_version"] == 1
+
+
+def test_circles_and_includes_too_deep_are_refused_where_they_are_made(ada: Person) -> None:
+    project = ada.post("/projects", {"name": "Included"}, expect=201)["id"]
+    names = [f"P{number}" for number in range(7)]
+    prompts = [made(ada, name, name, project_id=project) for name in names]
+    for prompt in prompts:
+        ada.call("PUT", f"/prompts/{prompt}/labels/live", {"version": 1}, expect=200)
+
+    def include(place: int, included: int) -> httpx.Response:
+        """A version that includes another prompt, and the label on it."""
+        path = f"/prompts/{prompts[place]}"
+        body = {"content": f"{names[place]} {{{{> {names[included]}@live}}}}"}
+        pushed = ada.client.post(f"{path}/versions", json=body)
+        if pushed.status_code != 201:
+            return pushed
+        return ada.client.put(f"{path}/labels/live", json={"version": pushed.json()["version"]})
+
+    refused(include(0, 0), 409, "include_cycle")
+    for place in range(4):
+        assert include(place, place + 1).status_code == 200
+    refused(include(4, 0), 409, "include_cycle")
+    assert include(5, 6).status_code == 200
+    too_deep = include(4, 5)  # five levels below P0 there are P1 to P5, and P6 is the sixth
+    refused(too_deep, 409, "includes_too_deep")
+    assert too_deep.json()["dependants"] == ["P0"]
+    assert "P0 → P1 → P2 → P3 → P4 → P5 → P6" in too_deep.json()["detail"]
+    served = ada.get(f"/prompts/{prompts[0]}/compiled?label=live")
+    assert served["content"] == "P0 P1 P2 P3 P4", "every label is where it was"
+
+
+@pytest.mark.parametrize("schema", [{"type": "objekt"}, {"properties": []}, {"required": "a"}])
+def test_a_schema_that_is_none_is_refused_wherever_there_is_one(ada: Person, schema: dict[str, Any]) -> None:
+    prompt = made(ada, f"Schema {len(str(schema))} {next(iter(schema))}")
+    version = {"content": "a", "response_schema": schema}
+    answers = {
+        "/response_schema": ada.client.post(f"/prompts/{prompt}/versions", json=version),
+        "/tools/0/parameters": ada.client.post(
+            f"/prompts/{prompt}/versions", json={"content": "a", "tools": [{"name": "a", "parameters": schema}]}
+        ),
+        "/variables_schema": ada.client.post("/datasets", json={"name": "x", "variables_schema": schema}),
+    }
+    for pointer, answer in answers.items():
+        told = refused(answer, 422, "invalid_request")
+        assert [where.startswith(pointer) for where in told] == [True], told
     assert ada.get(f"/prompts/{prompt}")["latest_version"] == 1
 
 

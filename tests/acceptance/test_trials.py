@@ -92,6 +92,8 @@ def test_what_is_wrong_is_a_problem_and_no_stream(service: Service, ada: Person)
         refused({**allowed, "max_credits": "0.001"}, "over_budget")
         refused({**allowed, "variables": {"thing": "word " * 10_000}}, "context_too_long")
         refused({**allowed, "settings": {"temperature": 3}}, "invalid_request")
+        both = refused({**allowed, "version": 1, "label": "production"}, "invalid_request")
+        assert [error["pointer"] for error in both["errors"]] == ["/label"]
         missing = ada.client.post(f"{path}/test", json={**allowed, "label": "staging"}, headers=headers)
         assert_problem(missing, 404, "not_found")
     assert credits(ada) == (100, 0)

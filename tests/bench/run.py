@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, edge, serving
+from tests.bench import analytics, asks, edge, serving, versions
 
-BENCHMARKS = {"analytics": analytics.run, "asks": asks.run, "edge": edge.run, "serving": serving.run}
+BENCHMARKS = {
+    "analytics": analytics.run,
+    "asks": asks.run,
+    "edge": edge.run,
+    "serving": serving.run,
+    "versions": versions.run,
+}
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 
@@ -19,6 +19,7 @@ from promptforge.actors.ai.assistant.domain import (
     unfenced,
 )
 from promptforge.actors.ai.assistant.messages import (
+    AboutOne,
     AnsweredBy,
     CriterionScore,
     Critique,
@@ -40,29 +41,17 @@ from promptforge.actors.ai.messages import (
     StreamRun,
 )
 from promptforge.actors.marketplace.messages import Category
-from promptforge.actors.prompts.messages import GetPrompt, GetVersion
+from promptforge.actors.projects.messages import LATEST
+from promptforge.actors.prompts.serving.messages import GetCompiledPrompt
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import FieldError, Invalid, NotFound
+from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.runtime import Actor, handles
 from promptforge.core.streams import Delta, ReplyStream
 
 ATTEMPTS = 2
 """An answer of the wrong form is asked for once more."""
 WHOLE_SECONDS = 300.0
-
-
-class About(Protocol):
-    """What a request is about: a text, or a version of a prompt."""
-
-    @property
-    def text(self) -> str | None: ...
-
-    @property
-    def prompt_id(self) -> str | None: ...
-
-    @property
-    def version(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +74,7 @@ class Task:
 
 class AssistantActor(Actor):
     name = "assistant"
-    asks = ("prompts", "models")
+    asks = ("serving", "models")
 
     @handles(ImproveText)
     async def improve(self, message: ImproveText, context: Context) -> ReplyStream[WrittenText]:
@@ -165,8 +154,12 @@ class Answer:
     by: AnsweredBy
 
 
-async def _subject(message: About, context: Context) -> Subject:
-    """Raises `Invalid` where it is not exactly one thing, `NotFound` where it is somebody else's."""
+async def _subject(message: AboutOne, context: Context) -> Subject:
+    """Of a prompt what a model would get: its includes in their places, its variables left.
+
+    Raises `Invalid` where it is not exactly one thing, `NotFound` where it is somebody else's, `NothingToServe`, or
+    what is wrong with the includes.
+    """
     if (message.text is None) is (message.prompt_id is None):
         error = FieldError("Give either a text or a prompt_id", "one_of_these", pointer="/text")
         raise Invalid("It is either about a text or about a prompt", errors=(error,))
@@ -175,14 +168,12 @@ async def _subject(message: About, context: Context) -> Subject:
             error = FieldError("A version needs its prompt_id", "unknown_field", pointer="/version")
             raise Invalid("Only prompts have versions", errors=(error,))
         return Subject(message.text or "")
-    number = message.version or (await context.ask(GetPrompt(prompt_id=message.prompt_id))).latest_version
-    if not number:
-        raise NotFound("The prompt has no version yet")
-    version = await context.ask(GetVersion(prompt_id=message.prompt_id, version=number))
-    content = version.content
+    label = LATEST if message.version is None else None
+    compiled = await context.ask(GetCompiledPrompt(prompt_id=message.prompt_id, version=message.version, label=label))
+    content = compiled.content
     if not isinstance(content, str):
         content = "\n\n".join(f"[{part.role}]\n{part.content}" for part in content)
-    return Subject(content, message.prompt_id, number)
+    return Subject(content, message.prompt_id, compiled.version)
 
 
 async def _run(

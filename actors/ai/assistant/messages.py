@@ -73,20 +73,26 @@ class SuggestedDetails:
     answered_by: AnsweredBy
 
 
-@requires(scope="ai:run")
-class ImproveText(Command[ReplyStream[WrittenText]]):
-    """Rewrite a prompt so that a model follows it better; its `{{variables}}` stay.
-
-    The prompt is `text`, or a version (by default the latest) of the prompt `prompt_id`. `max_credits` is the most that
-    it may cost (422 `over_budget` where it could cost more).
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutOne:
+    """What a request is about: a text, or a version (by default the latest) of a prompt; and with which model."""
 
     text: SubjectText | None = None
     prompt_id: PromptId | None = None
     version: VersionNumber | None = None
-    wish: Wish | None = None
     model: ModelName | None = None
     max_credits: CreditAmount | None = None
+
+
+@requires(scope="ai:run")
+class ImproveText(AboutOne, Command[ReplyStream[WrittenText]]):
+    """Rewrite a prompt so that a model follows it better; its `{{variables}}` stay.
+
+    The prompt is `text`, or a version (by default the latest) of the prompt `prompt_id`, with what it includes in its
+    place. `max_credits` is the most that it may cost (422 `over_budget` where it could cost more).
+    """
+
+    wish: Wish | None = None
 
 
 @requires(scope="ai:run")
@@ -100,39 +106,21 @@ class GenerateText(Command[ReplyStream[WrittenText]]):
 
 
 @requires(scope="ai:run")
-class CritiqueText(Command[ReplyStream[Critique]]):
+class CritiqueText(AboutOne, Command[ReplyStream[Critique]]):
     """Judge a prompt: a score with its reason for each of five criteria.
 
     Comes whole: as a stream it is one event.
     """
 
-    text: SubjectText | None = None
-    prompt_id: PromptId | None = None
-    version: VersionNumber | None = None
-    model: ModelName | None = None
-    max_credits: CreditAmount | None = None
-
 
 @requires(scope="ai:run")
-class ExplainText(Command[ReplyStream[WrittenText]]):
+class ExplainText(AboutOne, Command[ReplyStream[WrittenText]]):
     """Say in plain words what a prompt makes a model do, part by part."""
 
-    text: SubjectText | None = None
-    prompt_id: PromptId | None = None
-    version: VersionNumber | None = None
-    model: ModelName | None = None
-    max_credits: CreditAmount | None = None
-
 
 @requires(scope="ai:run")
-class SuggestListing(Command[ReplyStream[SuggestedDetails]]):
+class SuggestListing(AboutOne, Command[ReplyStream[SuggestedDetails]]):
     """Suggest a title, a summary, tags and a category for a prompt.
 
     Comes whole: as a stream it is one event.
     """
-
-    text: SubjectText | None = None
-    prompt_id: PromptId | None = None
-    version: VersionNumber | None = None
-    model: ModelName | None = None
-    max_credits: CreditAmount | None = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_thread
-
 from promptforge.actors.ai.errors import ModelFailed
+from promptforge.actors.ai.providers.clients import SdkClient
 from promptforge.actors.ai.providers.failures import translated
 from promptforge.actors.ai.providers.interface import (
     Completion,
@@ -19,7 +17,6 @@ from promptforge.actors.ai.providers.interface import (
     Tokens,
     Turn,
 )
-from promptforge.actors.ai.providers.openai_compatible import CONNECT_SECONDS, READ_SECONDS
 from promptforge.actors.ai.providers.schemas import without_bounds
 from promptforge.actors.ai.providers.tokens import tokens_of_turns
 from promptforge.core.streams import Delta
@@ -40,23 +37,20 @@ class AnthropicMessages:
     name = "anthropic"
 
     def __init__(self, api_key: str, *, base_url: str | None = None) -> None:
-        self._api_key = api_key
-        self._base_url = base_url
-        self._made: AsyncAnthropic | None = None
-        self._making = threading.Lock()
+        self._client: SdkClient[AsyncAnthropic] = SdkClient("anthropic", "AsyncAnthropic", api_key, base_url)
 
     async def complete(self, prompt: Prompt) -> Completion:
-        client = await self._client()
-        with translated(_sdk()):
+        client = await self._client.get()
+        with translated(self._client.module()):
             reply = await client.messages.create(**_request(prompt))
             text = "".join(block.text for block in reply.content if block.type == "text")
             tokens = Tokens(_input_tokens(reply.usage), reply.usage.output_tokens)
             return Completion(text, _finish(reply.stop_reason), tokens)
 
     async def stream(self, prompt: Prompt) -> Stream:
-        client = await self._client()
+        client = await self._client.get()
         finish, received, sent, ended = Finish.STOP, None, None, False
-        with translated(_sdk()):
+        with translated(self._client.module()):
             async with await client.messages.create(**_request(prompt), stream=True) as events:
                 async for event in events:
                     match event.type:
@@ -77,33 +71,7 @@ class AnthropicMessages:
         return tokens_of_turns(turns)
 
     async def close(self) -> None:
-        if self._made is not None:
-            await self._made.close()
-            self._made = None
-
-    async def _client(self) -> AsyncAnthropic:
-        """The SDK takes seconds to import: beside the loop, and when it is first used."""
-        if self._made is not None:
-            return self._made
-        return await anyio.to_thread.run_sync(self._make)
-
-    def _make(self) -> AsyncAnthropic:
-        with self._making:
-            if self._made is not None:
-                return self._made
-            sdk = _sdk()
-            timeout = sdk.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-            made: AsyncAnthropic = sdk.AsyncAnthropic(
-                api_key=self._api_key, base_url=self._base_url, timeout=timeout, max_retries=0
-            )
-            self._made = made
-            return made
-
-
-def _sdk() -> Any:  # Any: a module
-    import anthropic  # noqa: PLC0415
-
-    return anthropic
+        await self._client.close()
 
 
 def _request(prompt: Prompt) -> dict[str, Any]:  # Any: JSON

@@ -163,18 +163,19 @@ class Guarded:
         closed_for = self._breaker.admit()
         if closed_for is not None:
             raise _Resting("The language model failed too often lately", retry_after_seconds=closed_for)
+        learn = self._breaker.neither  # refused, or nobody wants it any more
         try:
             answer = await attempt(ends)
+            learn = self._breaker.succeeded
         except _FAULTS as error:
-            self._breaker.failed()
+            learn = self._breaker.failed
             log.warning("model.failed", provider=self.name, error=error.code, detail=error.detail)
             raise
-        except BaseException as error:  # refused, or nobody wants it any more
-            self._breaker.neither()
-            if isinstance(error, ModelMisconfigured):
-                log.warning("model.misconfigured", provider=self.name, detail=error.detail)
+        except ModelMisconfigured as error:
+            log.warning("model.misconfigured", provider=self.name, detail=error.detail)
             raise
-        self._breaker.succeeded()
+        finally:
+            learn()
         return answer
 
     def _pause(self, number: int, error: PromptForgeError) -> float | None:
@@ -198,10 +199,13 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
 
 
 async def _next(source: Stream, seconds: float) -> Delta | End:
+    """The next piece; whatever it fails with, the source is closed then."""
+    item: Delta | End | None = None
     try:
-        return await _within(seconds, anext(source))
+        item = await _within(seconds, anext(source))
     except StopAsyncIteration:
         raise ModelFailed("The language model's answer broke off") from None
-    except BaseException:
-        await source.aclose()
-        raise
+    finally:
+        if item is None:
+            await source.aclose()
+    return item

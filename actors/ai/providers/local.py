@@ -35,7 +35,7 @@ MAX_SCHEMA_DEPTH = 32
 """Deeper ones end in llama.cpp's own recursion, which is our process's."""
 
 Chunk = dict[str, Any]  # Any: JSON
-Put = Callable[[Chunk | Exception | None], None]
+Put = Callable[[Chunk | None], None]
 
 
 def installed() -> bool:
@@ -76,9 +76,9 @@ class LocalModel:
     async def stream(self, prompt: Prompt) -> Stream:
         request = _request(prompt)
         loop = asyncio.get_running_loop()
-        chunks: asyncio.Queue[Chunk | Exception | None] = asyncio.Queue()  # bounded by max_tokens
+        chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()  # bounded by max_tokens
 
-        def put(item: Chunk | Exception | None) -> None:
+        def put(item: Chunk | None) -> None:
             loop.call_soon_threadsafe(chunks.put_nowait, item)
 
         unwanted = threading.Event()
@@ -86,8 +86,6 @@ class LocalModel:
         finish, tokens = None, None
         try:
             while (chunk := await chunks.get()) is not None:
-                if isinstance(chunk, Exception):
-                    raise chunk
                 if "error" in chunk:
                     raise refusal(chunk["error"])
                 if usage := chunk.get("usage"):
@@ -100,6 +98,9 @@ class LocalModel:
             unwanted.set()
             with anyio.CancelScope(shield=True):  # the next answer needs the thread; it is free within a moment
                 await asyncio.wait([work])
+            failure = None if work.cancelled() else work.exception()
+        if failure is not None:
+            raise failure
         if finish is None:
             raise ModelFailed("The local model's answer broke off")
         yield End(Finish.LENGTH if finish == "length" else Finish.STOP, tokens)
@@ -136,9 +137,8 @@ class LocalModel:
             if not unwanted.is_set():
                 self._loaded().handle_chat_completions(request, take)
         except (ValueError, TypeError):
-            put(ModelRefused("The local model does not understand the parameters or the schema of this request"))
-        except Exception as error:  # noqa: BLE001  # it is raised in the asker's task
-            put(error)
+            told = "The local model does not understand the parameters or the schema of this request"
+            raise ModelRefused(told) from None
         finally:
             put(None)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_thread
-
 from promptforge.actors.ai.errors import ModelFailed
+from promptforge.actors.ai.providers.clients import SdkClient
 from promptforge.actors.ai.providers.failures import translated
 from promptforge.actors.ai.providers.interface import Completion, End, Finish, Prompt, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.schemas import without_bounds
@@ -17,9 +15,6 @@ from promptforge.core.streams import Delta
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 120.0
-"""Between two reads. How long an answer may take is the guard's business, which is stricter."""
 _FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.FILTERED}
 
 
@@ -29,14 +24,12 @@ class OpenAICompatible:
     name = "openai"
 
     def __init__(self, api_key: str, *, base_url: str | None = None) -> None:
-        self._api_key = api_key
         self._base_url = base_url
-        self._made: AsyncOpenAI | None = None
-        self._making = threading.Lock()
+        self._client: SdkClient[AsyncOpenAI] = SdkClient("openai", "AsyncOpenAI", api_key, base_url)
 
     async def complete(self, prompt: Prompt) -> Completion:
-        client = await self._client()
-        with translated(_sdk()):
+        client = await self._client.get()
+        with translated(self._client.module()):
             reply = await client.chat.completions.create(**self._request(prompt))
             choice = reply.choices[0]
             text = choice.message.content or choice.message.refusal or ""
@@ -44,9 +37,9 @@ class OpenAICompatible:
             return Completion(text, finish, _tokens(reply.usage))
 
     async def stream(self, prompt: Prompt) -> Stream:
-        client = await self._client()
+        client = await self._client.get()
         finish, tokens, refused = None, None, False
-        with translated(_sdk()):
+        with translated(self._client.module()):
             request = {**self._request(prompt), "stream": True, "stream_options": {"include_usage": True}}
             async with await client.chat.completions.create(**request) as chunks:
                 async for chunk in chunks:
@@ -66,9 +59,7 @@ class OpenAICompatible:
         return tokens_of_turns(turns)
 
     async def close(self) -> None:
-        if self._made is not None:
-            await self._made.close()
-            self._made = None
+        await self._client.close()
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:  # Any: JSON
         # OpenAI's newer models refuse the old name of the limit, and other servers do not know the new one.
@@ -87,30 +78,6 @@ class OpenAICompatible:
             schema = {"name": "answer", "strict": True, "schema": wanted}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
-
-    async def _client(self) -> AsyncOpenAI:
-        """The SDK takes a second to import: beside the loop, and when it is first used."""
-        if self._made is not None:
-            return self._made
-        return await anyio.to_thread.run_sync(self._make)
-
-    def _make(self) -> AsyncOpenAI:
-        with self._making:
-            if self._made is not None:
-                return self._made
-            sdk = _sdk()
-            timeout = sdk.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-            made: AsyncOpenAI = sdk.AsyncOpenAI(
-                api_key=self._api_key, base_url=self._base_url, timeout=timeout, max_retries=0
-            )
-            self._made = made
-            return made
-
-
-def _sdk() -> Any:  # Any: a module
-    import openai  # noqa: PLC0415
-
-    return openai
 
 
 def _tokens(usage: Any) -> Tokens | None:  # Any: other servers fill in what they like

@@ -34,7 +34,10 @@ MAX_VERSIONS = 500
 
 
 class ImportFormat(StrEnum):
-    """`langfuse`: what its `GET /api/public/v2/prompts/{name}` answers. `openai`: stored prompts (`pmpt_…`)."""
+    """`langfuse`: what its `GET /api/public/v2/prompts/{name}` answers.
+
+    `openai`: a stored prompt (`pmpt_…`) as a request to the Responses API, or as a response that it made.
+    """
 
     PROMPTFORGE = "promptforge"
     LANGFUSE = "langfuse"

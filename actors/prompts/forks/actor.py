@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptforge.actors.marketplace.messages import UsePurchasedSource
+from promptforge.actors.projects.messages import LATEST
 from promptforge.actors.prompts.forks.messages import ForkPrompt
 from promptforge.actors.prompts.messages import FirstVersion, PromptKind, PromptVersionView, PromptView, Provenance
 from promptforge.actors.prompts.registry.making import make_prompt
 from promptforge.actors.prompts.registry.pushing import push_version
 from promptforge.actors.prompts.rendering.compilation import compile_version
-from promptforge.actors.prompts.stores import project_to_write
+from promptforge.actors.prompts.stores import Wanted, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.runtime import Actor, handles
@@ -87,7 +88,8 @@ class ForksActor(Actor):
             prompt = await self._stores.prompts.get(message.prompt_id, session=tx.session)
             version = await self._stores.versions.get(prompt.id, bought.version, session=tx.session)
             return _Source(prompt, version, bought.purchase_id)
-        number, _ = await self._stores.version_of(tx, prompt, version=message.version, label=message.label or "latest")
+        wanted = Wanted(message.version, message.label, default=LATEST)
+        number, _ = await self._stores.version_of(tx, prompt, wanted)
         return _Source(prompt, await self._stores.versions.get(prompt.id, number, session=tx.session), None)
 
     async def _resolved(self, source: _Source, tx: Context) -> PromptVersionView:

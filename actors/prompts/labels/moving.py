@@ -9,6 +9,7 @@ from promptforge.actors.projects.messages import ProjectPermission
 from promptforge.actors.prompts.errors import TooManyLabels
 from promptforge.actors.prompts.labels.messages import LabelView
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
+from promptforge.actors.prompts.registry.above import refuse_to_spoil
 from promptforge.actors.prompts.registry.pushing import check_includes
 from promptforge.actors.prompts.rendering.expansion import Place
 from promptforge.core.context import Context
@@ -34,8 +35,9 @@ async def move_label(  # a move's fields
 ) -> LabelView:
     """Point a label to a version, both read in this transaction; nothing where it points there already.
 
-    What includes this prompt by the label includes that version then, so it must close no circle. That the user may
-    is the caller's to know. Raises `TooManyLabels` or an error of the version's includes.
+    What includes this prompt by the label includes that version then, so it must close no circle, and make nothing
+    live too deep or too large. That the user may is the caller's to know. Raises `TooManyLabels` or an error of the
+    includes.
     """
     current = await stores.labels.find(prompt.id, label, session=tx.session)
     if current is not None and current.version == version.version:
@@ -56,4 +58,7 @@ async def move_label(  # a move's fields
     )
     place = Place(prompt.id, prompt.name, version.version)
     await check_includes(stores, tx, place, content=version.content, includes=version.includes)
+    await refuse_to_spoil(stores, prompt, label, session=tx.session)
+    if not version.includes:  # otherwise `check_includes` has: who begins to include this prompt now writes to it too
+        await stores.prompts.rely_on({prompt.id}, session=tx.session)
     return moved

@@ -46,11 +46,14 @@ class LabelStore:
         rows = self._labels.find({"_id": {"$in": ids}}, session=session)
         return [_label_from(row) for row in await rows.to_list(len(ids))]
 
-    async def pointing_to(self, prompt_ids: Collection[str], *, session: Session | None = None) -> set[tuple[str, int]]:
-        """The versions of these prompts that have a label."""
+    async def pointing_to(
+        self, prompt_ids: Collection[str], *, session: Session | None = None
+    ) -> dict[tuple[str, str], int]:
+        """Prompt and label of all labels of these prompts, with the version that each points to."""
         wanted = {"prompt_id": {"$in": list(prompt_ids)}}
-        rows = self._labels.find(wanted, {"prompt_id": 1, "version": 1}, session=session)
-        return {(row["prompt_id"], row["version"]) for row in await rows.to_list(None)}  # few labels of few prompts
+        rows = self._labels.find(wanted, {"prompt_id": 1, "label": 1, "version": 1}, session=session)
+        found = await rows.to_list(None)  # few labels of few prompts
+        return {(row["prompt_id"], row["label"]): row["version"] for row in found}
 
     async def move(  # a label's fields
         self,

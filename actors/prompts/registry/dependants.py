@@ -20,7 +20,8 @@ async def dependants(stores: Stores, prompt_id: str, *, session: Session | None)
     """Every version that includes the prompt, of prompts that are not archived; live ones first, then the newest."""
     rows = await stores.versions.list_including(prompt_id, limit=MAX_LOOKED_AT, session=session)
     prompts = {one.id: one for one in await stores.prompts.list_these({row[0] for row in rows}, session=session)}
-    labelled = await stores.labels.pointing_to(prompts.keys(), session=session) if prompts else set()
+    pointing = await stores.labels.pointing_to(prompts.keys(), session=session) if prompts else {}
+    labelled = {(including, version) for (including, _), version in pointing.items()}
     found = []
     for including, version, includes in rows:
         prompt = prompts.get(including)

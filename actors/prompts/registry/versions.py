@@ -107,6 +107,29 @@ class VersionStore:
         rows = self._versions.find(wanted, fields, session=session).sort([("_id", -1)]).limit(limit)
         return [(row["prompt_id"], row["version"], _includes_from(row)) for row in await rows.to_list(limit)]
 
+    async def prompts_including(self, prompt_ids: Collection[str], *, session: Session | None = None) -> set[str]:
+        """The prompts of which any version includes one of these."""
+        stages: list[Document] = [
+            {"$match": {"includes.prompt_id": {"$in": sorted(prompt_ids)}}},
+            {"$group": {"_id": "$prompt_id"}},
+        ]
+        rows = await self._versions.aggregate(stages, session=session).to_list(None)  # prompts of one project
+        return {row["_id"] for row in rows}
+
+    async def numbers_pinned(
+        self, prompt_ids: Collection[str], *, session: Session | None = None
+    ) -> set[tuple[str, int]]:
+        """The versions of these prompts that any version includes by number."""
+        ours = {"$in": sorted(prompt_ids)}
+        stages: list[Document] = [
+            {"$match": {"includes.prompt_id": ours}},
+            {"$unwind": "$includes"},
+            {"$match": {"includes.prompt_id": ours, "includes.version": {"$ne": None}}},
+            {"$group": {"_id": {"prompt_id": "$includes.prompt_id", "version": "$includes.version"}}},
+        ]
+        rows = await self._versions.aggregate(stages, session=session).to_list(None)  # at most as many as there are
+        return {(row["_id"]["prompt_id"], row["_id"]["version"]) for row in rows}
+
 
 def no_version() -> NotFound:
     return NotFound("There is no such version, or the prompt is not yours")

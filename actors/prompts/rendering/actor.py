@@ -12,6 +12,7 @@ from promptforge.actors.prompts.rendering.compilation import compile_version, wi
 from promptforge.actors.prompts.rendering.messages import FillIn, PinnedContent, PinVersion, RenderedView, RenderPrompt
 from promptforge.actors.prompts.rendering.templates import variables_of, with_variables_only
 from promptforge.actors.prompts.rendering.values import MAX_RENDERED_CHARACTERS, Pieces, effective, fill, texts
+from promptforge.actors.prompts.stores import Wanted
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, handles
 
@@ -76,7 +77,7 @@ class RenderingActor(Actor):
         permission: ProjectPermission = ProjectPermission.READ,
     ) -> Compiled:
         prompt, _ = await self._stores.prompt_for(tx, message.prompt_id, permission)
-        number, label = await self._stores.version_of(tx, prompt, version=message.version, label=message.label)
+        number, label = await self._stores.version_of(tx, prompt, Wanted(message.version, message.label))
         version = await self._stores.versions.get(prompt.id, number, session=tx.session)
         return await compile_version(self._stores, prompt, version, label=label, session=tx.session)
 

@@ -110,7 +110,8 @@ class _Expansion:
             names = " → ".join([*(place.name for place in path), include.name])
             raise IncludeCycle(f"The prompts include each other in a circle: {names}")
         if len(path) > MAX_DEPTH:
-            raise IncludesTooDeep(f"Includes go at most {MAX_DEPTH} levels deep")
+            names = " → ".join([*(place.name for place in path), include.name])
+            raise IncludesTooDeep(f"Includes go at most {MAX_DEPTH} levels deep: {names}")
         self._includes += 1
         if self._includes > MAX_INCLUDES:
             raise IncludesTooLarge(f"There may be at most {MAX_INCLUDES} includes, those of includes counted")

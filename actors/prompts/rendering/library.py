@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from promptforge.actors.prompts.stores import Stores
 
 
-async def load(stores: Stores, includes: Iterable[Include], *, session: Session | None) -> dict[Pin, Fragment]:
-    """What can be reached from these includes; what is not there is left out.
+async def load(
+    stores: Stores, includes: Iterable[Include], *, session: Session | None, most: int = MAX_INCLUDES
+) -> dict[Pin, Fragment]:
+    """What can be reached from these includes, at most so many; what is not there is left out.
 
     One level more than is allowed, so that what is too deep shows as that and not as missing. For one moment in time
     it wants a transaction's session. Raises `IncludesTooLarge`.
@@ -27,8 +29,8 @@ async def load(stores: Stores, includes: Iterable[Include], *, session: Session 
             break
         found = await _fetch(stores, waiting, session)
         library |= found
-        if len(library) > MAX_INCLUDES:
-            raise IncludesTooLarge(f"There may be at most {MAX_INCLUDES} includes, those of includes counted")
+        if len(library) > most:
+            raise IncludesTooLarge(f"There may be at most {most} includes, those of includes counted")
         waiting = {pin_of(include) for fragment in found.values() for include in fragment.includes} - library.keys()
     return library
 

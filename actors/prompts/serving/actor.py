@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from promptforge.actors.projects.messages import ListReaders
@@ -9,6 +10,7 @@ from promptforge.actors.prompts.registry.domain import texts_of
 from promptforge.actors.prompts.rendering.compilation import Compiled, compile_version
 from promptforge.actors.prompts.serving.cache import CompiledCache, Entry, Key
 from promptforge.actors.prompts.serving.messages import CompiledView, GetCompiledPrompt
+from promptforge.actors.prompts.stores import Wanted
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, at_hand, handles
 
@@ -23,9 +25,17 @@ class ServingActor(Actor):
     name = "serving"
     asks = ("projects",)
 
-    def __init__(self, stores: Stores, cache: CompiledCache) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        cache: CompiledCache,
+        *,
+        look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`look` raises where the database does not answer: a transaction could not be cut short."""
         self._stores = stores
         self._cache = cache
+        self._look = look
 
     @at_hand(GetCompiledPrompt)
     def find_compiled(self, message: GetCompiledPrompt, context: Context) -> CompiledView | None:
@@ -37,6 +47,8 @@ class ServingActor(Actor):
         found = self._cache.find(key, context.user_id)
         if found is not None:
             return found
+        if self._look is not None:
+            await self._look()
         begun = self._cache.begin()
         entry, readers = await context.transaction(lambda tx: self._read(key, tx))
         self._cache.keep(begun, key, entry, readers)
@@ -46,7 +58,7 @@ class ServingActor(Actor):
         """One snapshot: a label's version, and everything that it includes, as they were at one moment."""
         prompt_id, version, label = key
         prompt, _ = await self._stores.prompt_for(tx, prompt_id)
-        number, label = await self._stores.version_of(tx, prompt, version=version, label=label)
+        number, label = await self._stores.version_of(tx, prompt, Wanted(version, label, in_query=True))
         found = await self._stores.versions.get(prompt.id, number, session=tx.session)
         compiled = await compile_version(self._stores, prompt, found, label=label, session=tx.session)
         readers = await tx.ask(ListReaders(project_id=prompt.project_id))

@@ -17,18 +17,18 @@ from promptforge.actors.ai.assistant.messages import (
 )
 from promptforge.actors.ai.errors import AnswerUnusable, ModelFailed, OverBudget
 from promptforge.actors.ai.providers.interface import Prompt
-from promptforge.actors.prompts.messages import (
-    GetPrompt,
-    GetVersion,
-    ModelSettings,
-    PromptKind,
-    PromptVersionView,
-    PromptView,
-)
-from promptforge.core.context import Context
+from promptforge.actors.projects import ProjectsActor
+from promptforge.actors.projects import store as projects
+from promptforge.actors.prompts import CompiledCache, LabelsActor, PromptsActor, ServingActor
+from promptforge.actors.prompts import store as prompts
+from promptforge.actors.prompts.errors import NothingToServe
+from promptforge.actors.prompts.labels.messages import MoveLabel
+from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion
+from promptforge.actors.users import UsersActor
+from promptforge.actors.users import store as users
 from promptforge.core.errors import Invalid, NotFound
-from promptforge.core.mongo import Mongo
-from promptforge.core.runtime import Actor, handles
+from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.runtime import Actor
 from promptforge.core.streams import Delta
 from tests.integration.ai.workshop import Workshop, open_workshop
 from tests.support.faulty_models import CRITIQUE, SUGGESTION
@@ -39,34 +39,33 @@ pytestmark = pytest.mark.anyio
 COST = 100 + 2 * 50
 
 
-class OnePrompt(Actor):
-    """Stands for the prompts' feature, which has one prompt, of Ada's."""
-
-    name = "prompts"
-
-    @handles(GetPrompt)
-    async def get_prompt(self, message: GetPrompt, context: Context) -> PromptView:
-        if (message.prompt_id, context.user_id) != ("prm_1", "usr_ada"):
-            raise NotFound
-        now = context.now()
-        ada = context.user_id
-        return PromptView("prm_1", "prj_1", "x", PromptKind.TEXT, None, (), "", 3, None, ada, None, now, now)
-
-    @handles(GetVersion)
-    async def get_version(self, message: GetVersion, context: Context) -> PromptVersionView:
-        if (message.prompt_id, context.user_id) != ("prm_1", "usr_ada"):
-            raise NotFound
-        text = f"The text of version {message.version}"
-        return PromptVersionView(
-            "prm_1", message.version, PromptKind.TEXT, text, ModelSettings(), None, "0", context.now(), context.user_id
-        )
+def prompts_and(mongo: Mongo, *others: Actor) -> tuple[Actor, ...]:
+    stores = prompts.Stores(mongo)
+    return (
+        UsersActor(users.UserStore(mongo)),
+        ProjectsActor(projects.ProjectStore(mongo)),
+        PromptsActor(stores),
+        LabelsActor(stores),
+        ServingActor(stores, CompiledCache()),
+        *others,
+    )
 
 
 @pytest.fixture
 async def workshop(mongo: Mongo) -> AsyncIterator[Workshop]:
-    async with open_workshop(mongo, others=(OnePrompt(), AssistantActor())) as opened:
+    await ensure_indexes(mongo, {**prompts.INDEXES, **projects.INDEXES})
+    async with open_workshop(mongo, others=prompts_and(mongo, AssistantActor())) as opened:
         await opened.user()
         yield opened
+
+
+async def made(workshop: Workshop, name: str, *contents: str) -> str:
+    """A prompt of Ada's with these versions."""
+    ada = workshop.context("usr_ada")
+    prompt = await ada.ask(CreatePrompt(name=name))
+    for content in contents:
+        await ada.ask(CreateVersion(prompt_id=prompt.id, content=content))
+    return prompt.id
 
 
 def say(workshop: Workshop, *texts: str) -> None:
@@ -103,18 +102,42 @@ async def test_a_prompt_is_generated_and_explained(workshop: Workshop) -> None:
 
 
 async def test_a_version_of_ones_own_prompt_is_what_it_is_about(workshop: Workshop) -> None:
+    prompt_id = await made(workshop, "Mine", *(f"The text of version {number}" for number in (1, 2, 3)))
     context = workshop.context("usr_ada")
-    await (await context.ask(ExplainText(prompt_id="prm_1"))).whole()
-    await (await context.ask(ExplainText(prompt_id="prm_1", version=2))).whole()
+    await (await context.ask(ExplainText(prompt_id=prompt_id))).whole()
+    await (await context.ask(ExplainText(prompt_id=prompt_id, version=2))).whole()
     assert "The text of version 3" in workshop.model.told[0].turns[1].text
     assert "The text of version 2" in workshop.model.told[1].turns[1].text
     assert [record["prompt_version"] for record in await workshop.usage()] == [3, 2]
+    empty = await made(workshop, "Empty")
+    with pytest.raises(NothingToServe):
+        await context.ask(ExplainText(prompt_id=empty))
+    with pytest.raises(NotFound):
+        await context.ask(ExplainText(prompt_id=prompt_id, version=4))
+
+
+async def test_what_a_version_includes_is_read_in_its_place(workshop: Workshop) -> None:
+    context = workshop.context("usr_ada")
+    style = await made(workshop, "Style", "Write as {{author}}", "Write plainly")
+    await context.ask(MoveLabel(prompt_id=style, label="live", version=1))
+    letter = await made(workshop, "Letter", "{{> Style@live}}, to {{reader}}. {{> Style@2}}.")
+    await (await context.ask(ExplainText(prompt_id=letter))).whole()
+    await (await context.ask(ImproveText(prompt_id=letter, version=1))).whole()
+    say(workshop, json.dumps(CRITIQUE), json.dumps(SUGGESTION))
+    await (await context.ask(CritiqueText(prompt_id=letter))).whole()
+    await (await context.ask(SuggestListing(prompt_id=letter))).whole()
+    asked = [told.turns[1].text for told in workshop.model.told]
+    assert len(asked) == 4
+    for text in asked:
+        assert "Write as {{author}}, to {{reader}}. Write plainly." in text
+        assert "{{>" not in text
 
 
 async def test_somebody_elses_prompt_is_not_there(workshop: Workshop) -> None:
+    prompt_id = await made(workshop, "Mine", "A secret")
     await workshop.user(user_id="usr_eve")
     with pytest.raises(NotFound):
-        await workshop.context("usr_eve").ask(CritiqueText(prompt_id="prm_1"))
+        await workshop.context("usr_eve").ask(CritiqueText(prompt_id=prompt_id))
     assert workshop.model.told == []
 
 
@@ -181,7 +204,7 @@ async def test_what_could_cost_more_than_one_wants_to_spend_is_not_begun(worksho
 
 async def test_a_model_that_says_nothing_is_an_error(mongo: Mongo) -> None:
     model = ScriptedModel(pieces=())
-    async with open_workshop(mongo, model=model, others=(OnePrompt(), AssistantActor())) as workshop:
+    async with open_workshop(mongo, model=model, others=prompts_and(mongo, AssistantActor())) as workshop:
         await workshop.user()
         with pytest.raises(AnswerUnusable):
             await (await workshop.context("usr_ada").ask(ExplainText(text="x"))).whole()

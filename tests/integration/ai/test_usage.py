@@ -22,9 +22,11 @@ from promptforge.actors.ai.usage.messages import (
     UsageView,
 )
 from promptforge.actors.ai.usage.store import MOST_ROWS, ROLLUPS, SHARDS, RollupStore, between
+from promptforge.actors.prompts.messages import GetPrompt, PromptKind, PromptView
+from promptforge.core.context import Context
 from promptforge.core.errors import Invalid, NotFound
 from promptforge.core.mongo import Mongo
-from tests.integration.ai.test_assistant import OnePrompt
+from promptforge.core.runtime import Actor, handles
 from tests.integration.ai.workshop import Workshop, open_workshop
 from tests.integration.billing.bank import Interrupted
 from tests.support.models import ScriptedModel
@@ -34,6 +36,19 @@ pytestmark = pytest.mark.anyio
 ADA, BOB, PROMPT = "usr_ada", "usr_bob", "prm_1"
 COST = 200
 """Millicredits of a run: 100 tokens read and 50 written."""
+
+
+class OnePrompt(Actor):
+    """Stands for the prompts' feature, which has one prompt, of Ada's."""
+
+    name = "prompts"
+
+    @handles(GetPrompt)
+    async def get_prompt(self, message: GetPrompt, context: Context) -> PromptView:
+        if (message.prompt_id, context.user_id) != (PROMPT, ADA):
+            raise NotFound
+        now = context.now()
+        return PromptView(PROMPT, "prj_1", "x", PromptKind.TEXT, None, (), "", 3, None, ADA, None, now, now)
 
 
 @pytest.fixture

@@ -194,6 +194,43 @@ OPENAI: Items = [
     {"id": "pmpt_2", "messages": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
     {"id": "pmpt_3", "messages": []},
 ]
+AS_CODE: Items = [  # the request that code sends once its prompt was moved into it, with the name it shall have
+    {
+        "name": "Support",
+        "model": "gpt-5.1",
+        "input": [
+            {"role": "system", "content": "You are helpful."},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "{{customer}}: {{issue}}"}]},
+        ],
+        "max_output_tokens": 300,
+        "text": {"format": {"type": "text"}},
+    },
+    {"name": "Short", "instructions": "Be brief.", "input": "Say {{word}}", "prompt": {"variables": {"word": "hi"}}},
+    {"prompt": {"id": "pmpt_9", "version": "3", "variables": {"city": "San Francisco"}}},
+    {"prompt": {"prompt_id": "pmpt_9b"}, "input": []},
+]
+AS_ANSWERED: Items = [  # of `GET /v1/responses/{id}`
+    {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1763000000,
+        "status": "completed",
+        "model": "gpt-5.1",
+        "instructions": [
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Weather of Rome."}]}
+        ],
+        "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Sunny"}]}],
+        "prompt": {
+            "id": "pmpt_7",
+            "version": str(number),
+            "variables": {"city": {"type": "input_text", "text": "Rome"}},
+        },
+        "temperature": 0.5,
+        "usage": {"input_tokens": 5},
+    }
+    for number in (4, 2)
+]
+AS_ANSWERED[1]["instructions"] = "Weather, once."
 
 
 async def test_openai_stored_prompts_are_taken_as_chats(branches: Branches) -> None:
@@ -210,6 +247,42 @@ async def test_openai_stored_prompts_are_taken_as_chats(branches: Branches) -> N
     assert version.variables == (Variable("name", default="Ada"),)
     assert [problem.code for problem in picture.problems] == ["not_a_text"]
     assert greeter.labels_set == ("production",)
+
+
+async def test_openai_requests_as_code_has_them_are_taken_and_references_alone_are_not(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    support, short, alone, other = await take(carla, ImportFormat.OPENAI, AS_CODE)
+    assert [one.outcome.value for one in (support, short, alone, other)] == ["taken", "taken", "refused", "refused"]
+    assert (support.notes, short.notes) == ((), ())
+    assert [(one.name, [(problem.code, problem.pointer) for problem in one.problems]) for one in (alone, other)] == [
+        ("pmpt_9", [("no_content", "/prompt")]),
+        ("pmpt_9b", [("no_content", "/prompt")]),
+    ]
+    assert "OpenAI's API hands out to nobody" in alone.problems[0].detail
+    assert support.prompt_id is not None
+    assert short.prompt_id is not None
+    version = await carla.ask(GetVersion(prompt_id=support.prompt_id, version=1))
+    assert version.content == (
+        ChatMessage(ChatRole.SYSTEM, "You are helpful."),
+        ChatMessage(ChatRole.USER, "{{customer}}: {{issue}}"),
+    )
+    assert version.settings == ModelSettings(model="gpt-5.1", max_tokens=300)
+    version = await carla.ask(GetVersion(prompt_id=short.prompt_id, version=1))
+    assert version.content == (ChatMessage(ChatRole.DEVELOPER, "Be brief."), ChatMessage(ChatRole.USER, "Say {{word}}"))
+    assert version.variables == (Variable("word", default="hi"),)
+
+
+async def test_of_an_openai_response_what_the_model_was_told_is_taken(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    (taken,) = await take(carla, ImportFormat.OPENAI, AS_ANSWERED)
+    assert (taken.name, taken.outcome.value, taken.indexes, taken.versions_added) == ("pmpt_7", "taken", (0, 1), 2)
+    assert [note.pointer for note in taken.notes] == ["/prompt/variables", "", "/prompt/variables", "", "/versions"]
+    assert taken.prompt_id is not None
+    contents = [(await carla.ask(GetVersion(prompt_id=taken.prompt_id, version=number))).content for number in (1, 2)]
+    assert contents == [
+        (ChatMessage(ChatRole.DEVELOPER, "Weather, once."),),
+        (ChatMessage(ChatRole.DEVELOPER, "Weather of Rome."),),
+    ], "in the order of OpenAI's versions"
 
 
 async def test_a_dry_run_says_the_same_and_leaves_nothing(branches: Branches) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptforge.actors.projects.messages import CreateProject
+from promptforge.actors.prompts.errors import IncludesTooDeep
 from promptforge.actors.prompts.forks.messages import ForkPrompt
 from promptforge.actors.prompts.labels.messages import MoveLabel, RemoveLabel
 from promptforge.actors.prompts.messages import (
@@ -189,6 +190,10 @@ async def test_a_fork_keeps_includes_at_home_and_resolves_them_abroad(branches: 
     assert home.forked_from is not None
     assert (home.forked_from.prompt_id, home.forked_from.version, home.forked_from.purchase_id) == (letter.id, 1, None)
     assert (abroad.name, abroad.latest_version, abroad.project_id) == ("Letter", 1, project.id)
+    await push(carla, letter, "Letter: none")
+    first = await carla.ask(ForkPrompt(prompt_id=letter.id, name="First", version=1))
+    assert first.forked_from is not None
+    assert first.forked_from.version == 1, "a version that was named, not the latest one"
     assert await raised(carla, ForkPrompt(prompt_id=letter.id)) == "name_taken"
     eve, _ = await branches.person("eve")
     assert await raised(eve, ForkPrompt(prompt_id=letter.id)) == "not_found"
@@ -204,3 +209,83 @@ async def test_what_is_sold_includes_versions_only_and_is_read_whole(branches: B
     assert [await raised(service, pin) for pin in pins] == ["unpinned_include", "done"]
     sold = await service.ask(ReadPromptVersion(prompt_id=letter.id, version=2))
     assert (sold.content, sold.includes) == ("Letter: Style {{tone}}", ())
+
+
+async def chain(person: Context, *names: str) -> list[PromptView]:
+    """Each includes the next one by its label `live`; the last one includes nothing."""
+    prompts = [await made(person, names[-1])]
+    for name, below in zip(reversed(names[:-1]), reversed(names[1:]), strict=True):
+        prompts.insert(0, await made(person, name, f" {{{{> {below}@live}}}}"))
+    return prompts
+
+
+async def test_a_label_that_would_make_something_too_deep_stays_where_it_is(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    top = await chain(carla, "Top", "T1", "T2", "T3")
+    await chain(carla, "L1", "L2", "L3")
+    move = MoveLabel(prompt_id=top[3].id, label="live", version=2)
+    await push(carla, top[3], "T3 {{> L1@live}}")
+    with pytest.raises(IncludesTooDeep) as refused:
+        await carla.ask(move)
+    assert refused.value.extra == {"dependants": ["Top"]}
+    assert "Top → T1 → T2 → T3 → L1 → L2 → L3" in refused.value.detail
+    assert await text_of(carla, top[0]) == "Top T1 T2 T3", "it stays where it was"
+    assert await raised(carla, MoveLabel(prompt_id=top[3].id, label="other", version=2)) == "done", "by another label"
+    await push(carla, top[3], "T3 {{> L2@live}}")
+    assert await raised(carla, MoveLabel(prompt_id=top[3].id, label="live", version=3)) == "done"
+    assert await text_of(carla, top[0]) == "Top T1 T2 T3 L2 L3"
+
+
+async def test_what_nobody_is_served_any_more_holds_no_label_back(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    top = await chain(carla, "Top", "T1", "T2", "T3")
+    await chain(carla, "L1", "L2", "L3")
+    await push(carla, top[3], "T3 {{> L1@live}}")
+    move = MoveLabel(prompt_id=top[3].id, label="live", version=2)
+    await push(carla, top[0], "Top without")
+    assert await raised(carla, move) == "includes_too_deep", "the label live is still on the version that includes"
+    await carla.ask(MoveLabel(prompt_id=top[0].id, label="live", version=2))
+    assert await raised(carla, move) == "done"
+    assert await raised(carla, GetCompiledPrompt(prompt_id=top[0].id, version=1)) == "includes_too_deep"
+
+
+async def test_an_old_version_between_them_counts_where_it_is_included_by_number(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    *_, base = await chain(carla, "Base")
+    middle = await made(carla, "Middle", " {{> Base@live}}")
+    await made(carla, "Top", " {{> Middle@1}}", label=None)
+    await push(carla, middle, "Middle without")
+    await carla.ask(MoveLabel(prompt_id=middle.id, label="live", version=2))
+    await chain(carla, "L1", "L2", "L3", "L4")
+    await push(carla, base, "Base {{> L1@live}}")
+    with pytest.raises(IncludesTooDeep) as refused:
+        await carla.ask(MoveLabel(prompt_id=base.id, label="live", version=2))
+    assert "Top → Middle → Base → L1 → L2 → L3 → L4" in refused.value.detail
+
+
+async def test_a_label_that_would_make_something_too_large_stays_where_it_is(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    piece = await made(carla, "Piece")
+    await made(carla, "Sheet", "{{> Piece@live}}" * 50)
+    await push(carla, piece, "x" * 25_000)
+    assert await raised(carla, MoveLabel(prompt_id=piece.id, label="live", version=2)) == "includes_too_large"
+    await push(carla, piece, "x" * 20_000)
+    assert await raised(carla, MoveLabel(prompt_id=piece.id, label="live", version=3)) == "done"
+
+
+async def test_a_label_and_an_include_that_together_are_too_deep_are_not_both_made(branches: Branches) -> None:
+    here, there = await branches.person("carla")
+    for number in range(6):
+        low = await chain(here, *(f"{name}{number}" for name in ("L1", "L2", "L3")))
+        middle = await made(here, f"Middle{number}")
+        await push(here, middle, f"{{{{> {low[0].name}@live}}}}")
+        upper = await chain(here, *(f"{name}{number}" for name in ("U1", "U2")))
+        # U1 → U2, and Middle → L1 → L2 → L3: with U2 → Middle it is five levels, with one more above it six.
+        await push(here, upper[1], f"U {{{{> Middle{number}@live}}}}")
+        top = await made(here, f"Top{number}", f" {{{{> U1{number}@live}}}}", label=None)
+        moves = [
+            (here, MoveLabel(prompt_id=middle.id, label="live", version=2)),
+            (there, MoveLabel(prompt_id=upper[1].id, label="live", version=2)),
+        ]
+        assert await all_at_once(moves) == {"done": 1, "includes_too_deep": 1}
+        assert await raised(here, GetCompiledPrompt(prompt_id=top.id, label="latest")) == "done"

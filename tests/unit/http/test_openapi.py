@@ -131,11 +131,29 @@ async def test_an_operation_tells_its_replies(described: Json) -> None:
 async def test_an_operation_tells_its_errors(described: Json) -> None:
     found = {name: set(operation["responses"]) for name, operation in operations(described).items()}
     assert found["getThing"] == {"200", "304", "400", "401", "404", "405", "422", "429", "500", "503"}
-    body = {"408", "413", "415"}
-    assert found["createThing"] == {"201", "400", "401", "402", "403", "405", "409", "422", "429", "500", "503"} | body
+    made = {"201", "400", "401", "402", "403", "405", "409", "412", "422", "429", "500", "503"}
+    assert found["createThing"] == made | {"408", "413", "415"}
     out_of_stock = operations(described)["createThing"]["responses"]["402"]
     assert out_of_stock["description"] == "`out_of_stock`: There are no more of these"
     assert "WWW-Authenticate" in described["components"]["responses"]["Unauthenticated"]["headers"]
+
+
+async def test_whatever_is_no_read_tells_that_if_match_can_fail_and_bodies_can_be_of_the_wrong_type(
+    described: Json,
+) -> None:
+    shared = described["components"]["responses"]
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            if "x-requires" in operation or operation["tags"] == ["sample"]:  # of a table
+                assert ("412" in operation["responses"]) is (method != "get"), f"{method} {path}"
+    wrong_type = shared["UnsupportedMediaType"]
+    told = wrong_type["content"]["application/problem+json"]["examples"]
+    assert {name: example["value"]["status"] for name, example in told.items()} == {
+        "unsupported_media_type": 415,
+        "unsupported_content_coding": 415,
+    }
+    assert "Accept-Encoding" in wrong_type["headers"]
+    assert "precondition_failed" in shared["PreconditionFailed"]["content"]["application/problem+json"]["examples"]
 
 
 async def test_an_operation_tells_who_may(described: Json) -> None:

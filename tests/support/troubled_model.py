@@ -1,0 +1,105 @@
+"""A server that speaks OpenAI's chat completions and gets into trouble by request: what is asked says which.
+
+Unlike aimock it fails in the middle of a stream as OpenAI does, with an event that holds an error.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PIECES = ("one ", "two ", "three ")
+SECRET = "the words that were sent"
+REFUSALS = {
+    "wrong key": (401, "invalid_api_key"),
+    "no such model": (404, "model_not_found"),
+    "no money left": (429, "insufficient_quota"),
+    "too long": (400, "context_length_exceeded"),
+}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the base class's
+        """Nothing."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        text = asked["messages"][-1]["content"]
+        refused = next((answer for words, answer in REFUSALS.items() if words in text), None)
+        if refused is not None:
+            self._refuse(*refused)
+        elif asked.get("stream"):
+            self._stream(text)
+        else:
+            self._whole(text)
+
+    def _refuse(self, status: int, code: str) -> None:
+        key = self.headers["authorization"]
+        body = json.dumps({"error": {"message": f"{SECRET}, with {key}", "type": code, "code": code}}).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _whole(self, text: str) -> None:
+        finish = "length" if "cut off" in text else "stop"
+        message = {"role": "assistant", "content": "".join(PIECES)}
+        answer = _envelope("chat.completion", {"index": 0, "finish_reason": finish, "message": message})
+        body = json.dumps({**answer, "usage": _usage()}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for piece in PIECES:
+            self._event(_chunk(piece, None))
+        if "runs out" in text:
+            self._event({"error": {"message": SECRET, "type": "insufficient_quota", "code": "insufficient_quota"}})
+        elif "hangs up" not in text:
+            self._event(_chunk("", "length" if "cut off" in text else "stop"))
+            self._event({**_chunk("", None), "choices": [], "usage": _usage()})
+            self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def _event(self, data: dict[str, Any]) -> None:
+        self.wfile.write(b"data: " + json.dumps(data).encode() + b"\n\n")
+        self.wfile.flush()
+
+
+def _envelope(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": "troubled", "choices": [choice]}
+
+
+def _chunk(text: str, finish: str | None) -> dict[str, Any]:
+    return _envelope("chat.completion.chunk", {"index": 0, "delta": {"content": text}, "finish_reason": finish})
+
+
+def _usage() -> dict[str, int]:
+    return {"prompt_tokens": 10, "completion_tokens": 6, "total_tokens": 16}
+
+
+@contextmanager
+def troubled_model() -> Iterator[str]:
+    """Its base URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

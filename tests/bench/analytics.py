@@ -24,7 +24,7 @@ from pymongo.database import Database
 from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, UsageRecord
 from promptforge.actors.ai.models.store import USAGE, usage_row
 from promptforge.actors.ai.usage.actor import FOLDED_AT_ONCE
-from promptforge.actors.ai.usage.cells import COUNTED, Cell, merged
+from promptforge.actors.ai.usage.cells import COUNTED, Cell, latency_of, merged
 from promptforge.actors.ai.usage.domain import HOUR, Share, shares_of
 from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.actors.ai.usage.store import COUNTERS, RollupStore, counter_key
@@ -92,7 +92,7 @@ def _insert(database: Database[dict[str, Any]], cells: dict[str, tuple[Share, li
     rows = []
     for key, (share, parts) in cells.items():
         cell = merged(parts)
-        latency = {str(step): number for step, number in zip(cell[7::2], cell[8::2], strict=True)}
+        latency = {str(step): number for step, number in latency_of(cell).items()}
         rows.append(
             {
                 "_id": key,
@@ -150,10 +150,11 @@ class _Case:
     prompt_id: str
     bucket: Bucket
     days: int = DAYS
+    by_version: str = "true"
 
     def ask(self, person: Person) -> None:
         end = (START + timedelta(days=self.days)).isoformat()
-        query = {"bucket": self.bucket.value, "by_version": "true", "from": START.isoformat(), "to": end}
+        query = {"bucket": self.bucket.value, "by_version": self.by_version, "from": START.isoformat(), "to": end}
         answer = person.client.get(f"/prompts/{self.prompt_id}/analytics", params=query)
         assert answer.json()["totals"]["runs"] == RUNS
 
@@ -188,7 +189,7 @@ def _measure(service: Service) -> None:
         *(_Case(f"30 days by {bucket}", calm, bucket) for bucket in (Bucket.HOUR, Bucket.DAY)),
         *(_Case(f"30 days of a hot one by {bucket}", hot, bucket) for bucket in (Bucket.HOUR, Bucket.DAY)),
     ]
-    long = _Case("2,000 days by day", old, Bucket.DAY, LONG_DAYS)
+    long = _Case("2,000 days by day", old, Bucket.DAY, LONG_DAYS, "false")
     with service.database() as client:
         database = client["promptforge"]
         _insert_records(database, calm)

@@ -23,9 +23,12 @@ from promptforge.actors.ai.usage.messages import (
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.prompts.messages import GetPrompt
 from promptforge.core.context import Context
+from promptforge.core.errors import Invalid
 from promptforge.core.runtime import Actor, handles
 
 LONGEST_OWN = 366 * DAY
+MOST_BUCKETS = 4000
+"""In one reply: a month by hour and five versions have 3,600."""
 FOLDED_AT_ONCE = 200
 """Counters in one transaction."""
 
@@ -68,6 +71,8 @@ class UsageActor(Actor):
 
 def _view(message: GetPromptAnalytics, start: datetime, end: datetime, rollups: list[Rollup]) -> PromptAnalyticsView:
     sums = summed(rollups, message.bucket, by_version=message.by_version)
+    if len(sums.buckets) > MOST_BUCKETS:
+        raise Invalid(f"That is more than {MOST_BUCKETS} buckets: ask for a shorter time, longer ones, or one version")
     return PromptAnalyticsView(
         prompt_id=message.prompt_id,
         bucket=message.bucket,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from promptforge.actors.ai.messages import RunOutcome, UsageRecord
-from promptforge.actors.ai.usage.cells import Cell, latency_step, merged
+from promptforge.actors.ai.usage.cells import Cell, latency_step, merged, new_cell
 from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.errors import FieldError, Invalid
@@ -77,12 +77,12 @@ def shares_of(record: UsageRecord) -> list[Share]:
         usage.cost_microusd,
         to_millicredits(usage.credits),
     ]
-    latency = [latency_step(usage.latency_ms), 1] if outcome is RunOutcome.OK else []
+    latency = {latency_step(usage.latency_ms): 1} if outcome is RunOutcome.OK else {}
     hour = start_of(record.timestamp, Bucket.HOUR)
     shares = [Share(record.user_id, False, Rollup(hour, None, counts))]
     # The assistant's runs name the prompt that they are about, and are runs of its own prompts.
     if record.prompt_id is not None and not record.purpose.startswith("ai."):
-        shares.append(Share(record.prompt_id, True, Rollup(hour, record.prompt_version, counts + latency)))
+        shares.append(Share(record.prompt_id, True, Rollup(hour, record.prompt_version, new_cell(counts, latency))))
     return shares
 
 
@@ -95,10 +95,9 @@ def chunk_of(moment: datetime, bucket: Bucket) -> tuple[datetime, int]:
     return (day, moment.hour) if bucket is Bucket.HOUR else (day.replace(day=1), moment.day)
 
 
-def chunk_rollups(chunk: datetime, version: int | None, slots: Iterable[list[int]], bucket: Bucket) -> Iterator[Rollup]:
-    """What is kept in a chunk: of each slot its number and then its cell."""
-    for slot, *cell in slots:
-        yield Rollup(chunk + (slot * HOUR if bucket is Bucket.HOUR else (slot - 1) * DAY), version, cell)
+def slot_start(chunk: datetime, slot: int, bucket: Bucket) -> datetime:
+    """When the hour or the day begins that is this slot of the chunk."""
+    return chunk + (slot * HOUR if bucket is Bucket.HOUR else (slot - 1) * DAY)
 
 
 def start_of(moment: datetime, bucket: Bucket) -> datetime:

@@ -110,8 +110,8 @@ class GetPromptAnalytics(Query[PromptAnalyticsView]):
     """Add up what a prompt's runs took, whoever had them run: by version and by hour, day or week.
 
     Runs that are about the prompt instead of it (improving it, say) are left out. `from` and `to` are widened to whole
-    buckets; by default the last 7 days by hour, 30 days by day, or 26 weeks. At most 2,000 hours, or 2,000 days.
-    `version` asks for that one only; `by_version` divides each bucket by versions.
+    buckets; by default the last 7 days by hour, 30 days by day, or 26 weeks. At most 2,000 hours, or 2,000 days,
+    and 4,000 buckets. `version` asks for that one only; `by_version` divides each bucket by versions.
     """
 
     prompt_id: PromptId

@@ -8,13 +8,13 @@ later. So a run is in one place at any time, and who adds up both places, at one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from promptforge.actors.ai.messages import UsageRecord
-from promptforge.actors.ai.usage.cells import COUNTED, Cell, merged
-from promptforge.actors.ai.usage.domain import Rollup, Share, chunk_of, chunk_rollups, shares_of
+from promptforge.actors.ai.usage.cells import COUNTED, Cell, latency_of, merged, new_cell
+from promptforge.actors.ai.usage.domain import Rollup, Share, chunk_of, shares_of, slot_start
 from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid
@@ -113,9 +113,13 @@ class RollupStore:
             return await counters.to_list(MOST_SUMS + 1), await rollups.to_list(MOST_ROLLUPS + 1)
 
         counters, rollups = await read_snapshot(self._mongo, read)
-        kept = chain.from_iterable(chunk_rollups(row["start"], row["version"], row["slots"], bucket) for row in rollups)
-        sums = [rollup for rollup in kept if start <= rollup.start < end]  # the first and the last roll-up have more
-        sums += [_counter(row) for row in counters]
+        sums = [_counter(row) for row in counters]
+        for row in rollups:
+            chunk = row["start"].replace(tzinfo=UTC)  # the driver's UTC is another object, and slow to compare
+            for slot, cell in zip(row["slots"], row["cells"], strict=True):
+                at = slot_start(chunk, slot, bucket)
+                if start <= at < end:  # the first and the last roll-up have more than was asked for
+                    sums.append(Rollup(at, row["version"], cell))
         if len(rollups) > MOST_ROLLUPS or len(sums) > MOST_SUMS:
             raise Invalid("That is more than can be added up at once: ask for a shorter time or for longer buckets")
         return sums
@@ -145,7 +149,7 @@ class RollupStore:
         """What is in the roll-ups already."""
         by_id = {_chunk_key(*chunk): slots for chunk, slots in chunks.items()}
         for row in await self._rollups.find({"_id": {"$in": list(by_id)}}, session=session).to_list(len(by_id)):
-            for slot, *cell in row["slots"]:
+            for slot, cell in zip(row["slots"], row["cells"], strict=True):
                 by_id[row["_id"]].setdefault(slot, []).append(cell)
 
     async def forget_old_forms(self) -> None:
@@ -181,9 +185,12 @@ def _into_chunks(counters: Iterable[Document]) -> dict[Chunk, dict[int, list[Cel
 
 def _replacement(chunk: Chunk, slots: dict[int, list[Cell]]) -> UpdateOne:
     _, _, start, version = chunk
-    kept = [[slot, *merged(cells)] for slot, cells in sorted(slots.items())]
+    numbers = sorted(slots)
+    cells = [merged(slots[number]) for number in numbers]
     return UpdateOne(
-        {"_id": _chunk_key(*chunk)}, {"$set": {"start": start, "version": version, "slots": kept}}, upsert=True
+        {"_id": _chunk_key(*chunk)},
+        {"$set": {"start": start, "version": version, "slots": numbers, "cells": cells}},
+        upsert=True,
     )
 
 
@@ -191,20 +198,14 @@ def _increase(share: Share, shard: int) -> tuple[str, Document]:
     """The counter's id, and its update."""
     start, version, cell = share.rollup
     increase = {name: count for name, count in zip(COUNTED, cell, strict=False) if count}
-    increase |= {f"latency.{step}": number for step, number in _pairs(cell)}
+    increase |= {f"latency.{step}": number for step, number in latency_of(cell).items()}
     kept = {"owner": share.owner, "by_hour": share.by_hour, "start": start, "version": version}
     return counter_key(share, shard), {"$inc": increase, "$setOnInsert": kept}
 
 
-def _pairs(cell: Cell) -> Iterator[tuple[int, int]]:
-    return zip(cell[len(COUNTED) :: 2], cell[len(COUNTED) + 1 :: 2], strict=True)
-
-
 def _counter(row: Document) -> Rollup:
-    latency = sorted((int(step), number) for step, number in row.get("latency", {}).items())
-    return Rollup(
-        row["start"], row["version"], [*(row.get(name, 0) for name in COUNTED), *chain.from_iterable(latency)]
-    )
+    latency = {int(step): number for step, number in row.get("latency", {}).items()}
+    return Rollup(row["start"], row["version"], new_cell([row.get(name, 0) for name in COUNTED], latency))
 
 
 def counter_key(share: Share, shard: int) -> str:

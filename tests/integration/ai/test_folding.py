@@ -144,11 +144,11 @@ async def test_two_processes_that_add_and_fold_at_once_lose_no_run_and_double_no
 async def test_too_much_for_one_question_is_said_and_a_version_alone_is_less(
     mongo: Mongo, rollups: RollupStore
 ) -> None:
-    slots = [[hour, *[1] * 7] for hour in range(24)]
+    slots: dict[str, Any] = {"slots": [*range(24)], "cells": [[1] * 7] * 24}
     days = [START + timedelta(days=number) for number in range(7)]
     await mongo.collection(ROLLUPS).insert_many(
         [
-            {"_id": f"{PROMPT}:h:{day:%Y-%m-%d}:{version}", "start": day, "version": version, "slots": slots}
+            {"_id": f"{PROMPT}:h:{day:%Y-%m-%d}:{version}", "start": day, "version": version, **slots}
             for day in days
             for version in range(1, 61)
         ]

@@ -156,6 +156,24 @@ async def test_what_can_be_asked_at_once_is_bounded(
         await mine(workshop, since=until - timedelta(days=367), until=until)
 
 
+async def test_a_reply_has_so_many_buckets_at_most(workshop: Workshop) -> None:
+    slots: dict[str, Any] = {"slots": [*range(24)], "cells": [[1] * 7] * 24}
+    days = [datetime(2027, 2, 1, tzinfo=UTC) + timedelta(days=number) for number in range(17)]
+    await workshop.process.mongo.collection(ROLLUPS).insert_many(
+        [
+            {"_id": f"{PROMPT}:h:{day:%Y-%m-%d}:{version}", "start": day, "version": version, **slots}
+            for day in days
+            for version in range(1, 11)
+        ]
+    )
+    whole: dict[str, Any] = {"bucket": Bucket.HOUR, "since": days[0], "until": days[-1] + timedelta(days=1)}
+    assert len((await analytics(workshop, **whole)).buckets) == 17 * 24
+    with pytest.raises(Invalid):
+        await analytics(workshop, by_version=True, **whole)
+    fewer = {**whole, "until": days[-1]}
+    assert len((await analytics(workshop, by_version=True, **fewer)).buckets) == 3840
+
+
 async def test_runs_that_end_at_once_do_not_wait_for_each_other_and_none_is_lost(mongo: Mongo) -> None:
     model = ScriptedModel(pause=0.05)
     async with open_workshop(mongo, model=model, others=(OnePrompt(), UsageActor(RollupStore(mongo)))) as workshop:

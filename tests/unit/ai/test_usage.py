@@ -14,8 +14,10 @@ from promptforge.actors.ai.usage.cells import (
     BOUNDS_MS,
     COUNTED,
     Cell,
+    latency_of,
     latency_step,
     merged,
+    new_cell,
     percentiles_ms,
     spend_of,
     totals_of,
@@ -25,8 +27,8 @@ from promptforge.actors.ai.usage.domain import (
     Rollup,
     Share,
     chunk_of,
-    chunk_rollups,
     shares_of,
+    slot_start,
     start_of,
     stretch,
     summed,
@@ -48,7 +50,7 @@ def record(
 
 
 def histogram(latencies: Iterable[int]) -> Cell:
-    return merged([[1, 0, 0, 0, 0, 0, 0, latency_step(latency), 1] for latency in latencies])
+    return merged([new_cell([1, 0, 0, 0, 0, 0, 0], {latency_step(latency): 1}) for latency in latencies])
 
 
 def exact(latencies: list[int], percent: int) -> int:
@@ -95,6 +97,16 @@ def test_a_sum_is_that_of_its_parts_whatever_they_are() -> None:
     parts = [histogram(latencies[start : start + 7]) for start in range(0, 300, 7)]
     assert merged(parts) == merged([merged(parts[:20]), merged(parts[20:])]) == histogram(latencies)
     assert merged([]) == [0] * len(COUNTED)
+    bad = [1, 1, 0, 5, 6, 7, 8]
+    assert merged([bad, bad]) == [2, 2, 0, 10, 12, 14, 16]
+    assert merged([bad, [1, 0, 0, 0, 0, 0, 0, 9, 3], bad]) == [3, 2, 0, 10, 12, 14, 16, 9, 3]
+
+
+@pytest.mark.parametrize("latency", [{}, {0: 1}, {72: 4}, {3: 1, 5: 2}, {0: 1, 72: 1}])
+def test_a_histogram_is_kept_as_it_was(latency: dict[int, int]) -> None:
+    cell = new_cell([0] * len(COUNTED), latency)
+    assert latency_of(cell) == latency
+    assert latency_of(merged([cell, cell])) == {step: 2 * number for step, number in latency.items()}
 
 
 def test_what_is_told_of_a_sum_has_each_figure_in_its_place() -> None:
@@ -123,7 +135,7 @@ def test_a_run_counts_for_its_prompts_hour_and_for_its_users() -> None:
 )
 def test_what_is_put_into_a_chunk_comes_out_at_its_time(bucket: Bucket, moment: datetime) -> None:
     chunk, slot = chunk_of(moment, bucket)
-    assert list(chunk_rollups(chunk, 3, [[slot, 1, 2]], bucket)) == [Rollup(start_of(moment, bucket), 3, [1, 2])]
+    assert slot_start(chunk, slot, bucket) == start_of(moment, bucket)
 
 
 @pytest.mark.parametrize(

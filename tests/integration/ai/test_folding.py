@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -101,10 +103,9 @@ async def test_hours_that_are_not_over_are_left_alone(mongo: Mongo, rollups: Rol
     }
 
 
-async def test_two_processes_that_add_and_fold_at_once_lose_no_run_and_double_none(
-    mongod: EmbeddedMongod, mongo: Mongo, rollups: RollupStore
-) -> None:
-    told: list[int] = []
+@asynccontextmanager
+async def competitors(mongod: EmbeddedMongod, mongo: Mongo) -> AsyncIterator[list[subprocess.Popen[str]]]:
+    """Two processes, begun at the same moment."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.integration.ai.counting", mongod.url, mongo.name, name],
@@ -122,14 +123,22 @@ async def test_two_processes_that_add_and_fold_at_once_lose_no_run_and_double_no
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        with anyio.fail_after(60):
-            while any(process.poll() is None for process in processes):
-                hours, days = await sums(rollups, Bucket.HOUR), await sums(rollups, Bucket.DAY)
-                told += [hours.whole[0], days.whole[0]]
+        yield processes
     finally:
         for process in processes:
             process.kill()
             process.communicate()
+
+
+async def test_two_processes_that_add_and_fold_at_once_lose_no_run_and_double_none(
+    mongod: EmbeddedMongod, mongo: Mongo, rollups: RollupStore
+) -> None:
+    told: list[int] = []
+    async with competitors(mongod, mongo) as processes:
+        with anyio.fail_after(60):
+            while any(process.poll() is None for process in processes):
+                hours, days = await sums(rollups, Bucket.HOUR), await sums(rollups, Bucket.DAY)
+                told += [hours.whole[0], days.whole[0]]
     assert [process.returncode for process in processes] == [0, 0]
     assert told == sorted(told)  # nobody saw a run twice, or not any more
     assert len({*told}) > 10
@@ -138,6 +147,26 @@ async def test_two_processes_that_add_and_fold_at_once_lose_no_run_and_double_no
     assert await mongo.collection(ROLLUPS).count_documents({}) > 0
     await fold(rollups, new_context(mongo))
     assert await everything(rollups) == whole
+    assert await counters(mongo) == 0
+
+
+async def test_processes_that_are_killed_leave_the_sums_of_what_they_wrote(
+    mongod: EmbeddedMongod, mongo: Mongo, rollups: RollupStore
+) -> None:
+    records, folded = mongo.collection(runs.USAGE), mongo.collection(ROLLUPS)
+    async with competitors(mongod, mongo) as processes:
+        while await folded.count_documents({}) == 0:
+            await anyio.sleep(0.01)
+        for process in processes:
+            process.kill()
+    # What they have open is in the way until the server drops it, which it does after a minute by itself.
+    await mongo.raw.client.admin.command({"killAllSessions": []})
+    written = await records.count_documents({})
+    assert 0 < written < 2 * RUNS
+    for _ in range(2):
+        for bucket, owner in ((Bucket.HOUR, PROMPT), (Bucket.DAY, PROMPT), (Bucket.DAY, USER)):
+            assert (await sums(rollups, bucket, owner=owner)).whole[0] == written
+        await fold(rollups, new_context(mongo))
     assert await counters(mongo) == 0
 
 

@@ -49,11 +49,11 @@ class Sums:
 
 
 def summed(rollups: Iterable[Rollup], bucket: Bucket, *, by_version: bool = False) -> Sums:
-    """Add up hours, or days, which come in any order and may come in parts."""
+    """Add up hours, or days for days and weeks, which come in any order and may come in parts."""
     buckets: dict[tuple[datetime, int | None], list[Cell]] = {}
     versions: dict[int | None, list[Cell]] = {}
     for start, version, cell in rollups:
-        begin = start if bucket is Bucket.HOUR else start_of(start, bucket)
+        begin = start_of(start, bucket) if bucket is Bucket.WEEK else start
         buckets.setdefault((begin, version if by_version else None), []).append(cell)
         versions.setdefault(version, []).append(cell)
     by_number = {number: merged(cells) for number, cells in versions.items()}

@@ -14,7 +14,7 @@ from itertools import chain
 
 from promptforge.actors.ai.messages import UsageRecord
 from promptforge.actors.ai.usage.cells import COUNTED, Cell, latency_of, merged, new_cell
-from promptforge.actors.ai.usage.domain import Rollup, Share, chunk_of, shares_of, slot_start
+from promptforge.actors.ai.usage.domain import Rollup, Share, chunk_of, shares_of, slot_start, start_of
 from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid
@@ -113,7 +113,8 @@ class RollupStore:
             return await counters.to_list(MOST_SUMS + 1), await rollups.to_list(MOST_ROLLUPS + 1)
 
         counters, rollups = await read_snapshot(self._mongo, read)
-        sums = [_counter(row) for row in counters]
+        hours = (_counter(row) for row in counters)
+        sums = [hour._replace(start=start_of(hour.start, bucket)) for hour in hours]
         for row in rollups:
             chunk = row["start"].replace(tzinfo=UTC)  # the driver's UTC is another object, and slow to compare
             for slot, cell in zip(row["slots"], row["cells"], strict=True):
@@ -205,7 +206,9 @@ def _increase(share: Share, shard: int) -> tuple[str, Document]:
 
 def _counter(row: Document) -> Rollup:
     latency = {int(step): number for step, number in row.get("latency", {}).items()}
-    return Rollup(row["start"], row["version"], new_cell([row.get(name, 0) for name in COUNTED], latency))
+    return Rollup(
+        row["start"].replace(tzinfo=UTC), row["version"], new_cell([row.get(name, 0) for name in COUNTED], latency)
+    )
 
 
 def counter_key(share: Share, shard: int) -> str:

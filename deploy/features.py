@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promptforge.actors.ai import AssistantActor, ModelsActor, SweepRuns, TrialsActor, UsageActor
+from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
@@ -105,6 +105,7 @@ QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True),)
 SCHEDULES: tuple[Schedule, ...] = (
     Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),
     Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
+    Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
 )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from promptforge.actors.ai.models.store import RunStore
+from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.projects.store import ProjectStore
-from promptforge.core.mongo import Document, Migration, Mongo, drop_index
+from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
 
 _BATCH = 500
 
@@ -31,4 +34,24 @@ async def _prompts_into_projects(mongo: Mongo) -> None:
             await prompts.update_one({"_id": row["_id"], "project_id": {"$exists": False}}, moved)
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "prompts live in projects", _prompts_into_projects),)
+async def _usage_into_sums(mongo: Mongo) -> None:
+    """Runs from before there were sums are added to them, and those whose sums were of another form once more.
+
+    A record is marked in the transaction that adds it: cut short, or done by two at once, each still counts once.
+    """
+    rollups = RollupStore(mongo)
+    await rollups.forget_old_forms()
+    runs, after = RunStore(mongo, rollups), ""
+    while ids := await runs.list_uncounted(after, _BATCH):
+
+        async def count(session: Session, ids: Sequence[str] = ids) -> int:
+            return await runs.count(ids, session=session)
+
+        await run_transaction(mongo, count)
+        after = ids[-1]
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "prompts live in projects", _prompts_into_projects),
+    Migration(2, "runs are in sums", _usage_into_sums),
+)

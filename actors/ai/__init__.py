@@ -5,9 +5,11 @@ from promptforge.actors.ai.messages import ListModels, RunModel, SettleRun, Stre
 from promptforge.actors.ai.models.actor import ModelsActor
 from promptforge.actors.ai.trials.actor import TrialsActor
 from promptforge.actors.ai.usage.actor import UsageActor
+from promptforge.actors.ai.usage.messages import FoldUsage
 
 __all__ = [
     "AssistantActor",
+    "FoldUsage",
     "ListModels",
     "ModelsActor",
     "RunModel",

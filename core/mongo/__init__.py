@@ -2,13 +2,14 @@
 
 from promptforge.core.mongo.changes import Change, ChangeFeed
 from promptforge.core.mongo.client import Mongo
-from promptforge.core.mongo.collections import Collection, Document, Rows, Session
+from promptforge.core.mongo.collections import Collection, Document, Rows, Session, UpdateOne
 from promptforge.core.mongo.documents import Unstorable, stored_size
 from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
 from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
 from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, drop_index, ensure_indexes
 from promptforge.core.mongo.migrations import Migration, run_migrations
 from promptforge.core.mongo.pulse import Pulse
+from promptforge.core.mongo.snapshots import read_snapshot
 from promptforge.core.mongo.transactions import run_transaction
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "Rows",
     "Session",
     "Unstorable",
+    "UpdateOne",
     "compare_indexes",
     "drop_index",
     "ensure_indexes",
+    "read_snapshot",
     "run_migrations",
     "run_transaction",
     "start_embedded",

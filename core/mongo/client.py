@@ -70,10 +70,10 @@ class Mongo:
     def collection(self, name: str) -> Collection:
         return Collection(self.raw[name])
 
-    async def start_session(self) -> AsyncIOMotorClientSession:
-        """Raises `DatabaseUnavailable`."""
+    async def start_session(self, *, snapshot: bool = False) -> AsyncIOMotorClientSession:
+        """`snapshot`: for reads of one moment only. Raises `DatabaseUnavailable`."""
         try:
-            return await self._client.start_session()
+            return await self._client.start_session(snapshot=snapshot)
         except PyMongoError as error:
             raise translate(error) or error from error
 

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClientSession, AsyncIOMotorCollection
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
@@ -26,7 +26,7 @@ Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Sort = Sequence[tuple[str, int]]
 T = TypeVar("T")
 
-__all__ = ["Collection", "Document", "Filter", "RawBSONDocument", "Rows", "Session", "Sort", "Update"]
+__all__ = ["Collection", "Document", "Filter", "RawBSONDocument", "Rows", "Session", "Sort", "Update", "UpdateOne"]
 
 
 async def _run(call: Awaitable[T], session: Session | None) -> T:

@@ -18,6 +18,7 @@ _OUTAGES = (
 _OUTAGE_CODES = frozenset({
     6, 7, 89, 91, 189, 262, 317, 9001, 10107, 11600, 11602, 13435, 13436,  # no host, shutting down, not primary …
     211,  # KeyNotFound while the set is being initiated
+    239, 246,  # SnapshotTooOld, SnapshotUnavailable
 })  # fmt: skip
 """Server codes that say "not now" (MongoDB's error_codes.yml, categories RetriableError and NotPrimaryError)."""
 _AUTHENTICATION_FAILED = 18

@@ -1,7 +1,9 @@
-"""A prompt's analytics over a million runs: from roll-ups, beside adding up the usage records from a covering index.
+"""Analytics over a million runs: from the sums, beside adding up the usage records from a covering index.
 
-The million runs are those of one prompt in thirty days, in three versions. Once they end one after the other, so that
-each hour has one document for each version; and once four end at the same moment all the time, so that it has four.
+A million runs of one prompt, in three versions: in thirty days while they end one after the other, so that an hour
+has one counter for each version; in the same time while four end at the same moment all the time, so that it has four;
+and in 2,000 days. Before their hours are folded (the job does that every ten minutes) and after it. And a user's own
+runs in 366 days. All is in the future, where the job folds nothing by itself.
 """
 
 from __future__ import annotations
@@ -9,27 +11,32 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import anyio
 from pymongo.database import Database
 
 from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, UsageRecord
 from promptforge.actors.ai.models.store import USAGE, usage_row
-from promptforge.actors.ai.usage.domain import COUNTED, Tally, rollups_of
+from promptforge.actors.ai.usage.actor import FOLDED_AT_ONCE
+from promptforge.actors.ai.usage.cells import COUNTED, Cell, latency_of, merged
+from promptforge.actors.ai.usage.domain import HOUR, Share, shares_of
 from promptforge.actors.ai.usage.messages import Bucket
-from promptforge.actors.ai.usage.store import ROLLUPS, between
+from promptforge.actors.ai.usage.store import COUNTERS, RollupStore, counter_key
+from promptforge.core.mongo import EmbeddedMongod, Mongo, Session, run_transaction
 from tests.bench.table import Row, print_rows
 from tests.support.running import Person
 from tests.support.service import Service, serving
 
-RUNS, DAYS, VERSIONS = 1_000_000, 30, 3
+RUNS, DAYS, LONG_DAYS, VERSIONS = 1_000_000, 30, 2000, 3
 WRITERS, BATCH = 4, 20_000
 ROUNDS = 15
-START = datetime(2026, 10, 1, tzinfo=UTC)
+START = datetime(2030, 10, 1, tzinfo=UTC)
 END = START + timedelta(days=DAYS)
 COVERING = [
     ("prompt_id", 1),
@@ -42,11 +49,9 @@ COVERING = [
     ("cost_microusd", 1),
 ]
 
-Rollups = dict[str, tuple[datetime, int | None, Tally]]
 
-
-def _records(prompt_id: str, random: Random) -> Iterator[UsageRecord]:
-    step = timedelta(days=DAYS) / RUNS
+def _records(prompt_id: str, random: Random, days: int) -> Iterator[UsageRecord]:
+    step = timedelta(days=days) / RUNS
     for number in range(RUNS):
         yield UsageRecord(
             run_id=f"run_{number:026d}",
@@ -64,32 +69,68 @@ def _records(prompt_id: str, random: Random) -> Iterator[UsageRecord]:
         )
 
 
-def _fill(database: Database[dict[str, Any]], prompt_id: str, *, writers: int, records: bool) -> int:
-    """Insert the prompt's roll-ups, and the `records` that they are of; answers how many roll-ups there are."""
-    rollups: Rollups = {}
+def _fill(database: Database[dict[str, Any]], prompt_id: str, *, writers: int, days: int) -> int:
+    """Insert the counters of the prompt's runs; answers how many there are."""
+    cells: dict[str, tuple[Share, list[Cell]]] = {}
+    for number, record in enumerate(_records(prompt_id, Random(1), days)):
+        share = shares_of(record)[1]
+        key = counter_key(share, number // VERSIONS % writers)
+        cells.setdefault(key, (share, []))[1].append(share.rollup.cell)
+    return _insert(database, cells)
+
+
+def _fill_own(database: Database[dict[str, Any]], user_id: str) -> int:
+    """Insert the counters of a user who has one run an hour for 366 days."""
+    cells: dict[str, tuple[Share, list[Cell]]] = {}
+    for number, record in zip(range(366 * 24), _records("", Random(1), DAYS), strict=False):
+        share = shares_of(replace(record, user_id=user_id, timestamp=START + number * HOUR))[0]
+        cells[counter_key(share, 0)] = share, [share.rollup.cell]
+    return _insert(database, cells)
+
+
+def _insert(database: Database[dict[str, Any]], cells: dict[str, tuple[Share, list[Cell]]]) -> int:
+    rows = []
+    for key, (share, parts) in cells.items():
+        cell = merged(parts)
+        latency = {str(step): number for step, number in latency_of(cell).items()}
+        rows.append(
+            {
+                "_id": key,
+                "owner": share.owner,
+                "by_hour": share.by_hour,
+                "start": share.rollup.start,
+                "version": share.rollup.version,
+                **dict(zip(COUNTED, cell, strict=False)),
+                "latency": latency,
+            }
+        )
+    database[COUNTERS].insert_many(rows, ordered=False)
+    return len(rows)
+
+
+def _insert_records(database: Database[dict[str, Any]], prompt_id: str) -> None:
     waiting: list[dict[str, Any]] = []
-    for number, record in enumerate(_records(prompt_id, Random(1))):
-        if records:
-            waiting.append(usage_row(record))
-        if len(waiting) == BATCH or (waiting and number == RUNS - 1):
+    for record in _records(prompt_id, Random(1), DAYS):
+        waiting.append({**usage_row(record), "counted": True})
+        if len(waiting) == BATCH:
             database[USAGE].insert_many(waiting, ordered=False)
             waiting = []
-        for owner, bucket, part in rollups_of(record)[1:]:
-            key = between(owner, bucket, part.start, part.start)["_id"]["$gte"]
-            key = f"{key}:{part.version}:{number // VERSIONS % writers}"
-            rollups.setdefault(key, (part.start, part.version, Tally()))[2].add(part)
-    rows = [
-        {
-            "_id": key,
-            "start": start,
-            "version": version,
-            **dict(zip(COUNTED, tally.counts, strict=True)),
-            "latency": tally.latency,
-        }
-        for key, (start, version, tally) in rollups.items()
-    ]
-    database[ROLLUPS].insert_many(rows, ordered=False)
-    return len(rows)
+    database[USAGE].create_index(COVERING)
+
+
+async def _fold(mongod: Path) -> None:
+    """All that the job would have folded by and by."""
+    server = EmbeddedMongod.start(mongod)
+    mongo = await Mongo.connect(server.url, "promptforge")
+    store = RollupStore(mongo)
+    while ids := await store.list_counters(START + timedelta(days=2 * LONG_DAYS), FOLDED_AT_ONCE):
+        await run_transaction(mongo, partial(_fold_some, store, ids))
+    mongo.close()
+    server.stop()
+
+
+async def _fold_some(store: RollupStore, ids: list[str], session: Session) -> int:
+    return await store.fold(ids, session=session)
 
 
 def _from_records(database: Database[dict[str, Any]], prompt_id: str, unit: str) -> None:
@@ -101,10 +142,27 @@ def _from_records(database: Database[dict[str, Any]], prompt_id: str, unit: str)
     assert sum(row["runs"] for row in found) == RUNS
 
 
-def _from_rollups(person: Person, prompt_id: str, bucket: Bucket) -> None:
-    query = {"bucket": bucket.value, "by_version": "true", "from": START.isoformat(), "to": END.isoformat()}
-    answer = person.client.get(f"/prompts/{prompt_id}/analytics", params=query)
-    assert answer.json()["totals"]["runs"] == RUNS
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A prompt whose analytics are asked for."""
+
+    name: str
+    prompt_id: str
+    bucket: Bucket
+    days: int = DAYS
+    by_version: str = "true"
+
+    def ask(self, person: Person) -> None:
+        end = (START + timedelta(days=self.days)).isoformat()
+        query = {"bucket": self.bucket.value, "by_version": self.by_version, "from": START.isoformat(), "to": end}
+        answer = person.client.get(f"/prompts/{self.prompt_id}/analytics", params=query)
+        assert answer.json()["totals"]["runs"] == RUNS
+
+
+def _own(person: Person) -> None:
+    query = {"from": START.isoformat(), "to": (START + timedelta(days=366)).isoformat()}
+    answer = person.client.get("/users/me/usage", params=query).json()
+    assert (answer["totals"]["runs"], len(answer["days"])) == (366 * 24, 366)
 
 
 def _timed(work: Callable[[], None], rounds: int) -> list[float]:
@@ -119,30 +177,49 @@ def _timed(work: Callable[[], None], rounds: int) -> list[float]:
 
 
 def run() -> None:
-    """Print how long a question takes over HTTP, from roll-ups, and how long mongod alone takes over the records."""
+    """Print how long a question takes over HTTP, from sums, and how long mongod alone takes over the records."""
     with tempfile.TemporaryDirectory() as directory, serving(Path(directory), LOG_LEVEL="warning") as service:
         _measure(service)
 
 
 def _measure(service: Service) -> None:
     person = service.person("bench")
-    calm, hot = (person.post("/prompts", {"name": name}, expect=201)["id"] for name in ("Calm", "Hot"))
+    calm, hot, old = (person.post("/prompts", {"name": name}, expect=201)["id"] for name in ("Calm", "Hot", "Old"))
+    cases = [
+        *(_Case(f"30 days by {bucket}", calm, bucket) for bucket in (Bucket.HOUR, Bucket.DAY)),
+        *(_Case(f"30 days of a hot one by {bucket}", hot, bucket) for bucket in (Bucket.HOUR, Bucket.DAY)),
+    ]
+    long = _Case("2,000 days by day", old, Bucket.DAY, LONG_DAYS, "false")
     with service.database() as client:
         database = client["promptforge"]
-        fewer = _fill(database, calm, writers=1, records=True)
-        more = _fill(database, hot, writers=WRITERS, records=False)
-        database[USAGE].create_index(COVERING)
-        rows = []
-        for bucket in (Bucket.HOUR, Bucket.DAY):
-            records = f"records, by {bucket}"
-            rows += [
-                Row(records, _timed(partial(_from_records, database, calm, bucket.value), 3), "ms"),
-                _asked(f"{fewer:,} roll-ups over HTTP, by {bucket}", person, calm, bucket, records),
-                _asked(f"{more:,} roll-ups over HTTP, by {bucket}", person, hot, bucket, records),
-            ]
-    print_rows(f"Analytics of {RUNS:,} runs of a prompt ({DAYS} days, {VERSIONS} versions)", rows)
+        _insert_records(database, calm)
+        records = [
+            Row(f"records by {bucket}", _timed(partial(_from_records, database, calm, bucket.value), 3), "ms")
+            for bucket in (Bucket.HOUR, Bucket.DAY)
+        ]
+        counters = _fill(database, calm, writers=1, days=DAYS) + _fill(database, hot, writers=WRITERS, days=DAYS)
+        rows = [*records, *_asked("not folded", person, cases)]
+        counters += _fill(database, old, writers=1, days=LONG_DAYS)
+        counters += _fill_own(database, person.get("/users/me")["id"])
+        begun = time.perf_counter()
+        anyio.run(_fold, service.mongo_directory)
+        each = (time.perf_counter() - begun) / counters * 1e6
+        rows += [
+            *_asked("folded", person, [*cases, long]),
+            Row("own by day", _timed(partial(_own, person), ROUNDS), "ms"),
+        ]
+    print_rows(f"Analytics of {RUNS:,} runs of a prompt ({VERSIONS} versions)", rows)
+    print(f"Folded {counters:,} counters in {each:.0f} µs each")
 
 
-def _asked(name: str, person: Person, prompt_id: str, bucket: Bucket, baseline: str) -> Row:
-    taken = _timed(partial(_from_rollups, person, prompt_id, bucket), ROUNDS)
-    return Row(name, taken, "ms", baseline, "≤ 100 ms")
+def _asked(state: str, person: Person, cases: list[_Case]) -> list[Row]:
+    return [
+        Row(
+            f"{state}: {case.name}",
+            _timed(partial(case.ask, person), ROUNDS),
+            "ms",
+            f"records by {case.bucket}",
+            "≤ 100 ms" if state == "folded" else "",
+        )
+        for case in cases
+    ]

@@ -2,20 +2,20 @@
 
 `model_runs` has a document per run from its reservation to its end, with the terms that it is charged by; one whose
 `expires_at` has passed belongs to a process that is gone. `usage` has one per run that ended, inserted in the
-transaction that charged for it. Texts are in neither.
+transaction that charged for it, and `counted` in it: added to the sums of `usage_counters`. Texts are in neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from promptforge.actors.ai.messages import CallerKind, UsageRecord
+from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, UsageRecord
 from promptforge.actors.ai.models.domain import Price, Terms
 from promptforge.actors.ai.usage.store import RollupStore
-from promptforge.core.amounts import to_millicredits
+from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.mongo import Document, Index, Mongo, Session
 
@@ -26,6 +26,9 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     RUNS: (Index((("expires_at", 1),)),),
     USAGE: (Index((("user_id", 1), ("timestamp", 1))),),
 }
+
+_UNCOUNTED: Document = {"counted": {"$exists": False}, "outcome": {"$exists": True}}
+"""Records without an outcome are not this service's, but the replaced one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,30 @@ class RunStore:
 
     async def insert_usage(self, record: UsageRecord, tx: Context) -> None:
         """With the sums that it belongs to, in the context's transaction."""
-        await self._usage.insert_one(usage_row(record), session=tx.session)
+        await self._usage.insert_one({**usage_row(record), "counted": True}, session=tx.session)
         await self._rollups.add(record, tx)
 
     async def has_usage(self, run_id: str, *, session: Session | None) -> bool:
         return await self._usage.find_one({"_id": run_id}, {"_id": 1}, session=session) is not None
+
+    # Records from before there were sums
+
+    async def list_uncounted(self, after: str, limit: int) -> list[str]:
+        """Ids of runs that are in no sums, from the one after `after` on."""
+        rows = self._usage.find({**_UNCOUNTED, "_id": {"$gt": after}}, {"_id": 1}).sort([("_id", 1)]).limit(limit)
+        return [row["_id"] for row in await rows.to_list(limit)]
+
+    async def count(self, ids: Sequence[str], *, session: Session) -> int:
+        """Add those of the runs to their sums that are not in them; only in a transaction. Answers how many.
+
+        They are marked as counted in it, so that two who do this at once conflict, and one of them finds it done.
+        """
+        wanted = {**_UNCOUNTED, "_id": {"$in": ids}}
+        rows = await self._usage.find(wanted, session=session).to_list(len(ids))
+        await self._rollups.add_many([_usage_from(row) for row in rows], session=session)
+        marked = {"_id": {"$in": [row["_id"] for row in rows]}}
+        await self._usage.update_many(marked, {"$set": {"counted": True}}, session=session)
+        return len(rows)
 
 
 def _run_row(run: OpenRun) -> Document:
@@ -119,6 +141,31 @@ def _run_from(row: Document) -> OpenRun:
         prompt_id=row["prompt_id"],
         prompt_version=row["prompt_version"],
         started_at=row["started_at"],
+    )
+
+
+def _usage_from(row: Document) -> UsageRecord:
+    return UsageRecord(
+        run_id=row["_id"],
+        user_id=row["user_id"],
+        timestamp=row["timestamp"],
+        purpose=row["purpose"],
+        caller=CallerKind(row["caller"]),
+        outcome=RunOutcome(row["outcome"]),
+        error_code=row["error_code"],
+        model=row["model"],
+        provider=row["provider"],
+        prompt_id=row.get("prompt_id"),
+        prompt_version=row.get("prompt_version"),
+        usage=RunUsage(
+            input_tokens=row["input_tokens"],
+            output_tokens=row["output_tokens"],
+            estimated=row["estimated"],
+            cost_microusd=row["cost_microusd"],
+            credits=from_millicredits(row["millicredits"]),
+            latency_ms=row["latency_ms"],
+            first_token_ms=row["first_token_ms"],
+        ),
     )
 
 

@@ -1,16 +1,19 @@
-"""Answers what runs took."""
+"""Answers what runs took, and folds what was counted."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 import anyio
 
-from promptforge.actors.ai.usage.domain import DAY, LONGEST, stretch, summed
+from promptforge.actors.ai.usage.cells import spend_of, totals_of
+from promptforge.actors.ai.usage.domain import DAY, LONGEST, Rollup, start_of, stretch, summed
 from promptforge.actors.ai.usage.messages import (
     Bucket,
     BucketTotals,
     DayTotals,
+    FoldUsage,
     GetMyUsage,
     GetPromptAnalytics,
     PromptAnalyticsView,
@@ -20,9 +23,14 @@ from promptforge.actors.ai.usage.messages import (
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.prompts.messages import GetPrompt
 from promptforge.core.context import Context
+from promptforge.core.errors import Invalid
 from promptforge.core.runtime import Actor, handles
 
 LONGEST_OWN = 366 * DAY
+MOST_BUCKETS = 4000
+"""In one reply: a month by hour and five versions have 3,600."""
+FOLDED_AT_ONCE = 200
+"""Counters in one transaction."""
 
 
 class UsageActor(Actor):
@@ -38,22 +46,39 @@ class UsageActor(Actor):
         bucket = message.bucket
         start, end = stretch(message.since, message.until, bucket, now=context.now(), longest=LONGEST[bucket])
         kept = Bucket.HOUR if bucket is Bucket.HOUR else Bucket.DAY
-        rollups = await self._rollups.list_between(message.prompt_id, kept, start, end)
-        adding = partial(summed, rollups, bucket, version=message.version, by_version=message.by_version)
-        sums = await anyio.to_thread.run_sync(adding)  # thousands of documents: others are served meanwhile
-        return PromptAnalyticsView(
-            prompt_id=message.prompt_id,
-            bucket=bucket,
-            start=start,
-            end=end,
-            totals=sums.whole.totals,
-            versions=tuple(VersionTotals(number, sums.versions[number].totals) for number in sorted(sums.versions)),
-            buckets=tuple(BucketTotals(at, number, tally.totals) for (at, number), tally in sums.buckets.items()),
-        )
+        rollups = await self._rollups.list_between(message.prompt_id, kept, start, end, version=message.version)
+        view = partial(_view, message, start, end, rollups)
+        return await anyio.to_thread.run_sync(view)  # thousands of sums: others are served meanwhile
 
     @handles(GetMyUsage)
     async def get_my_usage(self, message: GetMyUsage, context: Context) -> UsageView:
         start, end = stretch(message.since, message.until, Bucket.DAY, now=context.now(), longest=LONGEST_OWN)
         sums = summed(await self._rollups.list_between(context.user_id, Bucket.DAY, start, end), Bucket.DAY)
-        days = tuple(DayTotals(at, tally.spend) for (at, _), tally in sums.buckets.items())
-        return UsageView(start, end, sums.whole.spend, days)
+        days = tuple(DayTotals(at, spend_of(cell)) for (at, _), cell in sums.buckets.items())
+        return UsageView(start, end, spend_of(sums.whole), days)
+
+    @handles(FoldUsage)
+    async def fold_usage(self, message: FoldUsage, context: Context) -> int:
+        this_hour = start_of(context.now(), Bucket.HOUR)
+        folded = 0
+        while ids := await self._rollups.list_counters(this_hour, FOLDED_AT_ONCE):
+            folded += await context.transaction(partial(self._fold, ids))
+        return folded
+
+    async def _fold(self, ids: list[str], tx: Context) -> int:
+        return await self._rollups.fold(ids, session=tx.session)
+
+
+def _view(message: GetPromptAnalytics, start: datetime, end: datetime, rollups: list[Rollup]) -> PromptAnalyticsView:
+    sums = summed(rollups, message.bucket, by_version=message.by_version)
+    if len(sums.buckets) > MOST_BUCKETS:
+        raise Invalid(f"That is more than {MOST_BUCKETS} buckets: ask for a shorter time, longer ones, or one version")
+    return PromptAnalyticsView(
+        prompt_id=message.prompt_id,
+        bucket=message.bucket,
+        start=start,
+        end=end,
+        totals=totals_of(sums.whole),
+        versions=tuple(VersionTotals(number, totals_of(cell)) for number, cell in sums.versions.items()),
+        buckets=tuple(BucketTotals(at, number, totals_of(cell)) for (at, number), cell in sums.buckets.items()),
+    )

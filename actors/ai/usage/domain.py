@@ -1,16 +1,16 @@
-"""Roll-ups: sums of runs by prompt or user and stretch of time, with a histogram that percentiles come from."""
+"""Sums of runs by prompt or user and stretch of time, and the stretches that can be asked for."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple
 
 from promptforge.actors.ai.messages import RunOutcome, UsageRecord
-from promptforge.actors.ai.usage.messages import Bucket, RunTotals, SpendTotals
-from promptforge.core.amounts import from_millicredits, to_millicredits
+from promptforge.actors.ai.usage.cells import Cell, latency_step, merged, new_cell
+from promptforge.actors.ai.usage.messages import Bucket
+from promptforge.core.amounts import to_millicredits
 from promptforge.core.errors import FieldError, Invalid
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
@@ -21,103 +21,52 @@ EARLIEST = datetime(2000, 1, 3, tzinfo=UTC)
 """A Monday before there were any runs; nothing is asked for before it, and nothing after `LATEST`."""
 LATEST = datetime(9999, 1, 4, tzinfo=UTC)
 
-BOUNDS_MS = tuple(round(2 ** (step / 2)) for step in range(37))
-"""Upper bounds of the histogram's buckets, up to 262 s, which is longer than a run may take; the last has no bound."""
-COUNTED = ("runs", "failed", "cancelled", "input_tokens", "output_tokens", "cost_microusd", "millicredits")
 
-
-@dataclass(slots=True)
-class Tally:
-    """Sums of runs. `counts` are in the order of `COUNTED`; `latency` counts runs that ended well by their step.
-
-    Steps are digits, as the documents have them: there are many to read.
-    """
-
-    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTED))
-    latency: dict[str, int] = field(default_factory=dict)
-
-    def add(self, more: Tally | Rollup) -> None:
-        self.counts = [mine + number for mine, number in zip(self.counts, more.counts, strict=True)]
-        for step, number in more.latency.items():
-            self.latency[step] = self.latency.get(step, 0) + number
-
-    @property
-    def spend(self) -> SpendTotals:
-        runs, failed, cancelled, received, sent, cost, millicredits = self.counts
-        return SpendTotals(runs, failed, cancelled, received, sent, cost, from_millicredits(millicredits))
-
-    @property
-    def totals(self) -> RunTotals:
-        runs, failed, cancelled, received, sent, cost, millicredits = self.counts
-        half, most = percentiles_ms(self.latency, (0.5, 0.95))
-        return RunTotals(
-            runs=runs,
-            failed=failed,
-            cancelled=cancelled,
-            input_tokens=received,
-            output_tokens=sent,
-            cost_microusd=cost,
-            credits=from_millicredits(millicredits),
-            latency_p50_ms=half,
-            latency_p95_ms=most,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Rollup:
-    """The runs of a stretch, or part of them; `version` is None in a user's."""
+class Rollup(NamedTuple):
+    """The runs of a stretch that begins at `start`, or part of them; `version` is None in a user's."""
 
     start: datetime
     version: int | None
-    counts: list[int]
-    latency: dict[str, int]
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one run adds to the hour of its prompt or of its user. A prompt's hours are kept, of a user's its days."""
+
+    owner: str
+    by_hour: bool
+    rollup: Rollup
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
     """`buckets` by start and version; the version is None where they are not divided. All are in their order."""
 
-    whole: Tally
-    versions: dict[int, Tally]
-    buckets: dict[tuple[datetime, int | None], Tally]
+    whole: Cell
+    versions: Mapping[int, Cell]
+    buckets: Mapping[tuple[datetime, int | None], Cell]
 
 
-def summed(rollups: Iterable[Rollup], bucket: Bucket, *, version: int | None = None, by_version: bool = False) -> Sums:
-    """Add up roll-ups that come by time, those of one version where that is wanted."""
-    parts: dict[tuple[datetime, int | None], Tally] = {}
-    for rollup in rollups:
-        if version is None or rollup.version == version:
-            _add(parts, (start_of(rollup.start, bucket), rollup.version), rollup)
-    buckets, versions, whole = parts, dict[int | None, Tally](), Tally()
-    if not by_version:
-        buckets = {}
-        for (start, _), tally in parts.items():
-            _add(buckets, (start, None), tally)
-    for (_, number), tally in parts.items():
-        _add(versions, number, tally)
-    for tally in versions.values():
-        whole.add(tally)
+def summed(rollups: Iterable[Rollup], bucket: Bucket, *, by_version: bool = False) -> Sums:
+    """Add up hours, or days for days and weeks, which come in any order and may come in parts."""
+    buckets: dict[tuple[datetime, int | None], list[Cell]] = {}
+    versions: dict[int | None, list[Cell]] = {}
+    for start, version, cell in rollups:
+        begin = start_of(start, bucket) if bucket is Bucket.WEEK else start
+        buckets.setdefault((begin, version if by_version else None), []).append(cell)
+        versions.setdefault(version, []).append(cell)
+    by_number = {number: merged(cells) for number, cells in versions.items()}
+    in_order = sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1] or 0))
     return Sums(
-        whole=whole,
-        versions={number: versions[number] for number in sorted(filter(None, versions))},
-        buckets=dict(sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1] or 0))),
+        whole=merged(list(by_number.values())),
+        versions={number: by_number[number] for number in sorted(filter(None, by_number))},
+        buckets={key: merged(cells) for key, cells in in_order},
     )
 
 
-K = TypeVar("K")
-
-
-def _add(tallies: dict[K, Tally], key: K, more: Tally | Rollup) -> None:
-    """Most keys come once, and a copy costs less than adding."""
-    tally = tallies.get(key)
-    if tally is None:
-        tallies[key] = Tally(list(more.counts), dict(more.latency))
-    else:
-        tally.add(more)
-
-
-def rollups_of(record: UsageRecord) -> list[tuple[str, Bucket, Rollup]]:
-    """What one run adds, and to whose stretch: the prompt's hour and day where it is one's run, and the user's day."""
+def shares_of(record: UsageRecord) -> list[Share]:
+    """What one run adds to its user's hour, and to the prompt's where it is one's run."""
     usage, outcome = record.usage, record.outcome
     counts = [
         1,
@@ -128,36 +77,27 @@ def rollups_of(record: UsageRecord) -> list[tuple[str, Bucket, Rollup]]:
         usage.cost_microusd,
         to_millicredits(usage.credits),
     ]
-    latency = {str(latency_step(usage.latency_ms)): 1} if outcome is RunOutcome.OK else {}
-    hour, day = (start_of(record.timestamp, bucket) for bucket in (Bucket.HOUR, Bucket.DAY))
-    parts = [(record.user_id, Bucket.DAY, Rollup(day, None, counts, {}))]
+    latency = {latency_step(usage.latency_ms): 1} if outcome is RunOutcome.OK else {}
+    hour = start_of(record.timestamp, Bucket.HOUR)
+    shares = [Share(record.user_id, False, Rollup(hour, None, counts))]
     # The assistant's runs name the prompt that they are about, and are runs of its own prompts.
     if record.prompt_id is not None and not record.purpose.startswith("ai."):
-        parts.append((record.prompt_id, Bucket.HOUR, Rollup(hour, record.prompt_version, counts, latency)))
-        parts.append((record.prompt_id, Bucket.DAY, Rollup(day, record.prompt_version, counts, latency)))
-    return parts
+        shares.append(Share(record.prompt_id, True, Rollup(hour, record.prompt_version, new_cell(counts, latency))))
+    return shares
 
 
-def latency_step(milliseconds: int) -> int:
-    """Which bucket of the histogram it falls in."""
-    return min(bisect_left(BOUNDS_MS, milliseconds), len(BOUNDS_MS) - 1)
+# Chunks: the hours of a day, or the days of a month. What is in one is told apart by its slot.
 
 
-def percentiles_ms(latency: Mapping[str, int], shares: Sequence[float]) -> list[int | None]:
-    """What each of the `shares` of the runs did not exceed: within a step as if they were spread evenly."""
-    steps = sorted((int(step), number) for step, number in latency.items())
-    whole = sum(latency.values())
-    return [_percentile_ms(steps, share * whole) for share in shares]
+def chunk_of(moment: datetime, bucket: Bucket) -> tuple[datetime, int]:
+    """Where the chunk begins that has the hour or day of this moment, and which of its slots that is."""
+    day = start_of(moment, Bucket.DAY)
+    return (day, moment.hour) if bucket is Bucket.HOUR else (day.replace(day=1), moment.day)
 
 
-def _percentile_ms(steps: list[tuple[int, int]], wanted: float) -> int | None:
-    seen = 0
-    for step, number in steps:
-        if seen + number >= wanted:
-            low, high = (BOUNDS_MS[step - 1] if step else 0), BOUNDS_MS[step]
-            return round(low + (high - low) * (wanted - seen) / number)
-        seen += number
-    return None
+def slot_start(chunk: datetime, slot: int, bucket: Bucket) -> datetime:
+    """When the hour or the day begins that is this slot of the chunk."""
+    return chunk + (slot * HOUR if bucket is Bucket.HOUR else (slot - 1) * DAY)
 
 
 def start_of(moment: datetime, bucket: Bucket) -> datetime:

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from promptforge.actors.prompts.messages import PromptId, VersionNumber
 from promptforge.core.clock import Instant
-from promptforge.core.messages import Query, requires
+from promptforge.core.jobs.policy import job
+from promptforge.core.messages import Command, Query, internal, requires
 
 From = Annotated[Instant | None, Field(alias="from", examples=["2026-11-01T00:00:00Z"])]
 To = Annotated[Instant | None, Field(alias="to", examples=["2026-12-01T00:00:00Z"])]
@@ -42,7 +43,8 @@ class SpendTotals:
 class RunTotals(SpendTotals):
     """The same with the latency that half of the runs, and 95 of 100, did not exceed.
 
-    Only of runs that ended well; null where there are none. Estimated from a histogram whose steps are a factor of √2.
+    Only of runs that ended well; null where there are none. Estimated from a histogram with four steps to a doubling:
+    at most 19 %, or 1 ms, from the true one.
     """
 
     latency_p50_ms: int | None
@@ -108,8 +110,8 @@ class GetPromptAnalytics(Query[PromptAnalyticsView]):
     """Add up what a prompt's runs took, whoever had them run: by version and by hour, day or week.
 
     Runs that are about the prompt instead of it (improving it, say) are left out. `from` and `to` are widened to whole
-    buckets; by default the last 7 days by hour, 30 days by day, or 26 weeks. At most 2,000 hours, or 2,000 days.
-    `version` asks for that one only; `by_version` divides each bucket by versions.
+    buckets; by default the last 7 days by hour, 30 days by day, or 26 weeks. At most 2,000 hours, or 2,000 days,
+    and 4,000 buckets. `version` asks for that one only; `by_version` divides each bucket by versions.
     """
 
     prompt_id: PromptId
@@ -129,3 +131,9 @@ class GetMyUsage(Query[UsageView]):
 
     since: From = None
     until: To = None
+
+
+@internal
+@job(timeout_seconds=600)
+class FoldUsage(Command[int]):
+    """Put the sums of hours that have passed together; answers how many there were. Answers are the same without it."""

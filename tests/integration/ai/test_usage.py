@@ -21,7 +21,14 @@ from promptforge.actors.ai.usage.messages import (
     PromptAnalyticsView,
     UsageView,
 )
-from promptforge.actors.ai.usage.store import MOST_ROWS, ROLLUPS, SHARDS, RollupStore, between
+from promptforge.actors.ai.usage.store import (
+    COUNTERS,
+    ROLLUPS,
+    SHARDS,
+    RollupStore,
+    counters_between,
+    rollups_between,
+)
 from promptforge.actors.prompts.messages import GetPrompt, PromptKind, PromptView
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid, NotFound
@@ -164,6 +171,24 @@ async def test_what_can_be_asked_at_once_is_bounded(
         await mine(workshop, since=until - timedelta(days=367), until=until)
 
 
+async def test_a_reply_has_so_many_buckets_at_most(workshop: Workshop) -> None:
+    slots: dict[str, Any] = {"slots": [*range(24)], "cells": [[1] * 7] * 24}
+    days = [datetime(2027, 2, 1, tzinfo=UTC) + timedelta(days=number) for number in range(17)]
+    await workshop.process.mongo.collection(ROLLUPS).insert_many(
+        [
+            {"_id": f"{PROMPT}:h:{day:%Y-%m-%d}:{version}", "start": day, "version": version, **slots}
+            for day in days
+            for version in range(1, 11)
+        ]
+    )
+    whole: dict[str, Any] = {"bucket": Bucket.HOUR, "since": days[0], "until": days[-1] + timedelta(days=1)}
+    assert len((await analytics(workshop, **whole)).buckets) == 17 * 24
+    with pytest.raises(Invalid):
+        await analytics(workshop, by_version=True, **whole)
+    fewer = {**whole, "until": days[-1]}
+    assert len((await analytics(workshop, by_version=True, **fewer)).buckets) == 3840
+
+
 async def test_runs_that_end_at_once_do_not_wait_for_each_other_and_none_is_lost(mongo: Mongo) -> None:
     model = ScriptedModel(pause=0.05)
     async with open_workshop(mongo, model=model, others=(OnePrompt(), UsageActor(RollupStore(mongo)))) as workshop:
@@ -176,16 +201,16 @@ async def test_runs_that_end_at_once_do_not_wait_for_each_other_and_none_is_lost
         view = await analytics(workshop)
         assert (view.totals.runs, view.totals.credits) == (40, "8")
         assert [version.totals.runs for version in view.versions] == [20, 20]
-        kept = await mongo.collection(ROLLUPS).find({"_id": {"$regex": f"^{PROMPT}:h"}}).to_list(None)
+        kept = await mongo.collection(COUNTERS).find({"owner": PROMPT}).to_list(None)
         shards = {row["_id"].rpartition(":")[2] for row in kept}
         assert 1 < len(shards) <= SHARDS
         assert await workshop.verified()
 
 
-async def test_a_prompt_that_is_run_one_after_the_other_has_one_document_a_stretch(workshop: Workshop) -> None:
+async def test_a_prompt_that_is_run_one_after_the_other_has_one_counter_an_hour(workshop: Workshop) -> None:
     for _ in range(5):
         await run(workshop)
-    assert await workshop.process.mongo.collection(ROLLUPS).count_documents({}) == 3  # its hour and day, Ada's day
+    assert await workshop.process.mongo.collection(COUNTERS).count_documents({}) == 2  # its hour, and Ada's
 
 
 async def test_sums_and_usage_are_one_commit(workshop: Workshop) -> None:
@@ -195,27 +220,31 @@ async def test_sums_and_usage_are_one_commit(workshop: Workshop) -> None:
     with pytest.raises(Interrupted):
         await workshop.context(ADA).ask(settle)
     assert await workshop.usage() == []
-    assert await workshop.process.mongo.collection(ROLLUPS).count_documents({}) == 0
+    assert await workshop.process.mongo.collection(COUNTERS).count_documents({}) == 0
     await workshop.context(ADA).ask(settle)
     assert (await analytics(workshop)).totals.runs == len(await workshop.usage()) == 1
 
 
-async def test_a_question_reads_one_range_of_the_index_and_the_documents_that_it_adds_up(mongo: Mongo) -> None:
-    start = datetime(2027, 3, 1, tzinfo=UTC)
+async def test_a_question_reads_a_range_of_an_index_in_either_place_and_the_documents_that_it_adds_up(
+    mongo: Mongo,
+) -> None:
+    start, owners = datetime(2027, 3, 1, tzinfo=UTC), ("prm_0", PROMPT, "prm_2")
+    days = [start + timedelta(days=number) for number in range(200)]
     hours = [start + timedelta(hours=number) for number in range(200)]
-    rows = [
-        {"_id": f"{prompt}:h:{hour:%Y-%m-%dT%H}:1:0", "start": hour, "version": 1, "runs": 1}
-        for hour in hours
-        for prompt in ("prm_0", PROMPT, "prm_2")
-    ]
-    await mongo.collection(ROLLUPS).insert_many(rows)
-    wanted = between(PROMPT, Bucket.HOUR, hours[50], hours[150])
-    find = {"find": ROLLUPS, "filter": wanted, "sort": {"_id": 1}, "limit": MOST_ROWS + 1}
-    answer = await mongo.raw.command({"explain": find, "verbosity": "executionStats"})
+    rollups = [{"_id": f"{owner}:h:{day:%Y-%m-%d}:1", "slots": []} for day in days for owner in owners]
+    counters = [{"_id": f"{owner}:{hour:%Y-%m-%dT%H}:1:0"} for hour in hours for owner in owners]
+    await mongo.collection(ROLLUPS).insert_many(rollups)
+    await mongo.collection(COUNTERS).insert_many(counters)
+    await examined(mongo, ROLLUPS, rollups_between(PROMPT, Bucket.HOUR, days[50], days[150]))
+    await examined(mongo, COUNTERS, counters_between(PROMPT, hours[50], hours[150]))
+
+
+async def examined(mongo: Mongo, collection: str, wanted: dict[str, Any]) -> None:
+    """Raise where finding what is wanted, a hundred documents, looks at any other."""
+    explain = {"explain": {"find": collection, "filter": wanted}, "verbosity": "executionStats"}
+    answer = await mongo.raw.command(explain)
     figures, plan = answer["executionStats"], str(answer["queryPlanner"]["winningPlan"])
     assert (figures["nReturned"], figures["totalDocsExamined"]) == (100, 100)
     assert figures["totalKeysExamined"] <= 101
     assert "IXSCAN" in plan
     assert "COLLSCAN" not in plan
-    assert "'SORT'" not in plan
-    assert len(await RollupStore(mongo).list_between(PROMPT, Bucket.HOUR, hours[50], hours[150])) == 100

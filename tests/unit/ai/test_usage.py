@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from random import Random
-from statistics import quantiles
 
 import pytest
 
 from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, UsageRecord
-from promptforge.actors.ai.usage.domain import (
+from promptforge.actors.ai.usage.cells import (
     BOUNDS_MS,
+    COUNTED,
+    Cell,
+    latency_of,
+    latency_step,
+    merged,
+    new_cell,
+    percentiles_ms,
+    spend_of,
+    totals_of,
+)
+from promptforge.actors.ai.usage.domain import (
     LONGEST,
     Rollup,
-    latency_step,
-    percentiles_ms,
-    rollups_of,
+    Share,
+    chunk_of,
+    shares_of,
+    slot_start,
     start_of,
     stretch,
     summed,
@@ -36,12 +49,13 @@ def record(
     )
 
 
-def histogram(latencies: list[float]) -> dict[str, int]:
-    counted: dict[str, int] = {}
-    for latency in latencies:
-        step = str(latency_step(round(latency)))
-        counted[step] = counted.get(step, 0) + 1
-    return counted
+def histogram(latencies: Iterable[int]) -> Cell:
+    return merged([new_cell([1, 0, 0, 0, 0, 0, 0], {latency_step(latency): 1}) for latency in latencies])
+
+
+def exact(latencies: list[int], percent: int) -> int:
+    """What so many of a hundred did not exceed."""
+    return sorted(latencies)[ceil(percent * len(latencies) / 100) - 1]
 
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 2, 3, 99, 1000, 150_000, 262_144, 10**9])
@@ -51,29 +65,77 @@ def test_a_latency_is_in_the_first_step_that_is_long_enough(milliseconds: int) -
     assert step == 0 or milliseconds > BOUNDS_MS[step - 1]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_percentiles_are_within_a_step_of_the_true_ones(seed: int) -> None:
-    latencies = [Random(seed + number).lognormvariate(7, 0.6) for number in range(5000)]
-    true = quantiles(latencies, n=100)
-    for share in (0.5, 0.95):
-        (told,) = percentiles_ms(histogram(latencies), (share,))
+def spread(seed: int) -> list[int]:
+    """Latencies of one of several kinds: around one figure, around two, alike, evenly spread, and few of them."""
+    random = Random(seed)
+    kinds: list[Callable[[], float]] = [
+        lambda: random.lognormvariate(7, 0.6),
+        lambda: random.choice((80, 9000)) * random.uniform(0.9, 1.1),
+        lambda: 1500,
+        lambda: random.uniform(0, 250_000),
+        lambda: random.expovariate(1 / 20),
+    ]
+    return [round(kinds[seed % len(kinds)]()) for _ in range(random.choice((1, 3, 20, 5000)))]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_percentiles_are_at_most_19_percent_or_a_millisecond_from_the_exact_ones(seed: int) -> None:
+    latencies = spread(seed)
+    for percent, told in zip((50, 95), percentiles_ms(histogram(latencies), (50, 95)), strict=True):
+        true = exact(latencies, percent)
         assert told is not None
-        assert true[round(share * 100) - 1] / 1.42 < told < true[round(share * 100) - 1] * 1.42
+        assert true / 1.19 - 1 <= told <= true * 1.19 + 1
 
 
 def test_of_nothing_there_are_no_percentiles_and_of_one_run_they_are_in_its_step() -> None:
-    assert percentiles_ms({}, (0.5, 0.95)) == [None, None]
-    assert all(91 <= (told or 0) <= 128 for told in percentiles_ms(histogram([100]), (0.5, 0.95)))
+    assert percentiles_ms(merged([]), (50, 95)) == [None, None]
+    assert all(91 <= (told or 0) <= 108 for told in percentiles_ms(histogram([100]), (50, 95)))
 
 
-def test_a_run_counts_for_its_prompts_hour_and_day_and_for_its_users_day() -> None:
-    hour, day = WEDNESDAY.replace(minute=0, second=0, microsecond=0), datetime(2027, 3, 3, tzinfo=UTC)
-    counts, latency = [1, 0, 0, 10, 20, 30, 40], {str(latency_step(100)): 1}
-    assert rollups_of(record()) == [
-        ("usr_1", Bucket.DAY, Rollup(day, None, counts, {})),
-        ("prm_1", Bucket.HOUR, Rollup(hour, 3, counts, latency)),
-        ("prm_1", Bucket.DAY, Rollup(day, 3, counts, latency)),
+def test_a_sum_is_that_of_its_parts_whatever_they_are() -> None:
+    latencies = [round(Random(number).lognormvariate(7, 1)) for number in range(300)]
+    parts = [histogram(latencies[start : start + 7]) for start in range(0, 300, 7)]
+    assert merged(parts) == merged([merged(parts[:20]), merged(parts[20:])]) == histogram(latencies)
+    assert merged([]) == [0] * len(COUNTED)
+    bad = [1, 1, 0, 5, 6, 7, 8]
+    assert merged([bad, bad]) == [2, 2, 0, 10, 12, 14, 16]
+    assert merged([bad, [1, 0, 0, 0, 0, 0, 0, 9, 3], bad]) == [3, 2, 0, 10, 12, 14, 16, 9, 3]
+
+
+@pytest.mark.parametrize("latency", [{}, {0: 1}, {72: 4}, {3: 1, 5: 2}, {0: 1, 72: 1}])
+def test_a_histogram_is_kept_as_it_was(latency: dict[int, int]) -> None:
+    cell = new_cell([0] * len(COUNTED), latency)
+    assert latency_of(cell) == latency
+    assert latency_of(merged([cell, cell])) == {step: 2 * number for step, number in latency.items()}
+
+
+def test_what_is_told_of_a_sum_has_each_figure_in_its_place() -> None:
+    cell = [1, 2, 3, 4, 5, 6, 7000, latency_step(100), 1]
+    spend, totals = spend_of(cell), totals_of(cell)
+    for told in (spend, totals):
+        assert (told.runs, told.failed, told.cancelled) == (1, 2, 3)
+        assert (told.input_tokens, told.output_tokens, told.cost_microusd, told.credits) == (4, 5, 6, "7")
+    assert totals.latency_p50_ms is not None
+    assert totals.latency_p95_ms is not None
+    assert totals.latency_p50_ms < totals.latency_p95_ms
+
+
+def test_a_run_counts_for_its_prompts_hour_and_for_its_users() -> None:
+    hour = WEDNESDAY.replace(minute=0, second=0, microsecond=0)
+    counts = [1, 0, 0, 10, 20, 30, 40]
+    assert shares_of(record()) == [
+        Share("usr_1", False, Rollup(hour, None, counts)),
+        Share("prm_1", True, Rollup(hour, 3, [*counts, latency_step(100), 1])),
     ]
+
+
+@pytest.mark.parametrize("bucket", [Bucket.HOUR, Bucket.DAY])
+@pytest.mark.parametrize(
+    "moment", [WEDNESDAY, datetime(2028, 2, 29, 23, tzinfo=UTC), datetime(2027, 12, 31, tzinfo=UTC)]
+)
+def test_what_is_put_into_a_chunk_comes_out_at_its_time(bucket: Bucket, moment: datetime) -> None:
+    chunk, slot = chunk_of(moment, bucket)
+    assert slot_start(chunk, slot, bucket) == start_of(moment, bucket)
 
 
 @pytest.mark.parametrize(
@@ -81,20 +143,21 @@ def test_a_run_counts_for_its_prompts_hour_and_day_and_for_its_users_day() -> No
     [(RunOutcome.FAILED, 1, 0), (RunOutcome.LOST, 1, 0), (RunOutcome.CANCELLED, 0, 1)],
 )
 def test_what_did_not_end_well_has_no_latency(outcome: RunOutcome, failed: int, cancelled: int) -> None:
-    _, (_, _, hour), _ = rollups_of(record(outcome))
-    assert (hour.counts[1:3], hour.latency) == ([failed, cancelled], {})
+    _, share = shares_of(record(outcome))
+    cell = share.rollup.cell
+    assert (cell[1:3], cell[len(COUNTED) :]) == ([failed, cancelled], [])
 
 
 def test_runs_of_no_prompt_or_about_one_count_for_the_user_only() -> None:
-    assert [owner for owner, _, _ in rollups_of(record(prompt_id=None))] == ["usr_1"]
-    assert [owner for owner, _, _ in rollups_of(record(purpose="ai.improve.v1"))] == ["usr_1"]
+    assert [share.owner for share in shares_of(record(prompt_id=None))] == ["usr_1"]
+    assert [share.owner for share in shares_of(record(purpose="ai.improve.v1"))] == ["usr_1"]
 
 
 def test_sums_come_in_order_and_leave_out_what_is_empty() -> None:
     day = timedelta(days=1)
     monday = start_of(WEDNESDAY, Bucket.WEEK)
-    ones = [1, 0, 0, 1, 1, 1, 1]
-    rollups = [Rollup(monday + number * day, version, ones, {"3": 1}) for number in (0, 1, 8) for version in (10, 9)]
+    ones = [1, 0, 0, 1, 1, 1, 1, 3, 1]
+    rollups = [Rollup(monday + number * day, version, ones) for number in (0, 1, 8) for version in (10, 9)]
     sums = summed(rollups, Bucket.WEEK, by_version=True)
     assert [(start, version) for start, version in sums.buckets] == [
         (monday, 9),
@@ -102,8 +165,8 @@ def test_sums_come_in_order_and_leave_out_what_is_empty() -> None:
         (monday + 7 * day, 9),
         (monday + 7 * day, 10),
     ]
-    assert (sums.whole.counts, sums.whole.latency) == ([6, 0, 0, 6, 6, 6, 6], {"3": 6})
-    assert {number: tally.counts[0] for number, tally in sums.versions.items()} == {9: 3, 10: 3}
+    assert sums.whole == [6, 0, 0, 6, 6, 6, 6, 3, 6]
+    assert {number: cell[0] for number, cell in sums.versions.items()} == {9: 3, 10: 3}
 
 
 @pytest.mark.parametrize(

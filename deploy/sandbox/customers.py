@@ -42,9 +42,9 @@ BEHAVIOURS = {
 """Of Stripe's test payment methods (docs.stripe.com/testing); the others simply pay."""
 IBANS = {
     "AT611904300234573201": Behaviour(delayed="succeeds"),
-    "IT60X0542811101000000123456": Behaviour(delayed="succeeds"),
+    "IT40S0542811101000000123456": Behaviour(delayed="succeeds"),
     "AT861904300235473202": Behaviour(delayed="fails"),
-    "IT38P0542811101000000123457": Behaviour(delayed="fails"),
+    "IT60X0542811101000000123456": Behaviour(delayed="fails"),
 }
 _MAGIC = ("pm_card_", "pm_usBankAccount_", "pm_sepaDebit_")
 OF_CUSTOMERS = (

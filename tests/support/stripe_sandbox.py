@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import Sandbox, SandboxSettings, open_sandbox, serving
 from promptforge.deploy.server import bind
@@ -130,6 +131,22 @@ async def sdk(
         yield stripe.StripeClient(key, base_addresses={"api": url}, http_client=http, max_network_retries=retries)
     finally:
         await http.close_async()  # type: ignore[no-untyped-call]  # the SDK has no types for it
+
+
+@asynccontextmanager
+async def checkout_sessions() -> AsyncIterator[StripeCheckoutSessions]:
+    """The product's own client, at a sandbox whose events go nowhere."""
+    async with open_sandbox(SandboxSettings(api_key=API_KEY)) as sandbox:
+        sessions = StripeCheckoutSessions(
+            API_KEY,
+            success_url="https://a.example/paid",
+            cancel_url="https://a.example/back",
+            api_base=sandbox.url,
+        )
+        try:
+            yield sessions
+        finally:
+            await sessions.close()
 
 
 @asynccontextmanager

@@ -7,11 +7,7 @@ import stripe
 
 from tests.support.stripe_sandbox import Till, was_replayed
 
-pytestmark = [
-    pytest.mark.anyio,
-    # stripe 16.1 hands httpx its form as `data=`, and httpx 0.28 would rather have `content=`.
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_session_is_paid_and_tells_of_it(till: Till) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.stripe_sandbox import Till, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.anyio
 
 
 async def test_an_endpoint_that_fails_is_tried_again_until_it_answers_well(till: Till) -> None:

@@ -11,7 +11,7 @@ import stripe
 
 from tests.support.stripe_sandbox import API_KEY, Till, sdk, was_replayed
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.anyio
 
 
 async def customers(till: Till) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.stripe_sandbox import API_KEY, Till
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_person_pays_on_the_page_and_is_sent_back(till: Till) -> None:

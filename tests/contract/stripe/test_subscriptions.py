@@ -9,7 +9,7 @@ import stripe
 
 from tests.support.stripe_sandbox import Till
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.anyio
 MONTHLY: Any = {
     "mode": "subscription",
     "line_items": [

@@ -51,7 +51,6 @@ def create_account(call: Call) -> Object:
         "email": params.find("email"),
         "external_accounts": None,
         "future_requirements": _requirements([]),
-        "livemode": False,
         "metadata": params.metadata(),
         "payouts_enabled": False,
         "requirements": _requirements(list(FIRST_DUE)),

@@ -111,6 +111,7 @@ def new_intent(world: World, amount: int, currency: str, *, account: str | None 
 @operations.post("/payment_intents", "payment_intents.create", known=OF_INTENTS)
 def create_intent(call: Call) -> Object:
     params = call.params
+    params.choice("capture_method", ("automatic", "automatic_async"), "automatic_async")
     currency = read_currency(params)
     amount = check_charge(params.integer("amount"), currency, param="amount")
     given: Object = {name: params.find(name) for name in ("description", "receipt_email", "transfer_group")}

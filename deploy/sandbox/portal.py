@@ -12,7 +12,7 @@ operations = Operations()
 @operations.post(
     "/billing_portal/sessions",
     "billing_portal.sessions.create",
-    known="configuration customer flow_data locale return_url",
+    known="configuration customer locale return_url",
 )
 def create_portal(call: Call) -> Object:
     world, identifier = call.world, call.world.new_id("bps")

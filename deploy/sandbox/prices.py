@@ -83,7 +83,7 @@ def update_product(call: Call) -> Object:
     return product
 
 
-@operations.list("/products", "products.list", known="active")
+@operations.list("/products", "products.list")
 def list_products(call: Call) -> Object:
     return listed(call, "product")
 
@@ -103,7 +103,7 @@ def retrieve_price(call: Call) -> Object:
     return call.get("price")
 
 
-@operations.list("/prices", "prices.list", known="active currency lookup_keys product type")
+@operations.list("/prices", "prices.list", known="currency product type")
 def list_prices(call: Call) -> Object:
     return listed(call, "price", {"product": "product", "currency": "currency", "type": "type"})
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from annotated_types import Interval, Len
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from promptforge.deploy.sandbox import (
     deliveries,
@@ -134,7 +134,7 @@ def advance(order: Order[Advance]) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class EndpointGiven(Strict):
-    url: str
+    url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[\x21-\x7e]*)?$")]
     secret: str
     connect: bool = False
     types: tuple[str, ...] = ("*",)

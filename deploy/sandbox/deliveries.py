@@ -65,7 +65,7 @@ class Retries:
         return min(self.most_seconds, self.first_seconds * 2.0 ** min(tried - 1, 30))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """One event to one endpoint. `statuses`: what each try was answered; 0 where there was no answer."""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
+
+from promptforge.deploy.sandbox.refusals import Refused
 
 MOST_PLANNED = 50_000
 
@@ -33,13 +36,17 @@ class Timeline:
     def catch_up(self) -> None:
         """Do what is due."""
         while self._plans and self._plans[0][0] <= self._now():
-            heapq.heappop(self._plans)[2]()
+            self._do_next()
 
     def advance(self, seconds: float) -> int:
         """Move forward, and do what is due on the way, each at its own time. Answers the new time."""
         target = self._now() + seconds
         while self._plans and self._plans[0][0] <= target:
             self._ahead += max(0.0, self._plans[0][0] - self._now())
-            heapq.heappop(self._plans)[2]()
+            self._do_next()
         self._ahead += max(0.0, target - self._now())
         return self.now()
+
+    def _do_next(self) -> None:
+        with suppress(Refused):  # what the plan was about has been forgotten, or has ended another way
+            heapq.heappop(self._plans)[2]()

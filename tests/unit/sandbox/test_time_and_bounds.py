@@ -36,6 +36,15 @@ def test_what_is_due_on_the_way_happens_at_its_own_time() -> None:
     assert seen == [("again", 1010), ("again", 1020), ("once", 1030), ("again", 1030)]
 
 
+def test_a_plan_about_something_forgotten_stops_nothing() -> None:
+    world = World(seed="s", timeline=Timeline(lambda: 0.0))
+    done: list[int] = []
+    world.timeline.plan(1, lambda: done.append(len(world.get("refund", "re_forgotten"))))
+    world.timeline.plan(2, lambda: done.append(2))
+    world.timeline.advance(3)
+    assert done == [2]
+
+
 def test_plans_past_the_bound_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_module, "MOST_PLANNED", 3)
     timeline = Timeline(lambda: 0.0)
@@ -103,6 +112,16 @@ def test_keys_of_different_accounts_are_different_keys() -> None:
     assert keys.begin("k", Asked("/v1/b", ""), account="acct_1", now=0) is None
     with pytest.raises(Refused):
         keys.begin("k", Asked("/v1/b", ""), account=None, now=0)
+
+
+def test_the_same_event_to_two_endpoints_can_be_held_and_released() -> None:
+    endpoint = deliveries_module.Endpoint("http://127.0.0.1:1/", "whsec_1")
+    planned = deliveries_module.Deliveries(lambda: 0.0, endpoints=[endpoint, endpoint])
+    planned.plan(deliveries_module.DeliveryFault("reorder", times=2))
+    planned.take({"id": "evt_1", "type": "a", "pending_webhooks": 0})
+    assert planned.due() is None
+    planned.release()
+    assert planned.due() is not None
 
 
 def test_deliveries_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from promptforge.deploy.sandbox import control, outside, pages
 from promptforge.deploy.sandbox.api import OPERATIONS, Answer, Asking
 from promptforge.deploy.sandbox.guard import is_local
 from promptforge.deploy.sandbox.operations import Operation
-from promptforge.deploy.sandbox.refusals import Refused, bad_key
+from promptforge.deploy.sandbox.refusals import Refused, bad_key, invalid
 from promptforge.deploy.sandbox.world import API_VERSION
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ def check_key(request: Request, api_key: str) -> None:
         raise bad_key(given.strip())
 
 
+def check_version(request: Request) -> None:
+    """Raises `Refused`: objects have other shapes in other versions, and the sandbox knows one."""
+    version = request.headers.get("stripe-version", API_VERSION)
+    if version != API_VERSION:
+        raise invalid(f"Invalid Stripe API version: {version[:50]}. The sandbox speaks {API_VERSION}.")
+
+
 async def read_body(request: Request) -> bytes:
     """Raises `Refused` for a body that is too long."""
     content = b""
@@ -94,6 +101,7 @@ def _operation(sandbox: Sandbox, operation: Operation) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             check_key(request, sandbox.settings.api_key)
+            check_version(request)
             text = (await read_body(request)).decode("utf-8") if operation.method == "POST" else request.url.query
         except Refused as refused:
             return _refusal(refused)

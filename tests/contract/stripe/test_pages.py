@@ -83,6 +83,12 @@ async def test_the_control_api_wants_the_key(till: Till) -> None:
     assert (await till.http.get("/v1/nothing")).status_code == 404
 
 
+async def test_another_version_of_the_api_is_refused(till: Till) -> None:
+    answer = await till.http.get("/v1/balance", headers={"Stripe-Version": "2019-12-03"})
+    assert answer.status_code == 400
+    assert "2019-12-03" in answer.json()["error"]["message"]
+
+
 async def test_another_name_than_this_machines_is_refused(till: Till) -> None:
     answer = await till.http.get("/v1/balance", headers={"Host": "evil.example"})
     assert answer.status_code == 421

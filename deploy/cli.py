@@ -1,4 +1,4 @@
-"""The command line: `promptforge serve | token | demo | doctor | jobs | ledger verify`."""
+"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger verify`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ def serve(
     from promptforge.deploy.serve import run_service
 
     run_service(port=port, host=host, data_dir=data_dir)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 12111,
+    webhook_url: Annotated[str | None, typer.Option(help="Where its events go; without it, nowhere.")] = None,
+) -> None:
+    """Run a Stripe sandbox by itself, on loopback, with the keys of STRIPE_… or made-up ones, until Ctrl-C."""
+    from promptforge.deploy.payments import run_sandbox
+    from promptforge.deploy.settings import load_settings
+
+    run_sandbox(load_settings(), port=port, webhook_url=webhook_url)
 
 
 @app.command()

@@ -1,14 +1,14 @@
 """`promptforge demo`: a fresh instance, and the way from an empty database to a sale, over HTTP.
 
-Everything is real: the service is another process with its own mongod, the requests go over a socket, the payment is an
-event signed as Stripe signs it, and the moderator's queue and the seller's notification come through durable jobs.
+Everything is real: the service is another process with its own mongod, the requests go over a socket, the payment is
+made on the page of a Stripe sandbox whose signed event comes over HTTP, and the moderator's queue and the seller's
+notification come through durable jobs.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import stripe
 from rich.console import Console
 from rich.markup import escape
 
@@ -92,12 +91,11 @@ def run_demo(*, timeout_seconds: float) -> int:
     console = Console()
     deadline = time.monotonic() + timeout_seconds
     story = Story(console, deadline)
-    webhook_secret = f"whsec_{secrets.token_hex(16)}"
     try:
         with tempfile.TemporaryDirectory(prefix="promptforge-demo-") as directory:
             data_dir = Path(directory)
-            with _service(story, data_dir, webhook_secret) as base_url:
-                _tell(story, base_url, webhook_secret)
+            with _service(story, data_dir) as base_url:
+                _tell(story, base_url)
                 _verify_from_the_command_line(story, data_dir)
     except (DemoFailed, httpx.HTTPError) as error:
         console.print(f"[red]✗[/red] {escape(str(error) or type(error).__name__)}")
@@ -107,14 +105,14 @@ def run_demo(*, timeout_seconds: float) -> int:
 
 
 @contextmanager
-def _service(story: Story, data_dir: Path, webhook_secret: str) -> Iterator[str]:
+def _service(story: Story, data_dir: Path) -> Iterator[str]:
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
     listener.close()
     base_url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [sys.executable, "-m", "promptforge.deploy", "serve", "--port", str(port), "--data-dir", str(data_dir)],
-        env=_environment(webhook_secret),
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=(data_dir / "service.log").open("wb"),
@@ -133,14 +131,14 @@ def _service(story: Story, data_dir: Path, webhook_secret: str) -> Iterator[str]
             process.wait()
 
 
-def _environment(webhook_secret: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """The caller's environment without settings that would point the demo at something real."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.upper().startswith(("MONGO_", "STRIPE_", "FIREBASE_", "GOOGLE_", "ENVIRONMENT", "HOST", "REDIS_"))
     }
-    return {**inherited, "STRIPE_WEBHOOK_SECRET": webhook_secret, "LOG_LEVEL": "warning"}
+    return {**inherited, "LOG_LEVEL": "warning"}
 
 
 def _ready(process: subprocess.Popen[bytes], base_url: str, data_dir: Path) -> bool:
@@ -153,7 +151,7 @@ def _ready(process: subprocess.Popen[bytes], base_url: str, data_dir: Path) -> b
         return False
 
 
-def _tell(story: Story, base_url: str, webhook_secret: str) -> None:
+def _tell(story: Story, base_url: str) -> None:
     carla = Person(base_url, "carla", Role.SELLER)
     bruno = Person(base_url, "bruno")
     mona = Person(base_url, "mona", Role.MODERATOR)
@@ -163,7 +161,7 @@ def _tell(story: Story, base_url: str, webhook_secret: str) -> None:
             person.get("/users/me")
     prompt_id = _write_prompt(story, carla)
     listing_id = _list_it(story, carla, mona, prompt_id)
-    _buy_credits(story, bruno, listing_id, base_url=base_url, webhook_secret=webhook_secret)
+    _buy_credits(story, bruno, listing_id)
     _buy_listing(story, bruno, mona, listing_id=listing_id, prompt_id=prompt_id)
     _see_the_effects(story, carla, otto)
 
@@ -206,57 +204,25 @@ def _list_it(story: Story, carla: Person, mona: Person, prompt_id: str) -> str:
     return identifier
 
 
-def _buy_credits(story: Story, bruno: Person, listing_id: str, *, base_url: str, webhook_secret: str) -> None:
+def _buy_credits(story: Story, bruno: Person, listing_id: str) -> None:
     with story.step("Bruno has no credits: the purchase is refused with 402") as note:
         problem = bruno.post(f"/marketplace/listings/{listing_id}/purchases", {"expected_price": "25"}, expect=402)
         note(f"{problem['code']}: {problem['detail']}")
-    with story.step("Bruno buys a pack; Stripe's signed event arrives three times") as note:
+    with story.step("Bruno buys a pack and pays on the page of a Stripe sandbox, which sends its signed event") as note:
         pack = bruno.get("/billing/packs")["packs"][0]
         checkout = bruno.post("/billing/checkouts", {"pack_id": pack["id"]}, expect=201)
-        for _ in range(3):
-            _send_paid_event(base_url, checkout, webhook_secret)
+        _pay(checkout)
         credits = story.until(
             "the credits", lambda: (seen := bruno.get("/users/me/credits"))["available"] != "0" and seen
         )
         note(f"{credits['available']} credits, granted once, by a job in the event's own transaction")
 
 
-def _send_paid_event(base_url: str, checkout: dict[str, Any], webhook_secret: str) -> None:
-    """What Stripe sends when the session is paid, signed the way Stripe signs it."""
-    event = {
-        "id": f"evt_demo_{checkout['id']}",
-        "object": "event",
-        "type": "checkout.session.completed",
-        "api_version": stripe.api_version,
-        "created": int(time.time()),
-        "livemode": False,
-        "pending_webhooks": 1,
-        "request": {"id": None, "idempotency_key": None},
-        "data": {
-            "object": {
-                "id": checkout["session_id"],
-                "object": "checkout.session",
-                "mode": "payment",
-                "payment_status": "paid",
-                "status": "complete",
-                "amount_subtotal": checkout["amount"],
-                "amount_total": checkout["amount"],
-                "currency": checkout["currency"],
-                "client_reference_id": checkout["id"],
-                "livemode": False,
-            }
-        },
-    }
-    payload = json.dumps(event)
-    signature = stripe.WebhookSignature.generate_signature_header(payload=payload, secret=webhook_secret)
-    response = httpx.post(
-        f"{base_url}/webhooks/stripe",
-        content=payload,
-        headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
-        timeout=15.0,
-    )
-    if response.status_code != 200:
-        raise DemoFailed(f"the webhook answered {response.status_code}: {response.text[:400]}")
+def _pay(checkout: dict[str, Any]) -> None:
+    """What a person does on the sandbox's payment page."""
+    response = httpx.post(checkout["url"], data={"action": "pay", "country": "US", "card": "Bruno's"}, timeout=15.0)
+    if response.status_code != 303:
+        raise DemoFailed(f"the payment page answered {response.status_code}: {response.text[:400]}")
 
 
 def _buy_listing(story: Story, bruno: Person, mona: Person, *, listing_id: str, prompt_id: str) -> None:
@@ -296,7 +262,7 @@ def _verify_from_the_command_line(story: Story, data_dir: Path) -> None:
     with story.step("`promptforge ledger verify` agrees, beside the running service") as note:
         done = subprocess.run(
             [sys.executable, "-m", "promptforge.deploy", "ledger", "verify", "--data-dir", str(data_dir)],
-            env=_environment(""),
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -10,7 +10,7 @@ from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
 from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
 from promptforge.actors.billing import store as billing
-from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
+from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
@@ -42,6 +42,7 @@ from promptforge.actors.users import ApiKeysActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys
 from promptforge.core import audit, jobs
+from promptforge.core.errors import ConfigurationError
 from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Mongo
@@ -166,14 +167,12 @@ def _scopes() -> set[str]:
 
 
 def _checkout_sessions(settings: Settings) -> CheckoutSessions:
-    if settings.stripe_secret_key is None:
-        return DevelopmentCheckoutSessions()
-    # Stripe's SDK takes most of a second to import, so only where it is used.
-    from promptforge.actors.billing.stripe.live import StripeCheckoutSessions  # noqa: PLC0415
-
+    if settings.stripe_secret_key is None:  # deploy/payments.py has found one, or a sandbox's
+        raise ConfigurationError("there is no STRIPE_SECRET_KEY")
     base = settings.public_url or f"http://{settings.host}:{settings.port}"
     return StripeCheckoutSessions(
         settings.stripe_secret_key.get_secret_value(),
         success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{base}/checkout/cancelled",
+        api_base=settings.stripe_api_base,
     )

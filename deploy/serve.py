@@ -16,6 +16,7 @@ import structlog
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.runtime import CriticalActorFailed
 from promptforge.deploy.logs import configure_logs
+from promptforge.deploy.payments import open_payments
 from promptforge.deploy.server import bind, serve
 from promptforge.deploy.service import Service, open_service
 from promptforge.deploy.settings import Settings, load_settings
@@ -58,9 +59,14 @@ def _exit_for(failures: BaseExceptionGroup[BaseException]) -> None:
 
 async def _run(settings: Settings, listener: socket.socket) -> None:
     stop = anyio.Event()
-    async with open_service(settings) as service, anyio.create_task_group() as tasks:
+    port = listener.getsockname()[1]
+    async with (
+        open_payments(settings, port=port) as complete,
+        open_service(complete) as service,
+        anyio.create_task_group() as tasks,
+    ):
         tasks.start_soon(_watch_signals, stop)
-        _announce(settings, listener, service)
+        _announce(complete, listener, service, sandboxed=settings.stripe_secret_key is None)
         _settle_memory()
         await _serve_until(stop, service, settings, listener)
         tasks.cancel_scope.cancel()
@@ -97,9 +103,9 @@ async def _watch_signals(stop: anyio.Event) -> None:
             stop.set()
 
 
-def _announce(settings: Settings, listener: socket.socket, service: Service) -> None:
+def _announce(settings: Settings, listener: socket.socket, service: Service, *, sandboxed: bool) -> None:
     """The listener is bound already: connections made from here on are answered."""
     host, port = listener.getsockname()[:2]
     log.info("process.serving", host=host, port=port, version=service.version)
     with contextlib.suppress(OSError):  # nobody reads standard output any more: no reason to stop
-        print_welcome(settings, host=host, port=port)
+        print_welcome(settings, host=host, port=port, sandboxed=sandboxed)

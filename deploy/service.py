@@ -33,6 +33,7 @@ from promptforge.deploy.identity import key_finder, make_verifier, principal_fin
 from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
 from promptforge.deploy.migrations import MIGRATIONS
+from promptforge.deploy.sandbox.guard import refuse_live_events
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.counters import SharedCounters
@@ -90,6 +91,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         mongo = database.mongo
         await ensure_indexes(mongo, INDEXES)
         await run_migrations(mongo, MIGRATIONS)
+        if settings.stripe_api_base is not None:
+            await refuse_live_events(mongo)
         secrets = secret_keys(settings)
         codec = Codec(job_messages(), sealer=Sealer(secrets))
         store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)

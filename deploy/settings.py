@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     firebase_auth_emulator_host: str | None = Field(None, description="Firebase Auth emulator, host:port")
 
     stripe_secret_key: SecretStr | None = Field(None, description="Stripe API key")
+    stripe_api_base: str | None = Field(
+        None, pattern=r"^https?://[^\s/]+$", description="A Stripe sandbox to speak to instead of Stripe"
+    )
     stripe_webhook_secret: Secrets = Field((), description="Stripe webhook secrets, comma separated for rotation")
     stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
     platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
@@ -141,7 +144,7 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 def faults(settings: Settings) -> list[str]:
     """Every combination that must not start, each as one sentence that says what to do."""
-    found = llm_faults(settings)
+    found = llm_faults(settings) + _stripe_faults(settings)
     if settings.redis_url is not None:
         found.append("REDIS_URL is set, and this service uses no Redis: remove it")
     if settings.production:
@@ -152,6 +155,18 @@ def faults(settings: Settings) -> list[str]:
             "listen on 127.0.0.1, or set GOOGLE_APPLICATION_CREDENTIALS"
         )
     return found
+
+
+def _stripe_faults(settings: Settings) -> list[str]:
+    """A sandbox must be told a key, and never a live one."""
+    if settings.stripe_api_base is None:
+        return []
+    key = settings.stripe_secret_key
+    if key is None:
+        return ["STRIPE_API_BASE is set: say with STRIPE_SECRET_KEY which key the sandbox there takes"]
+    if not key.get_secret_value().startswith("sk_test_"):
+        return ["STRIPE_API_BASE is set, so STRIPE_SECRET_KEY must be a test key: live keys go to Stripe only"]
+    return []
 
 
 def llm_prices(settings: Settings) -> dict[str, tuple[int, int]]:
@@ -205,5 +220,7 @@ def _production_faults(settings: Settings) -> list[str]:
     if not settings.secret_key:
         found.append("production needs SECRET_KEY")
     if settings.stripe_secret_key is None:
-        found.append("production needs STRIPE_SECRET_KEY")
+        found.append("production needs STRIPE_SECRET_KEY: the Stripe sandbox is for development")
+    if settings.stripe_api_base is not None:
+        found.append("STRIPE_API_BASE is set in production, where payments must be Stripe's own: remove it")
     return found

@@ -18,12 +18,20 @@ PEOPLE: tuple[tuple[str, str, tuple[Role, ...]], ...] = (
 """Who the ready-made development tokens are for: what they do, their uid, their roles."""
 
 
-def print_welcome(settings: Settings, *, host: str, port: int) -> None:
-    """Print where the service and its documentation are and, with development identity, tokens to try them with."""
+def print_welcome(settings: Settings, *, host: str, port: int, sandboxed: bool) -> None:
+    """Print where the service and its documentation are and, with development identity, tokens to try them with.
+
+    `sandboxed`: payments go to a sandbox of this process, whose made-up key is no secret.
+    """
     shown = f"[{host}]" if ":" in host else host
     lines = ["", f"PromptForge serves  http://{shown}:{port}", f"API documentation   http://{shown}:{port}/docs"]
     about = describe(settings)
     lines += ["", about[0].upper() + about[1:]]
+    if sandboxed and settings.stripe_secret_key is not None:
+        lines += [
+            f"Payments go to a Stripe sandbox, which moves no money: {settings.stripe_api_base}",
+            f"  its key, for its API and /_sandbox: {settings.stripe_secret_key.get_secret_value()}",
+        ]
     if settings.google_application_credentials is None and settings.firebase_auth_emulator_host is None:
         lines += ["", "Development tokens (valid for 12 hours, for this machine only):"]
         for what, uid, roles in PEOPLE:

@@ -468,7 +468,9 @@ def test_a_webhook_knows_only_post(service: Service) -> None:
 
 
 def test_without_a_webhook_secret_events_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with serving(tmp_path_factory.mktemp("no-secret"), STRIPE_WEBHOOK_SECRET="") as bare:
+    with serving(
+        tmp_path_factory.mktemp("no-secret"), STRIPE_SECRET_KEY="sk_test_none", STRIPE_WEBHOOK_SECRET=""
+    ) as bare:
         response = bare.send_event(_event())
         assert_problem(response, 503, "webhooks_not_configured")
         assert int(response.headers["retry-after"]) > 0

@@ -1,8 +1,8 @@
 """Installs the npm tools that the tests use, once, into a cache outside the checkout.
 
-`make test` runs this file. What is installed is in tests/tools: firebase-tools (the Auth emulator) and what makes a
-TypeScript client of an OpenAPI document, by their npm locks, and a Node.js from a Python wheel where this machine has
-none that is new enough (that of Debian 12 is not).
+`make test` runs this file. What is installed is in tests/tools: firebase-tools (the Auth emulator), what makes a
+TypeScript client of an OpenAPI document, a faulty provider of language models and Stripe's command line, by their npm
+locks, and a Node.js from a Python wheel where this machine has none that is new enough (that of Debian 12 is not).
 """
 
 from __future__ import annotations
@@ -111,5 +111,6 @@ if __name__ == "__main__":
         node_tools("firebase")
         node_tools("typescript")
         node_tools("aimock")
+        node_tools("stripe")
     except NotInstalled as error:
         sys.exit(str(error))

@@ -1,1 +1,1 @@
-"""What this feature asks of Stripe: an interface, the real thing, and one that needs no network."""
+"""What this feature asks of Stripe: an interface, and the real thing."""

@@ -1,19 +1,24 @@
 """Checkout sessions at Stripe, through the SDK's asynchronous client.
 
 The SDK repeats a request (connection errors, 409, 5xx unless Stripe says that it would not help) with jittered backoff
-and the same idempotency key; here the number of tries, the time of each and the time of all are bounded.
+and the same idempotency key; here the number of tries, the time of each and the time of all are bounded. Importing the
+SDK takes a third of a second, so it is imported when the first session is made, in a thread.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import anyio
-import stripe
 import structlog
 
 from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
+
+if TYPE_CHECKING:
+    import stripe
 
 TRY_SECONDS = 8.0
 RETRIES = 2
@@ -35,20 +40,20 @@ class StripeCheckoutSessions:
         try_seconds: float = TRY_SECONDS,
     ) -> None:
         self.livemode = secret_key.startswith(("sk_live_", "rk_live_"))
+        self._secret_key = secret_key
         self._success_url = success_url
         self._cancel_url = cancel_url
-        self._http = stripe.HTTPXClient(timeout=try_seconds)
-        self._client = stripe.StripeClient(
-            secret_key,
-            http_client=self._http,
-            max_network_retries=RETRIES,
-            base_addresses={"api": api_base} if api_base else {},
-        )
+        self._api_base = api_base
+        self._try_seconds = try_seconds
+        self._connected: tuple[stripe.StripeClient, stripe.HTTPXClient] | None = None
 
     async def create(self, request: SessionRequest) -> CheckoutSession:
+        client = await self._client()
+        import stripe  # noqa: PLC0415  # loaded by now
+
         try:
             with anyio.fail_after(ALL_TRIES_SECONDS):
-                session = await self._client.v1.checkout.sessions.create_async(
+                session = await client.v1.checkout.sessions.create_async(
                     {
                         "mode": "payment",
                         "line_items": [
@@ -74,8 +79,25 @@ class StripeCheckoutSessions:
             raise _translated(error, request) from error
         return _read(session.to_dict(), request)
 
+    async def _client(self) -> stripe.StripeClient:
+        if self._connected is None:
+            await anyio.to_thread.run_sync(importlib.import_module, "stripe")
+        if self._connected is None:  # nobody else has made it meanwhile
+            import stripe  # noqa: PLC0415  # loaded by now
+
+            http = stripe.HTTPXClient(timeout=self._try_seconds)
+            client = stripe.StripeClient(
+                self._secret_key,
+                http_client=http,
+                max_network_retries=RETRIES,
+                base_addresses={"api": self._api_base} if self._api_base else {},
+            )
+            self._connected = (client, http)
+        return self._connected[0]
+
     async def close(self) -> None:
-        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK has no types for it
+        if self._connected is not None:
+            await self._connected[1].close_async()  # type: ignore[no-untyped-call]  # the SDK has no types for it
 
 
 def _translated(error: stripe.StripeError, request: SessionRequest) -> StripeUnavailable | StripeRefused:
@@ -83,6 +105,8 @@ def _translated(error: stripe.StripeError, request: SessionRequest) -> StripeUna
 
     An answered 5xx does not: Stripe stores it and replays it to the same key (docs.stripe.com/api/idempotent_requests).
     """
+    import stripe  # noqa: PLC0415  # loaded by now
+
     log.warning(
         "stripe.error",
         checkout_id=request.checkout_id,

@@ -1,4 +1,4 @@
-"""Checkout sessions as this feature needs them; `live.py` makes them at Stripe, `development.py` makes them up."""
+"""Checkout sessions as this feature needs them; `live.py` makes them at Stripe, or at a sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSession:
-    """Stripe's session. `url` is the payment page; None where payments are simulated."""
+    """Stripe's session. `url` is the payment page; a session that is not open has none."""
 
     id: str
     url: str | None

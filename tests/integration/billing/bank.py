@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from promptforge.actors.billing.messages import (
     WebhookEventState,
 )
 from promptforge.actors.billing.store import INDEXES, CheckoutStore, EventStore, LedgerAudit, LedgerStore
-from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.notifications.messages import NotifyUser
@@ -33,6 +32,7 @@ from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_ind
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from tests.support.processes import MongoTransactions, TestProcess, job_process
+from tests.support.stripe_sandbox import checkout_sessions
 
 T = TypeVar("T")
 PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
@@ -206,13 +206,16 @@ async def open_bank(
     # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
     await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
     ledger, checkouts, events, notified = LedgerStore(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
-    actors = [
-        BillingActor(ledger, LedgerAudit(mongo)),
-        CheckoutsActor(checkouts, sessions or DevelopmentCheckoutSessions()),
-        StripeEventsActor(events, checkouts, ledger, livemode=livemode),
-        notified,
-    ]
-    async with job_process(mongo, actors, running=running) as process:
+    async with AsyncExitStack() as stack:
+        if sessions is None:
+            sessions = await stack.enter_async_context(checkout_sessions())
+        actors = [
+            BillingActor(ledger, LedgerAudit(mongo)),
+            CheckoutsActor(checkouts, sessions),
+            StripeEventsActor(events, checkouts, ledger, livemode=livemode),
+            notified,
+        ]
+        process = await stack.enter_async_context(job_process(mongo, actors, running=running))
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
         yield Bank(process, ledger, transactions, notified)

@@ -6,7 +6,6 @@ import pytest
 
 from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
 from promptforge.actors.billing.messages import CheckoutView, CreateCheckout, GetCheckout, ListCreditPacks
-from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound, PromptForgeError
@@ -23,14 +22,13 @@ class TroubledSessions:
 
     def __init__(self, *failures: PromptForgeError) -> None:
         self._failures = list(failures)
-        self._works = DevelopmentCheckoutSessions()
         self.requests: list[SessionRequest] = []
 
     async def create(self, request: SessionRequest) -> CheckoutSession:
         self.requests.append(request)
         if self._failures:
             raise self._failures.pop(0)
-        return await self._works.create(request)
+        return CheckoutSession(f"cs_test_{request.idempotency_key}", "https://pay.example/")
 
     async def close(self) -> None:
         """There is nothing to let go of."""

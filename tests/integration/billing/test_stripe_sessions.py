@@ -1,4 +1,4 @@
-"""Both kinds of checkout sessions keep what the interface promises; the real one at a little Stripe on loopback."""
+"""What the client of Stripe asks, and how it takes answers: the sandbox's, and those of a Stripe that says anything."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ import pytest
 
 from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
 from promptforge.actors.billing.stripe import live
-from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions, SessionRequest
+from tests.support.stripe_sandbox import checkout_sessions
 
-pytestmark = [
-    pytest.mark.anyio,
-    # stripe 16.1 hands httpx its form as `data=`, and httpx 0.28 would rather have `content=`.
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 Answer = tuple[int, dict[str, Any]]  # Any: JSON
 
@@ -103,16 +99,13 @@ async def at_little_stripe(stripe: LittleStripe, key: str = "sk_test_1") -> Asyn
             tasks.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def in_development() -> AsyncIterator[DevelopmentCheckoutSessions]:
-    yield DevelopmentCheckoutSessions()
-
-
 def a_request(key: str = "checkout:chk_1") -> SessionRequest:
     return SessionRequest("chk_1", key, "500 PromptForge credits", 500, "usd")
 
 
-@pytest.mark.parametrize("opened", [lambda: at_little_stripe(LittleStripe()), in_development], ids=["live", "made up"])
+@pytest.mark.parametrize(
+    "opened", [lambda: at_little_stripe(LittleStripe()), checkout_sessions], ids=["little", "sandbox"]
+)
 async def test_one_key_makes_one_session(opened: Callable[[], Any]) -> None:  # Any: a context manager
     async with opened() as sessions:
         made: CheckoutSessions = sessions

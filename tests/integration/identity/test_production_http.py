@@ -12,6 +12,7 @@ import pytest
 from promptforge.core.identity.firebase import FirebaseVerifier
 from promptforge.core.mongo import EmbeddedMongod, Mongo
 from promptforge.deploy import server, service
+from promptforge.deploy.payments import open_payments
 from promptforge.deploy.settings import Settings
 from tests.integration.identity.test_production import forged
 from tests.support.google import PROJECT, Google, SigningKey
@@ -32,7 +33,11 @@ async def api(
     stop = anyio.Event()
     listener = server.bind("127.0.0.1", 0)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
-    async with service.open_service(settings) as running, anyio.create_task_group() as tasks:
+    async with (
+        open_payments(settings, port=listener.getsockname()[1]) as complete,
+        service.open_service(complete) as running,
+        anyio.create_task_group() as tasks,
+    ):
 
         async def serve() -> None:
             await server.serve(running.app, listener, shutdown=stop.wait, grace_seconds=1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
+from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 
 from promptforge.actors.billing.verification import verify_ledger
@@ -95,12 +96,15 @@ async def all_at_once(asks: Sequence[tuple[Context, Message[Any]]]) -> Counter[s
     return outcomes
 
 
+SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
+
+
 @asynccontextmanager
 async def open_branches(mongo: Mongo) -> AsyncIterator[Branches]:
     await ensure_indexes(mongo, INDEXES)
     async with (
-        job_process(mongo, lambda store: build_actors(mongo, store, Settings()), running=False) as here,
-        job_process(mongo, lambda store: build_actors(mongo, store, Settings()), running=False) as there,
+        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS), running=False) as here,
+        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS), running=False) as there,
     ):
         transactions = WatchedTransactions(mongo)
         here.system.transactions = transactions

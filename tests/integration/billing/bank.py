@@ -10,8 +10,19 @@ from typing import Any, TypeVar
 
 import anyio
 
-from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
-from promptforge.actors.billing.ledger.domain import Journal, grant_journal, topup_journal
+from promptforge.actors.billing import (
+    AdjustmentsActor,
+    BillingActor,
+    CheckoutsActor,
+    PayoutHoldsActor,
+    SalesActor,
+    StripeEventsActor,
+    TopupsActor,
+)
+from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
+from promptforge.actors.billing.ledger.domain import Journal
+from promptforge.actors.billing.ledger.sales.domain import Terms
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.messages import (
     Charge,
     ChargePurchase,
@@ -22,12 +33,23 @@ from promptforge.actors.billing.messages import (
     RecordStripeEvent,
     WebhookEventState,
 )
-from promptforge.actors.billing.store import INDEXES, CheckoutStore, EventStore, LedgerAudit, LedgerStore
+from promptforge.actors.billing.store import (
+    INDEXES,
+    AdjustmentStore,
+    CheckoutStore,
+    EventStore,
+    Ledger,
+    LedgerAudit,
+    LedgerSeals,
+    LedgerStore,
+)
 from promptforge.actors.billing.stripe.development import DevelopmentCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
+from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import MILLI
+from promptforge.core.clock import Clock
 from promptforge.core.context import Context
 from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
@@ -49,6 +71,20 @@ class Notified(Actor):
     @handles(NotifyUser)
     async def notify(self, message: NotifyUser, context: Context) -> None:
         self.told.append(message)
+
+
+class Revoked(Actor):
+    """The marketplace, as far as the ledger tells it something: it marks the purchase as refunded."""
+
+    name = "revoked"
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._purchases = mongo.collection("purchases")
+
+    @handles(RevokePurchase, atomic=True)
+    async def revoke(self, message: RevokePurchase, context: Context) -> None:
+        refunded = {"$set": {"refunded_at": context.now()}}
+        await self._purchases.update_one({"_id": message.purchase_id}, refunded, session=context.session)
 
 
 class Interrupted(Exception):
@@ -200,19 +236,32 @@ def session_event(
 
 @asynccontextmanager
 async def open_bank(
-    mongo: Mongo, *, sessions: CheckoutSessions | None = None, running: bool = True, livemode: bool = False
+    mongo: Mongo,
+    *,
+    sessions: CheckoutSessions | None = None,
+    running: bool = True,
+    livemode: bool = False,
+    clock: Clock | None = None,
+    terms: Terms = Terms(),  # noqa: B008  # a frozen value
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
     # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
     await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
-    ledger, checkouts, events, notified = LedgerStore(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
+    ledger, checkouts, events, notified = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     actors = [
-        BillingActor(ledger, LedgerAudit(mongo)),
+        BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
+        SalesActor(ledger, terms=terms),
+        TopupsActor(ledger),
+        PayoutHoldsActor(ledger),
+        AdjustmentsActor(AdjustmentStore(mongo), ledger),
+        Revoked(mongo),
         CheckoutsActor(checkouts, sessions or DevelopmentCheckoutSessions()),
-        StripeEventsActor(events, checkouts, ledger, livemode=livemode),
+        StripeEventsActor(events, checkouts, ledger.entries, livemode=livemode),
         notified,
     ]
-    async with job_process(mongo, actors, running=running) as process:
+    async with job_process(mongo, actors, running=running, clock=clock) as process:
+        if clock is not None:
+            process.system.clock = clock
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
-        yield Bank(process, ledger, transactions, notified)
+        yield Bank(process, ledger.entries, transactions, notified)

@@ -141,6 +141,20 @@ class Bank:
             await self.post(topup_journal(f"cs_{user_id}", user_id=user_id, amount=purchased * MILLI, refs={}))
         return user_id
 
+    async def top_up(self, user_id: str, credits: int) -> str:
+        """Buy whole credits; answers the payment's key."""
+        journal = topup_journal(f"cs_{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={})
+        await self.post(journal)
+        return journal.id
+
+    async def give(self, user_id: str, credits: int) -> None:
+        await self.post(grant_journal(f"{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={}))
+
+    async def balance_of(self, account: str) -> int:
+        """Of an account that is nobody's: the sum of its legs."""
+        legs = await self.collection("transactions").find({"account": account}).to_list(None)
+        return sum(leg["amount"] for leg in legs)
+
     async def post(self, journal: Journal) -> bool:
         async def work(tx: Context) -> bool:
             assert tx.session is not None

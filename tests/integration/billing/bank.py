@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -21,8 +21,12 @@ from promptforge.actors.billing import (
 )
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import Journal
-from promptforge.actors.billing.ledger.sales.domain import Terms
-from promptforge.actors.billing.ledger.topups.domain import topup_journal
+from promptforge.actors.billing.ledger.messages import ReverseSale, TakeBackTopup
+from promptforge.actors.billing.ledger.payouts import commands as payouts
+from promptforge.actors.billing.ledger.sales.commands import settle
+from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
+from promptforge.actors.billing.ledger.sales.store import SaleStore
+from promptforge.actors.billing.ledger.topups.domain import ClaimKind, topup_journal
 from promptforge.actors.billing.messages import (
     Charge,
     ChargePurchase,
@@ -117,10 +121,18 @@ class CountingTransactions(MongoTransactions):
 @dataclass(slots=True)
 class Bank:
     process: TestProcess
-    ledger: LedgerStore
+    books: Ledger
     transactions: CountingTransactions
     notified: Notified
     _numbers: count[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def ledger(self) -> LedgerStore:
+        return self.books.entries
+
+    @property
+    def sales(self) -> SaleStore:
+        return self.books.sales
 
     def collection(self, name: str) -> Collection:
         return self.process.mongo.collection(name)
@@ -141,11 +153,48 @@ class Bank:
             await self.post(topup_journal(f"cs_{user_id}", user_id=user_id, amount=purchased * MILLI, refs={}))
         return user_id
 
+    async def refund(self, purchase_id: str) -> bool:
+        """Refund a sale as the marketplace does it, its mark in the same transaction; whether it was done just now."""
+
+        async def work(tx: Context) -> bool:
+            done = await tx.ask(ReverseSale(purchase_id=purchase_id, reason="for the test"))
+            marked = {"$set": {"refunded_at": tx.now()}}
+            await self.collection("purchases").update_one({"_id": purchase_id}, marked, session=tx.session)
+            return done.first
+
+        return await self.context().transaction(work)
+
+    async def settle_beside_the_actor(self, sales: Sequence[Sale]) -> int:
+        """Settle as another process would; answers how many sales settled."""
+
+        async def work(tx: Context) -> int:
+            books = self.books.open(tx)
+            return [await settle(books, sale.id, Terms()) for sale in sales].count(True)
+
+        return await self.context().transaction(work)
+
     async def top_up(self, user_id: str, credits: int) -> str:
         """Buy whole credits; answers the payment's key."""
         journal = topup_journal(f"cs_{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={})
         await self.post(journal)
         return journal.id
+
+    async def payout_beside_the_actor(self, step: str, payout_id: str) -> None:
+        """A step of a payout as another process would take it: past this one's queues."""
+        steps = {"cancel": payouts.cancel, "begin_sending": payouts.begin_sending}
+
+        async def work(tx: Context) -> None:
+            await steps[step](self.books.open(tx), payout_id)
+
+        await self.context().transaction(work)
+
+    async def owe(self, user_id: str, credits: int) -> None:
+        """Buy whole credits, spend them, and have the payment refunded."""
+        topup = await self.top_up(user_id, credits)
+        await self.charge(user_id, await self.user(), credits)
+        await self.context().ask(
+            TakeBackTopup(topup_id=topup, claim_id=f"re_{topup}", kind=ClaimKind.REFUND, amount=1, captured=1)
+        )
 
     async def give(self, user_id: str, credits: int) -> None:
         await self.post(grant_journal(f"{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={}))
@@ -278,4 +327,4 @@ async def open_bank(
             process.system.clock = clock
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
-        yield Bank(process, ledger.entries, transactions, notified)
+        yield Bank(process, ledger, transactions, notified)

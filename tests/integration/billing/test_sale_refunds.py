@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from promptforge.actors.billing.ledger.messages import ReverseSale, SaleReversed, SettleSeller
+from promptforge.actors.billing.ledger.messages import SettleSeller
 from promptforge.actors.billing.messages import ChargePurchase
-from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank
@@ -29,18 +28,6 @@ async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
         yield opened
 
 
-async def refund(bank: Bank, purchase_id: str = "pur_a") -> SaleReversed:
-    """As the marketplace does it: the mark on the purchase is in the same transaction."""
-
-    async def work(tx: Context) -> SaleReversed:
-        done = await tx.ask(ReverseSale(purchase_id=purchase_id, reason="for the test"))
-        marked = {"$set": {"refunded_at": tx.now()}}
-        await bank.collection("purchases").update_one({"_id": purchase_id}, marked, session=tx.session)
-        return done
-
-    return await bank.context().transaction(work)
-
-
 async def settle(bank: Bank, clock: SteppedClock, seller: str) -> int:
     clock.advance(days=31)
     return await bank.context().ask(SettleSeller(seller_id=seller))
@@ -50,7 +37,7 @@ async def test_before_settlement_everything_returns_to_where_it_came_from(bank: 
     buyer, seller = await bank.user(granted=10, purchased=10), await bank.user()
     lots = (await bank.ledger.get_holdings(buyer)).lots
     await bank.charge(buyer, seller, 12, "pur_a")
-    assert await refund(bank) == SaleReversed("purchase:pur_a:refund", first=True)
+    assert await bank.refund("pur_a")
     assert amounts(await bank.credits(buyer)) == {"granted": "10", "purchased": "10"}
     assert (await bank.ledger.get_holdings(buyer)).lots == lots
     assert amounts(await bank.credits(seller)) == {}
@@ -61,7 +48,7 @@ async def test_before_settlement_everything_returns_to_where_it_came_from(bank: 
 async def test_a_refund_names_the_journal_that_it_takes_back(bank: Bank) -> None:
     buyer, seller = await bank.user(purchased=10), await bank.user()
     await bank.charge(buyer, seller, 10, "pur_a")
-    await refund(bank)
+    await bank.refund("pur_a")
     journal = await bank.ledger.find_journal("purchase:pur_a:refund")
     assert journal is not None
     assert journal.reverses == "purchase:pur_a"
@@ -70,7 +57,7 @@ async def test_a_refund_names_the_journal_that_it_takes_back(bank: Bank) -> None
 async def test_the_same_refund_again_moves_nothing(bank: Bank) -> None:
     buyer, seller = await bank.user(purchased=10), await bank.user()
     await bank.charge(buyer, seller, 10, "pur_a")
-    assert [(await refund(bank)).first for _ in range(3)] == [True, False, False]
+    assert [await bank.refund("pur_a") for _ in range(3)] == [True, False, False]
     assert amounts(await bank.credits(buyer)) == {"purchased": "10"}
     assert (await bank.verify()).ok
 
@@ -80,7 +67,7 @@ async def test_after_settlement_it_is_taken_from_what_the_seller_earned(bank: Ba
     await bank.charge(buyer, seller, 10, "pur_a")
     assert await settle(bank, clock, seller) == 1
     assert amounts(await bank.credits(seller)) == {"granted": "3.4", "earned": "5.1"}
-    await refund(bank)
+    await bank.refund("pur_a")
     assert amounts(await bank.credits(seller)) == {}
     assert amounts(await bank.credits(buyer)) == {"granted": "4", "purchased": "10"}
     assert (await bank.verify()).violations == ()
@@ -95,7 +82,7 @@ async def test_what_the_seller_has_spent_comes_out_of_purchased_credits_and_then
     await bank.charge(seller, other, 70)
     await bank.top_up(seller, 10)
     assert amounts(await bank.credits(seller)) == {"purchased": "10", "earned": "15"}
-    await refund(bank)
+    await bank.refund("pur_a")
     assert amounts(await bank.credits(seller)) == {"debt": "60"}
     assert amounts(await bank.credits(buyer)) == {"purchased": "100"}
     assert (await bank.verify()).violations == ()
@@ -106,7 +93,7 @@ async def test_other_pending_sales_are_taken_before_what_is_earned(bank: Bank, c
     await bank.charge(buyer, seller, 100, "pur_a")
     await settle(bank, clock, seller)
     await bank.charge(buyer, seller, 60, "pur_b")
-    await refund(bank)
+    await bank.refund("pur_a")
     assert amounts(await bank.credits(seller)) == {"earned": "51"}
     assert await settle(bank, clock, seller) == 1, "nothing of it is left, and it is done all the same"
     assert amounts(await bank.credits(seller)) == {"earned": "51"}
@@ -118,7 +105,7 @@ async def test_a_debt_is_paid_by_the_next_sale_and_by_no_gift(bank: Bank, clock:
     await bank.charge(buyer, seller, 100, "pur_a")
     await settle(bank, clock, seller)
     await bank.charge(seller, other, 85)
-    await refund(bank)
+    await bank.refund("pur_a")
     assert amounts(await bank.credits(seller)) == {"debt": "85"}
     await bank.give(seller, 50)
     assert amounts(await bank.credits(seller)) == {"granted": "50", "debt": "85"}
@@ -145,7 +132,7 @@ async def test_a_partners_commission_is_given_back_and_what_is_gone_is_a_loss(ba
     await settle(bank, clock, seller)
     assert (await bank.balance_of("partner:ptn_1:pending"), await bank.balance_of("partner:ptn_1:earned")) == (0, 5_000)
     assert (await bank.verify()).violations == ()
-    await refund(bank)
+    await bank.refund("pur_a")
     assert await bank.balance_of("partner:ptn_1:earned") == 0
     assert (await bank.verify()).violations == ()
 
@@ -178,13 +165,13 @@ async def test_what_people_with_one_card_sell_each_other_is_never_payable(bank: 
 async def test_a_free_purchase_is_refunded_too(bank: Bank) -> None:
     buyer, seller = await bank.user(), await bank.user()
     await bank.charge(buyer, seller, 0, "pur_a")
-    assert (await refund(bank)).first
+    assert await bank.refund("pur_a")
     assert (await bank.verify()).violations == ()
 
 
 async def test_what_was_never_charged_is_not_refunded(bank: Bank) -> None:
     with pytest.raises(NotFound):
-        await refund(bank, "pur_none")
+        await bank.refund("pur_none")
 
 
 async def test_a_refund_that_is_not_committed_has_not_happened(bank: Bank) -> None:
@@ -192,9 +179,9 @@ async def test_a_refund_that_is_not_committed_has_not_happened(bank: Bank) -> No
     await bank.charge(buyer, seller, 10, "pur_a")
     bank.transactions.interrupt_next = True
     with pytest.raises(Interrupted):
-        await refund(bank)
+        await bank.refund("pur_a")
     assert amounts(await bank.credits(seller)) == {"pending": "8.5"}
-    assert (await refund(bank)).first
+    assert await bank.refund("pur_a")
     assert (await bank.verify()).ok
 
 
@@ -207,7 +194,7 @@ async def test_of_a_refund_and_a_settlement_at_once_both_hold(mongo: Mongo, cloc
         clock.advance(days=31)
         async with anyio.create_task_group() as tasks:
             for number in range(10):
-                tasks.start_soon(refund, bank, f"pur_{number}")
+                tasks.start_soon(bank.refund, f"pur_{number}")
             tasks.start_soon(bank.context().ask, SettleSeller(seller_id=seller))
         assert amounts(await bank.credits(buyer)) == {"purchased": "100"}
         assert amounts(await bank.credits(seller)) == {}
@@ -220,7 +207,7 @@ async def test_16_refunds_of_one_sale_at_once_are_one(bank: Bank) -> None:
     firsts: list[bool] = []
 
     async def again() -> None:
-        firsts.append((await refund(bank)).first)
+        firsts.append(await bank.refund("pur_a"))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(16):

@@ -143,7 +143,7 @@ def walk(rng: Random, reached: Counter[str]) -> None:
 
 @pytest.mark.timeout(3600)
 def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
-    rng = Random(SEED)  # noqa: S311  # the same steps on every machine
+    rng = Random(SEED)  # the same steps on every machine
     reached: Counter[str] = Counter()
     for _ in range(STEPS // ONE_WALK):
         walk(rng, reached)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import permutations
 
 import anyio
@@ -77,7 +78,7 @@ async def test_the_same_refund_many_times_and_all_at_once_takes_once(bank: Bank)
     topup = await bank.top_up(user, 10)
     async with anyio.create_task_group() as tasks:
         for _ in range(16):
-            tasks.start_soon(lambda: take(bank, topup, money=500))
+            tasks.start_soon(partial(take, bank, topup, money=500))
     assert amounts(await bank.credits(user)) == {"purchased": "5"}
     assert (await bank.verify()).ok
 
@@ -87,7 +88,7 @@ async def test_different_refunds_all_at_once_take_what_they_claim_together(bank:
     topup = await bank.top_up(user, 10)
     async with anyio.create_task_group() as tasks:
         for number in range(8):
-            tasks.start_soon(lambda number=number: take(bank, topup, f"re_{number}", money=100))
+            tasks.start_soon(partial(take, bank, topup, f"re_{number}", money=100))
     assert amounts(await bank.credits(user)) == {"purchased": "2"}
     assert (await bank.verify()).ok
 

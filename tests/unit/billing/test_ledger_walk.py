@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from random import Random
+from typing import TypeVar
 
 import pytest
 
@@ -14,10 +15,17 @@ from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind
 from tests.support.books import Pages, broken_invariants
 from tests.unit.billing.test_ledger_machine import LedgerMachine
 
+T = TypeVar("T")
 STEPS = int(os.environ.get("LEDGER_WALK_STEPS", "10000"))
 SEED = int(os.environ.get("LEDGER_WALK_SEED", "20261125"))
 ONE_WALK = 250
 LOOK_EVERY = 10
+
+
+def made(result: object, kind: type[T]) -> T:
+    """What a rule of the machine answered; its declaration allows for several results."""
+    assert isinstance(result, kind)
+    return result
 
 
 class Walk:
@@ -69,13 +77,13 @@ class Walk:
             commission=commission,
             linked=self._rng.random() < 0.1,
         )
-        self._purchases.append(bought)
+        self._purchases.append(made(bought, str))
 
     def _pay(self) -> None:
         paid = self._machine.pays(
             user=self._somebody(), amount=self._rng.randint(1, 4_000), invoiced=self._rng.random() < 0.5
         )
-        self._payments.append(paid)
+        self._payments.append(made(paid, str))
 
     def _give(self) -> None:
         self._machine.is_given(user=self._somebody(), amount=self._rng.randint(1, 1_000))
@@ -94,7 +102,8 @@ class Walk:
             amount=self._rng.choice([1, 333, 1_000, 1_050]),
             undo=self._rng.random() < 0.5,
         )
-        self._claims.append(claimed)
+        payment, claim = made(claimed, tuple)
+        self._claims.append((payment, claim))
 
     def _give_up_claim(self) -> None:
         if self._claims:
@@ -106,7 +115,8 @@ class Walk:
         )
 
     def _cash_out(self) -> None:
-        self._payouts.append(self._machine.cashes_out(user=self._somebody(), percent=self._rng.randint(1, 105)))
+        cashed = self._machine.cashes_out(user=self._somebody(), percent=self._rng.randint(1, 105))
+        self._payouts.append(made(cashed, str))
 
     def _go_on_with_payout(self) -> None:
         if self._payouts:
@@ -115,7 +125,8 @@ class Walk:
             self._machine.payout_goes_on(payout=self._rng.choice(self._payouts[-3:]), step=step)
 
     def _run(self) -> None:
-        self._runs.append(self._machine.runs_a_model(user=self._somebody(), percent=self._rng.randint(1, 60)))
+        started = self._machine.runs_a_model(user=self._somebody(), percent=self._rng.randint(1, 60))
+        self._runs.append(made(started, str))
 
     def _end_run(self) -> None:
         if self._runs:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from promptforge.actors.billing.ledger.messages import FreezeTopup, SettleSales, SettleSeller, ThawTopup
-from promptforge.actors.billing.ledger.sales.domain import Terms
+from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, amounts, open_bank
 from tests.support.processes import SteppedClock
@@ -159,3 +159,20 @@ async def test_pending_legs_are_folded_once_they_are_old_enough(bank: Bank, cloc
     assert (await bank.ledger.get_holdings(seller)).pending == 8_500
     assert amounts(await bank.credits(seller)) == {"earned": "25.5", "pending": "8.5"}
     assert (await bank.verify()).violations == ()
+
+
+async def test_a_sale_that_was_refunded_does_not_settle(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=100), await bank.user()
+    await bank.charge(buyer, seller, 10, "pur_a")
+    await bank.refund("pur_a")
+    clock.advance(days=91)
+    sale = await bank.sales.list_open(seller, sold_until=clock.now(), after=None, limit=10)
+    assert (sale, await settle(bank, seller)) == ([], 0)
+    row = await bank.collection("ledger_sales").find_one({"_id": "purchase:pur_a"})
+    assert row is not None
+    refunded = Sale("purchase:pur_a", seller, row["sold_at"], 0, 0)
+    assert await bank.settle_beside_the_actor([refunded]) == 0, "whoever listed it before the refund finds it reversed"
+    assert await settlements(bank) == []
+    await bank.charge(buyer, seller, 10, "pur_b")
+    clock.advance(days=8)
+    assert await settle(bank, seller) == 0, "a sale that was refunded makes nobody an established seller"

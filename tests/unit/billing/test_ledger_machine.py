@@ -166,6 +166,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim_comes_to_nothing(self, claimed: tuple[str, Claim]) -> None:
         self._do(lambda: topups.give_back(self.books, *claimed))
 
+    @rule(claimed=claims)
+    def claim_is_heard_of_again(self, claimed: tuple[str, Claim]) -> None:
+        """Also once it has come to nothing: it takes nothing then."""
+        payment, claim = claimed
+        before = self.books.pages.copy()
+        self._do(lambda: topups.take_back(self.books, payment, claim, captured=CAPTURED, undo_sales=True))
+        assert self.books.pages == before
+
     @rule(target=claims, payment=payments, amount=st.integers(1, 1_100))
     def claim_comes_to_nothing_before_it_is_heard_of(self, payment: str, amount: int) -> tuple[str, Claim]:
         claim = Claim(self._new("clm"), ClaimKind.REFUND, amount)

@@ -57,6 +57,7 @@ class Walk:
             self._refund_sale: 3,
             self._claim: 3,
             self._give_up_claim: 2,
+            self._claim_again: 2,
             self._dispute: 1,
             self._cash_out: 2,
             self._go_on_with_payout: 4,
@@ -108,6 +109,10 @@ class Walk:
     def _give_up_claim(self) -> None:
         if self._claims:
             self._machine.claim_comes_to_nothing(claimed=self._rng.choice(self._claims))
+
+    def _claim_again(self) -> None:
+        if self._claims:
+            self._machine.claim_is_heard_of_again(claimed=self._rng.choice(self._claims))
 
     def _dispute(self) -> None:
         self._machine.payment_is_disputed(

@@ -13,7 +13,7 @@ bin := .venv/bin
 folders := core actors http deploy
 ARGS ?=
 
-.PHONY: help run demo test npm chaos browser fuzz bench bench-jobs fmt lock clean runtime dev links \
+.PHONY: help run demo test npm chaos browser fuzz fuzz-ledger bench bench-jobs fmt lock clean runtime dev links \
 	check check-format check-lint check-types check-imports check-shell check-audit
 
 help: ## Show this list
@@ -41,6 +41,11 @@ browser: dev ## Run the tests in a headless browser (tests/browser)
 
 fuzz: dev ## Send every operation valid and invalid requests for ten minutes (ARGS="--seed 1 --max-time 60")
 	@exec $(bin)/python -m tests.fuzz.run $(ARGS)
+
+fuzz-ledger: dev ## Walk at random over the ledger's rules (ARGS="200000": so many steps; LEDGER_WALK_SEED)
+	@LEDGER_WALK_SEED=$${LEDGER_WALK_SEED:-$$RANDOM} LEDGER_WALK_STEPS=$(or $(ARGS),200000) LEDGER_EXAMPLES=1000 \
+		LEDGER_STORE_STEPS=2000 $(bin)/python -m pytest -q tests/unit/billing/test_ledger_walk.py \
+		tests/unit/billing/test_ledger_machine.py tests/integration/billing/test_ledger_walk.py
 
 bench: dev ## Measure (tests/bench)
 	@exec $(bin)/python -m tests.bench.run $(ARGS)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
-from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
+from promptforge.actors.billing import (
+    AdjustmentsActor,
+    BillingActor,
+    CheckLedger,
+    CheckoutsActor,
+    PayoutHoldsActor,
+    SalesActor,
+    SealLedger,
+    SettleSales,
+    StripeEventsActor,
+    TopupsActor,
+)
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
@@ -56,6 +68,10 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
     ApiKeysActor,
     BillingActor,
+    SalesActor,
+    TopupsActor,
+    PayoutHoldsActor,
+    AdjustmentsActor,
     CheckoutsActor,
     StripeEventsActor,
     ProjectsActor,
@@ -107,6 +123,9 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),
     Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
+    Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
+    Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
+    Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
 )
 
 
@@ -121,14 +140,18 @@ def build_actors(
     memory = memory or Memory()
     stores = prompts.Stores(mongo)
     sessions = _checkout_sessions(settings)
-    ledger, checkouts = billing.LedgerStore(mongo), billing.CheckoutStore(mongo)
+    ledger, checkouts = billing.Ledger(mongo), billing.CheckoutStore(mongo)
     listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
-        BillingActor(ledger, billing.LedgerAudit(mongo), fee_bp=settings.platform_fee_bp),
+        BillingActor(ledger, billing.LedgerAudit(mongo), billing.LedgerSeals(mongo), fee_bp=settings.platform_fee_bp),
+        SalesActor(ledger, terms=_terms(settings)),
+        TopupsActor(ledger),
+        PayoutHoldsActor(ledger),
+        AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
         CheckoutsActor(checkouts, sessions),
-        StripeEventsActor(billing.EventStore(mongo), checkouts, ledger, livemode=sessions.livemode),
+        StripeEventsActor(billing.EventStore(mongo), checkouts, ledger.entries, livemode=sessions.livemode),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
@@ -164,6 +187,16 @@ def _scopes() -> set[str]:
     """Every scope that an operation asks for, and so an API key can have."""
     requirements = (message.requirement for message in job_messages())
     return {requirement.scope for requirement in requirements if requirement is not None and requirement.scope}
+
+
+def _terms(settings: Settings) -> billing.Terms:
+    return billing.Terms(
+        window=timedelta(days=settings.settlement_days),
+        new_seller_window=timedelta(days=settings.settlement_days_new_seller),
+        established_after=timedelta(days=settings.established_seller_days),
+        reserve_bp=settings.rolling_reserve_bp,
+        reserve_for=timedelta(days=settings.rolling_reserve_days),
+    )
 
 
 def _checkout_sessions(settings: Settings) -> CheckoutSessions:

@@ -89,6 +89,16 @@ class Settings(BaseSettings):
     stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
     platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
 
+    settlement_days: int = Field(7, ge=0, le=365, description="Days until a sale of an established seller settles")
+    settlement_days_new_seller: int = Field(30, ge=0, le=365, description="Days until a sale of a new seller settles")
+    established_seller_days: int = Field(
+        90, ge=0, le=3650, description="A seller is established once a settled sale of theirs is so many days old"
+    )
+    rolling_reserve_bp: int = Field(
+        0, ge=0, le=10_000, description="The part of each sale that settles later than the rest, in basis points"
+    )
+    rolling_reserve_days: int = Field(90, ge=0, le=365, description="How many days later it settles")
+
     llm_provider: LlmProvider | None = Field(None, description="openai, anthropic or local")
     llm_api_key: SecretStr | None = Field(None, description="The language model provider's API key")
     llm_model: CommaSeparated = Field((), description="Its models, comma separated; the first is the default")

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
+from promptforge.actors.billing.errors import (
+    AdjustmentDecided,
+    NothingOwed,
+    OwnAdjustment,
+    StripeRefused,
+    StripeUnavailable,
+)
+from promptforge.actors.billing.ledger.messages import (
+    ApproveAdjustment,
+    ListAdjustments,
+    RejectAdjustment,
+    RequestAdjustment,
+)
 from promptforge.actors.billing.messages import (
     CreateCheckout,
     GetCheckout,
@@ -19,4 +31,12 @@ routes = [
     get("/billing/checkouts/{checkout_id}", GetCheckout),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/ops/ledger", VerifyLedger),
+    get("/ops/ledger/adjustments", ListAdjustments),
+    post("/ops/ledger/adjustments", RequestAdjustment, status=201, errors=(NotFound,)),
+    post(
+        "/ops/ledger/adjustments/{adjustment_id}/approve",
+        ApproveAdjustment,
+        errors=(OwnAdjustment, AdjustmentDecided, NothingOwed),
+    ),
+    post("/ops/ledger/adjustments/{adjustment_id}/reject", RejectAdjustment, errors=(AdjustmentDecided,)),
 ]

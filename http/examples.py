@@ -19,6 +19,7 @@ UNTOLD = "something"
 
 _ULID = "01k8y3w5q2m7t9x4c6v1b8n0ra"
 _THINGS = {
+    "Adjustment": "adj",
     "ApiKey": "key",
     "AuditEntry": "aud",
     "Batch": "bat",
@@ -43,7 +44,7 @@ _THINGS = {
 }
 """Whose `id` begins how; a view is named for its thing."""
 
-_PEOPLE = dict.fromkeys(("user_id", "owner_id", "seller_id", "decided_by"), f"usr_{_ULID}")
+_PEOPLE = dict.fromkeys(("user_id", "owner_id", "seller_id", "decided_by", "requested_by"), f"usr_{_ULID}")
 _MOMENTS = dict.fromkeys(("created_after", "since"), "2026-11-01T00:00:00Z") | dict.fromkeys(
     ("created_before", "until", "expires_at"), "2026-12-01T00:00:00Z"
 )
@@ -225,6 +226,7 @@ _TOLD: dict[str, Json] = {
     "pending": "0",
     "reserved": "0",
     "debt": "0",
+    "frozen": "0",
     "QueueView.available": 4,
     "credits": "1000",
     "bonus_credits": "25",
@@ -233,6 +235,7 @@ _TOLD: dict[str, Json] = {
     "currency": "usd",
     "url": "https://checkout.stripe.com/c/pay/cs_test_a1B2c3D4e5F6",
     "reason": "Thank you for the report",
+    "decision_reason": "The debt is still being paid off",
     "TransactionView.kind": "purchase",
     "account": "user:purchased",
     "refs{}": "pur_" + _ULID,

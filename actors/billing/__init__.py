@@ -3,6 +3,11 @@
 from promptforge.actors.billing.actor import BillingActor
 from promptforge.actors.billing.checkouts.actor import CheckoutsActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
+from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
+from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger, SettleSales
+from promptforge.actors.billing.ledger.payouts.actor import PayoutHoldsActor
+from promptforge.actors.billing.ledger.sales.actor import SalesActor
+from promptforge.actors.billing.ledger.topups.actor import TopupsActor
 from promptforge.actors.billing.messages import (
     ChargePurchase,
     CloseRun,
@@ -20,8 +25,10 @@ from promptforge.actors.billing.messages import (
 )
 
 __all__ = [
+    "AdjustmentsActor",
     "BillingActor",
     "ChargePurchase",
+    "CheckLedger",
     "CheckoutsActor",
     "CloseRun",
     "CreateCheckout",
@@ -31,9 +38,14 @@ __all__ = [
     "ListCreditPacks",
     "ListTransactions",
     "ListWebhookEvents",
+    "PayoutHoldsActor",
     "ProcessStripeEvent",
     "RecordStripeEvent",
     "ReserveRun",
+    "SalesActor",
+    "SealLedger",
+    "SettleSales",
     "StripeEventsActor",
+    "TopupsActor",
     "VerifyLedger",
 ]

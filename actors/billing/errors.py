@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.core.errors import Conflict, PromptForgeError, Unavailable
+from promptforge.core.errors import Conflict, Forbidden, PromptForgeError, Unavailable
 
 
 class InsufficientCredits(PromptForgeError):
@@ -29,6 +29,33 @@ class JournalMismatch(Conflict):
 
     code = "journal_mismatch"
     title = "This was posted before, and differently"
+
+
+class NothingOwed(Conflict):
+    code = "nothing_owed"
+    title = "They do not owe that much"
+
+
+class PayoutNotOpen(Conflict):
+    """It is being sent, was sent, or was given back: of two who end a payout differently, one is too late."""
+
+    code = "payout_not_open"
+    title = "The payout has moved on"
+
+
+class PayoutOnHold(Conflict):
+    code = "payout_on_hold"
+    title = "Payouts are on hold for this account"
+
+
+class OwnAdjustment(Forbidden):
+    code = "own_adjustment"
+    title = "Another operator decides this: nobody approves their own request, or one for themselves"
+
+
+class AdjustmentDecided(Conflict):
+    code = "adjustment_decided"
+    title = "This was decided already"
 
 
 class GrantTooLarge(PromptForgeError):

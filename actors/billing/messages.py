@@ -29,9 +29,10 @@ Millicredits = Annotated[int, Ge(0), Le(10**12)]
 
 @dataclass(frozen=True, slots=True)
 class CreditsView:
-    """What a user has. `available` = granted + purchased + earned; `pending` are sales before settlement.
+    """What a user has. `available` = granted + purchased + earned − frozen; `pending` are sales before settlement.
 
-    `debt` blocks spending, and later income pays it first.
+    `debt` blocks spending, and what is bought or earned later pays it first. `frozen` are credits whose payment is
+    disputed.
     """
 
     available: str
@@ -41,6 +42,7 @@ class CreditsView:
     pending: str
     reserved: str
     debt: str
+    frozen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +257,17 @@ class ChargePurchase(Command[Charge]):
 
     It is asked inside the purchase's transaction, and posts nothing twice: the same purchase again answers the same
     charge. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402). A price of 0 posts a journal without legs.
+    `commission_bp` of what was paid with bought or earned credits goes from the fee to the partner. `linked`: buyer and
+    seller share a card or a bank account, so the seller may spend what they get, and nothing of it is ever paid out.
     """
 
     purchase_id: Annotated[str, Len(1, 64)]
     buyer_id: UserId
     seller_id: UserId
     price_millicredits: Millicredits
+    partner_id: Annotated[str, Len(1, 64)] | None = None
+    commission_bp: Annotated[int, Ge(0), Le(10_000)] = 0
+    linked: bool = False
 
 
 # Runs of language models

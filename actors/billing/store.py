@@ -6,11 +6,39 @@ from promptforge.actors.billing.checkouts import store as checkouts
 from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.events import store as events
 from promptforge.actors.billing.events.store import EventStore
+from promptforge.actors.billing.ledger import sealing
 from promptforge.actors.billing.ledger import store as ledger
+from promptforge.actors.billing.ledger.adjustments import store as adjustments
+from promptforge.actors.billing.ledger.adjustments.store import AdjustmentStore
 from promptforge.actors.billing.ledger.audit import LedgerAudit
+from promptforge.actors.billing.ledger.payouts import store as payouts
+from promptforge.actors.billing.ledger.sales import store as sales
+from promptforge.actors.billing.ledger.sales.domain import Terms
+from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.store import LedgerStore
+from promptforge.actors.billing.ledger.topups import store as topups
+from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.core.mongo import Index
 
-__all__ = ["INDEXES", "CheckoutStore", "EventStore", "LedgerAudit", "LedgerStore"]
+__all__ = [
+    "INDEXES",
+    "AdjustmentStore",
+    "CheckoutStore",
+    "EventStore",
+    "Ledger",
+    "LedgerAudit",
+    "LedgerSeals",
+    "LedgerStore",
+    "Terms",
+]
 
-INDEXES: dict[str, tuple[Index, ...]] = {**ledger.INDEXES, **checkouts.INDEXES, **events.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {
+    **ledger.INDEXES,
+    **sales.INDEXES,
+    **topups.INDEXES,
+    **payouts.INDEXES,
+    **adjustments.INDEXES,
+    **sealing.INDEXES,
+    **checkouts.INDEXES,
+    **events.INDEXES,
+}

@@ -38,3 +38,8 @@ class AlreadyOwned(Conflict):
 class OwnListing(Forbidden):
     code = "own_listing"
     title = "You cannot buy what you sell yourself"
+
+
+class PurchaseRefunded(Conflict):
+    code = "purchase_refunded"
+    title = "This purchase was refunded: it is not yours any more"

@@ -116,6 +116,7 @@ class PurchaseView:
     price: str
     refund_policy: str
     used_at: datetime | None
+    refunded_at: datetime | None
     created_at: datetime
 
 
@@ -300,6 +301,27 @@ class UsePurchasedSource(Command[PurchasedSource | None]):
     prompt_id: str
     version: int | None
     buyer_id: str
+
+
+# Refunds
+
+
+@internal
+class RefundPurchase(Command[PurchaseView]):
+    """Give the buyer their credits back and take the purchase from them, in one transaction; once.
+
+    Whether a purchase may be refunded is for the asker to say. Raises `NotFound`.
+    """
+
+    purchase_id: PurchaseId
+    reason: Annotated[str, Len(3, 500)]
+
+
+@internal
+class RevokePurchase(Command[None]):
+    """The ledger has taken a sale back, because its payment was disputed: the buyer owns it no more."""
+
+    purchase_id: PurchaseId
 
 
 # For moderation

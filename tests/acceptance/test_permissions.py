@@ -198,6 +198,27 @@ class World:
         pack = self.owner.get("/billing/packs")["packs"][0]["id"]
         return {"checkout_id": self.owner.post("/billing/checkouts", {"pack_id": pack}, expect=201)["id"]}
 
+    def adjustment(self) -> dict[str, Any]:
+        """Asked for by somebody who is no caller here, for nobody approves their own."""
+        asked = {
+            "_id": new_id("adj"),
+            "kind": "grant",
+            "state": "requested",
+            "user_id": self.owner_id,
+            "amount": 1000,
+            "reason": "A test of permissions",
+            "requested_by": "usr_another",
+            "decided_by": None,
+            "decision_reason": None,
+            "created_at": datetime.now(UTC),
+            "decided_at": None,
+        }
+        self.database["ledger_adjustments"].insert_one(asked)
+        return {"adjustment_id": asked["_id"]}
+
+    def asked_adjustment(self) -> dict[str, Any]:
+        return {"kind": "grant", "user_id": self.owner_id, "amount": "1", "reason": "A test of permissions"}
+
     def notification(self) -> dict[str, Any]:
         def find() -> Any:
             return self.database["notifications"].find_one({"user_id": self.owner_id})
@@ -270,6 +291,10 @@ CASES: dict[str, Case] = {
     "createApiKey": Case(body=lambda _: {"name": "x", "scopes": ["profile:read"]}),
     "revokeApiKey": Case(World.key),
     "getPublicProfile": Case(handle),
+    "listAdjustments": Case(),
+    "requestAdjustment": Case(body=World.asked_adjustment),
+    "approveAdjustment": Case(World.adjustment),
+    "rejectAdjustment": Case(World.adjustment, lambda _: {"reason": "A test of permissions"}),
     "grantCredits": Case(somebody, lambda _: {"amount": "1", "reason": "A test of permissions"}),
     "listProjects": Case(),
     "createProject": Case(body=lambda _: {"name": "Newsroom"}),

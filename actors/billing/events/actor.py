@@ -13,8 +13,8 @@ from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.errors import UnknownCheckout
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, SessionFact, judge, quarantined
 from promptforge.actors.billing.events.store import EventStore
-from promptforge.actors.billing.ledger.domain import topup_journal
 from promptforge.actors.billing.ledger.store import LedgerStore
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.messages import (
     ListWebhookEvents,
     ProcessStripeEvent,

@@ -9,20 +9,39 @@ their ids are read.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from operator import itemgetter
 from typing import TypeVar
 
-from promptforge.actors.billing.ledger.domain import JournalKind, purchase_key
+from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.runs import close_key, reserve_key
-from promptforge.actors.billing.ledger.store import JOURNALS, LEGS, USERS
+from promptforge.actors.billing.ledger.sales.domain import purchase_key, refund_key
+from promptforge.actors.billing.ledger.sales.store import SALES
+from promptforge.actors.billing.ledger.store import JOURNALS, LEGS, PARTNERS, USERS
+from promptforge.actors.billing.ledger.topups.store import TOPUPS
 from promptforge.core.mongo import Document, Mongo, Rows, Session, run_transaction
 
 PURCHASES = "purchases"
 MODEL_RUNS = "model_runs"
-_LEG_FIELDS = {"journal_id": 1, "user_id": 1, "account": 1, "amount": 1, "lot": 1, "created_at": 1}
+_LEG_FIELDS = dict.fromkeys(("journal_id", "user_id", "account", "amount", "lot", "source", "created_at"), 1)
+_PENDING: Document = {
+    "lot": {"$type": "string"},
+    "$or": [{"account": Owed.PENDING.value}, {"account": {"$gte": "partner:", "$lt": "partner;"}}],
+}
 _BATCH = 1000
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSeen:
+    """`charged`: the purchase's journal is there; `refunded_at`: when its refund was posted; `marked` in the market."""
+
+    purchase_id: str
+    charged: bool
+    refunded_at: datetime | None
+    marked: bool
 
 
 class SortedStream:
@@ -74,6 +93,9 @@ class LedgerAudit:
         self._users = mongo.collection(USERS)
         self._purchases = mongo.collection(PURCHASES)
         self._runs = mongo.collection(MODEL_RUNS)
+        self._sales = mongo.collection(SALES)
+        self._topups = mongo.collection(TOPUPS)
+        self._partners = mongo.collection(PARTNERS)
 
     def journals(self) -> SortedStream:
         rows = self._journals.find({}, {"kind": 1, "leg_count": 1}).sort([("_id", 1)])
@@ -103,19 +125,93 @@ class LedgerAudit:
         rows = self._journals.find({"kind": JournalKind.PURCHASE.value}, {"_id": 1}).sort([("kind", 1), ("_id", 1)])
         return SortedStream(rows, lambda row: row["_id"].removeprefix(purchase_key("")))
 
+    def purchase_refunds(self) -> SortedStream:
+        """Keyed by the purchase's id, like `refunded_purchases`; the colon keeps both in one order."""
+        return self._keyed_journals(JournalKind.PURCHASE_REFUND, refund_key)
+
+    def refunded_purchases(self) -> SortedStream:
+        rows = self._purchases.find({"refunded_at": {"$type": "date"}}, {"_id": 1}).sort([("_id", 1)])
+        return SortedStream(rows, lambda row: row["_id"] + ":")
+
+    def sales(self) -> SortedStream:
+        fields = {"payable": 1, "granted": 1, "commission": 1}
+        return SortedStream(self._sales.find({}, fields).sort([("_id", 1)]), itemgetter("_id"))
+
+    def pending_by_sale(self) -> SortedStream:
+        """The legs on sellers' and partners' pending accounts; read from the index alone."""
+        rows = self._legs.find(_PENDING, {"_id": 0, "lot": 1, "source": 1, "amount": 1}).sort([("lot", 1)])
+        return SortedStream(rows, itemgetter("lot"))
+
+    def topups(self) -> SortedStream:
+        return SortedStream(self._topups.find({}).sort([("_id", 1)]), itemgetter("_id"))
+
+    def topup_legs(self) -> SortedStream:
+        """What came in and went out at Stripe for each payment."""
+        wanted = {"lot": {"$type": "string"}, "account": Platform.TOPUPS.value}
+        return SortedStream(self._legs.find(wanted, _LEG_FIELDS).sort([("lot", 1)]), itemgetter("lot"))
+
+    async def partner_ids(self) -> AsyncIterator[str]:
+        """Of everybody who has commissions that settled."""
+        async for row in self._partners.find({}, {"_id": 1}):
+            yield row["_id"]
+
     def run_reserves(self) -> SortedStream:
         """Keyed by the run's id, like `run_closes`; the colon after an id keeps both in the order of their keys."""
-        return self._run_journals(JournalKind.RUN_RESERVE, reserve_key)
+        return self._keyed_journals(JournalKind.RUN_RESERVE, reserve_key)
 
     def run_closes(self) -> SortedStream:
-        return self._run_journals(JournalKind.RUN_CLOSE, close_key)
+        return self._keyed_journals(JournalKind.RUN_CLOSE, close_key)
 
-    def _run_journals(self, kind: JournalKind, key: Callable[[str], str]) -> SortedStream:
+    def _keyed_journals(self, kind: JournalKind, key: Callable[[str], str]) -> SortedStream:
         prefix, suffix = key("\0").split("\0")
         rows = self._journals.find({"kind": kind.value}, {"_id": 1}).sort([("kind", 1), ("_id", 1)])
         return SortedStream(rows, lambda row: row["_id"].removeprefix(prefix).removesuffix(suffix) + ":")
 
     # One subject, in one snapshot
+
+    async def refund(self, purchase_id: str) -> RefundSeen:
+        async def read(session: Session) -> RefundSeen:
+            charge, refund = [
+                await self._journals.find_one({"_id": key}, {"created_at": 1}, session=session)
+                for key in (purchase_key(purchase_id), refund_key(purchase_id))
+            ]
+            purchase = await self._purchases.find_one({"_id": purchase_id}, {"refunded_at": 1}, session=session)
+            marked = bool((purchase or {}).get("refunded_at"))
+            return RefundSeen(purchase_id, charge is not None, refund["created_at"] if refund else None, marked)
+
+        return await run_transaction(self._mongo, read)
+
+    async def sale(self, sale_id: str) -> tuple[Document | None, list[Document]]:
+        """What is kept of a sale, and its pending legs."""
+
+        async def read(session: Session) -> tuple[Document | None, list[Document]]:
+            sale = await self._sales.find_one({"_id": sale_id}, session=session)
+            legs = self._legs.find({**_PENDING, "lot": sale_id}, _LEG_FIELDS, session=session)
+            return sale, await legs.to_list(None)
+
+        return await run_transaction(self._mongo, read)
+
+    async def topup(self, topup_id: str) -> tuple[Document | None, list[Document]]:
+        """What is known of the claims on a payment, and its legs at Stripe."""
+
+        async def read(session: Session) -> tuple[Document | None, list[Document]]:
+            topup = await self._topups.find_one({"_id": topup_id}, session=session)
+            wanted = {"lot": topup_id, "account": Platform.TOPUPS.value}
+            return topup, await self._legs.find(wanted, _LEG_FIELDS, session=session).to_list(None)
+
+        return await run_transaction(self._mongo, read)
+
+    async def partner(self, partner_id: str) -> tuple[int, int]:
+        """What a partner has earned, as it is stored and as the legs sum to."""
+
+        async def read(session: Session) -> tuple[int, int]:
+            stored = await self._partners.find_one({"_id": partner_id}, session=session)
+            wanted = {"account": PartnerAccount(partner_id, settled=True).value}
+            sums: list[Document] = [{"$match": wanted}, {"$group": {"_id": None, "sum": {"$sum": "$amount"}}}]
+            found = await self._legs.aggregate(sums, session=session).to_list(1)
+            return (stored or {}).get("earned", 0), found[0]["sum"] if found else 0
+
+        return await run_transaction(self._mongo, read)
 
     async def journal(self, journal_id: str) -> tuple[Document | None, list[Document]]:
         """A journal and its legs."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, Part, Platform
+from promptforge.actors.billing.errors import JournalMismatch
+from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, Platform
+from promptforge.actors.billing.ledger.holdings import Part, plan_payment
 from promptforge.core.amounts import from_millicredits
+from promptforge.core.errors import NotFound
 
 PREFIX = "run:"
 
@@ -45,7 +49,39 @@ def charge_journal(run_id: str, reserved: Journal, charge: int) -> Journal:
     if charge:
         legs.append(Leg(Platform.LLM, charge))
     refs = {"run_id": run_id, "charged": from_millicredits(charge)}
-    return Journal(close_key(run_id), JournalKind.RUN_CLOSE, refs, tuple(legs), (user_id,))
+    return Journal(close_key(run_id), JournalKind.RUN_CLOSE, refs, tuple(legs), (user_id,), reverses=reserved.id)
+
+
+async def reserve(books: Books, run_id: str, *, user_id: str, amount: int) -> Journal:
+    """Set credits aside; the same run again answers the same journal.
+
+    Raises `InsufficientCredits` or `DebtOutstanding`, and `JournalMismatch` for somebody else's run.
+    """
+    there = await books.find_journal(reserve_key(run_id))
+    if there is not None:
+        if user_id not in there.parties:
+            raise JournalMismatch(f"{there.id} was posted before, for somebody else")
+        return there
+    parts = plan_payment(await books.holdings(user_id), amount)
+    journal = reserve_journal(run_id, user_id=user_id, parts=parts)
+    await books.post(journal)
+    return journal
+
+
+async def close(books: Books, run_id: str, *, charge: int) -> tuple[Journal, bool]:
+    """Charge at most what is held, and give the rest back. The flag: closed by this call, and not before.
+
+    Raises `NotFound` where nothing was reserved.
+    """
+    closed = await books.find_journal(close_key(run_id))
+    if closed is not None:
+        return closed, False
+    reserved = await books.find_journal(reserve_key(run_id))
+    if reserved is None:
+        raise NotFound(f"Nothing was reserved for the run {run_id}")
+    journal = charge_journal(run_id, reserved, min(charge, held(reserved)))
+    await books.post(journal)
+    return journal, True
 
 
 def held(reserved: Journal) -> int:

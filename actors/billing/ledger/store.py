@@ -8,36 +8,48 @@ snapshot that the balances were read from is the one they are written to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
 from promptforge.actors.billing.ledger.domain import (
-    ACCOUNTS,
     Fund,
-    Holdings,
     Journal,
     JournalKind,
     Leg,
+    Owed,
+    PartnerAccount,
+    UserAccount,
+    account_named,
+)
+from promptforge.actors.billing.ledger.holdings import (
+    Holdings,
     Lot,
     Lots,
-    Owed,
-    UserAccount,
     came_back,
+    changes_of,
     lots_after,
-    stored_changes,
+    stored_legs,
+    with_debts_paid,
 )
+from promptforge.actors.billing.ledger.topups.store import TOPUPS
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 JOURNALS = "ledger_journals"
 LEGS = "transactions"
+PARTNERS = "ledger_partners"
 USERS = "users"
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    JOURNALS: (Index((("parties", 1), ("created_at", -1), ("_id", -1))), Index((("kind", 1), ("_id", 1)))),
+    JOURNALS: (
+        Index((("parties", 1), ("created_at", -1), ("_id", -1))),
+        Index((("kind", 1), ("_id", 1))),
+        Index((("created_at", 1), ("_id", 1))),
+    ),
     LEGS: (
         Index((("user_id", 1), ("created_at", 1))),
         Index((("journal_id", 1),)),
@@ -45,7 +57,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
             (("user_id", 1), ("account", 1), ("created_at", 1), ("amount", 1)),
             partial={"account": Owed.PENDING.value},
         ),
+        Index(
+            (("lot", 1), ("account", 1), ("source", 1), ("amount", 1)),
+            partial={"lot": {"$type": "string"}},
+        ),
+        Index((("account", 1), ("amount", 1)), partial={"account": {"$gte": "partner:", "$lt": "partner;"}}),
     ),
+    PARTNERS: (),
 }
 
 
@@ -60,11 +78,21 @@ class Entry:
     legs: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """The sum of some pending legs, and how many they are."""
+
+    amount: int
+    legs: int
+
+
 class LedgerStore:
     def __init__(self, mongo: Mongo) -> None:
         self._journals = mongo.collection(JOURNALS)
         self._legs = mongo.collection(LEGS)
         self._users = mongo.collection(USERS)
+        self._partners = mongo.collection(PARTNERS)
+        self._topups = mongo.collection(TOPUPS)
 
     # Posting
 
@@ -74,31 +102,46 @@ class LedgerStore:
         Raises `InsufficientCredits` where a balance or a lot would go below zero, `JournalMismatch` where the key was
         posted with other facts, `NotFound` where a user whose balance changes does not exist.
         """
+        before = {user_id: await self.get_holdings(user_id, session=session) for user_id in stored_legs(journal)}
+        journal = with_debts_paid(journal, before)
         if not await self._insert_journal(journal, now, session):
             return False
         rows = [_leg_row(journal.id, number, leg, now) for number, leg in enumerate(journal.legs)]
         if rows:
             await self._legs.insert_many(rows, session=session)
-        for user_id, changes in stored_changes(journal).items():
-            holdings = await self.get_holdings(user_id, session=session)
-            legs = [leg for leg in journal.legs if leg.user_id == user_id]
-            lots = lots_after(holdings.lots, legs)
-            if came_back(holdings.lots, lots, journal.id):
+        for user_id, legs in stored_legs(journal).items():
+            held = before[user_id].lots
+            lots = lots_after(held, legs)
+            if came_back(held, lots, journal.id):
                 lots = await self._in_order(lots, session)
-            await self.fold(user_id, changes, holdings.lots, lots, session=session)
+            await self.fold(user_id, changes_of(legs), held, lots, session=session)
+        for leg in journal.legs:
+            if isinstance(leg.account, PartnerAccount) and leg.account.settled:
+                await self._fold_partner(leg.account.partner_id, leg.amount, session)
         return True
 
     async def _in_order(self, lots: Lots, session: Session) -> Lots:
-        """Lots in the order in which they came, which is that of the journals that brought them."""
-        ids = [lot.id for lot in lots]
-        rows = await self._journals.find({"_id": {"$in": ids}}, {"created_at": 1}, session=session).to_list(len(ids))
+        """Lots in the order in which they came, which is that of the journals that brought them.
+
+        One that came back is frozen again if the dispute of its charge is still open.
+        """
+        wanted = {"_id": {"$in": [lot.id for lot in lots]}}
+        rows = await self._journals.find(wanted, {"created_at": 1}, session=session).to_list(len(lots))
         came = {row["_id"]: row["created_at"] for row in rows}
-        return tuple(sorted(lots, key=lambda lot: (came[lot.id], lot.id)))
+        disputed = {**wanted, "frozen_by.0": {"$exists": True}}
+        frozen = {row["_id"] for row in await self._topups.find(disputed, {"_id": 1}, session=session).to_list(None)}
+        marked = (replace(lot, frozen=lot.id in frozen) for lot in lots)
+        return tuple(sorted(marked, key=lambda lot: (came.get(lot.id, _BEFORE_ALL), lot.id)))
 
     async def _insert_journal(self, journal: Journal, now: datetime, session: Session) -> bool:
         """An upsert: a duplicate key would abort the caller's transaction, and of two at once one starts over."""
         facts = {"kind": journal.kind.value, "refs": dict(journal.refs)}
-        details = {"parties": list(journal.parties), "leg_count": len(journal.legs), "created_at": now}
+        details = {
+            "parties": list(journal.parties),
+            "reverses": journal.reverses,
+            "leg_count": len(journal.legs),
+            "created_at": now,
+        }
         written = await self._journals.update_one(
             {"_id": journal.id}, {"$setOnInsert": {**facts, **details}}, upsert=True, session=session
         )
@@ -124,13 +167,57 @@ class LedgerStore:
         matches and `InsufficientCredits` is raised.
         """
         wanted: Document = {"_id": user_id, "credits.lots": {"$in": [None, []]} if not lots else _lot_rows(lots)}
-        wanted |= {f"credits.{account}": {"$gte": -amount} for account, amount in changes.items() if amount < 0}
-        update: Document = {"$inc": {f"credits.{account}": amount for account, amount in changes.items()}}
+        for account, amount in changes.items():
+            if account is Owed.DEBT:  # below zero is what is owed; more than that is not paid
+                wanted |= {"credits.debt": {"$lte": -amount}} if amount > 0 else {}
+            elif amount < 0:
+                wanted[f"credits.{account}"] = {"$gte": -amount}
+        update: Document = {}
+        if changes:
+            update["$inc"] = {f"credits.{account}": amount for account, amount in changes.items()}
         if new_lots != lots:
             update["$set"] = {"credits.lots": _lot_rows(new_lots)}
+        if not update:
+            return
         written = await self._users.update_one(wanted, update, session=session)
         if not written.matched_count:
             raise InsufficientCredits
+
+    async def _fold_partner(self, partner_id: str, amount: int, session: Session) -> None:
+        if amount < 0:
+            enough = {"_id": partner_id, "earned": {"$gte": -amount}}
+            if not (
+                await self._partners.update_one(enough, {"$inc": {"earned": amount}}, session=session)
+            ).matched_count:
+                raise InsufficientCredits
+        else:
+            wanted = {"_id": partner_id}
+            await self._partners.update_one(wanted, {"$inc": {"earned": amount}}, upsert=True, session=session)
+
+    async def freeze_lot(self, user_id: str, lot_id: str, *, frozen: bool, session: Session) -> None:
+        """Mark what is left of a lot, if anything is."""
+        lots = (await self.get_holdings(user_id, session=session)).lots
+        marked = tuple(replace(lot, frozen=frozen) if lot.id == lot_id else lot for lot in lots)
+        await self.fold(user_id, {}, lots, marked, session=session)
+
+    async def fold_pending(self, user_id: str, *, until: datetime, session: Session) -> bool:
+        """Add the pending legs made up to `until` to the stored balance; whether there were any.
+
+        `until` is far enough in the past that no transaction can still add an earlier leg.
+        """
+        holdings = await self.get_holdings(user_id, session=session)
+        after = holdings.pending_through
+        if after is not None and after >= until:
+            return False
+        unfolded = await self.sum_unfolded(user_id, after, until=until, session=session)
+        if not unfolded.legs:
+            return False
+        await self._users.update_one(
+            {"_id": user_id, "credits.pending_through": after},
+            {"$inc": {"credits.pending": unfolded.amount}, "$set": {"credits.pending_through": until}},
+            session=session,
+        )
+        return True
 
     # Reading
 
@@ -141,14 +228,22 @@ class LedgerStore:
             raise NotFound(f"There is no user {user_id}")
         return holdings_from(row.get("credits") or {})
 
-    async def sum_unfolded(self, user_id: str, after: datetime | None, *, session: Session | None = None) -> int:
-        """The sum of the pending legs that no settlement has folded yet; read from the index alone."""
+    async def sum_unfolded(
+        self, user_id: str, after: datetime | None, *, until: datetime | None = None, session: Session | None = None
+    ) -> Unfolded:
+        """The pending legs that no settlement has folded yet; read from the index alone."""
         wanted: Document = {"user_id": user_id, "account": Owed.PENDING.value}
-        if after is not None:
-            wanted["created_at"] = {"$gt": after}
-        pipeline: list[Document] = [{"$match": wanted}, {"$group": {"_id": None, "sum": {"$sum": "$amount"}}}]
+        bounds = {"$gt": after, "$lte": until}
+        if any(bounds.values()):
+            wanted["created_at"] = {operator: moment for operator, moment in bounds.items() if moment is not None}
+        sums = {"_id": None, "amount": {"$sum": "$amount"}, "legs": {"$sum": 1}}
+        pipeline: list[Document] = [{"$match": wanted}, {"$group": sums}]
         found = await self._legs.aggregate(pipeline, session=session).to_list(1)
-        return int(found[0]["sum"]) if found else 0
+        return Unfolded(found[0]["amount"], found[0]["legs"]) if found else Unfolded(0, 0)
+
+    async def partner_earned(self, partner_id: str, *, session: Session) -> int:
+        row = await self._partners.find_one({"_id": partner_id}, session=session)
+        return row["earned"] if row is not None else 0
 
     async def find_journal(self, journal_id: str, *, session: Session | None = None) -> Journal | None:
         """A posted journal with its legs."""
@@ -162,6 +257,7 @@ class LedgerStore:
             refs=row["refs"],
             legs=tuple(_leg_from(leg) for leg in legs),
             parties=tuple(row["parties"]),
+            reverses=row.get("reverses"),
         )
 
     async def list_entries(self, user_id: str, cursor: Cursor | None, limit: int) -> Page[Entry]:
@@ -186,13 +282,19 @@ def holdings_from(credits: Document) -> Holdings:
     return Holdings(
         **{name: credits.get(name, 0) for name in (*Fund, *Owed)},
         pending_through=credits.get("pending_through"),
-        lots=tuple(Lot(lot["lot"], Fund(lot["fund"]), lot["remaining"]) for lot in credits.get("lots") or ()),
+        lots=tuple(
+            Lot(lot["lot"], Fund(lot["fund"]), lot["remaining"], lot.get("frozen", False))
+            for lot in credits.get("lots") or ()
+        ),
     )
 
 
 def _lot_rows(lots: Lots) -> list[dict[str, Any]]:  # Any: BSON values
     """The order of the fields is part of what a filter compares."""
-    return [{"lot": lot.id, "fund": lot.fund.value, "remaining": lot.remaining} for lot in lots]
+    return [
+        {"lot": lot.id, "fund": lot.fund.value, "remaining": lot.remaining, **({"frozen": True} if lot.frozen else {})}
+        for lot in lots
+    ]
 
 
 def _leg_row(journal_id: str, number: int, leg: Leg, now: datetime) -> Document:
@@ -210,7 +312,7 @@ def _leg_row(journal_id: str, number: int, leg: Leg, now: datetime) -> Document:
 
 def _leg_from(row: Document) -> Leg:
     return Leg(
-        account=ACCOUNTS[row["account"]],
+        account=account_named(row["account"]),
         amount=row["amount"],
         user_id=row["user_id"],
         lot=row["lot"],

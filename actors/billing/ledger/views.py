@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.domain import Holdings, Journal, Owed, Platform
+from promptforge.actors.billing.ledger.domain import Journal, Owed, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.store import Entry
 from promptforge.actors.billing.messages import Charge, CreditsView, TransactionPartView, TransactionView
 from promptforge.core.amounts import from_millicredits
 
-_NOT_SHOWN = frozenset({"granted_by"})
+_NOT_SHOWN = frozenset({"granted_by", "requested_by", "adjustment_id"})
 
 
 def credits_view(holdings: Holdings, unfolded: int) -> CreditsView:
@@ -19,7 +20,8 @@ def credits_view(holdings: Holdings, unfolded: int) -> CreditsView:
         earned=from_millicredits(holdings.earned),
         pending=from_millicredits(holdings.pending + unfolded),
         reserved=from_millicredits(holdings.reserved),
-        debt=from_millicredits(holdings.debt),
+        debt=from_millicredits(holdings.owes),
+        frozen=from_millicredits(holdings.frozen),
     )
 
 
@@ -39,9 +41,9 @@ def transaction_view(entry: Entry) -> TransactionView:
 
 
 def charge_of(journal: Journal) -> Charge:
-    """What a purchase's journal says of the division of its price."""
+    """What a purchase's journal says of the division of its price. A partner's commission is a part of the fee."""
     return Charge(
         journal_id=journal.id,
-        fee_millicredits=sum(leg.amount for leg in journal.legs if leg.account is Platform.FEES),
+        fee_millicredits=sum(leg.amount for leg in journal.legs if isinstance(leg.account, Platform | PartnerAccount)),
         seller_millicredits=sum(leg.amount for leg in journal.legs if leg.account is Owed.PENDING),
     )

@@ -8,6 +8,7 @@ purchase began is always seen, because both are majority writes and every attemp
 
 from __future__ import annotations
 
+from promptforge.actors.billing.ledger.messages import ReverseSale
 from promptforge.actors.billing.messages import Charge, ChargePurchase
 from promptforge.actors.marketplace.errors import AlreadyOwned, NotForSale, OwnListing, PriceChanged
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
@@ -20,6 +21,8 @@ from promptforge.actors.marketplace.messages import (
     PurchasedSource,
     PurchaseListing,
     PurchaseView,
+    RefundPurchase,
+    RevokePurchase,
     SaleView,
     UsePurchasedSource,
 )
@@ -38,7 +41,7 @@ REFUND_POLICY = "2026-11: refundable within 14 days while unused"
 
 class PurchasesActor(Actor):
     name = "purchases"
-    asks = ("billing", "prompts")
+    asks = ("billing", "prompts", "sales")
 
     def __init__(self, purchases: PurchaseStore, listings: ListingStore) -> None:
         self._purchases = purchases
@@ -94,6 +97,27 @@ class PurchasesActor(Actor):
             content=version.content,
             settings=version.settings,
         )
+
+    @handles(RefundPurchase, key="purchase_id", transactional=True)
+    async def refund(self, message: RefundPurchase, context: Context) -> PurchaseView:
+        async def work(tx: Context) -> PurchaseView:
+            await tx.ask(ReverseSale(purchase_id=message.purchase_id, reason=message.reason))
+            await self._take_back(message.purchase_id, message.reason, tx)
+            return (await self._purchases.get(message.purchase_id, session=tx.session)).view()
+
+        return await context.transaction(work)
+
+    @handles(RevokePurchase, atomic=True)
+    async def revoke(self, message: RevokePurchase, context: Context) -> None:
+        await self._take_back(message.purchase_id, "Its payment was disputed", context)
+
+    async def _take_back(self, purchase_id: str, reason: str, tx: Context) -> None:
+        refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
+        if refunded is None:
+            return
+        for notice in _refund_notices(refunded, reason):
+            await tx.enqueue(notice, owner_id=notice.user_id)
+        await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})
 
     @handles(UsePurchasedSource, transactional=True)
     async def use_source(self, message: UsePurchasedSource, context: Context) -> PurchasedSource | None:
@@ -175,5 +199,28 @@ def _notices(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:
             body=f"You bought “{purchase.title}” for {price} credits. It is in your library.",
             subject=subject,
             dedupe_key=f"purchase.completed:{purchase.id}",
+        ),
+    )
+
+
+def _refund_notices(purchase: Purchase, reason: str) -> tuple[NotifyUser, NotifyUser]:
+    subject = {"purchase_id": purchase.id, "listing_id": purchase.listing_id}
+    price, net = from_millicredits(purchase.price), from_millicredits(purchase.seller_share)
+    return (
+        NotifyUser(
+            user_id=purchase.seller_id,
+            kind="sale.refunded",
+            title=f"Refunded: {purchase.title}",
+            body=f"A sale of “{purchase.title}” was refunded, {net} credits of it from you. {reason}",
+            subject=subject,
+            dedupe_key=f"sale.refunded:{purchase.id}",
+        ),
+        NotifyUser(
+            user_id=purchase.buyer_id,
+            kind="purchase.refunded",
+            title=f"Refunded: {purchase.title}",
+            body=f"Your purchase of “{purchase.title}” for {price} credits was refunded. {reason}",
+            subject=subject,
+            dedupe_key=f"purchase.refunded:{purchase.id}",
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from promptforge.actors.marketplace.errors import PurchaseRefunded
 from promptforge.actors.marketplace.messages import Licence, PurchasedSource, PurchaseView, SaleView
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
@@ -44,6 +45,7 @@ class Purchase:
     refund_policy: str
     used_at: datetime | None
     created_at: datetime
+    refunded_at: datetime | None = None
 
     def view(self) -> PurchaseView:
         return PurchaseView(
@@ -59,6 +61,7 @@ class Purchase:
             price=from_millicredits(self.price),
             refund_policy=self.refund_policy,
             used_at=self.used_at,
+            refunded_at=self.refunded_at,
             created_at=self.created_at,
         )
 
@@ -109,18 +112,22 @@ class PurchaseStore:
                 "journal_id": purchase.journal_id,
                 "refund_policy": purchase.refund_policy,
                 "used_at": None,
+                "refunded_at": None,
                 "created_at": purchase.created_at,
             },
             session=session,
         )
 
     async def use(self, purchase_id: str, buyer_id: str, *, now: datetime) -> Purchase:
-        """Mark the purchase as used, once, before anything of it leaves. Raises `NotFound`."""
+        """Mark the purchase as used, once, before anything of it leaves. Raises `NotFound` or `PurchaseRefunded`."""
         mine = {"_id": purchase_id, "buyer_id": buyer_id}
-        await self._purchases.update_one({**mine, "used_at": None}, {"$set": {"used_at": now}})
+        unused = {**mine, "used_at": None, "refunded_at": None}
+        await self._purchases.update_one(unused, {"$set": {"used_at": now}})
         row = await self._purchases.find_one(mine)
         if row is None:
             raise NotFound("There is no such purchase, or it is not yours")
+        if row.get("refunded_at") is not None:
+            raise PurchaseRefunded
         return _purchase_from(row)
 
     async def use_source(
@@ -128,6 +135,7 @@ class PurchaseStore:
     ) -> PurchasedSource | None:
         """Mark the newest purchase of this prompt's source as used; None where there is none."""
         wanted: Document = {"buyer_id": buyer_id, "prompt_id": prompt_id, "licence": Licence.SOURCE.value}
+        wanted["refunded_at"] = None
         if version is not None:
             wanted["version"] = version
         row = await self._purchases.find_one(wanted, sort=[("created_at", -1)], session=session)
@@ -136,6 +144,27 @@ class PurchaseStore:
         unused = {"_id": row["_id"], "used_at": None}
         await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
         return PurchasedSource(row["_id"], row["version"])
+
+    async def take_from_buyer(self, purchase_id: str, *, now: datetime, session: Session | None) -> Purchase | None:
+        """Mark the purchase as refunded, once: its buyer owns the listing no more, and may buy it again.
+
+        None where it was refunded before. Raises `NotFound`.
+        """
+        live = {"_id": purchase_id, "refunded_at": None}
+        row = await self._purchases.find_one_and_update(live, {"$set": {"refunded_at": now}}, session=session)
+        if row is None:
+            await self.get(purchase_id, session=session)
+            return None
+        entitled = {"_id": f"{row['buyer_id']}:{row['listing_id']}", "purchase_id": purchase_id}
+        await self._entitlements.delete_one(entitled, session=session)
+        return _purchase_from(row)
+
+    async def get(self, purchase_id: str, *, session: Session | None) -> Purchase:
+        """Raises `NotFound`."""
+        row = await self._purchases.find_one({"_id": purchase_id}, session=session)
+        if row is None:
+            raise NotFound("There is no such purchase")
+        return _purchase_from(row)
 
     async def list_bought(self, buyer_id: str, *, cursor: Cursor | None, limit: int) -> Page[PurchaseView]:
         rows = self._page({"buyer_id": buyer_id}, cursor)
@@ -169,6 +198,7 @@ def _purchase_from(row: Document) -> Purchase:
         refund_policy=row["refund_policy"],
         used_at=row["used_at"],
         created_at=row["created_at"],
+        refunded_at=row.get("refunded_at"),
     )
 
 

@@ -16,8 +16,8 @@ from promptforge.actors.ai.providers.guarded import Guarded, Limits
 from promptforge.actors.ai.usage import store as usage
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing import BillingActor
-from promptforge.actors.billing.ledger.domain import topup_journal
-from promptforge.actors.billing.store import INDEXES, LedgerAudit, LedgerStore
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
+from promptforge.actors.billing.store import INDEXES, Ledger, LedgerAudit, LedgerSeals, LedgerStore
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
@@ -102,11 +102,11 @@ async def open_workshop(
 ) -> AsyncIterator[Workshop]:
     await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
-    ledger, clock = LedgerStore(mongo), SteppedClock()
+    ledger, clock = Ledger(mongo), SteppedClock()
     limits = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])
     actors = [
-        BillingActor(ledger, LedgerAudit(mongo)),
+        BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
         ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
         *others,
     ]
@@ -114,4 +114,4 @@ async def open_workshop(
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
         process.system.clock = clock
-        yield Workshop(process, ledger, transactions, scripted, clock)
+        yield Workshop(process, ledger.entries, transactions, scripted, clock)

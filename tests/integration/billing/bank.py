@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,8 +10,23 @@ from typing import Any, TypeVar
 
 import anyio
 
-from promptforge.actors.billing import BillingActor, CheckoutsActor, StripeEventsActor
-from promptforge.actors.billing.ledger.domain import Journal, grant_journal, topup_journal
+from promptforge.actors.billing import (
+    AdjustmentsActor,
+    BillingActor,
+    CheckoutsActor,
+    PayoutHoldsActor,
+    SalesActor,
+    StripeEventsActor,
+    TopupsActor,
+)
+from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
+from promptforge.actors.billing.ledger.domain import Journal
+from promptforge.actors.billing.ledger.messages import ReverseSale, TakeBackTopup
+from promptforge.actors.billing.ledger.payouts import commands as payouts
+from promptforge.actors.billing.ledger.sales.commands import settle
+from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
+from promptforge.actors.billing.ledger.sales.store import SaleStore
+from promptforge.actors.billing.ledger.topups.domain import ClaimKind, topup_journal
 from promptforge.actors.billing.messages import (
     Charge,
     ChargePurchase,
@@ -22,11 +37,22 @@ from promptforge.actors.billing.messages import (
     RecordStripeEvent,
     WebhookEventState,
 )
-from promptforge.actors.billing.store import INDEXES, CheckoutStore, EventStore, LedgerAudit, LedgerStore
+from promptforge.actors.billing.store import (
+    INDEXES,
+    AdjustmentStore,
+    CheckoutStore,
+    EventStore,
+    Ledger,
+    LedgerAudit,
+    LedgerSeals,
+    LedgerStore,
+)
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
+from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import MILLI
+from promptforge.core.clock import Clock
 from promptforge.core.context import Context
 from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
@@ -49,6 +75,20 @@ class Notified(Actor):
     @handles(NotifyUser)
     async def notify(self, message: NotifyUser, context: Context) -> None:
         self.told.append(message)
+
+
+class Revoked(Actor):
+    """The marketplace, as far as the ledger tells it something: it marks the purchase as refunded."""
+
+    name = "revoked"
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._purchases = mongo.collection("purchases")
+
+    @handles(RevokePurchase, atomic=True)
+    async def revoke(self, message: RevokePurchase, context: Context) -> None:
+        refunded = {"$set": {"refunded_at": context.now()}}
+        await self._purchases.update_one({"_id": message.purchase_id}, refunded, session=context.session)
 
 
 class Interrupted(Exception):
@@ -81,10 +121,18 @@ class CountingTransactions(MongoTransactions):
 @dataclass(slots=True)
 class Bank:
     process: TestProcess
-    ledger: LedgerStore
+    books: Ledger
     transactions: CountingTransactions
     notified: Notified
     _numbers: count[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def ledger(self) -> LedgerStore:
+        return self.books.entries
+
+    @property
+    def sales(self) -> SaleStore:
+        return self.books.sales
 
     def collection(self, name: str) -> Collection:
         return self.process.mongo.collection(name)
@@ -104,6 +152,57 @@ class Bank:
         if purchased:
             await self.post(topup_journal(f"cs_{user_id}", user_id=user_id, amount=purchased * MILLI, refs={}))
         return user_id
+
+    async def refund(self, purchase_id: str) -> bool:
+        """Refund a sale as the marketplace does it, its mark in the same transaction; whether it was done just now."""
+
+        async def work(tx: Context) -> bool:
+            done = await tx.ask(ReverseSale(purchase_id=purchase_id, reason="for the test"))
+            marked = {"$set": {"refunded_at": tx.now()}}
+            await self.collection("purchases").update_one({"_id": purchase_id}, marked, session=tx.session)
+            return done.first
+
+        return await self.context().transaction(work)
+
+    async def settle_beside_the_actor(self, sales: Sequence[Sale]) -> int:
+        """Settle as another process would; answers how many sales settled."""
+
+        async def work(tx: Context) -> int:
+            books = self.books.open(tx)
+            return [await settle(books, sale.id, Terms()) for sale in sales].count(True)
+
+        return await self.context().transaction(work)
+
+    async def top_up(self, user_id: str, credits: int) -> str:
+        """Buy whole credits; answers the payment's key."""
+        journal = topup_journal(f"cs_{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={})
+        await self.post(journal)
+        return journal.id
+
+    async def payout_beside_the_actor(self, step: str, payout_id: str) -> None:
+        """A step of a payout as another process would take it: past this one's queues."""
+        steps = {"cancel": payouts.cancel, "begin_sending": payouts.begin_sending}
+
+        async def work(tx: Context) -> None:
+            await steps[step](self.books.open(tx), payout_id)
+
+        await self.context().transaction(work)
+
+    async def owe(self, user_id: str, credits: int) -> None:
+        """Buy whole credits, spend them, and have the payment refunded."""
+        topup = await self.top_up(user_id, credits)
+        await self.charge(user_id, await self.user(), credits)
+        await self.context().ask(
+            TakeBackTopup(topup_id=topup, claim_id=f"re_{topup}", kind=ClaimKind.REFUND, amount=1, captured=1)
+        )
+
+    async def give(self, user_id: str, credits: int) -> None:
+        await self.post(grant_journal(f"{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={}))
+
+    async def balance_of(self, account: str) -> int:
+        """Of an account that is nobody's: the sum of its legs."""
+        legs = await self.collection("transactions").find({"account": account}).to_list(None)
+        return sum(leg["amount"] for leg in legs)
 
     async def post(self, journal: Journal) -> bool:
         async def work(tx: Context) -> bool:
@@ -200,22 +299,35 @@ def session_event(
 
 @asynccontextmanager
 async def open_bank(
-    mongo: Mongo, *, sessions: CheckoutSessions | None = None, running: bool = True, livemode: bool = False
+    mongo: Mongo,
+    *,
+    sessions: CheckoutSessions | None = None,
+    running: bool = True,
+    livemode: bool = False,
+    clock: Clock | None = None,
+    terms: Terms = Terms(),  # noqa: B008  # a frozen value
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
     # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
     await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
-    ledger, checkouts, events, notified = LedgerStore(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
+    ledger, checkouts, events, notified = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     async with AsyncExitStack() as stack:
         if sessions is None:
             sessions = await stack.enter_async_context(checkout_sessions())
         actors = [
-            BillingActor(ledger, LedgerAudit(mongo)),
+            BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
+            SalesActor(ledger, terms=terms),
+            TopupsActor(ledger),
+            PayoutHoldsActor(ledger),
+            AdjustmentsActor(AdjustmentStore(mongo), ledger),
+            Revoked(mongo),
             CheckoutsActor(checkouts, sessions),
-            StripeEventsActor(events, checkouts, ledger, livemode=livemode),
+            StripeEventsActor(events, checkouts, ledger.entries, livemode=livemode),
             notified,
         ]
-        process = await stack.enter_async_context(job_process(mongo, actors, running=running))
+        process = await stack.enter_async_context(job_process(mongo, actors, running=running, clock=clock))
+        if clock is not None:
+            process.system.clock = clock
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
         yield Bank(process, ledger, transactions, notified)

@@ -14,7 +14,10 @@ from promptforge.actors.billing.errors import (
     JournalMismatch,
     SelfPurchase,
 )
-from promptforge.actors.billing.ledger.domain import Fund, Lot, UserAccount, grant_journal, topup_journal
+from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
+from promptforge.actors.billing.ledger.domain import Fund, UserAccount
+from promptforge.actors.billing.ledger.holdings import Lot
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.messages import Charge, GrantCredits, ListTransactions, TransactionView, VerifyLedger
 from promptforge.core.context import Context
 from promptforge.core.errors import Forbidden, Invalid, NotFound, PromptForgeError
@@ -82,7 +85,7 @@ async def test_nobody_buys_from_themselves_or_with_debt(bank: Bank) -> None:
     buyer, seller = await bank.user(purchased=3), await bank.user()
     with pytest.raises(SelfPurchase):
         await bank.charge(buyer, buyer, 1)
-    await bank.collection("users").update_one({"_id": buyer}, {"$set": {"credits.debt": 1}})
+    await bank.collection("users").update_one({"_id": buyer}, {"$set": {"credits.debt": -1}})
     with pytest.raises(DebtOutstanding):
         await bank.charge(buyer, seller, 1)
 

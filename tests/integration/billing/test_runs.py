@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
-from promptforge.actors.billing.ledger.domain import grant_journal, topup_journal
+from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.messages import CloseRun, ListTransactions, ReserveRun, RunCharge, RunHold
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound, PromptForgeError

@@ -33,7 +33,7 @@ from tests.support.market import Market, decision, raised
 
 pytestmark = pytest.mark.anyio
 
-EVERYTHING_A_SALE_WRITES = ("purchases", "entitlements", "ledger_journals", "transactions", "jobs")
+EVERYTHING_A_SALE_WRITES = ("purchases", "entitlements", "ledger_journals", "ledger_sales", "transactions", "jobs")
 
 
 async def available(person: Context) -> str:

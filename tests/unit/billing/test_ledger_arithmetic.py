@@ -7,26 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import (
     Fund,
-    Holdings,
     Journal,
     JournalKind,
     Leg,
-    Lot,
-    Lots,
     Owed,
-    Part,
     Platform,
     UnbalancedJournal,
-    grant_journal,
+)
+from promptforge.actors.billing.ledger.holdings import (
+    Holdings,
+    Lot,
+    Lots,
+    Part,
+    changes_of,
     lots_after,
     plan_payment,
-    purchase_journal,
-    share_of,
-    stored_changes,
-    topup_journal,
+    stored_legs,
 )
+from promptforge.actors.billing.ledger.sales.domain import Deal, purchase_journal, share_of
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
 
 AMOUNTS = st.integers(1, 10**12)
 FEES = st.integers(0, 10_000)
@@ -50,7 +52,8 @@ def payments(draw: st.DrawFn) -> tuple[Holdings, int]:
 
 
 def sale(parts: tuple[Part, ...], fee_bp: int) -> Journal:
-    return purchase_journal("pur_1", buyer_id="usr_b", seller_id="usr_s", parts=parts, fee_bp=fee_bp)
+    deal = Deal("pur_1", "usr_b", "usr_s", sum(part.amount for part in parts))
+    return purchase_journal(deal, parts=parts, fee_bp=fee_bp)
 
 
 def total(journal: Journal, account: object, source: Fund | None = None) -> int:
@@ -105,12 +108,12 @@ def test_granted_credits_are_spent_before_purchased_ones_and_earned_ones_last(pa
 def test_what_is_left_of_the_lots_is_what_is_left_of_the_balances(payment: tuple[Holdings, int]) -> None:
     purse, price = payment
     journal = sale(plan_payment(purse, price), 1500)
-    changes = stored_changes(journal)
-    assert changes.keys() == {"usr_b"}, "a sale writes no balance of its seller's"
+    legs = stored_legs(journal)
+    assert legs.keys() == {"usr_b"}, "a sale writes no balance of its seller's"
     after = lots_after(purse.lots, [leg for leg in journal.legs if leg.user_id == "usr_b"])
     for fund in (Fund.GRANTED, Fund.PURCHASED):
         left = sum(lot.remaining for lot in after if lot.fund is fund)
-        assert left == purse.balance(fund) + changes["usr_b"].get(fund, 0)
+        assert left == purse.balance(fund) + changes_of(legs["usr_b"]).get(fund, 0)
     assert all(lot.remaining > 0 for lot in after)
 
 
@@ -127,7 +130,7 @@ def test_the_oldest_lot_is_spent_first() -> None:
 
 
 def test_debt_blocks_spending() -> None:
-    purse = Holdings(earned=100, debt=1)
+    purse = Holdings(earned=100, debt=-1)
     with pytest.raises(DebtOutstanding):
         plan_payment(purse, 1)
 

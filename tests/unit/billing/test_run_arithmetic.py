@@ -5,18 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptforge.actors.billing.ledger.domain import (
-    Fund,
-    Holdings,
-    Leg,
-    Lot,
-    Owed,
-    Part,
-    Platform,
-    came_back,
-    lots_after,
-    plan_payment,
-)
+from promptforge.actors.billing.ledger.domain import Fund, Leg, Owed, Platform
+from promptforge.actors.billing.ledger.holdings import Holdings, Lot, Part, came_back, lots_after, plan_payment
 from promptforge.actors.billing.ledger.runs import charge_journal, charged, held, reserve_journal
 from tests.unit.billing.test_ledger_arithmetic import payments
 

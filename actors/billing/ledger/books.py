@@ -1,0 +1,74 @@
+"""The ledger as the commands see it, within one transaction.
+
+The rules of the ledger (`sales/commands.py`, `topups/commands.py`, `payouts/commands.py`, `adjustments/commands.py`,
+`runs.py`) are written once against this interface. MongoDB implements it in `transaction.py`, and the property tests in
+memory, where ten thousand steps take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from promptforge.actors.billing.ledger.domain import Journal
+from promptforge.actors.billing.ledger.holdings import Holdings
+from promptforge.actors.billing.ledger.payouts.domain import Payout
+from promptforge.actors.billing.ledger.sales.domain import Sale
+from promptforge.actors.billing.ledger.topups.domain import Topup
+
+MOST_SALES = 200
+"""How many sales one command looks at: it is one transaction, which ends after 60 s at the latest."""
+
+
+class Books(Protocol):
+    """`put_…` replaces what `find_…` found; two transactions that put the same thing conflict, and one starts over."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    async def holdings(self, user_id: str) -> Holdings:
+        """Raises `NotFound` for an unknown user."""
+        ...
+
+    async def find_journal(self, journal_id: str) -> Journal | None: ...
+
+    async def post(self, journal: Journal) -> bool:
+        """Post a journal once, and fold its legs into the stored balances. False where its key was posted before.
+
+        What comes in pays debts first. Raises `InsufficientCredits` where a balance or a lot would go below zero,
+        `JournalMismatch` where the key was posted with other facts.
+        """
+        ...
+
+    async def find_sale(self, sale_id: str) -> Sale | None: ...
+
+    async def put_sale(self, sale: Sale) -> None: ...
+
+    async def open_sales(self, seller_id: str) -> Sequence[Sale]:
+        """A seller's sales of which something payable is pending, the oldest first; at most `MOST_SALES`."""
+        ...
+
+    async def open_sales_paid_with(self, lot: str) -> Sequence[Sale]:
+        """The unpaid sales that a lot paid for, the newest first; at most `MOST_SALES`."""
+        ...
+
+    async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
+        """Whether a sale that the seller made before `moment` has settled."""
+        ...
+
+    async def find_topup(self, topup_id: str) -> Topup | None:
+        """What is known of the claims on a payment's charge; None where there were none."""
+        ...
+
+    async def put_topup(self, topup: Topup) -> None: ...
+
+    async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
+        """Mark what is left of a lot, if anything is; what comes back to it later is frozen by its `Topup`."""
+        ...
+
+    async def partner_earned(self, partner_id: str) -> int: ...
+
+    async def find_payout(self, payout_id: str) -> Payout | None: ...
+
+    async def put_payout(self, payout: Payout) -> None: ...

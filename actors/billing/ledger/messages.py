@@ -1,0 +1,262 @@
+"""What moves credits besides buying and selling: refunds, settlement, claims on charges, payouts, and adjustments.
+
+The internal ones are asked inside the transaction of whatever they belong to (the event that told of a refund, say),
+and each is exactly once by the ledger's business key: asked again, it answers the same and moves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
+
+from promptforge.actors.billing.ledger.payouts.domain import PayoutState
+from promptforge.actors.billing.ledger.topups.domain import ClaimKind
+from promptforge.core.amounts import CreditAmount
+from promptforge.core.jobs import job
+from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
+from promptforge.core.principal import Role
+
+Id = Annotated[str, Len(1, 64)]
+StripeId = Annotated[str, Len(1, 255)]
+JournalId = Annotated[str, Len(1, 300)]
+MinorUnits = Annotated[int, Ge(1), Le(10**12)]
+PositiveMillicredits = Annotated[int, Ge(1), Le(10**12)]
+Reason = Annotated[str, Len(3, 500)]
+
+# Sales
+
+
+@dataclass(frozen=True, slots=True)
+class SaleReversed:
+    """The journal that took a sale back; `first`: it was posted by this very command."""
+
+    journal_id: str
+    first: bool
+
+
+@internal
+class ReverseSale(Command[SaleReversed]):
+    """Give the buyer back what a purchase cost, part by part to where it came from: `purchase:{id}:refund`, once.
+
+    It is taken from the seller, the partner and the fee: from what is pending of the sale, then, where that is settled,
+    from what the seller has; what they have not got becomes their debt. Raises `NotFound` for an unknown purchase.
+    """
+
+    purchase_id: Id
+    reason: Reason
+
+
+@internal
+@job(timeout_seconds=300)
+class SettleSales(Command[int]):
+    """Find the sellers with sales that may be due, and enqueue a `SettleSeller` for each; answers how many."""
+
+
+@internal
+@job(timeout_seconds=600)
+class SettleSeller(Command[int]):
+    """Settle what is due of a seller's sales, and fold their pending legs; answers how many sales settled."""
+
+    seller_id: Id
+
+
+# Claims on the charge of a top-up
+
+
+@dataclass(frozen=True, slots=True)
+class TopupClaimed:
+    """What a claim took: `refunded_purchases` were undone for it, and their buyer has lost them."""
+
+    journal_id: str | None
+    taken_millicredits: int
+    refunded_purchases: tuple[str, ...]
+
+
+@internal
+class TakeBackTopup(Command[TopupClaimed]):
+    """A charge was refunded or disputed: take back the credits that it brought, in proportion, and never twice.
+
+    `topup_id` is the key of the payment's journal (`topup:cs_…`, `invoice:in_…`). `claim_id` is the `re_…` or `dp_…`;
+    `amount` and `captured` are minor units of the same currency. `undo_sales`: also the unpaid sales that those credits
+    paid for are refunded (a dispute, or a refund for fraud). Raises `NotFound` for an unknown payment.
+    """
+
+    topup_id: JournalId
+    claim_id: StripeId
+    kind: ClaimKind
+    amount: MinorUnits
+    captured: MinorUnits
+    undo_sales: bool = False
+
+
+@internal
+class GiveBackTopup(Command[TopupClaimed]):
+    """A refund has failed, or a dispute was won: give back what it took, as far as no other claim takes it.
+
+    It may be told before the claim itself; the claim takes nothing then when it comes. `taken_millicredits` is what was
+    given back, below zero.
+    """
+
+    topup_id: JournalId
+    claim_id: StripeId
+    kind: ClaimKind
+    amount: MinorUnits
+
+
+@internal
+class FreezeTopup(Command[None]):
+    """A dispute is open: what is left of a payment's credits is not spent, and what they paid for does not settle."""
+
+    topup_id: JournalId
+    dispute_id: StripeId
+
+
+@internal
+class ThawTopup(Command[None]):
+    """The dispute is closed, whichever way."""
+
+    topup_id: JournalId
+    dispute_id: StripeId
+
+
+# Payouts
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutHold:
+    """How a payout stands in the ledger."""
+
+    payout_id: str
+    user_id: str
+    amount_millicredits: int
+    state: PayoutState
+
+
+@internal
+class ReservePayout(Command[PayoutHold]):
+    """Set earned credits aside for a payout: `payout:{id}:reserve`.
+
+    Raises `InsufficientCredits` (only settled sales are paid out), `DebtOutstanding` or `PayoutOnHold`.
+    """
+
+    payout_id: Id
+    user_id: Id
+    amount_millicredits: PositiveMillicredits
+
+
+@internal
+class BeginPayoutTransfer(Command[PayoutHold]):
+    """Mark a payout as being sent, before Stripe hears of it. Raises `PayoutNotOpen` where it was cancelled."""
+
+    payout_id: Id
+
+
+@internal
+class FinalisePayout(Command[PayoutHold]):
+    """The transfer succeeded: `payout:{id}:final`."""
+
+    payout_id: Id
+
+
+@internal
+class CancelPayout(Command[PayoutHold]):
+    """Give the credits back: `payout:{id}:release`. Raises `PayoutNotOpen` once it is being sent."""
+
+    payout_id: Id
+
+
+@internal
+class ReturnPayout(Command[PayoutHold]):
+    """The transfer was refused for good, or reversed after it succeeded: `payout:{id}:release`."""
+
+    payout_id: Id
+
+
+# Adjustments that two operators agree on
+
+
+class AdjustmentKind(StrEnum):
+    """`grant` gives credits away, and `write_off` makes a debt the platform's loss."""
+
+    GRANT = "grant"
+    WRITE_OFF = "write_off"
+
+
+class AdjustmentState(StrEnum):
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustmentView:
+    """A large grant or a write-off: one operator asked for it, and another one decides."""
+
+    id: str
+    kind: AdjustmentKind
+    state: AdjustmentState
+    user_id: str
+    amount: str
+    reason: str
+    requested_by: str
+    decided_by: str | None
+    decision_reason: str | None
+    created_at: datetime
+    decided_at: datetime | None
+
+
+@requires(Role.OPERATOR, Role.ADMIN)
+class RequestAdjustment(Command[AdjustmentView]):
+    """Ask for a grant above the cap for one, or for a debt to be written off. Nothing moves before another approves.
+
+    No API key may do this.
+    """
+
+    kind: AdjustmentKind
+    user_id: Id
+    amount: CreditAmount
+    reason: Reason
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="billing:read")
+class ListAdjustments(Query[Page[AdjustmentView]]):
+    """List the adjustments that were asked for, newest first."""
+
+    state: AdjustmentState | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(Role.OPERATOR, Role.ADMIN, fresh=True)
+class ApproveAdjustment(Command[AdjustmentView]):
+    """Carry out what another operator asked for. Nobody approves their own request, nor one for themselves."""
+
+    adjustment_id: Id
+
+
+@requires(Role.OPERATOR, Role.ADMIN)
+class RejectAdjustment(Command[AdjustmentView]):
+    """Refuse what was asked for, with the reason; who asked may take it back like this."""
+
+    adjustment_id: Id
+    reason: Reason
+
+
+# Seals
+
+
+@internal
+@job(timeout_seconds=600)
+class SealLedger(Command[int]):
+    """Seal the journals that have settled; answers how many."""
+
+
+@internal
+@job(timeout_seconds=3600)
+class CheckLedger(Command[bool]):
+    """Verify the whole ledger, and log an error for each violation; answers whether every invariant holds."""

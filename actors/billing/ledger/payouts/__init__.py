@@ -1,0 +1,1 @@
+"""Payouts in the ledger: reserved, sent or given back."""

@@ -1,0 +1,91 @@
+"""Setting a payout aside, sending it, and giving it back: each step once, and one end for each payout."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits, JournalMismatch, PayoutOnHold
+from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.payouts.domain import (
+    Payout,
+    PayoutState,
+    final_journal,
+    release_journal,
+    reserve_journal,
+)
+from promptforge.core.amounts import from_millicredits
+from promptforge.core.errors import NotFound
+
+
+async def get_payout(books: Books, payout_id: str) -> Payout:
+    payout = await books.find_payout(payout_id)
+    if payout is None:
+        raise NotFound(f"Nothing was reserved for the payout {payout_id}")
+    return payout
+
+
+async def reserve(books: Books, payout_id: str, *, user_id: str, amount: int) -> Payout:
+    """Set earned credits aside. The same payout again answers how it stands.
+
+    Raises `InsufficientCredits`, `DebtOutstanding`, or `PayoutOnHold` while a payment of theirs is disputed.
+    """
+    there = await books.find_payout(payout_id)
+    if there is not None:
+        if (there.user_id, there.amount) != (user_id, amount):
+            raise JournalMismatch(f"The payout {payout_id} was reserved before, and differently")
+        return there
+    holdings = await books.holdings(user_id)
+    if holdings.owes:
+        raise DebtOutstanding(f"You owe {from_millicredits(holdings.owes)} credits; they are paid before a payout")
+    if holdings.frozen:
+        raise PayoutOnHold("One of your payments is disputed; payouts wait until that is decided")
+    if holdings.earned < amount:
+        has = from_millicredits(holdings.earned)
+        raise InsufficientCredits(f"You have {has} credits from settled sales, and only those are paid out")
+    payout = Payout(payout_id, user_id, amount, PayoutState.RESERVED)
+    await books.put_payout(payout)
+    await books.post(reserve_journal(payout))
+    return payout
+
+
+async def begin_sending(books: Books, payout_id: str) -> Payout:
+    """Before Stripe hears of it: from here on it cannot be cancelled. Again answers the same.
+
+    Raises `PayoutNotOpen` where it was cancelled.
+    """
+    payout = await get_payout(books, payout_id)
+    if payout.state in {PayoutState.SENDING, PayoutState.SENT}:
+        return payout
+    await books.put_payout(payout := payout.sending())
+    return payout
+
+
+async def finish(books: Books, payout_id: str) -> Payout:
+    """The transfer succeeded."""
+    payout = await get_payout(books, payout_id)
+    if payout.state is PayoutState.SENT:
+        return payout
+    journal = final_journal(payout)
+    await books.put_payout(payout := payout.sent())
+    await books.post(journal)
+    return payout
+
+
+async def cancel(books: Books, payout_id: str) -> Payout:
+    """Give the credits back, unless it is being sent: raises `PayoutNotOpen` then."""
+    payout = await get_payout(books, payout_id)
+    if payout.state is PayoutState.RELEASED:
+        return payout
+    return await _release(books, payout, payout.cancelled())
+
+
+async def take_in_again(books: Books, payout_id: str) -> Payout:
+    """The transfer was refused for good, or reversed: the credits are the seller's again."""
+    payout = await get_payout(books, payout_id)
+    if payout.state is PayoutState.RELEASED:
+        return payout
+    return await _release(books, payout, payout.returned())
+
+
+async def _release(books: Books, payout: Payout, released: Payout) -> Payout:
+    await books.put_payout(released)
+    await books.post(release_journal(payout))
+    return released

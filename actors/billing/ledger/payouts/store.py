@@ -1,0 +1,22 @@
+"""Every query on the collection `ledger_payouts`: which way each payout's reserve went."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.ledger.payouts.domain import Payout, PayoutState
+from promptforge.core.mongo import Index, Mongo, Session
+
+PAYOUTS = "ledger_payouts"
+INDEXES: dict[str, tuple[Index, ...]] = {PAYOUTS: ()}
+
+
+class PayoutStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._payouts = mongo.collection(PAYOUTS)
+
+    async def find(self, payout_id: str, *, session: Session) -> Payout | None:
+        row = await self._payouts.find_one({"_id": payout_id}, session=session)
+        return None if row is None else Payout(row["_id"], row["user_id"], row["amount"], PayoutState(row["state"]))
+
+    async def put(self, payout: Payout, *, session: Session) -> None:
+        row = {"user_id": payout.user_id, "amount": payout.amount, "state": payout.state.value}
+        await self._payouts.update_one({"_id": payout.id}, {"$set": row}, upsert=True, session=session)

@@ -1,0 +1,1 @@
+"""Sales in the ledger: charged, refunded, settled."""

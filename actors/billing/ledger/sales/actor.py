@@ -1,0 +1,74 @@
+"""Refunds and settles sales."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from promptforge.actors.billing.ledger.messages import ReverseSale, SaleReversed, SettleSales, SettleSeller
+from promptforge.actors.billing.ledger.sales.commands import refund, settle
+from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
+from promptforge.actors.billing.ledger.transaction import Ledger, session_of
+from promptforge.core.context import Context
+from promptforge.core.runtime import Actor, handles
+
+FOLDED_AFTER = timedelta(minutes=5)
+"""By then no transaction is open that could add an earlier leg: MongoDB ends one after 60 s."""
+AT_ONCE = 25
+"""Sales that settle in one transaction; it is some 200 writes."""
+
+
+class SalesActor(Actor):
+    """A seller's settlement is a job of its own: a popular seller keeps nobody waiting."""
+
+    name = "sales"
+
+    def __init__(self, ledger: Ledger, *, terms: Terms) -> None:
+        self._ledger = ledger
+        self._terms = terms
+
+    @handles(ReverseSale, key="purchase_id", transactional=True)
+    async def reverse(self, message: ReverseSale, context: Context) -> SaleReversed:
+        async def work(tx: Context) -> SaleReversed:
+            journal, first = await refund(self._ledger.open(tx), message.purchase_id, reason=message.reason)
+            if first:
+                facts = {"journal_id": journal.id, "reason": message.reason}
+                await tx.audit("sale.reversed", message.purchase_id, after=facts)
+            return SaleReversed(journal.id, first)
+
+        return await context.transaction(work)
+
+    @handles(SettleSales)
+    async def settle_sales(self, message: SettleSales, context: Context) -> int:
+        due = context.now() - self._terms.window
+        found = 0
+        seller_id = await self._ledger.sales.next_seller("", sold_until=due)
+        while seller_id is not None:
+            await context.enqueue(SettleSeller(seller_id=seller_id), unique=f"settle:{seller_id}")
+            found += 1
+            seller_id = await self._ledger.sales.next_seller(seller_id, sold_until=due)
+        return found
+
+    @handles(SettleSeller, key="seller_id")
+    async def settle_seller(self, message: SettleSeller, context: Context) -> int:
+        """Twice at once does nothing twice: every sale settles under a key of its own."""
+        due = context.now() - self._terms.window
+        settled = 0
+        after: Sale | None = None
+        while True:
+            sales = await self._ledger.sales.list_open(message.seller_id, sold_until=due, after=after, limit=AT_ONCE)
+            if not sales:
+                break
+            settled += await context.transaction(partial(self._settle, sales))
+            after = sales[-1]
+        await context.transaction(lambda tx: self._fold(message.seller_id, tx))
+        return settled
+
+    async def _settle(self, sales: list[Sale], tx: Context) -> int:
+        books = self._ledger.open(tx)
+        outcomes = [await settle(books, sale.id, self._terms) for sale in sales]
+        return outcomes.count(True)
+
+    async def _fold(self, seller_id: str, tx: Context) -> None:
+        until = tx.now() - FOLDED_AFTER
+        await self._ledger.entries.fold_pending(seller_id, until=until, session=session_of(tx))

@@ -1,0 +1,132 @@
+"""Charging, refunding and settling a sale, each exactly once."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.errors import JournalMismatch
+from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.domain import Journal, Leg, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.holdings import (
+    Holdings,
+    Part,
+    plan_payment,
+    taken_from_grants,
+    taken_from_payable,
+    total_of,
+)
+from promptforge.actors.billing.ledger.sales.domain import (
+    Claim,
+    Deal,
+    Terms,
+    is_due,
+    partner_of,
+    purchase_journal,
+    purchase_key,
+    refund_journal,
+    refund_key,
+    refund_of,
+    reversed_sale,
+    sale_of,
+    settled,
+    taken_from_sales,
+)
+from promptforge.core.errors import NotFound
+
+
+async def charge(books: Books, deal: Deal, *, fee_bp: int) -> Journal:
+    """Take the price from the buyer; the same deal again answers the same journal.
+
+    Raises `InsufficientCredits` or `DebtOutstanding`, and `JournalMismatch` for another deal of this purchase's id.
+    """
+    there = await books.find_journal(purchase_key(deal.purchase_id))
+    if there is not None:
+        if dict(there.refs) != deal.refs:
+            raise JournalMismatch(f"{there.id} was posted before, and differently")
+        return there
+    parts: tuple[Part, ...] = ()
+    if deal.price:
+        parts = plan_payment(await books.holdings(deal.buyer_id), deal.price)
+    journal = purchase_journal(deal, parts=parts, fee_bp=fee_bp)
+    await books.post(journal)
+    sale = sale_of(journal, books.now)
+    if sale is not None:
+        await books.put_sale(sale)
+    return journal
+
+
+async def refund(books: Books, purchase_id: str, *, reason: str) -> tuple[Journal, bool]:
+    """Give everything back: to the buyer from the seller, the partner and the platform. The flag: done just now.
+
+    What is pending of the sale is taken first. The rest of what was paid with granted credits comes out of the seller's
+    granted ones as far as they go; everything else out of their other pending sales, then earned, then purchased
+    credits, and what is missing becomes their debt. Raises `NotFound` for a purchase that was never charged.
+    """
+    there = await books.find_journal(refund_key(purchase_id))
+    if there is not None:
+        return there, False
+    purchase = await books.find_journal(purchase_key(purchase_id))
+    if purchase is None:
+        raise NotFound(f"The purchase {purchase_id} was never charged")
+    sale = await books.find_sale(purchase.id)
+    legs, claim = refund_of(purchase, sale)
+    if sale is not None:
+        await books.put_sale(reversed_sale(sale))
+    legs += await _from_seller(books, purchase.refs["seller_id"], claim)
+    legs += await _from_partner(books, partner_of(purchase), claim.commission)
+    journal = refund_journal(purchase, legs, reason)
+    await books.post(journal)
+    return journal, True
+
+
+async def _from_seller(books: Books, seller_id: str, claim: Claim) -> list[Leg]:
+    if not claim.granted and not claim.payable:
+        return []
+    holdings = await books.holdings(seller_id)
+    legs = taken_from_grants(holdings, seller_id, claim.granted)
+    missing = claim.payable + claim.granted - total_of(legs)
+    return legs + await take_payable(books, seller_id, missing, holdings=holdings)
+
+
+async def take_payable(books: Books, user_id: str, amount: int, *, holdings: Holdings) -> list[Leg]:
+    """All of `amount` from somebody, without a gift being touched: pending, earned, purchased, and then as a debt.
+
+    `holdings` is what they have left for it.
+    """
+    if not amount:
+        return []
+    legs, left = taken_from_sales(await books.open_sales(user_id), amount)
+    for sale in left:
+        await books.put_sale(sale)
+    missing = amount - total_of(legs)
+    if not missing:
+        return legs
+    return legs + taken_from_payable(holdings, user_id, missing)
+
+
+async def _from_partner(books: Books, partner_id: str | None, amount: int) -> list[Leg]:
+    """What a partner has not got any more is the platform's loss: partners have no debt."""
+    if partner_id is None or not amount:
+        return []
+    taken = min(await books.partner_earned(partner_id), amount)
+    legs = [Leg(PartnerAccount(partner_id, settled=True), -taken)] if taken else []
+    if amount > taken:
+        legs.append(Leg(Platform.LOSSES, taken - amount))
+    return legs
+
+
+async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
+    """Settle a sale if it is due, still stands and is not frozen by a dispute; whether anything of it settled now."""
+    sale = await books.find_sale(sale_id)
+    if sale is None or not sale.open:
+        return False
+    established = await books.has_settled_since_before(sale.seller_id, books.now - terms.established_after)
+    if not is_due(sale, terms, established=established, now=books.now):
+        return False
+    for lot in sale.paid_with:
+        topup = await books.find_topup(lot)
+        if topup is not None and topup.frozen_by:
+            return False
+    journal, left = settled(sale, terms)
+    await books.put_sale(left)
+    if journal is not None:
+        await books.post(journal)
+    return True

@@ -1,0 +1,90 @@
+"""Every query on the collection `ledger_sales`: what of each sale is still pending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from promptforge.actors.billing.ledger.books import MOST_SALES
+from promptforge.actors.billing.ledger.sales.domain import OPEN, Sale, SaleState
+from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
+
+SALES = "ledger_sales"
+INDEXES: dict[str, tuple[Index, ...]] = {
+    SALES: (
+        Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
+        Index((("paid_with", 1), ("state", 1), ("sold_at", -1))),
+    ),
+}
+_OPEN: Document = {"$in": sorted(state.value for state in OPEN)}
+
+
+class SaleStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._sales = mongo.collection(SALES)
+
+    async def find(self, sale_id: str, *, session: Session) -> Sale | None:
+        row = await self._sales.find_one({"_id": sale_id}, session=session)
+        return None if row is None else _sale_from(row)
+
+    async def put(self, sale: Sale, *, session: Session) -> None:
+        row = {
+            "seller_id": sale.seller_id,
+            "sold_at": sale.sold_at,
+            "payable": sale.payable,
+            "granted": sale.granted,
+            "commission": sale.commission,
+            "partner_id": sale.partner_id,
+            "state": sale.state.value,
+            "paid_with": list(sale.paid_with),
+        }
+        await self._sales.update_one({"_id": sale.id}, {"$set": row}, upsert=True, session=session)
+
+    async def open_of(self, seller_id: str, *, session: Session) -> list[Sale]:
+        """With something payable pending, the oldest first."""
+        wanted = {"state": _OPEN, "seller_id": seller_id, "payable": {"$gt": 0}}
+        return await _sales(self._sales.find(wanted, session=session).sort([("sold_at", 1), ("_id", 1)]))
+
+    async def open_paid_with(self, lot: str, *, session: Session) -> list[Sale]:
+        wanted = {"paid_with": lot, "state": _OPEN}
+        return await _sales(self._sales.find(wanted, session=session).sort([("sold_at", -1), ("_id", -1)]))
+
+    async def has_settled_since_before(self, seller_id: str, moment: datetime, *, session: Session) -> bool:
+        wanted = {"state": SaleState.SETTLED.value, "seller_id": seller_id, "sold_at": {"$lte": moment}}
+        return await self._sales.find_one(wanted, {"_id": 1}, session=session) is not None
+
+    # For the settlement job, which looks before it begins a transaction
+
+    async def next_seller(self, after: str, *, sold_until: datetime) -> str | None:
+        """The first seller behind `after` with an open sale that was made until then."""
+        found = []
+        for state in OPEN:
+            wanted = {"state": state.value, "seller_id": {"$gt": after}, "sold_at": {"$lte": sold_until}}
+            row = await self._sales.find_one(wanted, {"seller_id": 1}, sort=[("seller_id", 1)])
+            found += [row["seller_id"]] if row is not None else []
+        return min(found, default=None)
+
+    async def list_open(self, seller_id: str, *, sold_until: datetime, after: Sale | None, limit: int) -> list[Sale]:
+        """A seller's open sales that were made until then, the oldest first."""
+        wanted: Document = {"state": _OPEN, "seller_id": seller_id, "sold_at": {"$lte": sold_until}}
+        if after is not None:
+            later = [{"sold_at": {"$gt": after.sold_at}}, {"sold_at": after.sold_at, "_id": {"$gt": after.id}}]
+            wanted = {"$and": [wanted, {"$or": later}]}
+        return await _sales(self._sales.find(wanted).sort([("sold_at", 1), ("_id", 1)]), limit)
+
+
+async def _sales(rows: Rows, limit: int = MOST_SALES) -> list[Sale]:
+    return [_sale_from(row) for row in await rows.limit(limit).to_list(limit)]
+
+
+def _sale_from(row: Document) -> Sale:
+    return Sale(
+        id=row["_id"],
+        seller_id=row["seller_id"],
+        sold_at=row["sold_at"],
+        payable=row["payable"],
+        granted=row["granted"],
+        commission=row["commission"],
+        partner_id=row["partner_id"],
+        state=SaleState(row["state"]),
+        paid_with=tuple(row["paid_with"]),
+    )

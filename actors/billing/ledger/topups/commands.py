@@ -1,0 +1,120 @@
+"""Taking credits back whose charge was refunded or disputed, giving them back, and freezing what is left meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.domain import Journal, Leg
+from promptforge.actors.billing.ledger.holdings import taken_from_lot, total_of
+from promptforge.actors.billing.ledger.sales.commands import refund, take_payable
+from promptforge.actors.billing.ledger.sales.domain import purchase_key
+from promptforge.actors.billing.ledger.topups.domain import (
+    Claim,
+    Topup,
+    give_journal,
+    given_back,
+    pieces_of,
+    take_journal,
+    topup_of,
+)
+from promptforge.core.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What a claim took: `journal` is None where it took nothing. `refunded` are the purchases that were undone."""
+
+    journal: Journal | None = None
+    refunded: tuple[str, ...] = ()
+
+
+async def get_topup(books: Books, topup_id: str) -> Topup:
+    """Raises `NotFound` where no payment brought credits under this key."""
+    known = await books.find_topup(topup_id)
+    if known is not None:
+        return known
+    journal = await books.find_journal(topup_id)
+    topup = topup_of(journal) if journal is not None else None
+    if topup is None:
+        raise NotFound(f"No payment is posted as {topup_id}")
+    return topup
+
+
+async def take_back(books: Books, topup_id: str, claim: Claim, *, captured: int, undo_sales: bool) -> TakenBack:
+    """Apply a claim on a payment's charge, once: `captured` is the charge's money, in the claim's minor units.
+
+    What is left of the lot goes first. With `undo_sales` (a dispute, or a refund for fraud) the unpaid sales that the
+    lot paid for are refunded then, the newest first, until it covers the rest. After that the user's own pending,
+    earned and other purchased credits are taken, and what is missing becomes a debt.
+    """
+    topup = await get_topup(books, topup_id)
+    if topup.claim(claim.id) is not None:  # taken already, or failed before it was heard of
+        return TakenBack()
+    before, topup = topup, replace(topup, captured=captured).with_claim(claim)
+    take = max(0, topup.due - topup.taken)
+    refunded: tuple[str, ...] = ()
+    legs: list[Leg] = []
+    if take:
+        if undo_sales:
+            refunded = await _undo_sales(books, topup, take)
+        holdings = await books.holdings(topup.user_id)
+        legs = taken_from_lot(holdings, topup.user_id, topup.id, take)
+        legs += await take_payable(books, topup.user_id, take - total_of(legs), holdings=holdings.after(legs))
+    await books.put_topup(replace(topup, pieces=(*topup.pieces, *pieces_of(legs))))
+    excess = topup.excess - before.excess
+    journal = take_journal(topup, claim, legs, excess)
+    if journal is not None:
+        await books.post(journal)
+    return TakenBack(journal, refunded)
+
+
+async def _undo_sales(books: Books, topup: Topup, take: int) -> tuple[str, ...]:
+    refunded: list[str] = []
+    for sale in await books.open_sales_paid_with(topup.id):
+        holdings = await books.holdings(topup.user_id)
+        if sum(lot.remaining for lot in holdings.lots if lot.id == topup.id) >= take:
+            break
+        purchase_id = sale.id.removeprefix(purchase_key(""))
+        await refund(books, purchase_id, reason="the payment was disputed")
+        refunded.append(purchase_id)
+    return tuple(refunded)
+
+
+async def give_back(books: Books, topup_id: str, claim: Claim) -> Journal | None:
+    """A refund has failed, or a dispute was won: undo what the claims that still stand do not take.
+
+    The claim is remembered as one that does not stand, also where it was not heard of before: it takes nothing later.
+    """
+    before = await get_topup(books, topup_id)
+    known = before.claim(claim.id)
+    if known is not None and not known.stands:
+        return None
+    topup = before.with_claim(replace(known or claim, stands=False))
+    give = max(0, topup.taken - topup.due)
+    legs, pieces = given_back(topup, give, await books.holdings(topup.user_id))
+    await books.put_topup(replace(topup, pieces=pieces))
+    excess = before.excess - topup.excess
+    journal = give_journal(topup, claim, legs, excess)
+    if journal is not None:
+        await books.post(journal)
+    return journal
+
+
+async def freeze(books: Books, topup_id: str, dispute_id: str) -> None:
+    """While the dispute is open, what is left of the lot is not spent, and the sales that it paid for do not settle."""
+    topup = await get_topup(books, topup_id)
+    if dispute_id not in topup.frozen_by:
+        await books.put_topup(replace(topup, frozen_by=(*topup.frozen_by, dispute_id)))
+        await books.freeze_lot(topup.user_id, topup.id, frozen=True)
+
+
+async def thaw(books: Books, topup_id: str, dispute_id: str) -> None:
+    """The dispute is closed; another one may keep the lot frozen."""
+    topup = await get_topup(books, topup_id)
+    if dispute_id not in topup.frozen_by:
+        return
+    frozen_by = tuple(other for other in topup.frozen_by if other != dispute_id)
+    await books.put_topup(replace(topup, frozen_by=frozen_by))
+    if not frozen_by:
+        await books.freeze_lot(topup.user_id, topup.id, frozen=False)

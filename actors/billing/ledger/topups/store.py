@@ -1,0 +1,50 @@
+"""Every query on the collection `ledger_topups`: the claims on the charges that brought credits."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.ledger.domain import account_named
+from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, Taken, Topup
+from promptforge.core.mongo import Document, Index, Mongo, Session
+
+TOPUPS = "ledger_topups"
+INDEXES: dict[str, tuple[Index, ...]] = {TOPUPS: ()}
+
+
+class TopupStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._topups = mongo.collection(TOPUPS)
+
+    async def find(self, topup_id: str, *, session: Session) -> Topup | None:
+        row = await self._topups.find_one({"_id": topup_id}, session=session)
+        return None if row is None else topup_from(row)
+
+    async def put(self, topup: Topup, *, session: Session) -> None:
+        row = {
+            "user_id": topup.user_id,
+            "credits": topup.credits,
+            "captured": topup.captured,
+            "claims": [
+                {"id": claim.id, "kind": claim.kind.value, "amount": claim.amount, "stands": claim.stands}
+                for claim in topup.claims
+            ],
+            "pieces": [
+                {"account": piece.account.value, "amount": piece.amount, "lot": piece.lot} for piece in topup.pieces
+            ],
+            "frozen_by": list(topup.frozen_by),
+        }
+        await self._topups.update_one({"_id": topup.id}, {"$set": row}, upsert=True, session=session)
+
+
+def topup_from(row: Document) -> Topup:
+    """A stored document as what it tells of."""
+    return Topup(
+        id=row["_id"],
+        user_id=row["user_id"],
+        credits=row["credits"],
+        captured=row["captured"],
+        claims=tuple(
+            Claim(claim["id"], ClaimKind(claim["kind"]), claim["amount"], claim["stands"]) for claim in row["claims"]
+        ),
+        pieces=tuple(Taken(account_named(piece["account"]), piece["amount"], piece["lot"]) for piece in row["pieces"]),
+        frozen_by=tuple(row["frozen_by"]),
+    )

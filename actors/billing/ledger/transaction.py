@@ -1,0 +1,98 @@
+"""The ledger's books in one MongoDB transaction.
+
+What is read is the transaction's snapshot. Two transactions that write the same document conflict, and the second runs
+again on what the first left; so a rule that reads a document and writes it holds under any concurrency. A sale is the
+exception that keeps popular sellers fast: its legs and its `ledger_sales` document are new, and no document of the
+seller's is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.domain import Journal
+from promptforge.actors.billing.ledger.holdings import Holdings
+from promptforge.actors.billing.ledger.payouts.domain import Payout
+from promptforge.actors.billing.ledger.payouts.store import PayoutStore
+from promptforge.actors.billing.ledger.sales.domain import Sale
+from promptforge.actors.billing.ledger.sales.store import SaleStore
+from promptforge.actors.billing.ledger.store import LedgerStore
+from promptforge.actors.billing.ledger.topups.domain import Topup
+from promptforge.actors.billing.ledger.topups.store import TopupStore
+from promptforge.core.context import Context
+from promptforge.core.mongo import Mongo, Session
+
+
+def session_of(tx: Context) -> Session:
+    """Raises where `tx` is no transaction: the ledger is written in one only."""
+    if tx.session is None:
+        raise RuntimeError("the ledger is written in a transaction only")
+    return tx.session
+
+
+class Ledger:
+    """The stores of the ledger, and the books that a transaction opens on them."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self.entries = LedgerStore(mongo)
+        self.sales = SaleStore(mongo)
+        self.topups = TopupStore(mongo)
+        self.payouts = PayoutStore(mongo)
+
+    def open(self, tx: Context) -> MongoBooks:
+        return MongoBooks(self, session_of(tx), tx.now())
+
+
+class MongoBooks(Books):
+    def __init__(self, ledger: Ledger, session: Session, now: datetime) -> None:
+        self._ledger = ledger
+        self._session = session
+        self._now = now
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    async def holdings(self, user_id: str) -> Holdings:
+        return await self._ledger.entries.get_holdings(user_id, session=self._session)
+
+    async def find_journal(self, journal_id: str) -> Journal | None:
+        return await self._ledger.entries.find_journal(journal_id, session=self._session)
+
+    async def post(self, journal: Journal) -> bool:
+        return await self._ledger.entries.post(journal, now=self._now, session=self._session)
+
+    async def find_sale(self, sale_id: str) -> Sale | None:
+        return await self._ledger.sales.find(sale_id, session=self._session)
+
+    async def put_sale(self, sale: Sale) -> None:
+        await self._ledger.sales.put(sale, session=self._session)
+
+    async def open_sales(self, seller_id: str) -> Sequence[Sale]:
+        return await self._ledger.sales.open_of(seller_id, session=self._session)
+
+    async def open_sales_paid_with(self, lot: str) -> Sequence[Sale]:
+        return await self._ledger.sales.open_paid_with(lot, session=self._session)
+
+    async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
+        return await self._ledger.sales.has_settled_since_before(seller_id, moment, session=self._session)
+
+    async def find_topup(self, topup_id: str) -> Topup | None:
+        return await self._ledger.topups.find(topup_id, session=self._session)
+
+    async def put_topup(self, topup: Topup) -> None:
+        await self._ledger.topups.put(topup, session=self._session)
+
+    async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
+        await self._ledger.entries.freeze_lot(user_id, lot, frozen=frozen, session=self._session)
+
+    async def partner_earned(self, partner_id: str) -> int:
+        return await self._ledger.entries.partner_earned(partner_id, session=self._session)
+
+    async def find_payout(self, payout_id: str) -> Payout | None:
+        return await self._ledger.payouts.find(payout_id, session=self._session)
+
+    async def put_payout(self, payout: Payout) -> None:
+        await self._ledger.payouts.put(payout, session=self._session)

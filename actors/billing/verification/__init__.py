@@ -1,0 +1,74 @@
+"""Checks every invariant of the ledger against what is stored, in flat memory, beside a running service.
+
+`verify_ledger(mongo)` is what the command line calls; `VerifyLedger` is the same for operators over HTTP, and
+`CheckLedger` the job that logs what it finds. Rules, by the names in the report:
+
+- `unbalanced_journal`: the legs of a journal do not sum to zero
+- `leg_count`: a journal has more or fewer legs than were posted
+- `orphan_leg`: legs whose journal does not exist
+- `bad_leg`: a leg whose amount is no integer, or is zero
+- `balance`: a stored balance is not the sum of its legs
+- `lot`: what is left of a lot is not the sum of its legs
+- `negative`: a stored balance is below zero, or a debt above it
+- `unknown_user`: legs of a user who does not exist
+- `unearned`: something is payable that did not come from a settled sale
+- `sale`: what is kept as pending of a sale is not the sum of its legs
+- `over_taken`: more credits were taken back for a charge than were given for it, or other than its claims say
+- `purchase_without_journal`, `journal_without_purchase`: a purchase has not exactly one live journal
+- `refund_without_purchase`, `refund_without_journal`, `refund_not_applied`: a sale was taken back in the ledger
+  only, or in the marketplace only
+- `run_close_without_reserve`: a run of a model was closed, and nothing had been reserved for it
+- `hold_without_run`: credits are reserved for a run that nobody will close
+- `seal`: a checkpoint is not over what it sealed: a journal, a leg or a checkpoint was altered or removed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from promptforge.actors.billing.ledger.audit import LedgerAudit
+from promptforge.actors.billing.ledger.sealing import LedgerSeals
+from promptforge.actors.billing.messages import LedgerReport, Violation
+from promptforge.actors.billing.verification.balances import verify_balances, verify_partners
+from promptforge.actors.billing.verification.charges import verify_charges
+from promptforge.actors.billing.verification.findings import Findings
+from promptforge.actors.billing.verification.journals import verify_journals
+from promptforge.actors.billing.verification.purchases import verify_purchases, verify_refunds, verify_sales
+from promptforge.actors.billing.verification.runs import verify_runs
+from promptforge.core.clock import SystemClock
+from promptforge.core.mongo import Mongo
+
+__all__ = ["LedgerReport", "Violation", "verify", "verify_ledger"]
+
+
+async def verify_ledger(mongo: Mongo) -> LedgerReport:
+    """Verify the ledger in a database."""
+    return await verify(LedgerAudit(mongo), LedgerSeals(mongo), now=SystemClock().now)
+
+
+async def verify(audit: LedgerAudit, seals: LedgerSeals, *, now: Callable[[], datetime]) -> LedgerReport:
+    """Verify one subject after the other; see the module for all of them."""
+    findings = Findings()
+    started_at = now()
+    await verify_journals(audit, findings)
+    await verify_balances(audit, findings)
+    await verify_partners(audit, findings)
+    await verify_purchases(audit, findings)
+    await verify_refunds(audit, findings, now=started_at)
+    await verify_sales(audit, findings)
+    await verify_charges(audit, findings)
+    await verify_runs(audit, findings)
+    async for seal in seals.broken():
+        findings.add([Violation("seal", str(seal.number), seal.detail)])
+    return LedgerReport(
+        ok=not findings.count,
+        journals=findings.journals,
+        legs=findings.legs,
+        accounts=findings.accounts,
+        purchases=findings.purchases,
+        violations_found=findings.count,
+        violations=tuple(findings.named),
+        started_at=started_at,
+        finished_at=now(),
+    )

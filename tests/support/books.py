@@ -1,0 +1,245 @@
+"""The ledger's books in memory: the same rules as on MongoDB, for the tests that take ten thousand steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
+from promptforge.actors.billing.ledger.books import MOST_SALES, Books
+from promptforge.actors.billing.ledger.domain import Fund, Journal, Leg, Owed, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.holdings import Holdings, Lots, stored_legs, with_debts_paid
+from promptforge.actors.billing.ledger.payouts.domain import Payout
+from promptforge.actors.billing.ledger.sales.domain import Sale, SaleState
+from promptforge.actors.billing.ledger.topups.domain import Topup
+from promptforge.core.errors import NotFound
+
+T = TypeVar("T")
+START = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def run(command: Coroutine[Any, Any, T]) -> T:  # Any: a command in memory never waits for anything
+    """A command on books in memory, without an event loop."""
+    try:
+        command.send(None)
+    except StopIteration as end:
+        done: T = end.value
+        return done
+    raise RuntimeError("a command in memory waited for something")
+
+
+@dataclass(slots=True)
+class Pages:
+    """Everything that a transaction can roll back; the values are immutable."""
+
+    users: dict[str, Holdings] = field(default_factory=dict)
+    journals: dict[str, Journal] = field(default_factory=dict)
+    order: dict[str, int] = field(default_factory=dict)
+    sales: dict[str, Sale] = field(default_factory=dict)
+    topups: dict[str, Topup] = field(default_factory=dict)
+    partners: dict[str, int] = field(default_factory=dict)
+    payouts: dict[str, Payout] = field(default_factory=dict)
+
+    def copy(self) -> Pages:
+        return Pages(*(dict(getattr(self, name)) for name in self.__slots__))
+
+
+class MemoryBooks(Books):
+    def __init__(self) -> None:
+        self.pages = Pages()
+        self.clock = START
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is done inside, or nothing of it."""
+        before = self.pages.copy()
+        try:
+            yield
+        except BaseException:
+            self.pages = before
+            raise
+
+    @property
+    def now(self) -> datetime:
+        return self.clock
+
+    async def holdings(self, user_id: str) -> Holdings:
+        if user_id not in self.pages.users:
+            raise NotFound
+        return self.pages.users[user_id]
+
+    async def find_journal(self, journal_id: str) -> Journal | None:
+        return self.pages.journals.get(journal_id)
+
+    async def post(self, journal: Journal) -> bool:
+        there = self.pages.journals.get(journal.id)
+        if there is not None:
+            if (there.kind, dict(there.refs)) != (journal.kind, dict(journal.refs)):
+                raise JournalMismatch
+            return False
+        journal = with_debts_paid(journal, {user: await self.holdings(user) for user in stored_legs(journal)})
+        self.pages.journals[journal.id] = journal
+        self.pages.order[journal.id] = len(self.pages.order)
+        for user_id, legs in stored_legs(journal).items():
+            holdings = (await self.holdings(user_id)).after(legs)
+            self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))
+        for leg in journal.legs:
+            if isinstance(leg.account, PartnerAccount) and leg.account.settled:
+                self._fold_partner(leg.account.partner_id, leg.amount)
+        return True
+
+    def _in_order(self, lots: Lots) -> Lots:
+        marked = (replace(lot, frozen=self._is_frozen(lot.id)) for lot in lots)
+        return tuple(sorted(marked, key=lambda lot: (self.pages.order.get(lot.id, -1), lot.id)))
+
+    def _is_frozen(self, lot: str) -> bool:
+        topup = self.pages.topups.get(lot)
+        return topup is not None and bool(topup.frozen_by)
+
+    def _fold_partner(self, partner_id: str, amount: int) -> None:
+        earned = self.pages.partners.get(partner_id, 0) + amount
+        if earned < 0:
+            raise InsufficientCredits
+        self.pages.partners[partner_id] = earned
+
+    async def find_sale(self, sale_id: str) -> Sale | None:
+        return self.pages.sales.get(sale_id)
+
+    async def put_sale(self, sale: Sale) -> None:
+        self.pages.sales[sale.id] = sale
+
+    async def open_sales(self, seller_id: str) -> Sequence[Sale]:
+        mine = [sale for sale in self.pages.sales.values() if sale.seller_id == seller_id]
+        found = [sale for sale in mine if sale.open and sale.payable]
+        return sorted(found, key=lambda sale: (sale.sold_at, sale.id))[:MOST_SALES]
+
+    async def open_sales_paid_with(self, lot: str) -> Sequence[Sale]:
+        found = [sale for sale in self.pages.sales.values() if sale.open and lot in sale.paid_with]
+        return sorted(found, key=lambda sale: (sale.sold_at, sale.id), reverse=True)[:MOST_SALES]
+
+    async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
+        return any(
+            sale.seller_id == seller_id and sale.state is SaleState.SETTLED and sale.sold_at <= moment
+            for sale in self.pages.sales.values()
+        )
+
+    async def find_topup(self, topup_id: str) -> Topup | None:
+        return self.pages.topups.get(topup_id)
+
+    async def put_topup(self, topup: Topup) -> None:
+        self.pages.topups[topup.id] = topup
+
+    async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
+        holdings = self.pages.users[user_id]
+        self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))
+
+    async def partner_earned(self, partner_id: str) -> int:
+        return self.pages.partners.get(partner_id, 0)
+
+    async def find_payout(self, payout_id: str) -> Payout | None:
+        return self.pages.payouts.get(payout_id)
+
+    async def put_payout(self, payout: Payout) -> None:
+        self.pages.payouts[payout.id] = payout
+
+
+def broken_invariants(pages: Pages) -> list[str]:
+    """Every invariant of the ledger, recomputed from the legs alone; the names of those that do not hold."""
+    legs = [leg for journal in pages.journals.values() for leg in journal.legs]
+    return [
+        *_unbalanced(pages),
+        *_wrong_balances(pages, legs),
+        *_wrong_sales(pages, legs),
+        *_wrong_topups(pages, legs),
+        *_unearned(pages),
+        *(["gifts became money"] if payable_mass(legs) > 0 else []),
+    ]
+
+
+def _unbalanced(pages: Pages) -> list[str]:
+    wrong = [journal for journal in pages.journals.values() if sum(leg.amount for leg in journal.legs)]
+    return [f"unbalanced: {journal.id}" for journal in wrong]
+
+
+def _wrong_balances(pages: Pages, legs: Sequence[Leg]) -> list[str]:
+    sums: dict[tuple[str, object], int] = defaultdict(int)
+    lots: dict[tuple[str, str], int] = defaultdict(int)
+    for leg in legs:
+        sums[leg.user_id or "", leg.account] += leg.amount
+        if isinstance(leg.account, Fund) and leg.lot:
+            lots[leg.user_id or "", leg.lot] += leg.amount
+    found = []
+    for user_id, has in pages.users.items():
+        for account in (*Fund, Owed.RESERVED, Owed.DEBT):
+            stored = has.balance(account)
+            if stored != sums[user_id, account]:
+                found.append(f"{user_id} {account}: stored {stored}, legs {sums[user_id, account]}")
+            if stored > 0 if account is Owed.DEBT else stored < 0:
+                found.append(f"{user_id} {account}: {stored}")
+        left = {lot: amount for (user, lot), amount in lots.items() if user == user_id and amount}
+        if left != {lot.id: lot.remaining for lot in has.lots}:
+            found.append(f"{user_id}: lots {has.lots}, legs {left}")
+    for partner_id, earned in pages.partners.items():
+        if earned != sums["", PartnerAccount(partner_id, settled=True)] or earned < 0:
+            found.append(f"partner {partner_id}: {earned}")
+    return found
+
+
+def _wrong_sales(pages: Pages, legs: Sequence[Leg]) -> list[str]:
+    pending: dict[tuple[str | None, Fund | None], int] = defaultdict(int)
+    for leg in legs:
+        if leg.account is Owed.PENDING or leg.account_is_commission:
+            pending[leg.lot, leg.source] += leg.amount
+    stored: dict[tuple[str | None, Fund | None], int] = {
+        (sale.id, source): amount
+        for sale in pages.sales.values()
+        for source, amount in ((Fund.PURCHASED, sale.payable), (Fund.GRANTED, sale.granted), (None, sale.commission))
+    }
+    wrong = [key for key in pending.keys() | stored.keys() if pending.get(key, 0) != stored.get(key, 0)]
+    return [f"pending of {key}: stored {stored.get(key)}, legs {pending.get(key)}" for key in wrong]
+
+
+def _wrong_topups(pages: Pages, legs: Sequence[Leg]) -> list[str]:
+    net: dict[str, int] = defaultdict(int)
+    for leg in legs:
+        if leg.account is Platform.TOPUPS and leg.lot:
+            net[leg.lot] += leg.amount
+    found = [f"more was taken back than given: {lot}" for lot, amount in net.items() if amount > 0]
+    wrong = [
+        topup
+        for topup in pages.topups.values()
+        if topup.taken != topup.due or net[topup.id] != topup.taken - topup.credits
+    ]
+    return found + [f"{topup.id}: taken {topup.taken}, due {topup.due}, at Stripe {net[topup.id]}" for topup in wrong]
+
+
+def _unearned(pages: Pages) -> list[str]:
+    """Earned credits come from settlements; everything else only gives back what it took."""
+    beside: dict[str, int] = defaultdict(int)
+    found = []
+    for journal in pages.journals.values():
+        for leg in journal.legs:
+            if leg.account is Fund.EARNED and not journal.id.startswith("settle:"):
+                beside[leg.user_id or ""] += leg.amount
+        if journal.id.startswith("settle:"):
+            payable = -journal.total(Owed.PENDING, source=Fund.PURCHASED)
+            if journal.total(Fund.EARNED) + journal.total(Owed.DEBT) > payable:
+                found.append(f"unearned: {journal.id}")
+    return found + [f"unearned: {user_id}" for user_id, amount in beside.items() if amount > 0]
+
+
+def payable_mass(legs: Sequence[Leg]) -> int:
+    """What bought and earned credits, debts, partners, banks and losses sum to, beside the money that came in.
+
+    Money in makes it zero; fees and models take from it; nothing adds to it. Above zero, gifts have become money.
+    """
+    total = 0
+    for leg in legs:
+        granted = leg.account is Fund.GRANTED or leg.source is Fund.GRANTED
+        kept = leg.account in {Platform.FEES, Platform.LLM, Platform.GRANTS}
+        total += 0 if granted or kept else leg.amount
+    return total

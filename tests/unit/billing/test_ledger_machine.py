@@ -1,0 +1,239 @@
+"""Whatever people, buyers' banks and Stripe do in whatever order, and however often: the invariants hold.
+
+Any number of accounts sell to each other, have gifts, cards and partners, refund, dispute and cash out. Every command
+may come again, which is what a crash between a commit and its acknowledgement looks like, and what is refused leaves
+nothing behind. `make fuzz-ledger` takes many more steps than `make test`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from promptforge.actors.billing.ledger import runs
+from promptforge.actors.billing.ledger.adjustments.commands import grant, write_off
+from promptforge.actors.billing.ledger.holdings import Holdings
+from promptforge.actors.billing.ledger.payouts import commands as payouts
+from promptforge.actors.billing.ledger.sales import commands as sales
+from promptforge.actors.billing.ledger.sales.domain import Commission, Deal, Terms
+from promptforge.actors.billing.ledger.topups import commands as topups
+from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, invoice_journal, topup_journal
+from promptforge.core.errors import PromptForgeError
+from tests.support.books import MemoryBooks, broken_invariants, run
+
+EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "40"))
+STEPS = int(os.environ.get("LEDGER_STEPS", "50"))
+AMOUNTS = st.integers(1, 9) | st.integers(1_000, 5_000)
+PERCENT = st.integers(1, 105)
+TERMS = Terms(reserve_bp=1000)
+CAPTURED = 1_000
+
+Command = Callable[[], Coroutine[Any, Any, object]]  # Any: what coroutines send and take
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The rules are also what `test_ledger_walk.py` walks at random, where the machine's examples are too short."""
+
+    users = Bundle("users")
+    payments = Bundle("payments")
+    purchases = Bundle("purchases")
+    claims = Bundle("claims")
+    cashed = Bundle("cashed")
+    held = Bundle("held")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.books = MemoryBooks()
+        self.number = 0
+        self.last: Command | None = None
+
+    def _new(self, prefix: str) -> str:
+        self.number += 1
+        return f"{prefix}_{self.number}"
+
+    def _do(self, command: Command) -> None:
+        """Once; what it refuses leaves nothing behind."""
+        self.last = command
+        try:
+            with self.books.transaction():
+                run(command())
+        except PromptForgeError as error:
+            if error.status >= 500:
+                raise
+
+    @initialize(target=users)
+    def everybody(self) -> MultipleResults[str]:
+        """Three who know each other, with cards and gifts."""
+        people = [self._somebody() for _ in range(3)]
+        for user in people:
+            run(self.books.post(topup_journal(self._new("pay"), user_id=user, amount=4_000, refs={})))
+            run(grant(self.books, self._new("grt"), user_id=user, amount=500, refs={}))
+        return multiple(*people)
+
+    @initialize(target=payments)
+    def paid(self) -> MultipleResults[str]:
+        return multiple(*(key for key in self.books.pages.journals if key.startswith("topup:")))
+
+    def _share(self, amount: int, percent: int) -> int:
+        return max(1, amount * percent // 100)
+
+    @rule(target=users)
+    def somebody(self) -> str:
+        return self._somebody()
+
+    def _somebody(self) -> str:
+        user = self._new("usr")
+        run(self._open(user))
+        return user
+
+    async def _open(self, user: str) -> None:
+
+        self.books.pages.users[user] = Holdings()
+
+    @rule(user=users, amount=AMOUNTS)
+    def is_given(self, user: str, amount: int) -> None:
+        grant_id = self._new("grt")
+        self._do(lambda: grant(self.books, grant_id, user_id=user, amount=amount, refs={}))
+
+    @rule(target=payments, user=users, amount=AMOUNTS, invoiced=st.booleans())
+    def pays(self, user: str, amount: int, *, invoiced: bool) -> str:
+        make = invoice_journal if invoiced else topup_journal
+        journal = make(self._new("pay"), user_id=user, amount=amount, refs={})
+        self._do(lambda: self.books.post(journal))
+        return journal.id
+
+    @rule(
+        target=purchases,
+        buyer=users,
+        seller=users,
+        percent=st.integers(0, 60),
+        commission=st.none() | st.integers(0, 5_000),
+        linked=st.sampled_from([False, False, False, True]),
+    )
+    def buys(self, buyer: str, seller: str, percent: int, commission: int | None, *, linked: bool) -> str:
+        purchase_id = self._new("pur")
+        if buyer == seller:
+            seller = next(user for user in self.books.pages.users if user != buyer)
+        price = self.books.pages.users[buyer].available * percent // 100
+        partner = Commission("ptn_1", commission) if commission is not None else None
+        deal = Deal(purchase_id, buyer, seller, price, partner, linked)
+        self._do(lambda: sales.charge(self.books, deal, fee_bp=1500))
+        return purchase_id
+
+    @rule(purchase=purchases)
+    def sale_is_refunded(self, purchase: str) -> None:
+        self._do(lambda: sales.refund(self.books, purchase, reason="asked for"))
+
+    @rule(purchase=purchases)
+    def sale_settles(self, purchase: str) -> None:
+        for _ in range(2):  # the second time is for the rolling reserve, if that is due as well
+            self._do(lambda: sales.settle(self.books, f"purchase:{purchase}", TERMS))
+
+    @rule(days=st.sampled_from([1, 8, 31, 100]))
+    def time_passes(self, days: int) -> None:
+        self.books.clock += timedelta(days=days)
+        for purchase in list(self.books.pages.sales):
+            self.sale_settles(purchase.removeprefix("purchase:"))
+
+    @rule(
+        target=claims,
+        payment=payments,
+        kind=st.sampled_from(ClaimKind),
+        amount=st.integers(1, 1_100),
+        undo=st.booleans(),
+    )
+    def money_is_claimed_back(self, payment: str, kind: ClaimKind, amount: int, *, undo: bool) -> tuple[str, Claim]:
+        claim = Claim(self._new("clm"), kind, amount)
+        self._do(lambda: topups.take_back(self.books, payment, claim, captured=CAPTURED, undo_sales=undo))
+        return payment, claim
+
+    @rule(claimed=claims)
+    def claim_comes_to_nothing(self, claimed: tuple[str, Claim]) -> None:
+        self._do(lambda: topups.give_back(self.books, *claimed))
+
+    @rule(claimed=claims)
+    def claim_is_heard_of_again(self, claimed: tuple[str, Claim]) -> None:
+        """Also once it has come to nothing: it takes nothing then."""
+        payment, claim = claimed
+        before = self.books.pages.copy()
+        self._do(lambda: topups.take_back(self.books, payment, claim, captured=CAPTURED, undo_sales=True))
+        assert self.books.pages == before
+
+    @rule(target=claims, payment=payments, amount=st.integers(1, 1_100))
+    def claim_comes_to_nothing_before_it_is_heard_of(self, payment: str, amount: int) -> tuple[str, Claim]:
+        claim = Claim(self._new("clm"), ClaimKind.REFUND, amount)
+        self._do(lambda: topups.give_back(self.books, payment, claim))
+        self._do(lambda: topups.take_back(self.books, payment, claim, captured=CAPTURED, undo_sales=False))
+        return payment, claim
+
+    @rule(payment=payments, dispute=st.sampled_from(["dp_a", "dp_b"]), closed=st.booleans())
+    def payment_is_disputed(self, payment: str, dispute: str, *, closed: bool) -> None:
+        change = topups.thaw if closed else topups.freeze
+        self._do(lambda: change(self.books, payment, dispute))
+
+    @rule(target=cashed, user=users, percent=PERCENT)
+    def cashes_out(self, user: str, percent: int) -> str:
+        payout_id = self._new("po")
+        amount = self._share(self.books.pages.users[user].earned, percent)
+        self._do(lambda: payouts.reserve(self.books, payout_id, user_id=user, amount=amount))
+        return payout_id
+
+    @rule(
+        payout=cashed,
+        step=st.sampled_from([payouts.begin_sending, payouts.finish, payouts.cancel, payouts.take_in_again]),
+    )
+    def payout_goes_on(self, payout: str, step: Callable[..., Coroutine[Any, Any, object]]) -> None:
+        self._do(lambda: step(self.books, payout))
+
+    @rule(target=held, user=users, percent=PERCENT)
+    def runs_a_model(self, user: str, percent: int) -> str:
+        run_id = self._new("run")
+        amount = self._share(self.books.pages.users[user].available, percent)
+        self._do(lambda: runs.reserve(self.books, run_id, user_id=user, amount=amount))
+        return run_id
+
+    @rule(run_id=consumes(held), charge=st.integers(0, 2_000))
+    def run_ends(self, run_id: str, charge: int) -> None:
+        self._do(lambda: runs.close(self.books, run_id, charge=charge))
+
+    @rule(user=users)
+    def debt_is_written_off(self, user: str) -> None:
+        owes = self.books.pages.users[user].owes
+        write_off_id = self._new("wro")
+        if owes:
+            self._do(lambda: write_off(self.books, write_off_id, user_id=user, amount=owes, refs={}))
+
+    @rule(times=st.integers(1, 3))
+    def comes_again(self, times: int) -> None:
+        """The process died between the commit and its acknowledgement, so the command comes again: nothing changes."""
+        if self.last is None:
+            return
+        before = self.books.pages.copy()
+        for _ in range(times):
+            self._do(self.last)
+        assert self.books.pages == before
+
+    @invariant()
+    def every_invariant_holds(self) -> None:
+        assert broken_invariants(self.books.pages) == []
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -11,6 +11,7 @@ from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.jobs import Backoff
 from promptforge.core.jobs.telemetry import Outcome
+from promptforge.core.jobs.upkeep import Upkeep
 from promptforge.core.messages import Command, internal
 from promptforge.core.mongo import Document, Mongo, Session, transactions
 from promptforge.core.mongo.collections import Rows
@@ -138,9 +139,13 @@ def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def one_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks after the jobs after the start but the test, however slow the machine is."""
-    monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 600)
+def no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives jobs back but the test, however slow the machine is."""
+
+    async def never(self: Upkeep) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Upkeep, "beat", never)
 
 
 async def _by(mongo: Mongo) -> list[str]:
@@ -212,7 +217,7 @@ async def test_a_process_that_stops_before_the_commit_leaves_it_to_another(mongo
     assert (await _by(mongo), slow.interrupted) == (["quick"], 1)
 
 
-@pytest.mark.usefixtures("one_beat")
+@pytest.mark.usefixtures("no_beats")
 @pytest.mark.parametrize("kind", [Write(name="a"), Plain()], ids=["atomic", "plain"])
 async def test_who_lost_a_job_to_another_that_still_runs_it_cannot_end_it(mongo: Mongo, kind: Write | Plain) -> None:
     slow, holder = WriterActor(mongo, "slow"), WriterActor(mongo, "holder")

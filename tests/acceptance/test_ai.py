@@ -26,11 +26,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def ada(service: Service) -> Person:
     """Somebody new with a hundred credits."""
-    person = service.person(f"ada-{time.monotonic_ns()}")
-    identifier = person.get("/users/me")["id"]
-    admin = service.person("admin", Role.ADMIN)
-    admin.post(f"/users/{identifier}/grants", {"amount": "100", "reason": "A test"}, expect=201)
-    return person
+    return service.funded(f"ada-{time.monotonic_ns()}", 100)
 
 
 def credits(person: Person) -> tuple[float, float]:

@@ -7,20 +7,14 @@ that a noisy machine is noisy for all of them.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 
 from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
-from tests.bench.load import CONNECTIONS, Contender, compare
+from tests.bench.load import CONNECTIONS, Contender, beside, compare
 from tests.bench.table import Row, print_rows
-from tests.support.running import Person, RunningService, free_port
+from tests.support.running import Person, RunningService
 
 _BARE = """
 import sys, uvloop
@@ -52,24 +46,6 @@ uvloop.run(main())
 """
 
 
-@contextmanager
-def _bare(url: str) -> Iterator[tuple[int, int]]:
-    """The baseline; answers its port and pid."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", _BARE, str(port), url])
-    try:
-        for _ in range(200):
-            try:
-                HTTPConnection("127.0.0.1", port).connect()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield port, process.pid
-    finally:
-        process.kill()
-        process.wait()
-
-
 def _prepare(person: Person) -> str:
     prompt = person.post("/prompts", {"name": "Benchmarked"}, expect=201)
     person.post(f"/prompts/{prompt['id']}/versions", {"content": "Say {{word}}. " * 100}, expect=201)
@@ -86,7 +62,7 @@ def run() -> None:
             person = service.person("bench", Role.OPERATOR)
             prompt = _prepare(person)
             server = EmbeddedMongod.start(service.data_dir / "mongo")
-            with _bare(server.url) as (port, pid):
+            with beside(_BARE, server.url) as (port, pid):
                 _compare(service, person, prompt, bare=(port, pid))
             server.stop()
         finally:

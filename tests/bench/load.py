@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+
+from tests.support.running import free_port
 
 ROUNDS = 7
 CONNECTIONS = 8
@@ -35,6 +40,24 @@ def compare(contenders: Mapping[str, Contender]) -> tuple[Rounds, Rounds]:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _CLOCK_TICK
+
+
+@contextmanager
+def beside(script: str, *arguments: str) -> Iterator[tuple[int, int]]:
+    """A baseline's server as a process of its own; answers its port, which `script` is told first, and its pid."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script, str(port), *arguments])
+    try:
+        for _ in range(400):
+            try:
+                HTTPConnection("127.0.0.1", port).connect()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port, process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _client(port: int, path: str, headers: dict[str, str], until: float) -> int:

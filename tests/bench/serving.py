@@ -6,18 +6,12 @@ an operation of a table whose handler answers a constant (token, rate and author
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.bench.load import CONNECTIONS, Contender, compare
+from tests.bench.load import CONNECTIONS, Contender, beside, compare
 from tests.bench.table import Row, print_rows
-from tests.support.running import Person, RunningService, free_port
+from tests.support.running import Person, RunningService
 
 CONTENT = "Summarise {{article}} for {{reader}}. " * 50
 
@@ -77,24 +71,6 @@ anyio.run(main, backend_options={"use_uvloop": True})
 """
 
 
-@contextmanager
-def _constant(body: str) -> Iterator[tuple[int, int]]:
-    """The baselines' process; answers its port and pid."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _CONSTANT, str(port), body])
-    try:
-        for _ in range(400):
-            try:
-                HTTPConnection("127.0.0.1", port).connect()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield port, process.pid
-    finally:
-        process.kill()
-        process.wait()
-
-
 def _prepare(person: Person) -> str:
     prompt = person.post("/prompts", {"name": "Served", "first_version": {"content": CONTENT}}, expect=201)
     identifier: str = prompt["id"]
@@ -111,7 +87,7 @@ def run() -> None:
             person = service.person("bench")
             path = f"/prompts/{_prepare(person)}/compiled"
             body = person.client.get(path).text
-            with _constant(body) as (port, pid):
+            with beside(_CONSTANT, body) as (port, pid):
                 headers = {"Authorization": person.client.headers["authorization"]}
                 contenders: dict[str, Contender] = {
                     "bare constant": (pid, port, "/bare", headers),

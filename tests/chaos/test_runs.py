@@ -12,18 +12,10 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.running import Person, eventually
-from tests.support.service import Service, serving
+from tests.support.service import serving
 
 LONG = {"task": "Write the longest story about a ship that you can."}
 EVENTS = {"accept": "text/event-stream"}
-
-
-def funded(service: Service) -> Person:
-    person = service.person("ada")
-    identifier = person.get("/users/me")["id"]
-    grant = {"amount": "50", "reason": "A test"}
-    service.person("admin", Role.ADMIN).post(f"/users/{identifier}/grants", grant, expect=201)
-    return person
 
 
 def credits(person: Person) -> tuple[str, str]:
@@ -33,7 +25,7 @@ def credits(person: Person) -> tuple[str, str]:
 
 def test_a_run_whose_process_was_killed_is_released(tmp_path: Path) -> None:
     with serving(tmp_path, LLM_PRICES="smollm2-135m=20000/80000") as service:
-        ada, operator = funded(service), service.person("operator", Role.OPERATOR)
+        ada, operator = service.funded("ada", 50), service.person("operator", Role.OPERATOR)
         with ada.client.stream("POST", "/ai/generate", json=LONG, headers=EVENTS) as response:
             lines = response.iter_lines()
             assert next(lines).startswith("event: delta")
@@ -57,7 +49,7 @@ def test_a_run_whose_process_was_killed_is_released(tmp_path: Path) -> None:
 
 def test_a_stop_ends_a_stream_with_its_end_or_an_error_and_leaves_nothing_reserved(tmp_path: Path) -> None:
     with serving(tmp_path, LLM_PRICES="smollm2-135m=20000/80000") as service:
-        ada = funded(service)
+        ada = service.funded("ada", 50)
         events: list[tuple[str, Any]] = []
         with ada.client.stream("POST", "/ai/generate", json=LONG, headers=EVENTS) as response:
             name, stopping = "", False

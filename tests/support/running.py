@@ -148,6 +148,13 @@ class RunningService:
         self._people.append(person)
         return person
 
+    def funded(self, uid: str, credits: int) -> Person:
+        """Somebody whom an administrator has given so many credits."""
+        person = self.person(uid)
+        grant = {"amount": str(credits), "reason": "A test"}
+        self.person("admin", Role.ADMIN).post(f"/users/{person.get('/users/me')['id']}/grants", grant, expect=201)
+        return person
+
     def pay(self, checkout: dict[str, Any], *, event_id: str | None = None) -> httpx.Response:
         """What Stripe sends once a checkout is paid."""
         session = {

@@ -9,6 +9,11 @@ from promptforge.actors.ai.models.store import RunStore
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.projects.store import ProjectStore
 from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
+from promptforge.deploy.features import INDEXES
+from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
+from promptforge.deploy.upgrade.people import open_accounts
+from promptforge.deploy.upgrade.preparation import prepare
+from promptforge.deploy.upgrade.rows import close_events, mark_history, reject_listings
 
 _BATCH = 500
 
@@ -51,7 +56,23 @@ async def _usage_into_sums(mongo: Mongo) -> None:
         after = ids[-1]
 
 
+async def _prepare_old_database(mongo: Mongo) -> None:
+    await prepare(mongo, INDEXES)
+
+
+async def _old_database(mongo: Mongo) -> None:
+    """A database of the service before becomes one of this service; see `deploy.upgrade`. Users come first, for the
+    others refer to them.
+    """
+    await open_accounts(mongo)
+    await mark_history(mongo)
+    await reject_listings(mongo)
+    await close_events(mongo)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "prompts live in projects", _prompts_into_projects),
     Migration(2, "runs are in sums", _usage_into_sums),
+    Migration(3, "accounts of the service before are opened", _old_database, prepare=_prepare_old_database),
+    Migration(4, "early ledgers are completed", complete_early_ledgers),
 )

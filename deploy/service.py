@@ -21,6 +21,7 @@ from promptforge.core.mongo import (
     Pulse,
     Session,
     ensure_indexes,
+    prepare_migrations,
     run_migrations,
     run_transaction,
     translate,
@@ -89,6 +90,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything but the listening socket. Leaving it drains: jobs, then actors, then the feed, then MongoDB."""
     async with open_database(settings) as database:
         mongo = database.mongo
+        await prepare_migrations(mongo, MIGRATIONS)
         await ensure_indexes(mongo, INDEXES)
         await run_migrations(mongo, MIGRATIONS)
         if settings.stripe_api_base is not None:

@@ -6,8 +6,15 @@ from promptforge.core.mongo.collections import Collection, Document, Rows, Sessi
 from promptforge.core.mongo.documents import Unstorable, stored_size
 from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
 from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
-from promptforge.core.mongo.indexes import Index, IndexDifference, compare_indexes, drop_index, ensure_indexes
-from promptforge.core.mongo.migrations import Migration, run_migrations
+from promptforge.core.mongo.indexes import (
+    Index,
+    IndexDifference,
+    compare_indexes,
+    drop_index,
+    drop_indexes_in_the_way,
+    ensure_indexes,
+)
+from promptforge.core.mongo.migrations import Migration, prepare_migrations, run_migrations
 from promptforge.core.mongo.pulse import Pulse
 from promptforge.core.mongo.snapshots import read_snapshot
 from promptforge.core.mongo.transactions import run_transaction
@@ -31,7 +38,9 @@ __all__ = [
     "UpdateOne",
     "compare_indexes",
     "drop_index",
+    "drop_indexes_in_the_way",
     "ensure_indexes",
+    "prepare_migrations",
     "read_snapshot",
     "run_migrations",
     "run_transaction",

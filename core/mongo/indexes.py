@@ -15,6 +15,7 @@ from promptforge.core.mongo.errors import translate
 
 _NOT_FOUND = frozenset({26, 27})  # NamespaceNotFound, IndexNotFound
 _EXISTS = 48  # NamespaceExists
+_DUPLICATES = 11000
 _CONFLICTS = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 
 
@@ -76,11 +77,17 @@ async def _ensure(mongo: Mongo, collection: str, indexes: Sequence[Index]) -> No
     try:
         await mongo.raw[collection].create_indexes([_model(index) for index in indexes])
     except OperationFailure as error:
-        if error.code not in _CONFLICTS:
+        if error.code not in _CONFLICTS | {_DUPLICATES}:
             raise translate(error) or error from error
         if len(indexes) > 1:  # which one it is
             for index in indexes:
                 await _ensure(mongo, collection, [index])
+        if error.code == _DUPLICATES:
+            fields = " and ".join(key for key, _ in indexes[0].keys)
+            raise ConfigurationError(
+                f"{collection} holds several documents with the same {fields}, "
+                f"which the unique index {indexes[0].name} does not allow: change or remove all but one of them"
+            ) from None
         raise ConfigurationError(
             f"index {collection}.{indexes[0].name} exists with other options: drop it, or write a migration"
         ) from None
@@ -101,6 +108,26 @@ async def drop_index(mongo: Mongo, collection: str, name: str) -> None:
             raise translate(error) or error from error
     except PyMongoError as error:
         raise translate(error) or error from error
+
+
+async def drop_indexes_in_the_way(mongo: Mongo, declared: Declared) -> list[str]:
+    """Drop what would keep a declared index from being made: one of its name or its keys that is another index.
+
+    Answers their names, with their collections. Indexes that nothing declares stay.
+    """
+    dropped = []
+    for collection, indexes in declared.items():
+        try:
+            present = await mongo.raw[collection].index_information()
+        except PyMongoError as error:
+            raise translate(error) or error from error
+        for name, there in present.items():
+            keys = tuple((key, direction) for key, direction in there["key"])
+            rivals = [index for index in indexes if name == index.name or keys == index.keys]
+            if any(name != index.name or not _same(index, there) for index in rivals):
+                await drop_index(mongo, collection, name)
+                dropped.append(f"{collection}.{name}")
+    return dropped
 
 
 async def _ensure_collection(mongo: Mongo, name: str) -> None:
@@ -141,4 +168,6 @@ def _same(index: Index, present: Mapping[str, Any]) -> bool:
         and bool(present.get("unique")) == index.unique
         and (dict(partial) if partial is not None else None) == (dict(index.partial) if index.partial else None)
         and present.get("expireAfterSeconds") == index.ttl_seconds
+        and not present.get("sparse")
+        and "collation" not in present
     )

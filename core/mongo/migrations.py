@@ -1,5 +1,6 @@
 """Numbered, idempotent migrations, recorded in MongoDB; one process applies them while the others wait.
 
+A migration may have something to prepare before the indexes are made, which a database of another service could refuse.
 The lease is a document with the server's time. Who holds it renews nothing: a migration that outlives the lease may be
 run by two processes, and being idempotent it may.
 """
@@ -7,7 +8,8 @@ run by two processes, and being idempotent it may.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,11 +30,31 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """`apply` may be interrupted anywhere and run again: it must come to the same end."""
+    """`apply` may be interrupted anywhere and run again: it must come to the same end. So must `prepare`, which runs
+    before the indexes are made, at every start until the migration is recorded.
+    """
 
     number: int
     name: str
     apply: Callable[[Mongo], Awaitable[None]]
+    prepare: Callable[[Mongo], Awaitable[None]] | None = None
+
+
+async def prepare_migrations(
+    mongo: Mongo, migrations: Sequence[Migration], *, lease_seconds: float = LEASE_SECONDS
+) -> None:
+    """What has to be done before the indexes are made; nothing where every migration is recorded."""
+    while True:
+        done = await _recorded(mongo)
+        wanted = [one.prepare for one in migrations if one.prepare is not None and one.number not in done]
+        if not wanted:
+            return
+        async with _lease(mongo, lease_seconds) as held:
+            if held:
+                for prepare in wanted:
+                    await prepare(mongo)
+                return
+        await anyio.sleep(WAIT_SECONDS)
 
 
 async def run_migrations(
@@ -56,15 +78,11 @@ async def run_migrations(
         pending = [migration for migration in wanted if migration.number not in done]
         if not pending:
             return applied
-        holder = secrets.token_hex(8)
-        if not await _take_lease(mongo, holder, lease_seconds):
-            await anyio.sleep(WAIT_SECONDS)
-            continue
-        try:
-            applied += await _apply(mongo, pending)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await mongo.collection(COLLECTION).delete_one({"_id": _LEASE, "holder": holder})
+        async with _lease(mongo, lease_seconds) as held:
+            if held:
+                applied += await _apply(mongo, pending)
+                continue
+        await anyio.sleep(WAIT_SECONDS)
 
 
 async def _apply(mongo: Mongo, pending: Sequence[Migration]) -> list[int]:
@@ -87,6 +105,19 @@ async def _apply(mongo: Mongo, pending: Sequence[Migration]) -> list[int]:
 async def _recorded(mongo: Mongo) -> set[int]:
     rows = await mongo.collection(COLLECTION).find({"_id": {"$ne": _LEASE}}, {"_id": 1}).to_list(None)
     return {row["_id"] for row in rows}
+
+
+@asynccontextmanager
+async def _lease(mongo: Mongo, seconds: float) -> AsyncIterator[bool]:
+    """Whether it is ours meanwhile."""
+    holder = secrets.token_hex(8)
+    held = await _take_lease(mongo, holder, seconds)
+    try:
+        yield held
+    finally:
+        if held:
+            with anyio.CancelScope(shield=True):
+                await mongo.collection(COLLECTION).delete_one({"_id": _LEASE, "holder": holder})
 
 
 async def _take_lease(mongo: Mongo, holder: str, lease_seconds: float) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, edge, serving, versions
+from tests.bench import analytics, asks, edge, opening, serving, versions
 
 BENCHMARKS = {
     "analytics": analytics.run,
     "asks": asks.run,
     "edge": edge.run,
+    "opening": opening.run,
     "serving": serving.run,
     "versions": versions.run,
 }

@@ -19,6 +19,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("event_id", 1),), unique=True),
         Index((("created_at", -1), ("_id", -1))),
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
+        Index((("livemode", 1),), partial={"livemode": True}),
     ),
 }
 

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.opening.domain import MARK
 from promptforge.actors.billing.ledger.runs import close_key, reserve_key
 from promptforge.actors.billing.ledger.sales.domain import purchase_key, refund_key
 from promptforge.actors.billing.ledger.sales.store import SALES
@@ -106,7 +107,9 @@ class LedgerAudit:
         return SortedStream(rows, itemgetter("journal_id"))
 
     def legs_without_journal(self) -> Rows:
-        return self._legs.find({"journal_id": None}, {"_id": 1}).batch_size(_BATCH)
+        """Rows of the service before this one, which were no legs, are marked; they are in no user's legs either."""
+        wanted: Document = {"journal_id": None, MARK: {"$exists": False}}
+        return self._legs.find(wanted, {"_id": 1}).batch_size(_BATCH)
 
     def users(self) -> SortedStream:
         rows = self._users.find({}, {"credits": 1}).sort([("_id", 1)])

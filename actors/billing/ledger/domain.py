@@ -35,6 +35,7 @@ class Platform(StrEnum):
 
     FEES = "platform:fees"
     GRANTS = "platform:grants"
+    OPENING = "platform:opening"
     LLM = "platform:llm"
     LOSSES = "platform:losses"
     TOPUPS = "stripe:topups"
@@ -77,6 +78,7 @@ def account_named(name: str) -> Account:
 
 
 class JournalKind(StrEnum):
+    OPENING = "opening"
     TOPUP = "topup"
     INVOICE = "invoice"
     GRANT = "grant"

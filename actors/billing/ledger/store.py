@@ -106,7 +106,7 @@ class LedgerStore:
         journal = with_debts_paid(journal, before)
         if not await self._insert_journal(journal, now, session):
             return False
-        rows = [_leg_row(journal.id, number, leg, now) for number, leg in enumerate(journal.legs)]
+        rows = leg_rows(journal, now)
         if rows:
             await self._legs.insert_many(rows, session=session)
         for user_id, legs in stored_legs(journal).items():
@@ -135,15 +135,11 @@ class LedgerStore:
 
     async def _insert_journal(self, journal: Journal, now: datetime, session: Session) -> bool:
         """An upsert: a duplicate key would abort the caller's transaction, and of two at once one starts over."""
-        facts = {"kind": journal.kind.value, "refs": dict(journal.refs)}
-        details = {
-            "parties": list(journal.parties),
-            "reverses": journal.reverses,
-            "leg_count": len(journal.legs),
-            "created_at": now,
-        }
+        row = journal_row(journal, now)
+        del row["_id"]  # the filter says it
+        facts = {"kind": row["kind"], "refs": row["refs"]}
         written = await self._journals.update_one(
-            {"_id": journal.id}, {"$setOnInsert": {**facts, **details}}, upsert=True, session=session
+            {"_id": journal.id}, {"$setOnInsert": row}, upsert=True, session=session
         )
         if written.upserted_id is not None:
             return True
@@ -289,12 +285,35 @@ def holdings_from(credits: Document) -> Holdings:
     )
 
 
+def credits_row(holdings: Holdings) -> Document:
+    """The same, as it is stored; nothing is folded yet."""
+    return {**{name.value: holdings.balance(name) for name in (*Fund, *Owed)}, "lots": _lot_rows(holdings.lots)}
+
+
 def _lot_rows(lots: Lots) -> list[dict[str, Any]]:  # Any: BSON values
     """The order of the fields is part of what a filter compares."""
     return [
         {"lot": lot.id, "fund": lot.fund.value, "remaining": lot.remaining, **({"frozen": True} if lot.frozen else {})}
         for lot in lots
     ]
+
+
+def journal_row(journal: Journal, now: datetime) -> Document:
+    """A journal as it is stored."""
+    return {
+        "_id": journal.id,
+        "kind": journal.kind.value,
+        "refs": dict(journal.refs),
+        "parties": list(journal.parties),
+        "reverses": journal.reverses,
+        "leg_count": len(journal.legs),
+        "created_at": now,
+    }
+
+
+def leg_rows(journal: Journal, now: datetime) -> list[Document]:
+    """Its legs as they are stored."""
+    return [_leg_row(journal.id, number, leg, now) for number, leg in enumerate(journal.legs)]
 
 
 def _leg_row(journal_id: str, number: int, leg: Leg, now: datetime) -> Document:

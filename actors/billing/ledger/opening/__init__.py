@@ -1,0 +1,1 @@
+"""The balances with which accounts of the service before this one begin."""

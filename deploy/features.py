@@ -14,7 +14,10 @@ from promptforge.actors.billing import (
     BillingActor,
     CheckLedger,
     CheckoutsActor,
+    CompareMoney,
+    MoneyActor,
     PayoutHoldsActor,
+    PostMoney,
     SalesActor,
     SealLedger,
     SettleSales,
@@ -23,6 +26,7 @@ from promptforge.actors.billing import (
 )
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
+from promptforge.actors.billing.stripe.movements import StripeMoney
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
@@ -68,6 +72,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
     ApiKeysActor,
     BillingActor,
+    MoneyActor,
     SalesActor,
     TopupsActor,
     PayoutHoldsActor,
@@ -126,6 +131,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
+    Schedule("post-money", "17 * * * *", lambda _: PostMoney()),
+    Schedule("compare-money", "41 2 * * *", lambda _: CompareMoney()),
 )
 
 
@@ -146,6 +153,7 @@ def build_actors(
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
         BillingActor(ledger, billing.LedgerAudit(mongo), billing.LedgerSeals(mongo), fee_bp=settings.platform_fee_bp),
+        MoneyActor(billing.MoneyStore(mongo), _stripe_money(settings)),
         SalesActor(ledger, terms=_terms(settings)),
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
@@ -197,6 +205,13 @@ def _terms(settings: Settings) -> billing.Terms:
         reserve_bp=settings.rolling_reserve_bp,
         reserve_for=timedelta(days=settings.rolling_reserve_days),
     )
+
+
+def _stripe_money(settings: Settings) -> StripeMoney | None:
+    """None for a sandbox: its money is not there any more after a restart."""
+    if settings.stripe_secret_key is None or settings.stripe_api_base is not None:
+        return None
+    return StripeMoney(settings.stripe_secret_key.get_secret_value())
 
 
 def _checkout_sessions(settings: Settings) -> CheckoutSessions:

@@ -23,6 +23,8 @@ from promptforge.actors.billing.messages import (
     ReserveRun,
     VerifyLedger,
 )
+from promptforge.actors.billing.money.actor import MoneyActor
+from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
 
 __all__ = [
     "AdjustmentsActor",
@@ -31,6 +33,7 @@ __all__ = [
     "CheckLedger",
     "CheckoutsActor",
     "CloseRun",
+    "CompareMoney",
     "CreateCheckout",
     "GetCheckout",
     "GetCredits",
@@ -38,7 +41,9 @@ __all__ = [
     "ListCreditPacks",
     "ListTransactions",
     "ListWebhookEvents",
+    "MoneyActor",
     "PayoutHoldsActor",
+    "PostMoney",
     "ProcessStripeEvent",
     "RecordStripeEvent",
     "ReserveRun",

@@ -31,6 +31,21 @@ class JournalMismatch(Conflict):
     title = "This was posted before, and differently"
 
 
+class MoneyMismatch(Conflict):
+    """A balance transaction of Stripe's came again with other amounts, which Stripe says never happens."""
+
+    code = "money_mismatch"
+    title = "This movement of money was posted before, and differently"
+
+
+class UnreadableMoney(PromptForgeError):
+    """Stripe told of money in a way that this version does not understand; nothing of that page was posted."""
+
+    code = "unreadable_money"
+    status = 502
+    title = "What the payment provider tells of money is not understood"
+
+
 class NothingOwed(Conflict):
     code = "nothing_owed"
     title = "They do not owe that much"

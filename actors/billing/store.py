@@ -18,6 +18,8 @@ from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.store import LedgerStore
 from promptforge.actors.billing.ledger.topups import store as topups
 from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.billing.money import store as money
+from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.core.mongo import Index
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "LedgerAudit",
     "LedgerSeals",
     "LedgerStore",
+    "MoneyStore",
     "Terms",
 ]
 
@@ -41,4 +44,5 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **sealing.INDEXES,
     **checkouts.INDEXES,
     **events.INDEXES,
+    **money.INDEXES,
 }

@@ -155,7 +155,7 @@ async def close_events(mongo: Mongo) -> None:
     await in_batches(mongo, EVENTS, left, work, size=EVENTS_BATCH)
     doubtful = {f"{MARK}.id": {"$exists": True}, "state": WebhookEventState.QUARANTINED.value}
     if count := await events.count_documents(doubtful):
-        log.warning("upgrade.events_not_handled", events=count, see="the quarantined events of /api/v1/ops/webhooks")
+        log.warning("upgrade.events_not_handled", events=count, see="the quarantined webhook events")
 
 
 def _event(row: Document, now: datetime) -> Document:

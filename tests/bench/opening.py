@@ -68,7 +68,7 @@ def upgrade(url: str, kills: int, rng: Random) -> None:
     for number in range(kills + 1):
         process = spawn.Process(target=upgrade_apart, args=(url, results))
         process.start()
-        process.join(rng.uniform(4, 15) if number < kills else None)
+        process.join(rng.uniform(10, 70) if number < kills else None)
         if process.is_alive():
             process.kill()
             process.join()

@@ -21,6 +21,7 @@ from promptforge.actors.billing.ledger.sales.domain import purchase_key, refund_
 from promptforge.actors.billing.ledger.sales.store import SALES
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS, PARTNERS, USERS
 from promptforge.actors.billing.ledger.topups.store import TOPUPS
+from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.core.mongo import Document, Mongo, Rows, Session, run_transaction
 
 PURCHASES = "purchases"
@@ -97,6 +98,7 @@ class LedgerAudit:
         self._sales = mongo.collection(SALES)
         self._topups = mongo.collection(TOPUPS)
         self._partners = mongo.collection(PARTNERS)
+        self.money = MoneyStore(mongo)
 
     def journals(self) -> SortedStream:
         rows = self._journals.find({}, {"kind": 1, "leg_count": 1}).sort([("_id", 1)])

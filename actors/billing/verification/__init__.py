@@ -19,6 +19,8 @@
   only, or in the marketplace only
 - `run_close_without_reserve`: a run of a model was closed, and nothing had been reserved for it
 - `hold_without_run`: credits are reserved for a run that nobody will close
+- `money_unbalanced`: the legs of a movement of real money do not sum to zero
+- `money_differs`: the last comparison found another balance at Stripe than the ledger's
 - `seal`: a checkpoint is not over what it sealed: a journal, a leg or a checkpoint was altered or removed
 """
 
@@ -34,6 +36,7 @@ from promptforge.actors.billing.verification.balances import verify_balances, ve
 from promptforge.actors.billing.verification.charges import verify_charges
 from promptforge.actors.billing.verification.findings import Findings
 from promptforge.actors.billing.verification.journals import verify_journals
+from promptforge.actors.billing.verification.money import verify_money
 from promptforge.actors.billing.verification.purchases import verify_purchases, verify_refunds, verify_sales
 from promptforge.actors.billing.verification.runs import verify_runs
 from promptforge.core.clock import SystemClock
@@ -59,6 +62,7 @@ async def verify(audit: LedgerAudit, seals: LedgerSeals, *, now: Callable[[], da
     await verify_sales(audit, findings)
     await verify_charges(audit, findings)
     await verify_runs(audit, findings)
+    await verify_money(audit.money, findings)
     async for seal in seals.broken():
         findings.add([Violation("seal", str(seal.number), seal.detail)])
     return LedgerReport(

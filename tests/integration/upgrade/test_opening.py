@@ -31,7 +31,6 @@ from promptforge.deploy.migrations import MIGRATIONS
 from promptforge.deploy.upgrade.identity import internal_id
 from promptforge.deploy.upgrade.preparation import WITHOUT_UID, prepare
 from promptforge.deploy.upgrade.rows import NOT_SELLABLE
-from tests.integration.billing.bank import INDEXES as BANK_INDEXES
 from tests.support.old_database import (
     EVERY_EVENT,
     ROWS_EACH,
@@ -51,6 +50,10 @@ pytestmark = pytest.mark.anyio
 USERS = 2_000
 COLLECTIONS = ("users", "transactions", "ledger_journals", "marketplace_listings", "webhook_events", "usage")
 OPENING = MIGRATIONS[2]
+
+
+async def apply(mongo: Mongo) -> None:
+    await OPENING.apply(mongo)
 
 
 async def upgrade(mongo: Mongo) -> list[int]:
@@ -218,7 +221,7 @@ async def test_two_processes_that_upgrade_at_once_open_each_account_once(mongo: 
     await ensure_indexes(mongo, INDEXES)
     async with anyio.create_task_group() as tasks:  # past the lease, which may have run out
         for _ in range(3):
-            tasks.start_soon(OPENING.apply, mongo)
+            tasks.start_soon(apply, mongo)
     report = await verify_ledger(mongo)
     assert (report.ok, report.accounts) == (True, 1_000)
     assert report.journals == sum(1 for number in range(1_000) if expected_credits(number))
@@ -237,7 +240,12 @@ async def test_two_users_with_one_uid_stop_the_start_with_a_word_on_what_to_do(m
 
 
 async def test_users_without_a_uid_are_set_aside(mongo: Mongo) -> None:
-    rows = [{"_id": 1, "credits": 5}, {"_id": 2, "uid": None}, {"_id": 3, "uid": ""}, {"_id": 4, "uid": 4}]
+    rows: list[dict[str, Any]] = [
+        {"_id": 1, "credits": 5},
+        {"_id": 2, "uid": None},
+        {"_id": 3, "uid": ""},
+        {"_id": 4, "uid": 4},
+    ]
     await mongo.collection("users").insert_many([*rows, {"_id": 5, "uid": "a", "credits": 1}])
     await upgrade(mongo)
     aside = [row async for row in mongo.collection(WITHOUT_UID).find({}).sort([("_id", 1)])]
@@ -262,7 +270,7 @@ async def test_a_database_of_this_service_is_left_as_it_is(mongo: Mongo) -> None
 
 async def test_a_row_that_only_pretends_to_be_old_is_still_found(mongo: Mongo) -> None:
     """The mark takes a row out of the search for rows without a journal, and out of nothing else."""
-    await ensure_indexes(mongo, BANK_INDEXES)
+    await ensure_indexes(mongo, INDEXES)
     await mongo.collection("users").insert_one({"_id": "usr_1", "uid": "a"})
     row = {"_id": 1, "user_id": "usr_1", "account": "earned", "amount": 5, "journal_id": "", "before_ledger": {}}
     await mongo.collection("transactions").insert_one({**row, "lot": None})

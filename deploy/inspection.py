@@ -14,10 +14,11 @@ from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.jobs.domain import shown_state
 from promptforge.core.clock import SystemClock
 from promptforge.core.jobs import Codec, Job, MongoJobStore
-from promptforge.core.mongo import Mongo
+from promptforge.core.mongo import Mongo, refuse_unmigrated
 from promptforge.core.pages import Page
 from promptforge.deploy.database import open_database
 from promptforge.deploy.features import QUEUES, job_messages
+from promptforge.deploy.migrations import MIGRATIONS
 from promptforge.deploy.settings import load_settings
 
 T = TypeVar("T")
@@ -76,8 +77,16 @@ def print_job(job_id: str, *, data_dir: Path | None) -> None:
 
 
 def verify_and_print(*, data_dir: Path | None) -> int:
-    """Verify the ledger; answers the exit code: 0 where every invariant holds, 1 where one is violated."""
-    report: LedgerReport = _with_database(data_dir, verify_ledger)
+    """Verify the ledger; answers the exit code: 0 where every invariant holds, 1 where one is violated.
+
+    Raises `ConfigurationError` for a database that no process of this version has migrated.
+    """
+
+    async def check(mongo: Mongo) -> LedgerReport:
+        await refuse_unmigrated(mongo, MIGRATIONS)
+        return await verify_ledger(mongo)
+
+    report = _with_database(data_dir, check)
     console = Console()
     console.print(f"{report.journals} journals, {report.legs} legs, {report.accounts} accounts")
     for violation in report.violations:

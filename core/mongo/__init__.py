@@ -14,7 +14,7 @@ from promptforge.core.mongo.indexes import (
     drop_indexes_in_the_way,
     ensure_indexes,
 )
-from promptforge.core.mongo.migrations import Migration, prepare_migrations, run_migrations
+from promptforge.core.mongo.migrations import Migration, prepare_migrations, refuse_unmigrated, run_migrations
 from promptforge.core.mongo.pulse import Pulse
 from promptforge.core.mongo.snapshots import read_snapshot
 from promptforge.core.mongo.transactions import run_transaction
@@ -42,6 +42,7 @@ __all__ = [
     "ensure_indexes",
     "prepare_migrations",
     "read_snapshot",
+    "refuse_unmigrated",
     "run_migrations",
     "run_transaction",
     "start_embedded",

@@ -85,6 +85,13 @@ async def run_migrations(
         await anyio.sleep(WAIT_SECONDS)
 
 
+async def refuse_unmigrated(mongo: Mongo, migrations: Sequence[Migration]) -> None:
+    """For programs beside the service. Raises `ConfigurationError` for a database that it has not been started on."""
+    done = await _recorded(mongo)
+    if missing := [migration.number for migration in migrations if migration.number not in done]:
+        raise ConfigurationError(f"the database lacks migration {min(missing)}: start the service on it first")
+
+
 async def _apply(mongo: Mongo, pending: Sequence[Migration]) -> list[int]:
     done = await _recorded(mongo)  # looked at again, now that nobody else can be at it
     applied = []

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.adjustments.commands import grant, write_off
 from promptforge.actors.billing.ledger.holdings import Holdings
+from promptforge.actors.billing.ledger.opening.domain import opening_journal
 from promptforge.actors.billing.ledger.payouts import commands as payouts
 from promptforge.actors.billing.ledger.sales import commands as sales
 from promptforge.actors.billing.ledger.sales.domain import Commission, Deal, Terms
@@ -78,9 +79,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(target=users)
     def everybody(self) -> MultipleResults[str]:
-        """Three who know each other, with cards and gifts."""
+        """Three who know each other, with cards and gifts; two of them had an account in the service before."""
         people = [self._somebody() for _ in range(3)]
-        for user in people:
+        for user, had in zip(people, (700, -300, 0), strict=True):
+            if (opening := opening_journal(user, had)) is not None:
+                run(self.books.post(opening))
             run(self.books.post(topup_journal(self._new("pay"), user_id=user, amount=4_000, refs={})))
             run(grant(self.books, self._new("grt"), user_id=user, amount=500, refs={}))
         return multiple(*people)

@@ -22,6 +22,7 @@ from promptforge.actors.billing import (
     TopupsActor,
 )
 from promptforge.actors.billing import store as billing
+from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.datasets import DatasetsActor
@@ -151,7 +152,7 @@ def build_actors(
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
         CheckoutsActor(checkouts, sessions),
-        StripeEventsActor(billing.EventStore(mongo), checkouts, ledger.entries, livemode=sessions.livemode),
+        StripeEventsActor(billing.EventStore(mongo), [CheckoutEvents(checkouts, ledger)], livemode=sessions.livemode),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),

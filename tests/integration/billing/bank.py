@@ -19,6 +19,7 @@ from promptforge.actors.billing import (
     StripeEventsActor,
     TopupsActor,
 )
+from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.messages import ReverseSale, TakeBackTopup
@@ -322,7 +323,7 @@ async def open_bank(
             AdjustmentsActor(AdjustmentStore(mongo), ledger),
             Revoked(mongo),
             CheckoutsActor(checkouts, sessions),
-            StripeEventsActor(events, checkouts, ledger.entries, livemode=livemode),
+            StripeEventsActor(events, [CheckoutEvents(checkouts, ledger)], livemode=livemode),
             notified,
         ]
         process = await stack.enter_async_context(job_process(mongo, actors, running=running, clock=clock))

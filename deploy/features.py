@@ -23,6 +23,10 @@ from promptforge.actors.billing import (
 )
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
+from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
+from promptforge.actors.billing.events.handling import EventHandler
+from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.billing.stripe.claims import StripeClaims
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.datasets import DatasetsActor
@@ -140,7 +144,7 @@ def build_actors(
     """One of each, on this database. The memory follows the change stream; without it every read is one."""
     memory = memory or Memory()
     stores = prompts.Stores(mongo)
-    sessions = _checkout_sessions(settings)
+    api = _stripe_api(settings)
     ledger, checkouts = billing.Ledger(mongo), billing.CheckoutStore(mongo)
     listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
     return [
@@ -151,8 +155,8 @@ def build_actors(
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
-        CheckoutsActor(checkouts, sessions),
-        StripeEventsActor(billing.EventStore(mongo), [CheckoutEvents(checkouts, ledger)], livemode=sessions.livemode),
+        CheckoutsActor(checkouts, _checkout_sessions(api, settings)),
+        _stripe_events(mongo, api, checkouts, ledger),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
@@ -200,13 +204,28 @@ def _terms(settings: Settings) -> billing.Terms:
     )
 
 
-def _checkout_sessions(settings: Settings) -> CheckoutSessions:
+def _stripe_api(settings: Settings) -> StripeApi:
     if settings.stripe_secret_key is None:  # deploy/payments.py has found one, or a sandbox's
         raise ConfigurationError("there is no STRIPE_SECRET_KEY")
+    return StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
+
+
+def _checkout_sessions(api: StripeApi, settings: Settings) -> CheckoutSessions:
     base = settings.public_url or f"http://{settings.host}:{settings.port}"
     return StripeCheckoutSessions(
-        settings.stripe_secret_key.get_secret_value(),
+        api,
         success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{base}/checkout/cancelled",
-        api_base=settings.stripe_api_base,
     )
+
+
+def _stripe_events(
+    mongo: Mongo, api: StripeApi, checkouts: billing.CheckoutStore, ledger: billing.Ledger
+) -> StripeEventsActor:
+    claims = StripeClaims(api)
+    handlers: list[EventHandler] = [
+        CheckoutEvents(checkouts, ledger),
+        RefundEvents(claims),
+        DisputeEvents(claims, billing.DisputeStore(mongo)),
+    ]
+    return StripeEventsActor(billing.EventStore(mongo), handlers, livemode=api.livemode)

@@ -104,7 +104,8 @@ class GrantCredits(Command[GrantView]):
 class CheckoutState(StrEnum):
     """`creating`: whether the payment page exists is not known yet; `open`: it waits for the buyer.
 
-    `processing`: paid by a method that settles later; `paid`: the credits are there; `failed`: there is no page.
+    `processing`: paid by a method that settles later; `paid`: the credits are there; `failed`: there is no page, or the
+    payment that was to settle did not; `expired`: nobody paid in time.
     """
 
     CREATING = "creating"
@@ -112,6 +113,7 @@ class CheckoutState(StrEnum):
     PROCESSING = "processing"
     PAID = "paid"
     FAILED = "failed"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptforge.actors.billing.checkouts import store as checkouts
 from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.events import store as events
-from promptforge.actors.billing.events.store import EventStore
+from promptforge.actors.billing.events.store import DisputeStore, EventStore
 from promptforge.actors.billing.ledger import sealing
 from promptforge.actors.billing.ledger import store as ledger
 from promptforge.actors.billing.ledger.adjustments import store as adjustments
@@ -24,6 +24,7 @@ __all__ = [
     "INDEXES",
     "AdjustmentStore",
     "CheckoutStore",
+    "DisputeStore",
     "EventStore",
     "Ledger",
     "LedgerAudit",

@@ -1,4 +1,8 @@
-"""What Stripe tells of checkout sessions: paid (now or later), not paid after all, expired, or declined once."""
+"""What Stripe tells of checkout sessions: paid (now or later), not paid after all, expired, or declined once.
+
+A session's state is judged by the event itself: each type tells of one step, none of which is ever taken back. Being
+paid wins over whatever comes later.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,10 @@ from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted
 from promptforge.core.context import Context
+
+PAID_NOW, PAID_LATER = "checkout.session.completed", "checkout.session.async_payment_succeeded"
+NOT_PAID, EXPIRED = "checkout.session.async_payment_failed", "checkout.session.expired"
+DECLINED = "payment_intent.payment_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def session_fact(event: StripeEvent) -> Outcome | SessionFact:
 class CheckoutEvents:
     """Grants what a paid session is for, from the pack as it was when the checkout was made."""
 
-    types = frozenset({"checkout.session.completed", "checkout.session.async_payment_succeeded"})
+    types = frozenset({PAID_NOW, PAID_LATER, NOT_PAID, EXPIRED, DECLINED})
     origin = Origin.PLATFORM
 
     def __init__(self, checkouts: CheckoutStore, ledger: Ledger) -> None:
@@ -81,16 +89,32 @@ class CheckoutEvents:
         self._ledger = ledger
 
     async def read(self, event: StripeEvent) -> Outcome | Effect:
+        if event.type == DECLINED:  # a session stays open then, and a delayed payment has an event of its own
+            return Outcome(WebhookEventState.PROCESSED, "declined: the buyer may try again, and nothing has moved")
         fact = session_fact(event)
         if isinstance(fact, Outcome):
             return fact
+        if event.type in {NOT_PAID, EXPIRED}:
+            return lambda tx: self._end(fact, tx, expired=event.type == EXPIRED)
         return lambda tx: self._settle(fact, tx)
+
+    async def _find(self, fact: SessionFact, tx: Context) -> Checkout:
+        checkout = await self._checkouts.find_by_session(fact.session_id, session=session_of(tx))
+        if checkout is None:
+            raise UnknownCheckout(f"No checkout has the session {fact.session_id}")
+        return checkout
+
+    async def _end(self, fact: SessionFact, tx: Context, *, expired: bool) -> Outcome:
+        checkout = await self._find(fact, tx)
+        if expired:
+            await self._checkouts.mark_expired(checkout.id, session=session_of(tx))
+        else:
+            await self._checkouts.mark_failed(checkout.id, session=session_of(tx))
+        return Outcome(WebhookEventState.PROCESSED)
 
     async def _settle(self, fact: SessionFact, tx: Context) -> Outcome:
         session = session_of(tx)
-        checkout = await self._checkouts.find_by_session(fact.session_id, session=session)
-        if checkout is None:
-            raise UnknownCheckout(f"No checkout has the session {fact.session_id}")
+        checkout = await self._find(fact, tx)
         reason = checkout.mismatch(amount_subtotal=fact.amount_subtotal, currency=fact.currency)
         if reason is not None:
             return quarantined(reason)

@@ -1,4 +1,4 @@
-"""Every query on the `webhook_events` collection. Events are kept for good: they are the evidence for the ledger."""
+"""Every query on `webhook_events` and `disputes`. Events are kept for good: they are the evidence for the ledger."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from datetime import datetime
 
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent
 from promptforge.actors.billing.messages import RecordStripeEvent, WebhookEventState
+from promptforge.actors.billing.stripe.claims import Dispute
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 EVENTS = "webhook_events"
+DISPUTES = "disputes"
 _FINISHED = sorted(state.value for state in FINISHED)
 
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -20,6 +22,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("created_at", -1), ("_id", -1))),
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
     ),
+    DISPUTES: (Index((("topup_id", 1),)),),
 }
 
 
@@ -80,6 +83,32 @@ class EventStore:
         wanted |= cursor.after() if cursor else {}
         rows = self._events.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, _event_from)
+
+
+class DisputeStore:
+    """How far each dispute has come here: one that is closed is not opened again by news that were read before."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._disputes = mongo.collection(DISPUTES)
+
+    async def advance(self, dispute: Dispute, topup_id: str, *, now: datetime, session: Session) -> bool:
+        """Keep how it stands. False where it was closed before and is not in what was read: that is stale.
+
+        Two transactions that advance one dispute conflict, and the second one looks again.
+        """
+        row = await self._disputes.find_one({"_id": dispute.id}, session=session)
+        if row is not None and row["closed"] and not dispute.closed:
+            return False
+        kept = {
+            "topup_id": topup_id,
+            "amount": dispute.amount,
+            "status": dispute.status,
+            "closed": dispute.closed,
+            "updated_at": now,
+        }
+        changes = {"$set": kept, "$setOnInsert": {"created_at": now}}
+        await self._disputes.update_one({"_id": dispute.id}, changes, upsert=True, session=session)
+        return True
 
 
 def _event_from(row: Document) -> StripeEvent:

@@ -20,6 +20,8 @@ from promptforge.actors.billing import (
     TopupsActor,
 )
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
+from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
+from promptforge.actors.billing.events.handling import EventHandler
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.messages import ReverseSale, TakeBackTopup
@@ -42,12 +44,15 @@ from promptforge.actors.billing.store import (
     INDEXES,
     AdjustmentStore,
     CheckoutStore,
+    DisputeStore,
     EventStore,
     Ledger,
     LedgerAudit,
     LedgerSeals,
     LedgerStore,
 )
+from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.billing.stripe.claims import StripeClaims
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
@@ -59,7 +64,7 @@ from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_ind
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from tests.support.processes import MongoTransactions, TestProcess, job_process
-from tests.support.stripe_sandbox import checkout_sessions
+from tests.support.stripe_sandbox import checkout_sessions_at, quiet_stripe
 
 T = TypeVar("T")
 PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
@@ -303,6 +308,7 @@ async def open_bank(
     mongo: Mongo,
     *,
     sessions: CheckoutSessions | None = None,
+    api: StripeApi | None = None,
     running: bool = True,
     livemode: bool = False,
     clock: Clock | None = None,
@@ -313,8 +319,14 @@ async def open_bank(
     await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
     ledger, checkouts, events, notified = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     async with AsyncExitStack() as stack:
-        if sessions is None:
-            sessions = await stack.enter_async_context(checkout_sessions())
+        if api is None:
+            api = await stack.enter_async_context(quiet_stripe())
+        claims = StripeClaims(api)
+        handlers: list[EventHandler] = [
+            CheckoutEvents(checkouts, ledger),
+            RefundEvents(claims),
+            DisputeEvents(claims, DisputeStore(mongo)),
+        ]
         actors = [
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
             SalesActor(ledger, terms=terms),
@@ -322,8 +334,8 @@ async def open_bank(
             PayoutHoldsActor(ledger),
             AdjustmentsActor(AdjustmentStore(mongo), ledger),
             Revoked(mongo),
-            CheckoutsActor(checkouts, sessions),
-            StripeEventsActor(events, [CheckoutEvents(checkouts, ledger)], livemode=livemode),
+            CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
+            StripeEventsActor(events, handlers, livemode=livemode),
             notified,
         ]
         process = await stack.enter_async_context(job_process(mongo, actors, running=running, clock=clock))

@@ -15,18 +15,23 @@ from promptforge.actors.billing import (
     CheckLedger,
     CheckoutsActor,
     PayoutHoldsActor,
+    ReconcileStripe,
+    ReconciliationActor,
     SalesActor,
     SealLedger,
     SettleSales,
     StripeEventsActor,
+    SweepStripeEvents,
     TopupsActor,
 )
 from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
-from promptforge.actors.billing.events.handling import EventHandler
+from promptforge.actors.billing.events.handling import EventHandler, Origin
+from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
+from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.datasets import DatasetsActor
@@ -79,6 +84,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     AdjustmentsActor,
     CheckoutsActor,
     StripeEventsActor,
+    ReconciliationActor,
     ProjectsActor,
     ModelsActor,
     AssistantActor,
@@ -130,6 +136,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
+    Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
+    Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
 )
 
@@ -156,7 +164,7 @@ def build_actors(
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
         CheckoutsActor(checkouts, _checkout_sessions(api, settings)),
-        _stripe_events(mongo, api, checkouts, ledger),
+        *_stripe_actors(mongo, api, checkouts, ledger),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
@@ -219,13 +227,15 @@ def _checkout_sessions(api: StripeApi, settings: Settings) -> CheckoutSessions:
     )
 
 
-def _stripe_events(
+def _stripe_actors(
     mongo: Mongo, api: StripeApi, checkouts: billing.CheckoutStore, ledger: billing.Ledger
-) -> StripeEventsActor:
-    claims = StripeClaims(api)
-    handlers: list[EventHandler] = [
-        CheckoutEvents(checkouts, ledger),
-        RefundEvents(claims),
-        DisputeEvents(claims, billing.DisputeStore(mongo)),
+) -> list[Actor]:
+    """What applies Stripe's events, and what looks for those that never came."""
+    events, claims = billing.EventStore(mongo), StripeClaims(api)
+    refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
+    handlers: list[EventHandler] = [CheckoutEvents(checkouts, ledger), refunds, disputes]
+    ours = [name for handler in handlers if handler.origin is Origin.PLATFORM for name in handler.types]
+    return [
+        StripeEventsActor(events, handlers, livemode=api.livemode),
+        ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),
     ]
-    return StripeEventsActor(billing.EventStore(mongo), handlers, livemode=api.livemode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptforge.actors.billing.errors import (
     AdjustmentDecided,
+    EventApplied,
     NothingOwed,
     OwnAdjustment,
     StripeRefused,
@@ -18,8 +19,11 @@ from promptforge.actors.billing.ledger.messages import (
 from promptforge.actors.billing.messages import (
     CreateCheckout,
     GetCheckout,
+    GetWebhookEvent,
     ListCreditPacks,
     ListWebhookEvents,
+    ReplayWebhookEvent,
+    RequestReconciliation,
     VerifyLedger,
 )
 from promptforge.core.errors import NotFound
@@ -30,6 +34,9 @@ routes = [
     post("/billing/checkouts", CreateCheckout, status=201, errors=(NotFound, StripeRefused, StripeUnavailable)),
     get("/billing/checkouts/{checkout_id}", GetCheckout),
     get("/billing/webhook-events", ListWebhookEvents),
+    get("/billing/webhook-events/{event_id}", GetWebhookEvent),
+    post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),
+    post("/ops/billing/reconcile", RequestReconciliation, status=202, location="/jobs/{job_id}"),
     get("/ops/ledger", VerifyLedger),
     get("/ops/ledger/adjustments", ListAdjustments),
     post("/ops/ledger/adjustments", RequestAdjustment, status=201, errors=(NotFound,)),

@@ -242,6 +242,7 @@ _TOLD: dict[str, Json] = {
     "WebhookEventView.account": None,
     "WebhookEventView.type": "checkout.session.completed",
     "WebhookEventView.reason": None,
+    "unresolved[]": "re_3SZb2kJ4d8Q0aB3c1XyZ0123",
     "api_version": "2026-10-28.endive",
     # Notifications
     "NotificationView.kind": "listing.sold",

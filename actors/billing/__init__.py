@@ -19,10 +19,13 @@ from promptforge.actors.billing.messages import (
     ListTransactions,
     ListWebhookEvents,
     ProcessStripeEvent,
+    ReconcileStripe,
     RecordStripeEvent,
     ReserveRun,
+    SweepStripeEvents,
     VerifyLedger,
 )
+from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
 
 __all__ = [
     "AdjustmentsActor",
@@ -40,12 +43,15 @@ __all__ = [
     "ListWebhookEvents",
     "PayoutHoldsActor",
     "ProcessStripeEvent",
+    "ReconcileStripe",
+    "ReconciliationActor",
     "RecordStripeEvent",
     "ReserveRun",
     "SalesActor",
     "SealLedger",
     "SettleSales",
     "StripeEventsActor",
+    "SweepStripeEvents",
     "TopupsActor",
     "VerifyLedger",
 ]

@@ -73,6 +73,11 @@ class UnknownCheckout(PromptForgeError):
     retryable = True
 
 
+class EventApplied(Conflict):
+    code = "event_applied"
+    title = "This event has been applied; there is nothing to replay"
+
+
 class UnknownPayment(PromptForgeError):
     """Stripe tells of a payment whose credits were never granted here. They may be yet, so it is tried again."""
 

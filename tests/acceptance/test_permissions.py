@@ -6,6 +6,7 @@ fails here until `CASES` says how a caller who may is served.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -198,6 +199,12 @@ class World:
         pack = self.owner.get("/billing/packs")["packs"][0]["id"]
         return {"checkout_id": self.owner.post("/billing/checkouts", {"pack_id": pack}, expect=201)["id"]}
 
+    def webhook_event(self) -> dict[str, Any]:
+        event_id = new_id("evt")
+        told = {"id": event_id, "object": "event", "type": "x.y", "created": 1, "livemode": False, "data": {}}
+        assert self.service.send_event(json.dumps(told)).status_code == 200
+        return {"event_id": event_id}
+
     def adjustment(self) -> dict[str, Any]:
         """Asked for by somebody who is no caller here, for nobody approves their own."""
         asked = {
@@ -376,6 +383,9 @@ CASES: dict[str, Case] = {
     "createCheckout": Case(body=lambda world: {"pack_id": world.owner.get("/billing/packs")["packs"][0]["id"]}),
     "getCheckout": Case(World.checkout),
     "listWebhookEvents": Case(),
+    "getWebhookEvent": Case(World.webhook_event),
+    "replayWebhookEvent": Case(World.webhook_event),
+    "requestReconciliation": Case(),
     "verifyLedger": Case(),
     "listNotifications": Case(),
     "countUnreadNotifications": Case(),

@@ -7,17 +7,23 @@ key, not by the event: two events that tell one fact have one effect.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
 
+from promptforge.actors.billing.errors import EventApplied
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent, ignored, quarantined, refusal
 from promptforge.actors.billing.events.handling import Effect, EventHandler, refusal_of_origin, table_of
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.messages import (
+    GetWebhookEvent,
     ListWebhookEvents,
     ProcessStripeEvent,
     RecordedEvent,
     RecordStripeEvent,
+    ReplayWebhookEvent,
+    SweepStripeEvents,
+    WebhookEventDetail,
     WebhookEventState,
     WebhookEventView,
 )
@@ -29,6 +35,9 @@ from promptforge.core.runtime import Actor, handles
 
 EVENT_ATTEMPTS = 15
 """With the job runner's backoff the last one starts some eight hours after the first."""
+
+SWEPT_AFTER = timedelta(minutes=10)
+SWEPT_AT_ONCE = 1000
 
 
 class StripeEventsActor(Actor):
@@ -48,7 +57,7 @@ class StripeEventsActor(Actor):
     async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
         async def work(tx: Context) -> None:
             await self._events.insert(message, now=tx.now(), session=tx.session)
-            await tx.enqueue(ProcessStripeEvent(event_id=message.event_id), max_attempts=EVENT_ATTEMPTS)
+            await _enqueue(message.event_id, tx)
 
         try:
             await context.transaction(work)
@@ -90,6 +99,40 @@ class StripeEventsActor(Actor):
         cursor = Cursor.decode_optional(message.cursor)
         page = await self._events.list_page(message.state, cursor, message.limit)
         return Page(tuple(event.view() for event in page.items), page.next)
+
+    @handles(GetWebhookEvent)
+    async def get_event(self, message: GetWebhookEvent, context: Context) -> WebhookEventDetail:
+        event = await self._events.get(message.event_id)
+        return WebhookEventDetail(event.view(), event.payload)
+
+    @handles(ReplayWebhookEvent, key="event_id", transactional=True)
+    async def replay(self, message: ReplayWebhookEvent, context: Context) -> WebhookEventView:
+        async def work(tx: Context) -> WebhookEventView:
+            session = session_of(tx)
+            event = await self._events.get(message.event_id, session=session)
+            if event.state is WebhookEventState.PROCESSED:
+                raise EventApplied
+            await self._events.reopen(event.event_id, session=session)
+            # Not unique: of a failed event a job may wait for hours, and whichever comes first finishes it.
+            await tx.enqueue(ProcessStripeEvent(event_id=event.event_id), max_attempts=EVENT_ATTEMPTS)
+            before = {"state": event.state.value, "reason": event.reason}
+            await tx.audit("webhook_event.replayed", event.event_id, before=before)
+            return (await self._events.get(event.event_id, session=session)).view()
+
+        return await context.transaction(work, completes=True)
+
+    @handles(SweepStripeEvents)
+    async def sweep(self, message: SweepStripeEvents, context: Context) -> int:
+        unfinished = await self._events.list_unfinished(before=context.now() - SWEPT_AFTER, limit=SWEPT_AT_ONCE)
+        for event_id in unfinished:
+            await _enqueue(event_id, context)
+        return len(unfinished)
+
+
+async def _enqueue(event_id: str, context: Context) -> None:
+    """Does nothing where the event has a job that is not done."""
+    message = ProcessStripeEvent(event_id=event_id)
+    await context.enqueue(message, max_attempts=EVENT_ATTEMPTS, unique=f"stripe-event:{event_id}")
 
 
 class _FailureNoted:

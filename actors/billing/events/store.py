@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent
@@ -76,6 +77,26 @@ class EventStore:
             {"event_id": event_id, "state": {"$nin": _FINISHED}},
             {"$set": {"state": state.value, "reason": reason}, "$inc": {"attempts": 1}},
         )
+
+    async def reopen(self, event_id: str, *, session: Session) -> None:
+        """As if it had just come; an event that was applied stays so."""
+        await self._events.update_one(
+            {"event_id": event_id, "state": {"$ne": WebhookEventState.PROCESSED.value}},
+            {"$set": {"state": WebhookEventState.RECEIVED.value, "reason": None, "finished_at": None}},
+            session=session,
+        )
+
+    async def list_unfinished(self, *, before: datetime, limit: int) -> list[str]:
+        """The ids of events that came before then and are not finished, nor dead; the oldest first."""
+        unfinished = [WebhookEventState.RECEIVED.value, WebhookEventState.FAILED.value]
+        wanted = {"state": {"$in": unfinished}, "created_at": {"$lt": before}}
+        rows = self._events.find(wanted, {"event_id": 1}).sort([("created_at", 1)]).limit(limit)
+        return [row["event_id"] for row in await rows.to_list(limit)]
+
+    async def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that have been recorded."""
+        rows = self._events.find({"event_id": {"$in": list(event_ids)}}, {"event_id": 1})
+        return {row["event_id"] for row in await rows.to_list(len(event_ids))}
 
     async def list_page(self, state: WebhookEventState | None, cursor: Cursor | None, limit: int) -> Page[StripeEvent]:
         """Newest first."""

@@ -69,7 +69,7 @@ class StripeApi:
         learn = self._breaker.neither
         try:
             with anyio.fail_after(ALL_TRIES_SECONDS):
-                answer = (await work(client)).to_dict()
+                answer = (await work(client)).to_dict(for_json=True)
             learn = self._breaker.succeeded
         except TimeoutError:
             learn = self._breaker.failed

@@ -67,6 +67,11 @@ class Dispute:
         return self.status == "won"
 
     @property
+    def stands(self) -> bool:
+        """Whether it has taken money, and keeps it so far."""
+        return self.withdrawn and not self.won and not self.is_inquiry
+
+    @property
     def withdrawn(self) -> bool:
         """Whether the money is gone: some banks take it only once the dispute is lost."""
         return self.status == "lost" or sum(movement.amount for movement in self.balance_transactions) < 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from promptforge.actors.billing import (
     BillingActor,
     CheckoutsActor,
     PayoutHoldsActor,
+    ReconciliationActor,
     SalesActor,
     StripeEventsActor,
     TopupsActor,
@@ -40,6 +42,7 @@ from promptforge.actors.billing.messages import (
     RecordStripeEvent,
     WebhookEventState,
 )
+from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.store import (
     INDEXES,
     AdjustmentStore,
@@ -53,6 +56,7 @@ from promptforge.actors.billing.store import (
 )
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
+from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
@@ -322,11 +326,9 @@ async def open_bank(
         if api is None:
             api = await stack.enter_async_context(quiet_stripe())
         claims = StripeClaims(api)
-        handlers: list[EventHandler] = [
-            CheckoutEvents(checkouts, ledger),
-            RefundEvents(claims),
-            DisputeEvents(claims, DisputeStore(mongo)),
-        ]
+        refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
+        handlers: list[EventHandler] = [CheckoutEvents(checkouts, ledger), refunds, disputes]
+        types = [name for handler in handlers for name in handler.types]
         actors = [
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
             SalesActor(ledger, terms=terms),
@@ -336,6 +338,13 @@ async def open_bank(
             Revoked(mongo),
             CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
             StripeEventsActor(events, handlers, livemode=livemode),
+            ReconciliationActor(
+                StripeListing(api),
+                events,
+                Claims(refunds, disputes, ledger.topups),
+                types=types,
+                under_way=timedelta(seconds=-5),
+            ),
             notified,
         ]
         process = await stack.enter_async_context(job_process(mongo, actors, running=running, clock=clock))

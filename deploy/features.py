@@ -21,6 +21,7 @@ from promptforge.actors.billing import (
     SealLedger,
     SettleSales,
     StripeEventsActor,
+    SubscriptionsActor,
     SweepStripeEvents,
     TopupsActor,
 )
@@ -28,12 +29,13 @@ from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler, Origin
+from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
 from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
 from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
-from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
 from promptforge.actors.evaluations import QUEUE as EVALUATIONS
@@ -64,6 +66,7 @@ from promptforge.actors.users import ApiKeysActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys
 from promptforge.core import audit, jobs
+from promptforge.core.clock import SystemClock
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
@@ -83,6 +86,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     PayoutHoldsActor,
     AdjustmentsActor,
     CheckoutsActor,
+    SubscriptionsActor,
     StripeEventsActor,
     ReconciliationActor,
     ProjectsActor,
@@ -152,8 +156,7 @@ def build_actors(
     """One of each, on this database. The memory follows the change stream; without it every read is one."""
     memory = memory or Memory()
     stores = prompts.Stores(mongo)
-    api = _stripe_api(settings)
-    ledger, checkouts = billing.Ledger(mongo), billing.CheckoutStore(mongo)
+    ledger = billing.Ledger(mongo)
     listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
     return [
         UsersActor(users.UserStore(mongo)),
@@ -163,8 +166,7 @@ def build_actors(
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
-        CheckoutsActor(checkouts, _checkout_sessions(api, settings)),
-        *_stripe_actors(mongo, api, checkouts, ledger),
+        *_stripe_actors(mongo, settings, ledger),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
@@ -218,24 +220,32 @@ def _stripe_api(settings: Settings) -> StripeApi:
     return StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
 
 
-def _checkout_sessions(api: StripeApi, settings: Settings) -> CheckoutSessions:
+def _return_urls(settings: Settings) -> dict[str, str]:
+    """Where Stripe sends the buyer's browser afterwards."""
     base = settings.public_url or f"http://{settings.host}:{settings.port}"
-    return StripeCheckoutSessions(
-        api,
-        success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
-        cancel_url=f"{base}/checkout/cancelled",
-    )
+    return {
+        "success_url": f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": f"{base}/checkout/cancelled",
+    }
 
 
-def _stripe_actors(
-    mongo: Mongo, api: StripeApi, checkouts: billing.CheckoutStore, ledger: billing.Ledger
-) -> list[Actor]:
-    """What applies Stripe's events, and what looks for those that never came."""
-    events, claims = billing.EventStore(mongo), StripeClaims(api)
+def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> list[Actor]:
+    """What sells through Stripe, what applies Stripe's events, and what looks for those that never came."""
+    api, urls = _stripe_api(settings), _return_urls(settings)
+    checkouts, subscriptions = billing.CheckoutStore(mongo), billing.SubscriptionStore(mongo)
+    events, claims, stripe = billing.EventStore(mongo), StripeClaims(api), StripeSubscriptions(api, **urls)
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
-    handlers: list[EventHandler] = [CheckoutEvents(checkouts, ledger), refunds, disputes]
+    handlers: list[EventHandler] = [
+        CheckoutEvents(checkouts, ledger),
+        refunds,
+        disputes,
+        SubscriptionEvents(subscriptions, stripe, SystemClock()),
+        InvoiceEvents(subscriptions, stripe, ledger),
+    ]
     ours = [name for handler in handlers if handler.origin is Origin.PLATFORM for name in handler.types]
     return [
+        CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls)),
+        SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe),
         StripeEventsActor(events, handlers, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),
     ]

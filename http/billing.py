@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from promptforge.actors.billing.errors import (
     AdjustmentDecided,
+    AlreadySubscribed,
     EventApplied,
     NothingOwed,
+    NotSubscribed,
     OwnAdjustment,
     StripeRefused,
     StripeUnavailable,
@@ -26,6 +28,14 @@ from promptforge.actors.billing.messages import (
     RequestReconciliation,
     VerifyLedger,
 )
+from promptforge.actors.billing.subscriptions.messages import (
+    CancelSubscription,
+    CreateSubscription,
+    GetSubscription,
+    ListPlans,
+    ListSubscriptions,
+    OpenBillingPortal,
+)
 from promptforge.core.errors import NotFound
 from promptforge.http.routing import get, post
 
@@ -33,6 +43,21 @@ routes = [
     get("/billing/packs", ListCreditPacks),
     post("/billing/checkouts", CreateCheckout, status=201, errors=(NotFound, StripeRefused, StripeUnavailable)),
     get("/billing/checkouts/{checkout_id}", GetCheckout),
+    get("/billing/plans", ListPlans),
+    get("/billing/subscriptions", ListSubscriptions),
+    post(
+        "/billing/subscriptions",
+        CreateSubscription,
+        status=201,
+        errors=(NotFound, AlreadySubscribed, StripeRefused, StripeUnavailable),
+    ),
+    get("/billing/subscriptions/{subscription_id}", GetSubscription),
+    post(
+        "/billing/subscriptions/{subscription_id}/cancel",
+        CancelSubscription,
+        errors=(NotSubscribed, StripeRefused, StripeUnavailable),
+    ),
+    post("/billing/portal", OpenBillingPortal, errors=(StripeRefused, StripeUnavailable)),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/billing/webhook-events/{event_id}", GetWebhookEvent),
     post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),

@@ -26,6 +26,7 @@ from promptforge.actors.billing.messages import (
     VerifyLedger,
 )
 from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
+from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 
 __all__ = [
     "AdjustmentsActor",
@@ -51,6 +52,7 @@ __all__ = [
     "SealLedger",
     "SettleSales",
     "StripeEventsActor",
+    "SubscriptionsActor",
     "SweepStripeEvents",
     "TopupsActor",
     "VerifyLedger",

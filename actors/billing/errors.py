@@ -78,6 +78,25 @@ class EventApplied(Conflict):
     title = "This event has been applied; there is nothing to replay"
 
 
+class AlreadySubscribed(Conflict):
+    code = "already_subscribed"
+    title = "You have a subscription already; it can be changed in the billing portal"
+
+
+class NotSubscribed(Conflict):
+    code = "not_subscribed"
+    title = "This subscription is not going on"
+
+
+class UnknownSubscription(PromptForgeError):
+    """Stripe tells of a subscription that is not ours, or not yet: it is tried again."""
+
+    code = "unknown_subscription"
+    status = 404
+    title = "Nothing here has this subscription"
+    retryable = True
+
+
 class UnknownPayment(PromptForgeError):
     """Stripe tells of a payment whose credits were never granted here. They may be yet, so it is tried again."""
 

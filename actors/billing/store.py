@@ -18,18 +18,22 @@ from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.store import LedgerStore
 from promptforge.actors.billing.ledger.topups import store as topups
 from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.billing.subscriptions import store as subscriptions
+from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
 from promptforge.core.mongo import Index
 
 __all__ = [
     "INDEXES",
     "AdjustmentStore",
     "CheckoutStore",
+    "CustomerStore",
     "DisputeStore",
     "EventStore",
     "Ledger",
     "LedgerAudit",
     "LedgerSeals",
     "LedgerStore",
+    "SubscriptionStore",
     "Terms",
 ]
 
@@ -42,4 +46,5 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **sealing.INDEXES,
     **checkouts.INDEXES,
     **events.INDEXES,
+    **subscriptions.INDEXES,
 }

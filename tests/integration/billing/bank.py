@@ -19,11 +19,13 @@ from promptforge.actors.billing import (
     ReconciliationActor,
     SalesActor,
     StripeEventsActor,
+    SubscriptionsActor,
     TopupsActor,
 )
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler
+from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.messages import ReverseSale, TakeBackTopup
@@ -47,22 +49,25 @@ from promptforge.actors.billing.store import (
     INDEXES,
     AdjustmentStore,
     CheckoutStore,
+    CustomerStore,
     DisputeStore,
     EventStore,
     Ledger,
     LedgerAudit,
     LedgerSeals,
     LedgerStore,
+    SubscriptionStore,
 )
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
 from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import MILLI
-from promptforge.core.clock import Clock
+from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
 from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
@@ -327,7 +332,15 @@ async def open_bank(
             api = await stack.enter_async_context(quiet_stripe())
         claims = StripeClaims(api)
         refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
-        handlers: list[EventHandler] = [CheckoutEvents(checkouts, ledger), refunds, disputes]
+        subscriptions = SubscriptionStore(mongo)
+        stripe = StripeSubscriptions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
+        handlers: list[EventHandler] = [
+            CheckoutEvents(checkouts, ledger),
+            refunds,
+            disputes,
+            SubscriptionEvents(subscriptions, stripe, clock or SystemClock()),
+            InvoiceEvents(subscriptions, stripe, ledger),
+        ]
         types = [name for handler in handlers for name in handler.types]
         actors = [
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
@@ -337,6 +350,7 @@ async def open_bank(
             AdjustmentsActor(AdjustmentStore(mongo), ledger),
             Revoked(mongo),
             CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
+            SubscriptionsActor(subscriptions, CustomerStore(mongo), stripe),
             StripeEventsActor(events, handlers, livemode=livemode),
             ReconciliationActor(
                 StripeListing(api),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, edge, serving, versions
+from tests.bench import analytics, asks, edge, serving, versions, webhooks
 
 BENCHMARKS = {
     "analytics": analytics.run,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "edge": edge.run,
     "serving": serving.run,
     "versions": versions.run,
+    "webhooks": webhooks.run,
 }
 
 

@@ -26,6 +26,7 @@ from promptforge.actors.billing.stripe.claims import Dispute, Payment, Refund, S
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 
+Order = TakeBackTopup | GiveBackTopup | FreezeTopup | ThawTopup
 PROCESSED = Outcome(WebhookEventState.PROCESSED)
 
 
@@ -62,21 +63,47 @@ class RefundEvents:
 
 async def _apply_refunds(payment: Payment, refunds: Sequence[Refund], tx: Context) -> Outcome:
     for refund in refunds:
-        if refund.failed:
-            message: GiveBackTopup | TakeBackTopup = GiveBackTopup(
-                topup_id=payment.topup_id, claim_id=refund.id, kind=ClaimKind.REFUND, amount=refund.amount
-            )
-        else:
-            message = TakeBackTopup(
-                topup_id=payment.topup_id,
-                claim_id=refund.id,
-                kind=ClaimKind.REFUND,
-                amount=refund.amount,
-                captured=payment.captured,
-                undo_sales=refund.is_for_fraud,
-            )
-        await _ask(message, tx)
+        await _ask(order_for_refund(payment, refund), tx)
     return PROCESSED
+
+
+def order_for_refund(payment: Payment, refund: Refund) -> Order:
+    """What the ledger is told of a refund that stands like this."""
+    topup_id, kind, amount = payment.topup_id, ClaimKind.REFUND, refund.amount
+    if refund.failed:
+        return GiveBackTopup(topup_id=topup_id, claim_id=refund.id, kind=kind, amount=amount)
+    return TakeBackTopup(
+        topup_id=topup_id,
+        claim_id=refund.id,
+        kind=kind,
+        amount=amount,
+        captured=payment.captured,
+        undo_sales=refund.is_for_fraud,
+    )
+
+
+def orders_for_dispute(payment: Payment, dispute: Dispute) -> tuple[Order, ...]:
+    """What the ledger is told of a dispute that stands like this, in this order."""
+    topup_id, kind, amount = payment.topup_id, ClaimKind.DISPUTE, dispute.amount
+    orders: list[Order] = []
+    if not dispute.closed:
+        orders.append(FreezeTopup(topup_id=topup_id, dispute_id=dispute.id))
+    if dispute.won:
+        orders.append(GiveBackTopup(topup_id=topup_id, claim_id=dispute.id, kind=kind, amount=amount))
+    elif dispute.withdrawn:
+        orders.append(
+            TakeBackTopup(
+                topup_id=topup_id,
+                claim_id=dispute.id,
+                kind=kind,
+                amount=amount,
+                captured=payment.captured,
+                undo_sales=True,
+            )
+        )
+    if dispute.closed:
+        orders.append(ThawTopup(topup_id=topup_id, dispute_id=dispute.id))
+    return tuple(orders)
 
 
 class DisputeEvents:
@@ -105,30 +132,14 @@ class DisputeEvents:
         return lambda tx: self._apply(payment, dispute, tx)
 
     async def _apply(self, payment: Payment, dispute: Dispute, tx: Context) -> Outcome:
-        topup_id = payment.topup_id
-        if not await self._disputes.advance(dispute, topup_id, now=tx.now(), session=session_of(tx)):
+        if not await self._disputes.advance(dispute, payment.topup_id, now=tx.now(), session=session_of(tx)):
             return Outcome(WebhookEventState.PROCESSED, "the dispute was closed meanwhile")
-        if not dispute.closed:
-            await _ask(FreezeTopup(topup_id=topup_id, dispute_id=dispute.id), tx)
-        if dispute.won:
-            kind, amount = ClaimKind.DISPUTE, dispute.amount
-            await _ask(GiveBackTopup(topup_id=topup_id, claim_id=dispute.id, kind=kind, amount=amount), tx)
-        elif dispute.withdrawn:
-            taken = TakeBackTopup(
-                topup_id=topup_id,
-                claim_id=dispute.id,
-                kind=ClaimKind.DISPUTE,
-                amount=dispute.amount,
-                captured=payment.captured,
-                undo_sales=True,
-            )
-            await _ask(taken, tx)
-        if dispute.closed:
-            await _ask(ThawTopup(topup_id=topup_id, dispute_id=dispute.id), tx)
+        for order in orders_for_dispute(payment, dispute):
+            await _ask(order, tx)
         return PROCESSED
 
 
-async def _ask(message: TakeBackTopup | GiveBackTopup | FreezeTopup | ThawTopup, tx: Context) -> None:
+async def _ask(message: Order, tx: Context) -> None:
     """Raises `UnknownPayment` where the credits were not granted (yet): the news of the payment may still come."""
     try:
         await tx.ask(message)

@@ -106,6 +106,11 @@ class EventStore:
         return page_of(await rows.to_list(limit + 1), limit, _event_from)
 
 
+def is_stale(dispute: Dispute, *, closed: bool) -> bool:
+    """Whether a dispute was read before another reading was applied, which found it `closed`."""
+    return closed and not dispute.closed
+
+
 class DisputeStore:
     """How far each dispute has come here: one that is closed is not opened again by news that were read before."""
 
@@ -118,7 +123,7 @@ class DisputeStore:
         Two transactions that advance one dispute conflict, and the second one looks again.
         """
         row = await self._disputes.find_one({"_id": dispute.id}, session=session)
-        if row is not None and row["closed"] and not dispute.closed:
+        if row is not None and is_stale(dispute, closed=row["closed"]):
             return False
         kept = {
             "topup_id": topup_id,

@@ -18,16 +18,28 @@ from promptforge.actors.billing import (
     MoneyActor,
     PayoutHoldsActor,
     PostMoney,
+    ReconcileStripe,
+    ReconciliationActor,
     SalesActor,
     SealLedger,
     SettleSales,
     StripeEventsActor,
+    SubscriptionsActor,
+    SweepStripeEvents,
     TopupsActor,
 )
 from promptforge.actors.billing import store as billing
+from promptforge.actors.billing.events.checkouts import CheckoutEvents
+from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
+from promptforge.actors.billing.events.handling import EventHandler, Origin
+from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
+from promptforge.actors.billing.reconciliation.actor import Claims
+from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.billing.stripe.claims import StripeClaims
+from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.movements import StripeMoney
-from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
 from promptforge.actors.evaluations import QUEUE as EVALUATIONS
@@ -58,6 +70,7 @@ from promptforge.actors.users import ApiKeysActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys
 from promptforge.core import audit, jobs
+from promptforge.core.clock import SystemClock
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.jobs import MongoJobStore, Queue, Schedule
 from promptforge.core.messages import Message
@@ -78,7 +91,9 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     PayoutHoldsActor,
     AdjustmentsActor,
     CheckoutsActor,
+    SubscriptionsActor,
     StripeEventsActor,
+    ReconciliationActor,
     ProjectsActor,
     ModelsActor,
     AssistantActor,
@@ -130,6 +145,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
+    Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
+    Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
     Schedule("post-money", "17 * * * *", lambda _: PostMoney()),
     Schedule("compare-money", "41 2 * * *", lambda _: CompareMoney()),
@@ -146,8 +163,7 @@ def build_actors(
     """One of each, on this database. The memory follows the change stream; without it every read is one."""
     memory = memory or Memory()
     stores = prompts.Stores(mongo)
-    sessions = _checkout_sessions(settings)
-    ledger, checkouts = billing.Ledger(mongo), billing.CheckoutStore(mongo)
+    ledger = billing.Ledger(mongo)
     listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
     return [
         UsersActor(users.UserStore(mongo)),
@@ -158,8 +174,7 @@ def build_actors(
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
-        CheckoutsActor(checkouts, sessions),
-        StripeEventsActor(billing.EventStore(mongo), checkouts, ledger.entries, livemode=sessions.livemode),
+        *_stripe_actors(mongo, settings, ledger),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
@@ -214,13 +229,38 @@ def _stripe_money(settings: Settings) -> StripeMoney | None:
     return StripeMoney(settings.stripe_secret_key.get_secret_value())
 
 
-def _checkout_sessions(settings: Settings) -> CheckoutSessions:
+def _stripe_api(settings: Settings) -> StripeApi:
     if settings.stripe_secret_key is None:  # deploy/payments.py has found one, or a sandbox's
         raise ConfigurationError("there is no STRIPE_SECRET_KEY")
+    return StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
+
+
+def _return_urls(settings: Settings) -> dict[str, str]:
+    """Where Stripe sends the buyer's browser afterwards."""
     base = settings.public_url or f"http://{settings.host}:{settings.port}"
-    return StripeCheckoutSessions(
-        settings.stripe_secret_key.get_secret_value(),
-        success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
-        cancel_url=f"{base}/checkout/cancelled",
-        api_base=settings.stripe_api_base,
-    )
+    return {
+        "success_url": f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": f"{base}/checkout/cancelled",
+    }
+
+
+def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> list[Actor]:
+    """What sells through Stripe, what applies Stripe's events, and what looks for those that never came."""
+    api, urls = _stripe_api(settings), _return_urls(settings)
+    checkouts, subscriptions = billing.CheckoutStore(mongo), billing.SubscriptionStore(mongo)
+    events, claims, stripe = billing.EventStore(mongo), StripeClaims(api), StripeSubscriptions(api, **urls)
+    refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
+    handlers: list[EventHandler] = [
+        CheckoutEvents(checkouts, ledger),
+        refunds,
+        disputes,
+        SubscriptionEvents(subscriptions, stripe, SystemClock()),
+        InvoiceEvents(subscriptions, stripe, ledger),
+    ]
+    ours = [name for handler in handlers if handler.origin is Origin.PLATFORM for name in handler.types]
+    return [
+        CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls)),
+        SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe),
+        StripeEventsActor(events, handlers, livemode=api.livemode),
+        ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),
+    ]

@@ -40,6 +40,7 @@ from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.counters import SharedCounters
 from promptforge.http.idempotency import Replies
 from promptforge.http.tables import routes
+from promptforge.http.webhooks import WebhookSecrets
 
 T = TypeVar("T")
 
@@ -136,7 +137,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 trusted_proxies=settings.trusted_proxies,
                 https_only=settings.production,
                 metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
-                webhook_secrets=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),
+                webhook_secrets=_webhook_secrets(settings),
             ),
             routes=routes,
         )
@@ -145,6 +146,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             async with system.running(grace_seconds=settings.grace_seconds), _running(runner, settings.grace_seconds):
                 yield Service(system, app, version)
             tasks.cancel_scope.cancel()
+
+
+def _webhook_secrets(settings: Settings) -> WebhookSecrets:
+    return WebhookSecrets(
+        platform=tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secret),
+        connect=tuple(secret.get_secret_value() for secret in settings.stripe_connect_webhook_secret),
+    )
 
 
 def _start_watchers(tasks: anyio.abc.TaskGroup, database: Database, feed: ChangeFeed, pulse: Pulse) -> None:

@@ -55,7 +55,7 @@ class HttpSettings:
 
     version: str
     allowed_origins: tuple[str, ...] = ()
-    webhook_secrets: tuple[str, ...] = ()
+    webhook_secrets: webhooks.WebhookSecrets = field(default_factory=webhooks.WebhookSecrets)
     body: BodyLimits = field(default_factory=BodyLimits)
     rate_limits: tuple[str, ...] = ()
     trusted_proxies: int = 0

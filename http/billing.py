@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from promptforge.actors.billing.errors import (
     AdjustmentDecided,
+    AlreadySubscribed,
+    EventApplied,
     NothingOwed,
+    NotSubscribed,
     OwnAdjustment,
     StripeRefused,
     StripeUnavailable,
@@ -18,9 +21,20 @@ from promptforge.actors.billing.ledger.messages import (
 from promptforge.actors.billing.messages import (
     CreateCheckout,
     GetCheckout,
+    GetWebhookEvent,
     ListCreditPacks,
     ListWebhookEvents,
+    ReplayWebhookEvent,
+    RequestReconciliation,
     VerifyLedger,
+)
+from promptforge.actors.billing.subscriptions.messages import (
+    CancelSubscription,
+    CreateSubscription,
+    GetSubscription,
+    ListPlans,
+    ListSubscriptions,
+    OpenBillingPortal,
 )
 from promptforge.core.errors import NotFound
 from promptforge.http.routing import get, post
@@ -29,7 +43,25 @@ routes = [
     get("/billing/packs", ListCreditPacks),
     post("/billing/checkouts", CreateCheckout, status=201, errors=(NotFound, StripeRefused, StripeUnavailable)),
     get("/billing/checkouts/{checkout_id}", GetCheckout),
+    get("/billing/plans", ListPlans),
+    get("/billing/subscriptions", ListSubscriptions),
+    post(
+        "/billing/subscriptions",
+        CreateSubscription,
+        status=201,
+        errors=(NotFound, AlreadySubscribed, StripeRefused, StripeUnavailable),
+    ),
+    get("/billing/subscriptions/{subscription_id}", GetSubscription),
+    post(
+        "/billing/subscriptions/{subscription_id}/cancel",
+        CancelSubscription,
+        errors=(NotSubscribed, StripeRefused, StripeUnavailable),
+    ),
+    post("/billing/portal", OpenBillingPortal, errors=(StripeRefused, StripeUnavailable)),
     get("/billing/webhook-events", ListWebhookEvents),
+    get("/billing/webhook-events/{event_id}", GetWebhookEvent),
+    post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),
+    post("/ops/billing/reconcile", RequestReconciliation, status=202, location="/jobs/{job_id}"),
     get("/ops/ledger", VerifyLedger),
     get("/ops/ledger/adjustments", ListAdjustments),
     post("/ops/ledger/adjustments", RequestAdjustment, status=201, errors=(NotFound,)),

@@ -31,9 +31,9 @@ _THINGS = {
     "Item": "itm",
     "Job": "job",
     "JobDetail": "job",
+    "LabelMove": "mov",
     "Listing": "lst",
     "Me": "usr",
-    "LabelMove": "mov",
     "Notification": "ntf",
     "Project": "prj",
     "Prompt": "prm",
@@ -41,6 +41,7 @@ _THINGS = {
     "Purchase": "pur",
     "PurchasedContent": "pur",
     "Sale": "pur",
+    "Subscription": "sbs",
 }
 """Whose `id` begins how; a view is named for its thing."""
 
@@ -242,6 +243,11 @@ _TOLD: dict[str, Json] = {
     "WebhookEventView.account": None,
     "WebhookEventView.type": "checkout.session.completed",
     "WebhookEventView.reason": None,
+    "SubscriptionView.state": "active",
+    "SubscriptionView.url": None,
+    "SubscriptionView.ends_at": None,
+    "plan_id": "monthly_1000",
+    "unresolved[]": "re_3SZb2kJ4d8Q0aB3c1XyZ0123",
     "api_version": "2026-10-28.endive",
     # Notifications
     "NotificationView.kind": "listing.sold",

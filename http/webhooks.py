@@ -1,8 +1,9 @@
 """Stripe's webhook: what is genuine is recorded and answered at once, its effect is a job's business.
 
 Genuine means signed with one of the configured secrets, over these very bytes, within five minutes of now in both
-directions: the SDK takes any timestamp from the future, so that is checked here. Nothing that is not genuine, or not
-an event, is stored.
+directions: the SDK takes any timestamp from the future, so that is checked here. A secret has a scope: events of
+connected accounts are signed with the Connect endpoint's, ours with the platform's. Nothing that is not genuine, or
+not an event, is stored.
 
 Whatever ends without a good signature counts against its sender's address. Genuine events may come from that address
 too (a proxy's), so nothing is refused for the count alone: beyond it less is read, and what is not genuine is 429.
@@ -13,7 +14,8 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
@@ -43,6 +45,17 @@ _SIGNATURE = re.compile(rb"(?:^|,)v1=[0-9a-f]{64}(?:,|$)")
 _RECEIVED = b'{"received":true}'
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookSecrets:
+    """Stripe's secrets by what they may sign. Of each any may have signed, so that one can be rotated."""
+
+    platform: tuple[str, ...] = field(default=(), repr=False)
+    connect: tuple[str, ...] = field(default=(), repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.platform or self.connect)
+
+
 class BadSignature(Malformed):
     code = "bad_signature"
     title = "The Stripe-Signature header does not fit the body"
@@ -59,17 +72,17 @@ class WebhooksNotConfigured(Unavailable):
 
 
 class StripeWebhook:
-    """ASGI endpoint. `secrets`: any of them may have signed, so that one can be rotated."""
+    """ASGI endpoint."""
 
     def __init__(
-        self, system: System, rates: Rates, *, secrets: Sequence[str], now: Callable[[], float] = time.time
+        self, system: System, rates: Rates, *, secrets: WebhookSecrets, now: Callable[[], float] = time.time
     ) -> None:
         if secrets:
             importlib.import_module("stripe")  # 0.8 s: now, rather than while the first event waits
         self._system = system
         self._rates = rates
         self._intake = Intake()
-        self._secrets = tuple(secrets)
+        self._secrets = secrets
         self._now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +93,9 @@ class StripeWebhook:
             return
         if not self._secrets:
             raise WebhooksNotConfigured(retry_after_seconds=60)
-        message = event_from(await self._genuine(exchange, receive))
+        body, secret = await self._genuine(exchange, receive)
+        message = event_from(body)
+        judge_scope(message, secret, self._secrets)
         # The signature has authenticated the sender, and recording events is an internal operation.
         context = self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)
         await context.ask(message)
@@ -93,14 +108,17 @@ class StripeWebhook:
         )
         await send({"type": "http.response.body", "body": _RECEIVED})
 
-    async def _genuine(self, exchange: Exchange, receive: Receive) -> bytes:
-        """The body, once its signature was found good. Raises what is wrong with it, or `TooManyRequests`."""
+    async def _genuine(self, exchange: Exchange, receive: Receive) -> tuple[bytes, str]:
+        """The body, once its signature was found good, and the secret that signed it.
+
+        Raises what is wrong with it, or `TooManyRequests`.
+        """
         signature = exchange.headers.get(b"stripe-signature")
         suspect = self._rates.spent(exchange, RateClass.WEBHOOK)
         try:
             judge_header(signature, now=self._now())
             body = await self._intake.read(exchange, receive, LIMITS_OF_SUSPECTS if suspect else LIMITS)
-            verify(body, signature, self._secrets, now=self._now())
+            secret = verify(body, signature, self._secrets, now=self._now())
         except ClientGone:
             self._rates.refused(exchange, RateClass.WEBHOOK)
             raise
@@ -108,7 +126,7 @@ class StripeWebhook:
             self._rates.check(exchange, RateClass.WEBHOOK)
             self._rates.refused(exchange, RateClass.WEBHOOK)
             raise
-        return body
+        return body, secret
 
 
 def judge_header(header: bytes | None, *, now: float) -> None:
@@ -122,8 +140,8 @@ def judge_header(header: bytes | None, *, now: float) -> None:
         raise BadSignature("The signature is more than five minutes away from this service's time")
 
 
-def verify(body: bytes, header: bytes | None, secrets: Sequence[str], *, now: float) -> None:
-    """Raise `BadSignature` unless the header signs the body with one of the secrets, at about this time."""
+def verify(body: bytes, header: bytes | None, secrets: WebhookSecrets, *, now: float) -> str:
+    """The secret that has signed the body. Raises `BadSignature` unless one has, at about this time."""
     import stripe  # noqa: PLC0415  # only where webhooks are configured
 
     if header is None:
@@ -133,15 +151,21 @@ def verify(body: bytes, header: bytes | None, secrets: Sequence[str], *, now: fl
         signature = header.decode("ascii")
     except UnicodeDecodeError:
         raise BadSignature from None
-    for secret in secrets:
+    for secret in (*secrets.platform, *secrets.connect):
         try:
             stripe.WebhookSignature.verify_header(text, signature, secret, tolerance=None)
         except stripe.SignatureVerificationError:
             continue
         if abs(now - signed_at(signature)) > TOLERANCE_SECONDS:
             raise BadSignature("The signature is more than five minutes away from this service's time")
-        return
+        return secret
     raise BadSignature
+
+
+def judge_scope(event: RecordStripeEvent, secret: str, secrets: WebhookSecrets) -> None:
+    """Raise `BadSignature` where a connected account's event is signed with the platform's secret, or vice versa."""
+    if secret not in (secrets.platform if event.account is None else secrets.connect):
+        raise BadSignature("The secret that signed this is not for events of this kind of account")
 
 
 def signed_at(signature: str) -> int:

@@ -19,12 +19,16 @@ from promptforge.actors.billing.messages import (
     ListTransactions,
     ListWebhookEvents,
     ProcessStripeEvent,
+    ReconcileStripe,
     RecordStripeEvent,
     ReserveRun,
+    SweepStripeEvents,
     VerifyLedger,
 )
 from promptforge.actors.billing.money.actor import MoneyActor
 from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
+from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
+from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 
 __all__ = [
     "AdjustmentsActor",
@@ -45,12 +49,16 @@ __all__ = [
     "PayoutHoldsActor",
     "PostMoney",
     "ProcessStripeEvent",
+    "ReconcileStripe",
+    "ReconciliationActor",
     "RecordStripeEvent",
     "ReserveRun",
     "SalesActor",
     "SealLedger",
     "SettleSales",
     "StripeEventsActor",
+    "SubscriptionsActor",
+    "SweepStripeEvents",
     "TopupsActor",
     "VerifyLedger",
 ]

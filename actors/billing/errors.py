@@ -88,6 +88,56 @@ class UnknownCheckout(PromptForgeError):
     retryable = True
 
 
+class EventApplied(Conflict):
+    code = "event_applied"
+    title = "This event has been applied; there is nothing to replay"
+
+
+class AlreadySubscribed(Conflict):
+    code = "already_subscribed"
+    title = "You have a subscription already; it can be changed in the billing portal"
+
+
+class NotSubscribed(Conflict):
+    code = "not_subscribed"
+    title = "This subscription is not going on"
+
+
+class UnknownSubscription(PromptForgeError):
+    """Stripe tells of a subscription that is not ours, or not yet: it is tried again."""
+
+    code = "unknown_subscription"
+    status = 404
+    title = "Nothing here has this subscription"
+    retryable = True
+
+
+class UnknownPayment(PromptForgeError):
+    """Stripe tells of a payment whose credits were never granted here. They may be yet, so it is tried again."""
+
+    code = "unknown_payment"
+    status = 404
+    title = "No credits were granted for this payment"
+    retryable = True
+
+
+class UnknownAtStripe(PromptForgeError):
+    """An object that an event or a document here names, and Stripe has not got (any more)."""
+
+    code = "unknown_at_stripe"
+    status = 502
+    title = "The payment provider does not know this"
+    retryable = True
+
+
+class UnreadableAnswer(PromptForgeError):
+    """Stripe's answer has another shape than its API has."""
+
+    code = "unreadable_answer"
+    status = 502
+    title = "The payment provider's answer cannot be read"
+
+
 class StripeUnavailable(Unavailable):
     """Stripe did not answer, or is too busy: whether it did what was asked is not known. The same key is sent again."""
 

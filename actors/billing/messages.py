@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, Len
 
 from promptforge.core.amounts import CreditAmount
+from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
@@ -104,7 +105,8 @@ class GrantCredits(Command[GrantView]):
 class CheckoutState(StrEnum):
     """`creating`: whether the payment page exists is not known yet; `open`: it waits for the buyer.
 
-    `processing`: paid by a method that settles later; `paid`: the credits are there; `failed`: there is no page.
+    `processing`: paid by a method that settles later; `paid`: the credits are there; `failed`: there is no page, or the
+    payment that was to settle did not; `expired`: nobody paid in time.
     """
 
     CREATING = "creating"
@@ -112,6 +114,7 @@ class CheckoutState(StrEnum):
     PROCESSING = "processing"
     PAID = "paid"
     FAILED = "failed"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,14 @@ class WebhookEventView:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookEventDetail:
+    """An event from Stripe with all that was sent."""
+
+    event: WebhookEventView
+    payload: dict[str, Any]  # Any: JSON
+
+
 @internal
 class RecordStripeEvent(Command[RecordedEvent]):
     """Keep an event whose signature was verified, and see to it that it is processed; the same event twice, once.
@@ -237,6 +248,62 @@ class ListWebhookEvents(Query[Page[WebhookEventView]]):
     state: WebhookEventState | None = None
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="billing:read")
+class GetWebhookEvent(Query[WebhookEventDetail]):
+    """Read an event received from Stripe, with its payload."""
+
+    event_id: EventId
+
+
+@requires(Role.OPERATOR, Role.ADMIN)
+class ReplayWebhookEvent(Command[WebhookEventView]):
+    """Judge an event again that is dead, failed, quarantined or ignored, once its cause is gone.
+
+    What it tells of has its effect once, however often it is replayed. No API key may do this.
+    """
+
+    event_id: EventId
+
+
+@internal
+class SweepStripeEvents(Command[int]):
+    """Enqueue the processing of events that are not finished, which may have lost their job; answers how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationStarted:
+    """The job that compares Stripe with what is known here; its result is the report."""
+
+    job_id: str
+
+
+@requires(Role.OPERATOR, Role.ADMIN)
+class RequestReconciliation(Command[ReconciliationStarted]):
+    """Compare Stripe's events, refunds and disputes of the last 30 days with what is known here, and apply what is not.
+
+    It is a job, whose result says what never arrived. It also runs every night.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationReport:
+    """What was looked at, and what of it was not known. `unresolved` names at most a hundred that did not apply."""
+
+    events: int
+    events_recorded: int
+    refunds: int
+    refunds_applied: int
+    disputes: int
+    disputes_applied: int
+    unresolved: tuple[str, ...]
+
+
+@internal
+@job(timeout_seconds=3600, max_attempts=5)
+class ReconcileStripe(Command[ReconciliationReport]):
+    """What `RequestReconciliation` asks for."""
 
 
 # Sales

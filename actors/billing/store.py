@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptforge.actors.billing.checkouts import store as checkouts
 from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.events import store as events
-from promptforge.actors.billing.events.store import EventStore
+from promptforge.actors.billing.events.store import DisputeStore, EventStore
 from promptforge.actors.billing.ledger import sealing
 from promptforge.actors.billing.ledger import store as ledger
 from promptforge.actors.billing.ledger.adjustments import store as adjustments
@@ -20,18 +20,23 @@ from promptforge.actors.billing.ledger.topups import store as topups
 from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.money import store as money
 from promptforge.actors.billing.money.store import MoneyStore
+from promptforge.actors.billing.subscriptions import store as subscriptions
+from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
 from promptforge.core.mongo import Index
 
 __all__ = [
     "INDEXES",
     "AdjustmentStore",
     "CheckoutStore",
+    "CustomerStore",
+    "DisputeStore",
     "EventStore",
     "Ledger",
     "LedgerAudit",
     "LedgerSeals",
     "LedgerStore",
     "MoneyStore",
+    "SubscriptionStore",
     "Terms",
 ]
 
@@ -45,4 +50,5 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **checkouts.INDEXES,
     **events.INDEXES,
     **money.INDEXES,
+    **subscriptions.INDEXES,
 }

@@ -6,6 +6,7 @@ fails here until `CASES` says how a caller who may is served.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ OWNED = frozenset(
         "evaluation_id",
         "purchase_id",
         "checkout_id",
+        "subscription_id",
         "notification_id",
         "key_id",
         "job_id",
@@ -197,6 +199,29 @@ class World:
     def checkout(self) -> dict[str, Any]:
         pack = self.owner.get("/billing/packs")["packs"][0]["id"]
         return {"checkout_id": self.owner.post("/billing/checkouts", {"pack_id": pack}, expect=201)["id"]}
+
+    def unsubscribed(self) -> dict[str, Any]:
+        """One subscribes once at a time."""
+        self.database["subscriptions"].update_many({}, {"$set": {"state": "canceled"}})
+        return {}
+
+    def subscription(self) -> dict[str, Any]:
+        self.unsubscribed()
+        path = "/billing/subscriptions"
+        return {"subscription_id": self.owner.post(path, {"plan_id": "monthly_1000"}, expect=201)["id"]}
+
+    def going_on(self) -> dict[str, Any]:
+        made = self.subscription()
+        path = f"/billing/subscriptions/{made['subscription_id']}"
+        assert httpx.post(self.owner.get(path)["url"], data={"action": "pay"}, timeout=30).status_code == 303
+        eventually(lambda: self.owner.get(path)["state"] == "active")
+        return made
+
+    def webhook_event(self) -> dict[str, Any]:
+        event_id = new_id("evt")
+        told = {"id": event_id, "object": "event", "type": "x.y", "created": 1, "livemode": False, "data": {}}
+        assert self.service.send_event(json.dumps(told)).status_code == 200
+        return {"event_id": event_id}
 
     def adjustment(self) -> dict[str, Any]:
         """Asked for by somebody who is no caller here, for nobody approves their own."""
@@ -375,7 +400,16 @@ CASES: dict[str, Case] = {
     "listCreditPacks": Case(),
     "createCheckout": Case(body=lambda world: {"pack_id": world.owner.get("/billing/packs")["packs"][0]["id"]}),
     "getCheckout": Case(World.checkout),
+    "listPlans": Case(),
+    "createSubscription": Case(World.unsubscribed, lambda _: {"plan_id": "monthly_1000"}),
+    "listSubscriptions": Case(),
+    "getSubscription": Case(World.subscription),
+    "cancelSubscription": Case(World.going_on),
+    "openBillingPortal": Case(),
     "listWebhookEvents": Case(),
+    "getWebhookEvent": Case(World.webhook_event),
+    "replayWebhookEvent": Case(World.webhook_event),
+    "requestReconciliation": Case(),
     "verifyLedger": Case(),
     "listNotifications": Case(),
     "countUnreadNotifications": Case(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, edge, opening, serving, versions
+from tests.bench import analytics, asks, edge, opening, serving, versions, webhooks
 
 BENCHMARKS = {
     "analytics": analytics.run,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "opening": opening.run,
     "serving": serving.run,
     "versions": versions.run,
+    "webhooks": webhooks.run,
 }
 
 

@@ -20,10 +20,10 @@ from promptforge.actors.ai.errors import (
     ModelUnavailable,
 )
 from promptforge.actors.ai.providers.anthropic_messages import AnthropicMessages
-from promptforge.actors.ai.providers.breaker import FAILURES
 from promptforge.actors.ai.providers.guarded import Guarded, Limits
 from promptforge.actors.ai.providers.interface import Prompt, Provider, Speaker, Turn
 from promptforge.actors.ai.providers.openai_compatible import OpenAICompatible
+from promptforge.core.breaker import FAILURES
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.streams import Delta
 from tests.support.faulty_models import KINDS, LINE, FaultyModels, faulty_models

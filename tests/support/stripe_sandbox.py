@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import Sandbox, SandboxSettings, open_sandbox, serving
@@ -134,19 +135,31 @@ async def sdk(
 
 
 @asynccontextmanager
-async def checkout_sessions() -> AsyncIterator[StripeCheckoutSessions]:
+async def stripe_api(url: str) -> AsyncIterator[StripeApi]:
+    """The product's own client."""
+    api = StripeApi(API_KEY, api_base=url)
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+@asynccontextmanager
+async def quiet_stripe() -> AsyncIterator[StripeApi]:
     """The product's own client, at a sandbox whose events go nowhere."""
-    async with open_sandbox(SandboxSettings(api_key=API_KEY)) as sandbox:
-        sessions = StripeCheckoutSessions(
-            API_KEY,
-            success_url="https://a.example/paid",
-            cancel_url="https://a.example/back",
-            api_base=sandbox.url,
-        )
-        try:
-            yield sessions
-        finally:
-            await sessions.close()
+    async with open_sandbox(SandboxSettings(api_key=API_KEY)) as sandbox, stripe_api(sandbox.url) as api:
+        yield api
+
+
+def checkout_sessions_at(api: StripeApi) -> StripeCheckoutSessions:
+    return StripeCheckoutSessions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
+
+
+@asynccontextmanager
+async def checkout_sessions() -> AsyncIterator[StripeCheckoutSessions]:
+    """The product's own checkouts, at a sandbox whose events go nowhere."""
+    async with quiet_stripe() as api:
+        yield checkout_sessions_at(api)
 
 
 @asynccontextmanager

@@ -24,8 +24,8 @@ from promptforge.actors.ai.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
-from promptforge.actors.ai.providers.breaker import Breaker
 from promptforge.actors.ai.providers.interface import Completion, End, Prompt, Provider, Stream, Turn
+from promptforge.core.breaker import Breaker
 from promptforge.core.errors import MailboxFull, PromptForgeError
 from promptforge.core.runtime.turnstile import Turnstile
 from promptforge.core.streams import Delta

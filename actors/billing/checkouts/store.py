@@ -105,6 +105,21 @@ class CheckoutStore:
             session=session,
         )
 
+    async def mark_failed(self, checkout_id: str, *, session: Session) -> None:
+        """The payment that was to settle later did not; one that is paid all the same stays so."""
+        await self._checkouts.update_one(
+            {"_id": checkout_id, "state": {"$in": [CheckoutState.OPEN.value, CheckoutState.PROCESSING.value]}},
+            {"$set": {"state": CheckoutState.FAILED.value, "url": None}},
+            session=session,
+        )
+
+    async def mark_expired(self, checkout_id: str, *, session: Session) -> None:
+        await self._checkouts.update_one(
+            {"_id": checkout_id, "state": CheckoutState.OPEN.value},
+            {"$set": {"state": CheckoutState.EXPIRED.value, "url": None}},
+            session=session,
+        )
+
     async def mark_paid(self, checkout_id: str, *, now: datetime, session: Session | None) -> None:
         await self._checkouts.update_one(
             {"_id": checkout_id}, {"$set": {"state": CheckoutState.PAID.value, "paid_at": now}}, session=session

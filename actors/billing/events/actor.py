@@ -6,50 +6,58 @@ key, not by the event: two events that tell one fact have one effect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
 
-from promptforge.actors.billing.checkouts.domain import Checkout
-from promptforge.actors.billing.checkouts.store import CheckoutStore
-from promptforge.actors.billing.errors import UnknownCheckout
-from promptforge.actors.billing.events.domain import FINISHED, Outcome, SessionFact, judge, quarantined
+from promptforge.actors.billing.errors import EventApplied
+from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent, ignored, quarantined, refusal
+from promptforge.actors.billing.events.handling import Effect, EventHandler, refusal_of_origin, table_of
 from promptforge.actors.billing.events.store import EventStore
-from promptforge.actors.billing.ledger.store import LedgerStore
-from promptforge.actors.billing.ledger.topups.domain import topup_journal
+from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.messages import (
+    GetWebhookEvent,
     ListWebhookEvents,
     ProcessStripeEvent,
     RecordedEvent,
     RecordStripeEvent,
+    ReplayWebhookEvent,
+    SweepStripeEvents,
+    WebhookEventDetail,
     WebhookEventState,
     WebhookEventView,
 )
-from promptforge.actors.billing.notices import credits_granted
 from promptforge.core.context import Context
 from promptforge.core.errors import OutcomeUnknown, PromptForgeError, Unavailable
-from promptforge.core.mongo import DuplicateKey, Session
+from promptforge.core.mongo import DuplicateKey
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
 EVENT_ATTEMPTS = 15
 """With the job runner's backoff the last one starts some eight hours after the first."""
 
+SWEPT_AFTER = timedelta(minutes=10)
+SWEPT_AT_ONCE = 1000
+
 
 class StripeEventsActor(Actor):
     """`livemode`: whether this service moves real money; events of the other mode are quarantined."""
 
     name = "stripe_events"
+    asks = ("topups",)
+    """Whom the handlers ask in their effects."""
+    workers = 32
 
-    def __init__(self, events: EventStore, checkouts: CheckoutStore, ledger: LedgerStore, *, livemode: bool) -> None:
+    def __init__(self, events: EventStore, handlers: Sequence[EventHandler], *, livemode: bool) -> None:
         self._events = events
-        self._checkouts = checkouts
-        self._ledger = ledger
+        self._handlers = table_of(handlers)
         self._livemode = livemode
 
     @handles(RecordStripeEvent, key="event_id")
     async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
         async def work(tx: Context) -> None:
             await self._events.insert(message, now=tx.now(), session=tx.session)
-            await tx.enqueue(ProcessStripeEvent(event_id=message.event_id), max_attempts=EVENT_ATTEMPTS)
+            await _enqueue(message.event_id, tx)
 
         try:
             await context.transaction(work)
@@ -60,42 +68,31 @@ class StripeEventsActor(Actor):
     @handles(ProcessStripeEvent, key="event_id")
     async def process(self, message: ProcessStripeEvent, context: Context) -> None:
         async with _FailureNoted(self._events, message.event_id, context):
+            event = await self._events.get(message.event_id)
+            if event.state in FINISHED:
+                return
+            verdict = await self._read(event)
             try:
-                await context.transaction(lambda tx: self._apply(message.event_id, tx))
+                await context.transaction(lambda tx: self._apply(event.event_id, verdict, tx))
             except OutcomeUnknown:
                 raise Unavailable("Whether the event was applied is not known; applying it again is safe") from None
 
-    async def _apply(self, event_id: str, tx: Context) -> None:
-        session = _session_of(tx)
-        event = await self._events.get(event_id, session=session)
-        if event.state in FINISHED:
-            return
-        verdict = judge(event, livemode=self._livemode)
-        outcome = await self._settle(verdict, tx, session) if isinstance(verdict, SessionFact) else verdict
-        await self._events.finish(event_id, outcome, now=tx.now(), session=session)
-
-    async def _settle(self, fact: SessionFact, tx: Context, session: Session) -> Outcome:
-        checkout = await self._checkouts.find_by_session(fact.session_id, session=session)
-        if checkout is None:
-            raise UnknownCheckout(f"No checkout has the session {fact.session_id}")
-        reason = checkout.mismatch(amount_subtotal=fact.amount_subtotal, currency=fact.currency)
-        if reason is not None:
+    async def _read(self, event: StripeEvent) -> Outcome | Effect:
+        handler = self._handlers.get(event.type)
+        if handler is None:
+            return ignored("nothing here depends on this type")
+        if (refused := refusal(event, livemode=self._livemode)) is not None:
+            return refused
+        if (reason := refusal_of_origin(event, handler.origin)) is not None:
             return quarantined(reason)
-        if not fact.paid:
-            await self._checkouts.mark_processing(checkout.id, session=session)
-            return Outcome(WebhookEventState.PROCESSED, "not paid yet: nothing is granted")
-        await self._grant(checkout, fact.session_id, tx, session)
-        return Outcome(WebhookEventState.PROCESSED)
+        return await handler.read(event)
 
-    async def _grant(self, checkout: Checkout, session_id: str, tx: Context, session: Session) -> None:
-        refs = {"checkout_id": checkout.id, "session_id": session_id, "pack_id": checkout.pack.id}
-        journal = topup_journal(session_id, user_id=checkout.user_id, amount=checkout.pack.total, refs=refs)
-        if not await self._ledger.post(journal, now=tx.now(), session=session):
+    async def _apply(self, event_id: str, verdict: Outcome | Effect, tx: Context) -> None:
+        session = session_of(tx)
+        if (await self._events.get(event_id, session=session)).state in FINISHED:
             return
-        await self._checkouts.mark_paid(checkout.id, now=tx.now(), session=session)
-        await tx.enqueue(credits_granted(journal.id, checkout.user_id, checkout.pack.total, "Your payment arrived"))
-        paid = {"user_id": checkout.user_id, "pack_id": checkout.pack.id, "journal_id": journal.id}
-        await tx.audit("checkout.paid", checkout.id, before={"state": checkout.state.value}, after=paid)
+        outcome = verdict if isinstance(verdict, Outcome) else await verdict(tx)
+        await self._events.finish(event_id, outcome, now=tx.now(), session=session)
 
     @handles(ListWebhookEvents)
     async def list_events(self, message: ListWebhookEvents, context: Context) -> Page[WebhookEventView]:
@@ -103,11 +100,39 @@ class StripeEventsActor(Actor):
         page = await self._events.list_page(message.state, cursor, message.limit)
         return Page(tuple(event.view() for event in page.items), page.next)
 
+    @handles(GetWebhookEvent)
+    async def get_event(self, message: GetWebhookEvent, context: Context) -> WebhookEventDetail:
+        event = await self._events.get(message.event_id)
+        return WebhookEventDetail(event.view(), event.payload)
 
-def _session_of(tx: Context) -> Session:
-    if tx.session is None:
-        raise RuntimeError("this is done in a transaction only")
-    return tx.session
+    @handles(ReplayWebhookEvent, key="event_id", transactional=True)
+    async def replay(self, message: ReplayWebhookEvent, context: Context) -> WebhookEventView:
+        async def work(tx: Context) -> WebhookEventView:
+            session = session_of(tx)
+            event = await self._events.get(message.event_id, session=session)
+            if event.state is WebhookEventState.PROCESSED:
+                raise EventApplied
+            await self._events.reopen(event.event_id, session=session)
+            # Not unique: of a failed event a job may wait for hours, and whichever comes first finishes it.
+            await tx.enqueue(ProcessStripeEvent(event_id=event.event_id), max_attempts=EVENT_ATTEMPTS)
+            before = {"state": event.state.value, "reason": event.reason}
+            await tx.audit("webhook_event.replayed", event.event_id, before=before)
+            return (await self._events.get(event.event_id, session=session)).view()
+
+        return await context.transaction(work, completes=True)
+
+    @handles(SweepStripeEvents)
+    async def sweep(self, message: SweepStripeEvents, context: Context) -> int:
+        unfinished = await self._events.list_unfinished(before=context.now() - SWEPT_AFTER, limit=SWEPT_AT_ONCE)
+        for event_id in unfinished:
+            await _enqueue(event_id, context)
+        return len(unfinished)
+
+
+async def _enqueue(event_id: str, context: Context) -> None:
+    """Does nothing where the event has a job that is not done."""
+    message = ProcessStripeEvent(event_id=event_id)
+    await context.enqueue(message, max_attempts=EVENT_ATTEMPTS, unique=f"stripe-event:{event_id}")
 
 
 class _FailureNoted:

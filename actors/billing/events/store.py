@@ -1,17 +1,20 @@
-"""Every query on the `webhook_events` collection. Events are kept for good: they are the evidence for the ledger."""
+"""Every query on `webhook_events` and `disputes`. Events are kept for good: they are the evidence for the ledger."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent
 from promptforge.actors.billing.messages import RecordStripeEvent, WebhookEventState
+from promptforge.actors.billing.stripe.claims import Dispute
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 EVENTS = "webhook_events"
+DISPUTES = "disputes"
 _FINISHED = sorted(state.value for state in FINISHED)
 
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -21,6 +24,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
         Index((("livemode", 1),), partial={"livemode": True}),
     ),
+    DISPUTES: (Index((("topup_id", 1),)),),
 }
 
 
@@ -75,12 +79,63 @@ class EventStore:
             {"$set": {"state": state.value, "reason": reason}, "$inc": {"attempts": 1}},
         )
 
+    async def reopen(self, event_id: str, *, session: Session) -> None:
+        """As if it had just come; an event that was applied stays so."""
+        await self._events.update_one(
+            {"event_id": event_id, "state": {"$ne": WebhookEventState.PROCESSED.value}},
+            {"$set": {"state": WebhookEventState.RECEIVED.value, "reason": None, "finished_at": None}},
+            session=session,
+        )
+
+    async def list_unfinished(self, *, before: datetime, limit: int) -> list[str]:
+        """The ids of events that came before then and are not finished, nor dead; the oldest first."""
+        unfinished = [WebhookEventState.RECEIVED.value, WebhookEventState.FAILED.value]
+        wanted = {"state": {"$in": unfinished}, "created_at": {"$lt": before}}
+        rows = self._events.find(wanted, {"event_id": 1}).sort([("created_at", 1)]).limit(limit)
+        return [row["event_id"] for row in await rows.to_list(limit)]
+
+    async def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that have been recorded."""
+        rows = self._events.find({"event_id": {"$in": list(event_ids)}}, {"event_id": 1})
+        return {row["event_id"] for row in await rows.to_list(len(event_ids))}
+
     async def list_page(self, state: WebhookEventState | None, cursor: Cursor | None, limit: int) -> Page[StripeEvent]:
         """Newest first."""
         wanted: Document = {"state": state.value} if state else {}
         wanted |= cursor.after() if cursor else {}
         rows = self._events.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, _event_from)
+
+
+def is_stale(dispute: Dispute, *, closed: bool) -> bool:
+    """Whether a dispute was read before another reading was applied, which found it `closed`."""
+    return closed and not dispute.closed
+
+
+class DisputeStore:
+    """How far each dispute has come here: one that is closed is not opened again by news that were read before."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._disputes = mongo.collection(DISPUTES)
+
+    async def advance(self, dispute: Dispute, topup_id: str, *, now: datetime, session: Session) -> bool:
+        """Keep how it stands. False where it was closed before and is not in what was read: that is stale.
+
+        Two transactions that advance one dispute conflict, and the second one looks again.
+        """
+        row = await self._disputes.find_one({"_id": dispute.id}, session=session)
+        if row is not None and is_stale(dispute, closed=row["closed"]):
+            return False
+        kept = {
+            "topup_id": topup_id,
+            "amount": dispute.amount,
+            "status": dispute.status,
+            "closed": dispute.closed,
+            "updated_at": now,
+        }
+        changes = {"$set": kept, "$setOnInsert": {"created_at": now}}
+        await self._disputes.update_one({"_id": dispute.id}, changes, upsert=True, session=session)
+        return True
 
 
 def _event_from(row: Document) -> StripeEvent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 
@@ -15,10 +16,16 @@ from promptforge.actors.billing import (
     BillingActor,
     CheckoutsActor,
     PayoutHoldsActor,
+    ReconciliationActor,
     SalesActor,
     StripeEventsActor,
+    SubscriptionsActor,
     TopupsActor,
 )
+from promptforge.actors.billing.events.checkouts import CheckoutEvents
+from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
+from promptforge.actors.billing.events.handling import EventHandler
+from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.messages import ReverseSale, TakeBackTopup
@@ -37,28 +44,36 @@ from promptforge.actors.billing.messages import (
     RecordStripeEvent,
     WebhookEventState,
 )
+from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.store import (
     INDEXES,
     AdjustmentStore,
     CheckoutStore,
+    CustomerStore,
+    DisputeStore,
     EventStore,
     Ledger,
     LedgerAudit,
     LedgerSeals,
     LedgerStore,
+    SubscriptionStore,
 )
+from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.billing.stripe.claims import StripeClaims
+from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
+from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import MILLI
-from promptforge.core.clock import Clock
+from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
 from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from tests.support.processes import MongoTransactions, TestProcess, job_process
-from tests.support.stripe_sandbox import checkout_sessions
+from tests.support.stripe_sandbox import checkout_sessions_at, quiet_stripe
 
 T = TypeVar("T")
 PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
@@ -302,6 +317,7 @@ async def open_bank(
     mongo: Mongo,
     *,
     sessions: CheckoutSessions | None = None,
+    api: StripeApi | None = None,
     running: bool = True,
     livemode: bool = False,
     clock: Clock | None = None,
@@ -312,8 +328,20 @@ async def open_bank(
     await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
     ledger, checkouts, events, notified = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     async with AsyncExitStack() as stack:
-        if sessions is None:
-            sessions = await stack.enter_async_context(checkout_sessions())
+        if api is None:
+            api = await stack.enter_async_context(quiet_stripe())
+        claims = StripeClaims(api)
+        refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
+        subscriptions = SubscriptionStore(mongo)
+        stripe = StripeSubscriptions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
+        handlers: list[EventHandler] = [
+            CheckoutEvents(checkouts, ledger),
+            refunds,
+            disputes,
+            SubscriptionEvents(subscriptions, stripe, clock or SystemClock()),
+            InvoiceEvents(subscriptions, stripe, ledger),
+        ]
+        types = [name for handler in handlers for name in handler.types]
         actors = [
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
             SalesActor(ledger, terms=terms),
@@ -321,8 +349,16 @@ async def open_bank(
             PayoutHoldsActor(ledger),
             AdjustmentsActor(AdjustmentStore(mongo), ledger),
             Revoked(mongo),
-            CheckoutsActor(checkouts, sessions),
-            StripeEventsActor(events, checkouts, ledger.entries, livemode=livemode),
+            CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
+            SubscriptionsActor(subscriptions, CustomerStore(mongo), stripe),
+            StripeEventsActor(events, handlers, livemode=livemode),
+            ReconciliationActor(
+                StripeListing(api),
+                events,
+                Claims(refunds, disputes, ledger.topups),
+                types=types,
+                under_way=timedelta(seconds=-5),
+            ),
             notified,
         ]
         process = await stack.enter_async_context(job_process(mongo, actors, running=running, clock=clock))

@@ -210,7 +210,7 @@ async def test_an_unexpected_failure_shows_and_leaves_nothing_behind(
 
         context = bank.process.system.context(request_id="r", trusted=True, job=JobInfo("job_1", 1))
         with monkeypatch.context() as patch:
-            patch.setattr("promptforge.actors.billing.events.actor.credits_granted", broken)
+            patch.setattr("promptforge.actors.billing.events.checkouts.credits_granted", broken)
             with pytest.raises(KeyError):
                 await context.ask(ProcessStripeEvent(event_id="evt_1"))
         row = await bank.until_event("evt_1", "failed")

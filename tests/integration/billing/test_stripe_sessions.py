@@ -15,10 +15,10 @@ import h11
 import pytest
 
 from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
-from promptforge.actors.billing.stripe import live
+from promptforge.actors.billing.stripe import api
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions, SessionRequest
-from tests.support.stripe_sandbox import checkout_sessions
+from tests.support.stripe_sandbox import checkout_sessions, checkout_sessions_at
 
 pytestmark = pytest.mark.anyio
 
@@ -85,13 +85,7 @@ async def at_little_stripe(stripe: LittleStripe, key: str = "sk_test_1") -> Asyn
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, stripe.serve)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        sessions = StripeCheckoutSessions(
-            key,
-            success_url="https://a.example/paid",
-            cancel_url="https://a.example/back",
-            api_base=f"http://127.0.0.1:{port}",
-            try_seconds=0.5,
-        )
+        sessions = checkout_sessions_at(api.StripeApi(key, api_base=f"http://127.0.0.1:{port}", try_seconds=0.5))
         try:
             yield sessions
         finally:
@@ -132,6 +126,7 @@ async def test_stripe_is_told_the_price_and_whose_checkout_it_is() -> None:
         "line_items[0][price_data][product_data][name]": "500 PromptForge credits",
         "client_reference_id": "chk_1",
         "metadata[checkout_id]": "chk_1",
+        "payment_intent_data[metadata][checkout_id]": "chk_1",
         "success_url": "https://a.example/paid",
         "cancel_url": "https://a.example/back",
     }
@@ -151,11 +146,11 @@ async def test_tries_are_bounded_and_leave_the_outcome_open() -> None:
     async with at_little_stripe(stripe) as sessions:
         with pytest.raises(StripeUnavailable):
             await sessions.create(a_request())
-    assert len(stripe.seen) == 1 + live.RETRIES
+    assert len(stripe.seen) == 1 + api.RETRIES
 
 
 async def test_all_tries_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "ALL_TRIES_SECONDS", 0.2)
+    monkeypatch.setattr(api, "ALL_TRIES_SECONDS", 0.2)
     async with at_little_stripe(LittleStripe(["hang"])) as sessions:
         with pytest.raises(StripeUnavailable):
             await sessions.create(a_request())

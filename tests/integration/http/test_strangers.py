@@ -14,6 +14,7 @@ from promptforge.http import webhooks
 from promptforge.http.app import HttpSettings
 from promptforge.http.body import BodyLimits
 from promptforge.http.intake import MOST_BYTES_OF_ONE, Intake
+from promptforge.http.webhooks import WebhookSecrets
 from tests.support.listening import JSON, TOKEN, Listening, answer, chunked, ended, listening, request
 from tests.unit.http.sample import Parts
 from tests.unit.http.test_webhooks import EVENT, NEW, PATH, Recorder
@@ -24,7 +25,9 @@ ALLOWED = 3
 
 
 def parts(recorder: Recorder) -> Parts:
-    settings = HttpSettings(version="1", webhook_secrets=(NEW,), rate_limits=(f"webhook={ALLOWED}/minute",))
+    settings = HttpSettings(
+        version="1", webhook_secrets=WebhookSecrets((NEW,)), rate_limits=(f"webhook={ALLOWED}/minute",)
+    )
     return Parts(settings=settings, actors=[recorder])
 
 

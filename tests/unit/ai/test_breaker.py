@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.actors.ai.providers.breaker import (
+from promptforge.core.breaker import (
     FAILURES,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,

@@ -10,9 +10,12 @@ import pytest
 import stripe
 
 from promptforge.actors.billing.checkouts.domain import Checkout
-from promptforge.actors.billing.events.domain import Outcome, SessionFact, StripeEvent, judge
+from promptforge.actors.billing.events.checkouts import SessionFact, session_fact
+from promptforge.actors.billing.events.domain import NEWEST_API_VERSION, Outcome, StripeEvent, refusal
+from promptforge.actors.billing.events.handling import EventHandler, Origin, refusal_of_origin, table_of
 from promptforge.actors.billing.messages import CheckoutState, WebhookEventState
 from promptforge.actors.billing.packs import CreditPack
+from promptforge.core.errors import ConfigurationError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -50,7 +53,7 @@ def event(**changes: Any) -> StripeEvent:  # Any: an event's fields
     return replace(plain, **changes)
 
 
-def state_of(verdict: Outcome | SessionFact) -> WebhookEventState:
+def state_of(verdict: object) -> WebhookEventState:
     assert isinstance(verdict, Outcome), verdict
     assert verdict.reason
     return verdict.state
@@ -58,33 +61,52 @@ def state_of(verdict: Outcome | SessionFact) -> WebhookEventState:
 
 @pytest.mark.parametrize("kind", ["checkout.session.completed", "checkout.session.async_payment_succeeded"])
 def test_a_paid_session_is_a_fact(kind: str) -> None:
-    assert judge(event(type=kind), livemode=False) == SessionFact("cs_test_1", True, 500, "usd")
+    assert session_fact(event(type=kind)) == SessionFact("cs_test_1", True, 500, "usd")
 
 
 @pytest.mark.parametrize("status", ["unpaid", "no_payment_required"])
 def test_a_session_that_nobody_paid_for_says_so(status: str) -> None:
-    verdict = judge(event(session=session(payment_status=status)), livemode=False)
-    assert isinstance(verdict, SessionFact)
-    assert not verdict.paid
+    fact = session_fact(event(session=session(payment_status=status)))
+    assert isinstance(fact, SessionFact)
+    assert not fact.paid
 
 
 @pytest.mark.parametrize("version", ["2026-10-28.endive", "2024-06-20", "2025-03-31.basil"])
 def test_versions_that_stripe_has_are_read(version: str) -> None:
-    assert isinstance(judge(event(api_version=version), livemode=False), SessionFact)
+    assert refusal(event(api_version=version), livemode=False) is None
 
 
-@pytest.mark.parametrize("version", [None, "", "2026-10-28.endive\n", "v2", "2026-10-28.Endive", "99"])
+@pytest.mark.parametrize(
+    "version", [None, "", "2026-10-28.endive\n", "v2", "2026-10-28.Endive", "99", "2026-10-29.endive", "2099-01-01"]
+)
 def test_versions_that_nobody_knows_are_quarantined(version: str | None) -> None:
-    assert state_of(judge(event(api_version=version), livemode=False)) == "quarantined"
+    assert state_of(refusal(event(api_version=version), livemode=False)) == "quarantined"
+
+
+def test_the_newest_version_is_the_one_of_the_sdk() -> None:
+    assert stripe.api_version.partition(".")[0] == NEWEST_API_VERSION
 
 
 @pytest.mark.parametrize(("sent", "own"), [(True, False), (False, True)])
 def test_events_of_the_other_mode_are_quarantined(*, sent: bool, own: bool) -> None:
-    assert state_of(judge(event(livemode=sent), livemode=own)) == "quarantined"
+    assert state_of(refusal(event(livemode=sent), livemode=own)) == "quarantined"
 
 
-def test_events_of_a_connected_account_are_quarantined() -> None:
-    assert state_of(judge(event(account="acct_1"), livemode=False)) == "quarantined"
+def test_a_connected_accounts_test_is_ignored_by_a_live_service() -> None:
+    assert state_of(refusal(event(account="acct_1"), livemode=True)) == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("account", "origin", "applies"),
+    [
+        (None, Origin.PLATFORM, True),
+        ("acct_1", Origin.PLATFORM, False),
+        ("acct_1", Origin.CONNECTED, True),
+        (None, Origin.CONNECTED, False),
+    ],
+)
+def test_an_event_counts_only_from_where_its_type_comes(account: str | None, origin: Origin, *, applies: bool) -> None:
+    assert (refusal_of_origin(event(account=account), origin) is None) == applies
 
 
 @pytest.mark.parametrize(
@@ -100,16 +122,30 @@ def test_events_of_a_connected_account_are_quarantined() -> None:
     ],
 )
 def test_payloads_of_another_shape_are_quarantined(payload: dict[str, Any]) -> None:  # Any: JSON
-    assert state_of(judge(replace(event(), payload=payload), livemode=False)) == "quarantined"
-
-
-@pytest.mark.parametrize("kind", ["charge.refunded", "customer.created", "no.such.thing"])
-def test_types_that_nothing_depends_on_are_ignored(kind: str) -> None:
-    assert state_of(judge(event(type=kind, account="acct_1", payload={}), livemode=False)) == "ignored"
+    assert state_of(session_fact(replace(event(), payload=payload))) == "quarantined"
 
 
 def test_subscription_sessions_are_ignored_here() -> None:
-    assert state_of(judge(event(session=session(mode="subscription")), livemode=False)) == "ignored"
+    assert state_of(session_fact(event(session=session(mode="subscription")))) == "ignored"
+
+
+class _Takes:
+    """A handler that is never called."""
+
+    origin = Origin.PLATFORM
+
+    def __init__(self, *types: str) -> None:
+        self.types = frozenset(types)
+
+    async def read(self, event: StripeEvent) -> Outcome:
+        raise AssertionError(event.type)
+
+
+def test_each_type_has_one_handler() -> None:
+    one: EventHandler = _Takes("a", "b")
+    assert table_of([one, _Takes("c")]).keys() == {"a", "b", "c"}
+    with pytest.raises(ConfigurationError, match="b"):
+        table_of([one, _Takes("b")])
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ from promptforge.core.context import Context
 from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.runtime import Actor, handles
 from promptforge.http.app import HttpSettings
+from promptforge.http.webhooks import WebhookSecrets
 from tests.unit.http.sample import Parts, serving
 
 pytestmark = pytest.mark.anyio
 
-OLD, NEW = "whsec_old", "whsec_new"
+OLD, NEW, CONNECT = "whsec_old", "whsec_new", "whsec_connect"
 PATH = "/api/v1/webhooks/stripe"
 EVENT: dict[str, Any] = {  # Any: JSON
     "id": "evt_1",
@@ -51,9 +52,11 @@ class Recorder(Actor):
 
 
 @asynccontextmanager
-async def recording(*secrets: str) -> AsyncIterator[tuple[httpx.AsyncClient, Recorder]]:
+async def recording(
+    *secrets: str, connect: tuple[str, ...] = (CONNECT,)
+) -> AsyncIterator[tuple[httpx.AsyncClient, Recorder]]:
     recorder = Recorder()
-    settings = HttpSettings(version="1", webhook_secrets=secrets)
+    settings = HttpSettings(version="1", webhook_secrets=WebhookSecrets(secrets, connect))
     async with serving(Parts(settings=settings, actors=[recorder])) as service:
         yield service.client, recorder
 
@@ -73,7 +76,7 @@ async def send(client: httpx.AsyncClient, event: object, **how: Any) -> httpx.Re
 async def test_a_genuine_event_is_recorded_as_it_was_signed(path: str) -> None:
     body = json.dumps({**EVENT, "account": "acct_1"}, indent=2)
     async with recording(NEW) as (client, recorder):
-        response = await client.post(path, content=body.encode(), headers=signed(body))
+        response = await client.post(path, content=body.encode(), headers=signed(body, CONNECT))
     assert (response.status_code, response.json()) == (200, {"received": True})
     assert recorder.received == [
         RecordStripeEvent(
@@ -98,6 +101,18 @@ async def test_any_of_the_secrets_may_have_signed(secret: str) -> None:
     async with recording(OLD, NEW) as (client, recorder):
         assert (await send(client, EVENT, secret=secret)).status_code == 200
     assert len(recorder.received) == 1
+
+
+@pytest.mark.parametrize(("secret", "account"), [(NEW, "acct_1"), (CONNECT, None)])
+async def test_a_secret_signs_only_events_of_its_scope(secret: str, account: str | None) -> None:
+    async with recording(OLD, NEW) as (client, recorder):
+        response = await send(client, {**EVENT, "account": account}, secret=secret)
+    assert (response.status_code, response.json()["code"]) == (400, "bad_signature")
+    assert recorder.received == []
+
+
+def test_secrets_do_not_show() -> None:
+    assert "whsec" not in repr(WebhookSecrets((NEW,), (CONNECT,)))
 
 
 @pytest.mark.parametrize("seconds", [-3600, -310, 310, 3600, 10**9])
@@ -200,7 +215,7 @@ async def test_what_is_signed_and_no_json_is_refused(body: str) -> None:
 
 
 async def test_without_a_secret_nothing_is_accepted() -> None:
-    async with recording() as (client, recorder):
+    async with recording(connect=()) as (client, recorder):
         response = await send(client, EVENT)
     assert (response.status_code, response.json()["code"]) == (503, "webhooks_not_configured")
     assert recorder.received == []

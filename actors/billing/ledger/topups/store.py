@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from promptforge.actors.billing.ledger.domain import account_named
 from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, Taken, Topup
 from promptforge.core.mongo import Document, Index, Mongo, Session
 
 TOPUPS = "ledger_topups"
-INDEXES: dict[str, tuple[Index, ...]] = {TOPUPS: ()}
+INDEXES: dict[str, tuple[Index, ...]] = {TOPUPS: (Index((("claims.id", 1),)),)}
 
 
 class TopupStore:
@@ -33,6 +35,12 @@ class TopupStore:
             "frozen_by": list(topup.frozen_by),
         }
         await self._topups.update_one({"_id": topup.id}, {"$set": row}, upsert=True, session=session)
+
+    async def known_claims(self, claim_ids: Sequence[str]) -> dict[str, bool]:
+        """Claim → whether it stands, of those that have been heard of."""
+        rows = self._topups.find({"claims.id": {"$in": list(claim_ids)}}, {"claims": 1})
+        claims = [claim for row in await rows.to_list(len(claim_ids)) for claim in row["claims"]]
+        return {claim["id"]: claim["stands"] for claim in claims if claim["id"] in claim_ids}
 
 
 def topup_from(row: Document) -> Topup:

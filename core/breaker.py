@@ -1,4 +1,4 @@
-"""A circuit breaker: a provider that keeps failing is left alone for a while, so that its failures cost nobody time.
+"""A circuit breaker: what keeps failing is left alone for a while, so that its failures cost nobody time.
 
 Closed, it counts failures in a row; at the fifth it opens, and everything is refused for ten seconds. Then one request
 is let through: it closes the circuit or opens it again for twice as long, up to a minute.

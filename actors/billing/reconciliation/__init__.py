@@ -1,0 +1,1 @@
+"""Comparing Stripe with what is known here, and applying what never arrived."""

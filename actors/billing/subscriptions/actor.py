@@ -1,0 +1,154 @@
+"""Sells subscriptions. The credits of each month come with its paid invoice (`events/subscriptions.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from promptforge.actors.billing.errors import AlreadySubscribed, NotSubscribed, StripeRefused, UnknownAtStripe
+from promptforge.actors.billing.packs import CreditPack, packs_by_id
+from promptforge.actors.billing.stripe.sessions import SessionRequest
+from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
+from promptforge.actors.billing.subscriptions.domain import DEFAULT_PLANS, GOING_ON, Subscription
+from promptforge.actors.billing.subscriptions.messages import (
+    CancelSubscription,
+    CreateSubscription,
+    GetSubscription,
+    ListPlans,
+    ListSubscriptions,
+    OpenBillingPortal,
+    PlansView,
+    PortalView,
+    SubscriptionState,
+    SubscriptionView,
+)
+from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
+from promptforge.core.amounts import from_millicredits
+from promptforge.core.context import Context
+from promptforge.core.errors import NotFound
+from promptforge.core.ids import new_id
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.runtime import Actor, handles
+
+PAGE_LIVES = timedelta(hours=23)
+"""Stripe keeps idempotency keys, and payment pages, for 24 hours."""
+
+
+class SubscriptionsActor(Actor):
+    """It waits for Stripe, so it has workers of its own."""
+
+    name = "subscriptions"
+    workers = 32
+
+    def __init__(
+        self,
+        store: SubscriptionStore,
+        customers: CustomerStore,
+        stripe: StripeSubscriptions,
+        *,
+        plans: Sequence[CreditPack] = DEFAULT_PLANS,
+    ) -> None:
+        self._store = store
+        self._customers = customers
+        self._stripe = stripe
+        self._plans = packs_by_id(plans)
+
+    @handles(ListPlans)
+    async def list_plans(self, message: ListPlans, context: Context) -> PlansView:
+        return PlansView(tuple(plan.view() for plan in self._plans.values()))
+
+    @handles(CreateSubscription)
+    async def create(self, message: CreateSubscription, context: Context) -> SubscriptionView:
+        plan = self._plans.get(message.plan_id)
+        if plan is None:
+            raise NotFound("There is no such plan")
+        if await self._store.find_going_on(context.user_id) is not None:
+            raise AlreadySubscribed
+        customer_id = await self._customer(context)
+        subscription = await self._begin(plan, customer_id, context)
+        if subscription.state is not SubscriptionState.CREATING:
+            return subscription.view()
+        try:
+            page = await self._stripe.make_page(_request(subscription), subscription.customer_id or customer_id)
+        except (StripeRefused, UnknownAtStripe):
+            await self._store.give_up(subscription.id)
+            raise
+        return (await self._store.open(subscription.id, page)).view()
+
+    async def _customer(self, context: Context) -> str:
+        """One per user: the key is stored before Stripe hears of it."""
+        customer = await self._customers.begin(context.user_id, now=context.now())
+        if customer.customer_id is not None:
+            return customer.customer_id
+        try:
+            made = await self._stripe.make_customer(context.user_id, customer.idempotency_key)
+        except StripeRefused:
+            another = f"customer:{context.user_id}:{new_id('key')}"
+            await self._customers.use_another_key(context.user_id, customer.idempotency_key, another)
+            raise
+        await self._customers.keep(context.user_id, made)
+        return made
+
+    async def _begin(self, plan: CreditPack, customer_id: str, context: Context) -> Subscription:
+        now = context.now()
+        subscription_id = new_id("sbs")
+        if context.effect_id is not None:  # asked for again, it is the same one, however far the first request came
+            named = f"sbs_{context.effect_id[:26]}"
+            begun = await self._store.find(named)
+            if begun is None:
+                subscription_id = named
+            elif begun.state is not SubscriptionState.FAILED:
+                return begun
+        unfinished = await self._store.find_unfinished(context.user_id, plan, since=now - PAGE_LIVES)
+        if unfinished is not None:
+            return unfinished
+        subscription = Subscription(
+            id=subscription_id,
+            user_id=context.user_id,
+            plan=plan,
+            idempotency_key=f"subscription:{subscription_id}",
+            state=SubscriptionState.CREATING,
+            customer_id=customer_id,
+            session_id=None,
+            stripe_id=None,
+            url=None,
+            paid_until=None,
+            ends_at=None,
+            created_at=now,
+        )
+        await self._store.insert(subscription)
+        return subscription
+
+    @handles(ListSubscriptions)
+    async def list_own(self, message: ListSubscriptions, context: Context) -> Page[SubscriptionView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        page = await self._store.list_page(context.user_id, cursor, message.limit)
+        return Page(tuple(subscription.view() for subscription in page.items), page.next)
+
+    @handles(GetSubscription)
+    async def get(self, message: GetSubscription, context: Context) -> SubscriptionView:
+        return (await self._store.get_own(message.subscription_id, context.user_id)).view()
+
+    @handles(CancelSubscription, key="subscription_id")
+    async def cancel(self, message: CancelSubscription, context: Context) -> SubscriptionView:
+        subscription = await self._store.get_own(message.subscription_id, context.user_id)
+        if subscription.state not in GOING_ON or subscription.stripe_id is None:
+            raise NotSubscribed(f"The subscription is {subscription.state}")
+        read_at = context.now()
+        told = await self._stripe.end_with_period(subscription.stripe_id)
+        await self._store.advance(subscription.id, told, read_at=read_at)
+        return (await self._store.get(subscription.id)).view()
+
+    @handles(OpenBillingPortal)
+    async def open_portal(self, message: OpenBillingPortal, context: Context) -> PortalView:
+        return PortalView(await self._stripe.portal(await self._customer(context)))
+
+
+def _request(subscription: Subscription) -> SessionRequest:
+    return SessionRequest(
+        checkout_id=subscription.id,
+        idempotency_key=subscription.idempotency_key,
+        title=f"{from_millicredits(subscription.plan.total)} PromptForge credits a month",
+        amount=subscription.plan.price_minor_units,
+        currency=subscription.plan.currency,
+    )

@@ -1,0 +1,189 @@
+"""Every query on `subscriptions` and `stripe_customers`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from promptforge.actors.billing.packs import CreditPack
+from promptforge.actors.billing.stripe.sessions import CheckoutSession
+from promptforge.actors.billing.stripe.subscriptions import SubscriptionAtStripe
+from promptforge.actors.billing.subscriptions.domain import GOING_ON, Subscription, state_of
+from promptforge.actors.billing.subscriptions.messages import SubscriptionState
+from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor, Page, page_of
+
+SUBSCRIPTIONS = "subscriptions"
+CUSTOMERS = "stripe_customers"
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    SUBSCRIPTIONS: (
+        Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("stripe_id", 1),), unique=True, partial={"stripe_id": {"$type": "string"}}),
+    ),
+    CUSTOMERS: (Index((("customer_id", 1),), unique=True, partial={"customer_id": {"$type": "string"}}),),
+}
+_CREATING, _OPEN, _CANCELED = (
+    state.value for state in (SubscriptionState.CREATING, SubscriptionState.OPEN, SubscriptionState.CANCELED)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """The Stripe customer of a user. `customer_id` is None while it is not known whether Stripe has made it."""
+
+    user_id: str
+    idempotency_key: str
+    customer_id: str | None
+
+
+class CustomerStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._customers = mongo.collection(CUSTOMERS)
+
+    async def begin(self, user_id: str, *, now: datetime) -> Customer:
+        """The user's customer, or the key with which to make it: it is stored before Stripe hears of it."""
+        kept = {"idempotency_key": f"customer:{user_id}", "customer_id": None, "created_at": now}
+        await self._customers.update_one({"_id": user_id}, {"$setOnInsert": kept}, upsert=True)
+        found = await self.find(user_id)
+        if found is None:
+            raise NotFound
+        return found
+
+    async def find(self, user_id: str) -> Customer | None:
+        row = await self._customers.find_one({"_id": user_id})
+        return None if row is None else Customer(row["_id"], row["idempotency_key"], row["customer_id"])
+
+    async def keep(self, user_id: str, customer_id: str) -> None:
+        await self._customers.update_one({"_id": user_id}, {"$set": {"customer_id": customer_id}})
+
+    async def use_another_key(self, user_id: str, refused: str, another: str) -> None:
+        """Stripe answers every request with the refused key as it did the first."""
+        await self._customers.update_one(
+            {"_id": user_id, "idempotency_key": refused, "customer_id": None}, {"$set": {"idempotency_key": another}}
+        )
+
+
+class SubscriptionStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._subscriptions = mongo.collection(SUBSCRIPTIONS)
+
+    async def insert(self, subscription: Subscription) -> None:
+        plan = subscription.plan
+        await self._subscriptions.insert_one(
+            {
+                "_id": subscription.id,
+                "user_id": subscription.user_id,
+                "plan": {
+                    "id": plan.id,
+                    "credits": plan.credits,
+                    "bonus": plan.bonus,
+                    "price_minor_units": plan.price_minor_units,
+                    "currency": plan.currency,
+                },
+                "idempotency_key": subscription.idempotency_key,
+                "state": subscription.state.value,
+                "customer_id": subscription.customer_id,
+                "session_id": None,
+                "stripe_id": None,
+                "url": None,
+                "paid_until": None,
+                "ends_at": None,
+                "read_at": None,
+                "created_at": subscription.created_at,
+            }
+        )
+
+    async def find_unfinished(self, user_id: str, plan: CreditPack, *, since: datetime) -> Subscription | None:
+        """One to the same plan at the same price whose page may be, or is, there to be paid."""
+        row = await self._subscriptions.find_one(
+            {
+                "user_id": user_id,
+                "created_at": {"$gte": since},
+                "state": {"$in": [_CREATING, _OPEN]},
+                "plan.id": plan.id,
+                "plan.credits": plan.credits,
+                "plan.bonus": plan.bonus,
+                "plan.price_minor_units": plan.price_minor_units,
+                "plan.currency": plan.currency,
+            },
+            sort=[("created_at", -1)],
+        )
+        return None if row is None else _subscription_from(row)
+
+    async def find_going_on(self, user_id: str) -> Subscription | None:
+        states = sorted(state.value for state in GOING_ON)
+        row = await self._subscriptions.find_one({"user_id": user_id, "state": {"$in": states}})
+        return None if row is None else _subscription_from(row)
+
+    async def open(self, subscription_id: str, session: CheckoutSession) -> Subscription:
+        """Keep the page that was made; one that was paid meanwhile stays so."""
+        await self._subscriptions.update_one(
+            {"_id": subscription_id, "state": _CREATING},
+            {"$set": {"state": _OPEN, "session_id": session.id, "url": session.url}},
+        )
+        return await self.get(subscription_id)
+
+    async def give_up(self, subscription_id: str) -> None:
+        await self._subscriptions.update_one(
+            {"_id": subscription_id, "state": _CREATING}, {"$set": {"state": SubscriptionState.FAILED.value}}
+        )
+
+    async def find(self, subscription_id: str, *, session: Session | None = None) -> Subscription | None:
+        row = await self._subscriptions.find_one({"_id": subscription_id}, session=session)
+        return None if row is None else _subscription_from(row)
+
+    async def get(self, subscription_id: str) -> Subscription:
+        """Raises `NotFound`."""
+        found = await self.find(subscription_id)
+        if found is None:
+            raise NotFound
+        return found
+
+    async def get_own(self, subscription_id: str, user_id: str) -> Subscription:
+        """Raises `NotFound`, also for another user's."""
+        row = await self._subscriptions.find_one({"_id": subscription_id, "user_id": user_id})
+        if row is None:
+            raise NotFound("There is no such subscription, or it is not yours")
+        return _subscription_from(row)
+
+    async def advance(
+        self, subscription_id: str, told: SubscriptionAtStripe, *, read_at: datetime, session: Session | None = None
+    ) -> bool:
+        """Keep how it stands at Stripe. False where something newer is kept: one that was canceled stays so."""
+        newer = {"state": _CANCELED} if told.status != "canceled" else {"read_at": {"$gt": read_at}}
+        where = {"_id": subscription_id, "$nor": [newer, {"read_at": {"$gt": read_at}}]}
+        kept = {
+            "state": state_of(told.status).value,
+            "stripe_id": told.id,
+            "customer_id": told.customer,
+            "paid_until": told.paid_until,
+            "ends_at": told.ends_at,
+            "read_at": read_at,
+        }
+        done = await self._subscriptions.update_one(where, {"$set": kept}, session=session)
+        return done.matched_count == 1
+
+    async def list_page(self, user_id: str, cursor: Cursor | None, limit: int) -> Page[Subscription]:
+        """Newest first."""
+        wanted: Document = {"user_id": user_id, **(cursor.after() if cursor else {})}
+        rows = self._subscriptions.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        return page_of(await rows.to_list(limit + 1), limit, _subscription_from)
+
+
+def _subscription_from(row: Document) -> Subscription:
+    return Subscription(
+        id=row["_id"],
+        user_id=row["user_id"],
+        plan=CreditPack(**row["plan"]),
+        idempotency_key=row["idempotency_key"],
+        state=SubscriptionState(row["state"]),
+        customer_id=row["customer_id"],
+        session_id=row["session_id"],
+        stripe_id=row["stripe_id"],
+        url=row["url"],
+        paid_until=row["paid_until"],
+        ends_at=row["ends_at"],
+        created_at=row["created_at"],
+    )

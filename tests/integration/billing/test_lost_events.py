@@ -1,0 +1,158 @@
+"""What crashes and lost deliveries leave behind is found: by the sweeper, by operators, by comparing with Stripe."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from promptforge.actors.billing.errors import EventApplied
+from promptforge.actors.billing.messages import (
+    GetWebhookEvent,
+    ReconcileStripe,
+    ReconciliationReport,
+    ReplayWebhookEvent,
+    RequestReconciliation,
+    SweepStripeEvents,
+    WebhookEventState,
+)
+from promptforge.core.errors import Forbidden
+from promptforge.core.jobs import Backoff
+from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
+from tests.integration.billing.bank import Bank, amounts, open_bank, session_event
+from tests.integration.billing.shop import Shop, open_shop
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def shop(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
+    monkeypatch.setattr(Backoff, "seconds", lambda *_: 0.05)
+    async with open_shop(mongo) as opened:
+        yield opened
+
+
+async def age(bank: Bank) -> None:
+    """Make all events old enough to be swept."""
+    rows = await bank.collection("webhook_events").find({}).to_list(None)
+    for row in rows:
+        old = {"$set": {"created_at": row["created_at"] - timedelta(hours=1)}}
+        await bank.collection("webhook_events").update_one({"_id": row["_id"]}, old)
+
+
+async def test_an_event_whose_job_is_gone_is_finished_by_the_sweeper(mongo: Mongo) -> None:
+    async with open_bank(mongo, running=False) as bank:
+        user = await bank.user()
+        await bank.record(session_event(await bank.checkout(user)))
+        await bank.collection("jobs").delete_many({})
+        assert await bank.context().ask(SweepStripeEvents()) == 0, "it has just come"
+        await age(bank)
+        assert await bank.context().ask(SweepStripeEvents()) == 1
+        assert await bank.context().ask(SweepStripeEvents()) == 1
+        assert await bank.collection("jobs").count_documents({}) == 1, "the second time it had a job already"
+        await bank.process.runner.drain()
+        assert amounts(await bank.credits(user)) == {"purchased": "500"}
+        assert await bank.context().ask(SweepStripeEvents()) == 0
+
+
+async def test_operators_replay_what_was_refused_and_nobody_what_was_applied(bank: Bank) -> None:
+    user = await bank.user()
+    checkout = await bank.checkout(user)
+    await bank.record(session_event(checkout, session={"amount_subtotal": 77}))
+    await bank.until_event("evt_1", "quarantined")
+    operator = bank.context("usr_op", Role.OPERATOR)
+    with pytest.raises(Forbidden):
+        await bank.context(user).ask(ReplayWebhookEvent(event_id="evt_1"))
+    await bank.collection("checkouts").update_one({"_id": checkout.id}, {"$set": {"pack.price_minor_units": 77}})
+    replayed = await operator.ask(ReplayWebhookEvent(event_id="evt_1"))
+    assert replayed.state == WebhookEventState.RECEIVED
+    await bank.until_event("evt_1", "processed")
+    assert amounts(await bank.credits(user)) == {"purchased": "500"}
+    with pytest.raises(EventApplied):
+        await operator.ask(ReplayWebhookEvent(event_id="evt_1"))
+    shown = await operator.ask(GetWebhookEvent(event_id="evt_1"))
+    assert shown.payload["data"]["object"]["amount_subtotal"] == 77
+    (entry,) = await bank.collection("audit_log").find({"action": "webhook_event.replayed"}).to_list(2)
+    assert (entry["target"], entry["before"]["state"]) == ("evt_1", "quarantined")
+
+
+async def test_a_replay_of_what_is_still_wrong_is_refused_again(bank: Bank) -> None:
+    user = await bank.user()
+    await bank.record(session_event(await bank.checkout(user), session={"currency": "jpy"}))
+    await bank.until_event("evt_1", "quarantined")
+    await bank.context("usr_op", Role.OPERATOR).ask(ReplayWebhookEvent(event_id="evt_1"))
+    await bank.until_quiet()
+    await bank.until_event("evt_1", "quarantined")
+    assert amounts(await bank.credits(user)) == {}
+
+
+async def reconciled(shop: Shop) -> ReconciliationReport:
+    await shop.till.quiet()
+    report = await shop.bank.context().ask(ReconcileStripe())
+    await shop.bank.until_quiet()
+    return report
+
+
+async def test_what_never_arrived_is_found_at_stripe_and_applied_once(shop: Shop) -> None:
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    await shop.refund(charge, 100)
+    report = await reconciled(shop)
+    assert report.events_recorded == report.events > 2
+    assert amounts(await shop.bank.credits(user)) == {"purchased": "400"}
+    again = await reconciled(shop)
+    assert (again.events, again.events_recorded) == (report.events, 0)
+    assert (again.refunds, again.refunds_applied, again.unresolved) == (1, 0, ())
+    await shop.hear(await shop.told())
+    assert amounts(await shop.bank.credits(user)) == {"purchased": "400"}
+    assert (await shop.bank.verify()).ok
+
+
+async def test_a_refund_and_a_dispute_without_any_event_are_applied(shop: Shop) -> None:
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    await shop.hear(await shop.told())
+    await shop.refund(charge, 100)
+    await shop.dispute(charge, amount=400)
+    report = await reconciled_without_events(shop)
+    assert (report.refunds_applied, report.disputes_applied) == (1, 1)
+    assert amounts(await shop.bank.credits(user)) == {}
+    assert (await shop.bank.verify()).ok
+
+
+async def reconciled_without_events(shop: Shop) -> ReconciliationReport:
+    """As if all events had been recorded, and their effects lost."""
+    for event in await shop.told():
+        row = {"event_id": event["id"], "_id": event["id"], "state": "ignored"}
+        where = {"event_id": event["id"]}
+        await shop.bank.collection("webhook_events").update_one(where, {"$setOnInsert": row}, upsert=True)
+    return await reconciled(shop)
+
+
+async def test_a_stripe_that_knows_of_nothing_any_more_changes_nothing(mongo: Mongo) -> None:
+    async with open_shop(mongo) as before:
+        user = await before.bank.user()
+        _, charge = await before.buy(user)
+        await before.refund(charge, 100)
+        await before.hear(await before.told())
+    async with open_shop(mongo) as after:
+        report = await reconciled(after)
+        assert (report.events, report.refunds, report.disputes, report.unresolved) == (0, 0, 0, ())
+        assert amounts(await after.bank.credits(user)) == {"purchased": "400"}
+
+
+async def test_what_is_of_somebody_elses_payment_is_told_and_left_alone(shop: Shop) -> None:
+    charge = await shop.till.charge(2000)
+    refund = await shop.refund(charge.id, 100)
+    assert (await reconciled_without_events(shop)).unresolved == (refund,)
+
+
+async def test_operators_ask_for_a_comparison_and_find_its_report_with_the_job(shop: Shop) -> None:
+    operator = shop.bank.context("usr_op", Role.OPERATOR)
+    started = await operator.ask(RequestReconciliation())
+    await shop.bank.process.until_done(started.job_id)
+    assert (await shop.bank.process.store.get(started.job_id)).result["events"] == 0
+    with pytest.raises(Forbidden):
+        await shop.bank.context(await shop.bank.user()).ask(RequestReconciliation())

@@ -2,6 +2,7 @@
 
 from promptforge.actors.billing.actor import BillingActor
 from promptforge.actors.billing.checkouts.actor import CheckoutsActor
+from promptforge.actors.billing.connect.actor import ConnectActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
 from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger, SettleSales
@@ -25,6 +26,9 @@ from promptforge.actors.billing.messages import (
     SweepStripeEvents,
     VerifyLedger,
 )
+from promptforge.actors.billing.payouts.actor import PayoutsActor
+from promptforge.actors.billing.payouts.messages import SweepPayouts
+from promptforge.actors.billing.payouts.sending import PayoutSendingActor
 from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
 from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 
@@ -35,6 +39,7 @@ __all__ = [
     "CheckLedger",
     "CheckoutsActor",
     "CloseRun",
+    "ConnectActor",
     "CreateCheckout",
     "GetCheckout",
     "GetCredits",
@@ -43,6 +48,8 @@ __all__ = [
     "ListTransactions",
     "ListWebhookEvents",
     "PayoutHoldsActor",
+    "PayoutSendingActor",
+    "PayoutsActor",
     "ProcessStripeEvent",
     "ReconcileStripe",
     "ReconciliationActor",
@@ -53,6 +60,7 @@ __all__ = [
     "SettleSales",
     "StripeEventsActor",
     "SubscriptionsActor",
+    "SweepPayouts",
     "SweepStripeEvents",
     "TopupsActor",
     "VerifyLedger",

@@ -15,8 +15,11 @@ from promptforge.actors.billing import (
     CheckLedger,
     CheckoutsActor,
     CompareMoney,
+    ConnectActor,
     MoneyActor,
     PayoutHoldsActor,
+    PayoutsActor,
+    PayoutSendingActor,
     PostMoney,
     ReconcileStripe,
     ReconciliationActor,
@@ -25,6 +28,7 @@ from promptforge.actors.billing import (
     SettleSales,
     StripeEventsActor,
     SubscriptionsActor,
+    SweepPayouts,
     SweepStripeEvents,
     TopupsActor,
 )
@@ -78,6 +82,8 @@ from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
+from promptforge.deploy.paying_out import paying_out
+from promptforge.deploy.prices import credit_packs, payout_rules
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
 
@@ -92,6 +98,9 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     AdjustmentsActor,
     CheckoutsActor,
     SubscriptionsActor,
+    ConnectActor,
+    PayoutsActor,
+    PayoutSendingActor,
     StripeEventsActor,
     ReconciliationActor,
     ProjectsActor,
@@ -144,6 +153,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
+    Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
@@ -235,9 +245,14 @@ def _stripe_api(settings: Settings) -> StripeApi:
     return StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
 
 
+def _base(settings: Settings) -> str:
+    """Where people's browsers find this service."""
+    return settings.public_url or f"http://{settings.host}:{settings.port}"
+
+
 def _return_urls(settings: Settings) -> dict[str, str]:
     """Where Stripe sends the buyer's browser afterwards."""
-    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    base = _base(settings)
     return {
         "success_url": f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
         "cancel_url": f"{base}/checkout/cancelled",
@@ -249,6 +264,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> 
     api, urls = _stripe_api(settings), _return_urls(settings)
     checkouts, subscriptions = billing.CheckoutStore(mongo), billing.SubscriptionStore(mongo)
     events, claims, stripe = billing.EventStore(mongo), StripeClaims(api), StripeSubscriptions(api, **urls)
+    payouts = paying_out(mongo, api, payout_rules(settings), base=_base(settings), clock=SystemClock())
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
     handlers: list[EventHandler] = [
         CheckoutEvents(checkouts, ledger),
@@ -256,10 +272,12 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> 
         disputes,
         SubscriptionEvents(subscriptions, stripe, SystemClock()),
         InvoiceEvents(subscriptions, stripe, ledger),
+        *payouts.event_handlers,
     ]
     ours = [name for handler in handlers if handler.origin is Origin.PLATFORM for name in handler.types]
     return [
-        CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls)),
+        CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls), packs=credit_packs(settings)),
+        *payouts.actors,
         SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe),
         StripeEventsActor(events, handlers, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),

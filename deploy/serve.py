@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import structlog
 
+from promptforge.core import failpoints
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.runtime import CriticalActorFailed
 from promptforge.deploy.logs import configure_logs
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 def run_service(*, port: int | None, host: str | None, data_dir: Path | None) -> None:
     """Serve until a signal. Raises `ConfigurationError` before serving; exits 70 where a critical actor stays down."""
     settings = load_settings(port=port, host=host, data_dir=data_dir)
+    failpoints.arm(settings.failpoints)
     configure_logs(settings.log_level, readable=not settings.production and sys.stderr.isatty())
     listener = bind(settings.host, settings.port)
     try:

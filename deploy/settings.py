@@ -17,6 +17,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, Validation
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from promptforge.core.errors import ConfigurationError
+from promptforge.deploy.prices import price_faults
 
 DEMO_PROJECT = "demo-promptforge"
 _PRICE = re.compile(r"([0-9]{1,12})/([0-9]{1,12})")
@@ -89,6 +90,18 @@ class Settings(BaseSettings):
     stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
     platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
 
+    credit_packs: CommaSeparated = Field(
+        ("pack_500=500+0/500usd", "pack_1000=1000+25/1000usd", "pack_5000=5000+250/5000usd"),
+        description="Credit packs for sale: name=CREDITS+BONUS/PRICE in minor units and currency, comma separated",
+    )
+    payout_rates: CommaSeparated = Field(
+        ("usd=1/1",), description="What credits pay out: currency=MINOR_UNITS/CREDITS, comma separated; usd is needed"
+    )
+    payout_minimum_credits: int = Field(1000, ge=1, le=10**9, description="The least payout in credits")
+    bank_details_hold_hours: int = Field(
+        72, ge=0, le=8760, description="How many hours old bank details must be for a payout"
+    )
+
     settlement_days: int = Field(7, ge=0, le=365, description="Days until a sale of an established seller settles")
     settlement_days_new_seller: int = Field(30, ge=0, le=365, description="Days until a sale of a new seller settles")
     established_seller_days: int = Field(
@@ -113,6 +126,10 @@ class Settings(BaseSettings):
     )
     metrics_token: SecretStr | None = Field(None, description="Bearer token for scraping /metrics")
     smtp_url: SecretStr | None = Field(None, description="Mail server")
+
+    failpoints: CommaSeparated = Field(
+        (), description="For tests: points at which the process kills itself, name or name:3, comma separated"
+    )
 
     redis_url: SecretStr | None = Field(None, description="Must not be set: this service uses no Redis")
 
@@ -154,7 +171,7 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 def faults(settings: Settings) -> list[str]:
     """Every combination that must not start, each as one sentence that says what to do."""
-    found = llm_faults(settings) + _stripe_faults(settings)
+    found = llm_faults(settings) + _stripe_faults(settings) + price_faults(settings)
     if settings.redis_url is not None:
         found.append("REDIS_URL is set, and this service uses no Redis: remove it")
     if settings.production:
@@ -219,6 +236,8 @@ def llm_faults(settings: Settings) -> list[str]:
 
 def _production_faults(settings: Settings) -> list[str]:
     found = []
+    if settings.failpoints:
+        found.append("FAILPOINTS is set in production: it kills the process, remove it")
     if settings.firebase_auth_emulator_host is not None:
         found.append("FIREBASE_AUTH_EMULATOR_HOST is set in production, where unsigned tokens must not pass: remove it")
     if settings.google_application_credentials is None:

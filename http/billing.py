@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from promptforge.actors.billing.connect.messages import BeginConnectOnboarding, GetConnectAccount
 from promptforge.actors.billing.errors import (
     AdjustmentDecided,
     AlreadySubscribed,
     EventApplied,
     NothingOwed,
     NotSubscribed,
+    BankDetailsTooNew,
+    DebtOutstanding,
+    InsufficientCredits,
+    NothingOwed,
+    NotOnboarded,
     OwnAdjustment,
+    PayoutNotOpen,
+    PayoutNotWhole,
+    PayoutOnHold,
+    PayoutsDisabled,
+    PayoutTooSmall,
+    PayoutUnderWay,
     StripeRefused,
     StripeUnavailable,
 )
@@ -35,6 +47,14 @@ from promptforge.actors.billing.subscriptions.messages import (
     ListPlans,
     ListSubscriptions,
     OpenBillingPortal,
+from promptforge.actors.billing.payouts.messages import (
+    GetPayout,
+    HoldPayout,
+    ListAllPayouts,
+    ListPayouts,
+    ReleasePayout,
+    RequestPayout,
+    WithdrawPayout,
 )
 from promptforge.core.errors import NotFound
 from promptforge.http.routing import get, post
@@ -62,6 +82,30 @@ routes = [
     get("/billing/webhook-events/{event_id}", GetWebhookEvent),
     post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),
     post("/ops/billing/reconcile", RequestReconciliation, status=202, location="/jobs/{job_id}"),
+    get("/billing/connect", GetConnectAccount),
+    post("/billing/connect/onboarding", BeginConnectOnboarding, errors=(StripeRefused, StripeUnavailable)),
+    get("/billing/payouts", ListPayouts),
+    post(
+        "/billing/payouts",
+        RequestPayout,
+        status=201,
+        errors=(
+            BankDetailsTooNew,
+            DebtOutstanding,
+            InsufficientCredits,
+            NotOnboarded,
+            PayoutNotWhole,
+            PayoutOnHold,
+            PayoutTooSmall,
+            PayoutUnderWay,
+            PayoutsDisabled,
+        ),
+    ),
+    get("/billing/payouts/{payout_id}", GetPayout),
+    post("/billing/payouts/{payout_id}/cancel", WithdrawPayout, errors=(PayoutNotOpen,)),
+    get("/ops/payouts", ListAllPayouts),
+    post("/ops/payouts/{payout_id}/hold", HoldPayout, errors=(PayoutNotOpen,)),
+    post("/ops/payouts/{payout_id}/release", ReleasePayout, errors=(PayoutNotOpen,)),
     get("/ops/ledger", VerifyLedger),
     get("/ops/ledger/adjustments", ListAdjustments),
     post("/ops/ledger/adjustments", RequestAdjustment, status=201, errors=(NotFound,)),

@@ -35,6 +35,7 @@ _THINGS = {
     "Listing": "lst",
     "Me": "usr",
     "Notification": "ntf",
+    "Payout": "pay",
     "Project": "prj",
     "Prompt": "prm",
     "PublicProfile": "usr",
@@ -73,6 +74,18 @@ _TOLD: dict[str, Json] = {
     "links[]": "https://example.com/ada",
     "roles[]": "seller",
     # Projects, prompts and listings
+    # Payouts
+    "country": "DE",
+    "requirements_due[]": "external_account",
+    "disabled_reason": None,
+    "BankPayoutView.status": "paid",
+    "failure_code": None,
+    "OnboardingView.url": "https://connect.stripe.com/setup/e/acct_1SZb2k/4d8Q0aB3cXyZ",
+    "PayoutView.reason": None,
+    "HoldPayout.reason": "The bank account belongs to somebody else",
+    "ReleasePayout.reason": "The seller has sent a statement of the bank",
+    "bank_status": "paid",
+    # Projects
     "ProjectView.name": "Newsroom",
     "protected_labels[]": "production",
     "added_by": f"usr_{_ULID}",

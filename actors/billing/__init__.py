@@ -2,6 +2,7 @@
 
 from promptforge.actors.billing.actor import BillingActor
 from promptforge.actors.billing.checkouts.actor import CheckoutsActor
+from promptforge.actors.billing.connect.actor import ConnectActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
 from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger, SettleSales
@@ -27,6 +28,9 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.actors.billing.money.actor import MoneyActor
 from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
+from promptforge.actors.billing.payouts.actor import PayoutsActor
+from promptforge.actors.billing.payouts.messages import SweepPayouts
+from promptforge.actors.billing.payouts.sending import PayoutSendingActor
 from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
 from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 
@@ -38,6 +42,7 @@ __all__ = [
     "CheckoutsActor",
     "CloseRun",
     "CompareMoney",
+    "ConnectActor",
     "CreateCheckout",
     "GetCheckout",
     "GetCredits",
@@ -47,6 +52,8 @@ __all__ = [
     "ListWebhookEvents",
     "MoneyActor",
     "PayoutHoldsActor",
+    "PayoutSendingActor",
+    "PayoutsActor",
     "PostMoney",
     "ProcessStripeEvent",
     "ReconcileStripe",
@@ -58,6 +65,7 @@ __all__ = [
     "SettleSales",
     "StripeEventsActor",
     "SubscriptionsActor",
+    "SweepPayouts",
     "SweepStripeEvents",
     "TopupsActor",
     "VerifyLedger",

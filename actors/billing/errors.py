@@ -151,3 +151,50 @@ class StripeRefused(PromptForgeError):
     code = "stripe_refused"
     status = 502
     title = "The payment provider refused this"
+
+
+class StripeDeclined(StripeRefused):
+    """Stripe answered with an error that it replays to the same key. `reason` is its code, or its type without one."""
+
+    def __init__(self, reason: str, http_status: int) -> None:
+        super().__init__()
+        self.reason = reason
+        self.http_status = http_status
+
+
+class NotOnboarded(Conflict):
+    code = "not_onboarded"
+    title = "Say first where the money goes: your onboarding at Stripe is not finished"
+
+
+class PayoutsDisabled(Conflict):
+    """Stripe wants more details of the seller; `requirements_due` names them."""
+
+    code = "payouts_disabled"
+    title = "Stripe does not pay out to your account at present"
+
+
+class BankDetailsTooNew(Conflict):
+    """Whoever took over an account changes its bank details first: so new ones have to wait."""
+
+    code = "bank_details_too_new"
+    title = "Your bank details have changed lately; payouts wait until they are older"
+
+
+class PayoutTooSmall(PromptForgeError):
+    code = "payout_too_small"
+    status = 422
+    title = "That is less than the least payout"
+
+
+class PayoutNotWhole(PromptForgeError):
+    """Banks take whole minor units only, of some currencies in steps; `nearest_amount` is the next lower that fits."""
+
+    code = "payout_not_whole"
+    status = 422
+    title = "That is no amount that can be paid out in your currency"
+
+
+class PayoutUnderWay(Conflict):
+    code = "payout_under_way"
+    title = "Another payout of yours is under way"

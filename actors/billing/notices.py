@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import from_millicredits
 
@@ -28,4 +31,55 @@ def payment_failed(invoice_id: str, user_id: str, subscription_id: str) -> Notif
         body="Your card was declined. It will be tried again; in the billing portal you can give another one.",
         subject={"subscription_id": subscription_id},
         dedupe_key=f"subscription.payment_failed:{invoice_id}",
+    )
+
+
+def bank_details_changed(user_id: str, bank: str) -> NotifyUser:
+    return NotifyUser(
+        user_id=user_id,
+        kind="connect.bank_details",
+        title="Your bank details have changed",
+        body="Payouts wait until the new bank details are older. If you have not changed them, secure your account.",
+        subject={},
+        dedupe_key=f"connect.bank_details:{user_id}:{bank}",
+    )
+
+
+def payout_sent(payout_id: str, user_id: str, money: str) -> NotifyUser:
+    return _of_payout(
+        "payout.sent",
+        payout_id,
+        user_id,
+        title=f"{money} are on their way",
+        body=f"Stripe has {money} for your bank account.",
+    )
+
+
+def payout_returned(payout_id: str, user_id: str, credits: str, reason: str) -> NotifyUser:
+    body = f"Nothing was paid out: {reason}. {credits} credits are yours again."
+    return _of_payout("payout.returned", payout_id, user_id, title="A payout was refused", body=body)
+
+
+def payout_reversed(payout_id: str, user_id: str, credits: str, reversed_so_far: int) -> NotifyUser:
+    """`reversed_so_far` names this reversal among those of its payout."""
+    body = f"Money of a payout was taken back. {credits} credits are yours again."
+    told = _of_payout("payout.reversed", payout_id, user_id, title="A payout was reversed", body=body)
+    return replace(told, dedupe_key=f"{told.dedupe_key}:{reversed_so_far}")
+
+
+def payout_held(payout_id: str, user_id: str, reason: str, moment: datetime) -> NotifyUser:
+    told = _of_payout(
+        "payout.held", payout_id, user_id, title="A payout is on hold", body=f"We look at it first: {reason}"
+    )
+    return replace(told, dedupe_key=f"{told.dedupe_key}:{moment.isoformat()}")
+
+
+def _of_payout(kind: str, payout_id: str, user_id: str, *, title: str, body: str) -> NotifyUser:
+    return NotifyUser(
+        user_id=user_id,
+        kind=kind,
+        title=title,
+        body=body,
+        subject={"payout_id": payout_id},
+        dedupe_key=f"{kind}:{payout_id}",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from promptforge.actors.billing.checkouts import store as checkouts
 from promptforge.actors.billing.checkouts.store import CheckoutStore
+from promptforge.actors.billing.connect import store as connect
+from promptforge.actors.billing.connect.store import ConnectStore
 from promptforge.actors.billing.events import store as events
 from promptforge.actors.billing.events.store import DisputeStore, EventStore
 from promptforge.actors.billing.ledger import sealing
@@ -11,7 +13,7 @@ from promptforge.actors.billing.ledger import store as ledger
 from promptforge.actors.billing.ledger.adjustments import store as adjustments
 from promptforge.actors.billing.ledger.adjustments.store import AdjustmentStore
 from promptforge.actors.billing.ledger.audit import LedgerAudit
-from promptforge.actors.billing.ledger.payouts import store as payouts
+from promptforge.actors.billing.ledger.payouts import store as payout_holds
 from promptforge.actors.billing.ledger.sales import store as sales
 from promptforge.actors.billing.ledger.sales.domain import Terms
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
@@ -20,6 +22,8 @@ from promptforge.actors.billing.ledger.topups import store as topups
 from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.money import store as money
 from promptforge.actors.billing.money.store import MoneyStore
+from promptforge.actors.billing.payouts import store as payouts
+from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.subscriptions import store as subscriptions
 from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
 from promptforge.core.mongo import Index
@@ -28,6 +32,7 @@ __all__ = [
     "INDEXES",
     "AdjustmentStore",
     "CheckoutStore",
+    "ConnectStore",
     "CustomerStore",
     "DisputeStore",
     "EventStore",
@@ -36,6 +41,7 @@ __all__ = [
     "LedgerSeals",
     "LedgerStore",
     "MoneyStore",
+    "PayoutStore",
     "SubscriptionStore",
     "Terms",
 ]
@@ -44,6 +50,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **ledger.INDEXES,
     **sales.INDEXES,
     **topups.INDEXES,
+    **payout_holds.INDEXES,
+    **connect.INDEXES,
     **payouts.INDEXES,
     **adjustments.INDEXES,
     **sealing.INDEXES,

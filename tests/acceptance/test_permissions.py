@@ -22,7 +22,7 @@ from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
 from promptforge.http.tables import routes
 from tests.support.faulty_models import faulty_models
-from tests.support.planting import dead, put
+from tests.support.planting import dead, make_payable, plant_payout, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service, serving
 
@@ -49,6 +49,7 @@ OWNED = frozenset(
         "purchase_id",
         "checkout_id",
         "subscription_id",
+        "payout_id",
         "notification_id",
         "key_id",
         "job_id",
@@ -56,7 +57,7 @@ OWNED = frozenset(
     }
 )
 """Parameters that name private objects."""
-SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id"})
+SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id", "payout_id"})
 SELLERS_OWN = frozenset(
     {
         "createEvaluation",
@@ -222,6 +223,19 @@ class World:
         told = {"id": event_id, "object": "event", "type": "x.y", "created": 1, "livemode": False, "data": {}}
         assert self.service.send_event(json.dumps(told)).status_code == 200
         return {"event_id": event_id}
+
+    def payable(self) -> dict[str, Any]:
+        """Whoever is to be served has earned credits, and a bank at Stripe."""
+        for caller in ("owner", "seller"):
+            make_payable(self.database, self.people[caller].get("/users/me")["id"])
+        return {}
+
+    def payout(self) -> dict[str, Any]:
+        """With no job that sends it: it is about rights here."""
+        return {"payout_id": plant_payout(self.database, self.owner_id, state="requested")}
+
+    def held_payout(self) -> dict[str, Any]:
+        return {"payout_id": plant_payout(self.database, self.owner_id, state="held")}
 
     def adjustment(self) -> dict[str, Any]:
         """Asked for by somebody who is no caller here, for nobody approves their own."""
@@ -410,6 +424,15 @@ CASES: dict[str, Case] = {
     "getWebhookEvent": Case(World.webhook_event),
     "replayWebhookEvent": Case(World.webhook_event),
     "requestReconciliation": Case(),
+    "getConnectAccount": Case(),
+    "beginConnectOnboarding": Case(body=lambda _: {"country": "US"}),
+    "listPayouts": Case(),
+    "requestPayout": Case(World.payable, lambda _: {"amount": "1000"}),
+    "getPayout": Case(World.payout),
+    "withdrawPayout": Case(World.payout),
+    "listAllPayouts": Case(),
+    "holdPayout": Case(World.payout, lambda _: {"reason": "A test of permissions"}),
+    "releasePayout": Case(World.held_payout, lambda _: {"reason": "A test of permissions"}),
     "verifyLedger": Case(),
     "listNotifications": Case(),
     "countUnreadNotifications": Case(),

@@ -44,7 +44,7 @@ class StripeEventsActor(Actor):
     """`livemode`: whether this service moves real money; events of the other mode are quarantined."""
 
     name = "stripe_events"
-    asks = ("topups",)
+    asks = ("payout_holds", "topups")
     """Whom the handlers ask in their effects."""
     workers = 32
 

@@ -177,6 +177,17 @@ class ReturnPayout(Command[PayoutHold]):
     payout_id: Id
 
 
+@internal
+class ReturnPayoutPart(Command[PayoutHold]):
+    """A part of the transfer was reversed: of the payout's credits `total_millicredits` have come back by now.
+
+    `payout:{id}:returned:{total}` posts what is new of them. Raises `PayoutNotOpen` where it was not sent.
+    """
+
+    payout_id: Id
+    total_millicredits: PositiveMillicredits
+
+
 # Adjustments that two operators agree on
 
 

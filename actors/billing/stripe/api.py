@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
-from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable, UnknownAtStripe
+from promptforge.actors.billing.errors import StripeDeclined, StripeRefused, StripeUnavailable, UnknownAtStripe
 from promptforge.core.breaker import Breaker
 
 if TYPE_CHECKING:
@@ -121,4 +121,4 @@ def _translated(
         return StripeUnavailable(retry_after_seconds=AGAIN_SECONDS)
     if error.code == "resource_missing":
         return UnknownAtStripe(f"Stripe does not know {about}")
-    return StripeRefused()
+    return StripeDeclined(error.code or type(error).__name__, status)

@@ -44,6 +44,7 @@ from promptforge.actors.billing.messages import (
     RecordStripeEvent,
     WebhookEventState,
 )
+from promptforge.actors.billing.payouts.domain import PayoutRules
 from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.store import (
     INDEXES,
@@ -72,6 +73,7 @@ from promptforge.core.context import Context
 from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
+from promptforge.deploy.paying_out import paying_out
 from tests.support.processes import MongoTransactions, TestProcess, job_process
 from tests.support.stripe_sandbox import checkout_sessions_at, quiet_stripe
 
@@ -322,6 +324,7 @@ async def open_bank(
     livemode: bool = False,
     clock: Clock | None = None,
     terms: Terms = Terms(),  # noqa: B008  # a frozen value
+    rules: PayoutRules = PayoutRules(),  # noqa: B008  # the same
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
     # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
@@ -334,12 +337,14 @@ async def open_bank(
         refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
         subscriptions = SubscriptionStore(mongo)
         stripe = StripeSubscriptions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
+        payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
         handlers: list[EventHandler] = [
             CheckoutEvents(checkouts, ledger),
             refunds,
             disputes,
             SubscriptionEvents(subscriptions, stripe, clock or SystemClock()),
             InvoiceEvents(subscriptions, stripe, ledger),
+            *payouts.event_handlers,
         ]
         types = [name for handler in handlers for name in handler.types]
         actors = [
@@ -351,6 +356,7 @@ async def open_bank(
             Revoked(mongo),
             CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, CustomerStore(mongo), stripe),
+            *payouts.actors,
             StripeEventsActor(events, handlers, livemode=livemode),
             ReconciliationActor(
                 StripeListing(api),

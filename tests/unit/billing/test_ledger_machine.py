@@ -203,6 +203,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def payout_goes_on(self, payout: str, step: Callable[..., Coroutine[Any, Any, object]]) -> None:
         self._do(lambda: step(self.books, payout))
 
+    @rule(payout=cashed, total=AMOUNTS)
+    def a_part_of_a_payout_comes_back(self, payout: str, total: int) -> None:
+        self._do(lambda: payouts.take_part_in_again(self.books, payout, total))
+
     @rule(target=held, user=users, percent=PERCENT)
     def runs_a_model(self, user: str, percent: int) -> str:
         run_id = self._new("run")

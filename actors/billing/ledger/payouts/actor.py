@@ -12,10 +12,12 @@ from promptforge.actors.billing.ledger.messages import (
     PayoutHold,
     ReservePayout,
     ReturnPayout,
+    ReturnPayoutPart,
 )
 from promptforge.actors.billing.ledger.payouts import commands
 from promptforge.actors.billing.ledger.payouts.domain import Payout
 from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, handles
 
@@ -55,10 +57,23 @@ class PayoutHoldsActor(Actor):
             "payout.returned", lambda books: commands.take_in_again(books, message.payout_id), context
         )
 
+    @handles(ReturnPayoutPart, key="payout_id", transactional=True)
+    async def take_part_in_again(self, message: ReturnPayoutPart, context: Context) -> PayoutHold:
+        async def move(books: Books) -> Payout:
+            return await commands.take_part_in_again(books, message.payout_id, message.total_millicredits)
+
+        return await self._moved("payout.partly_returned", move, context)
+
     async def _moved(self, action: str, move: Callable[[Books], Awaitable[Payout]], context: Context) -> PayoutHold:
         async def work(tx: Context) -> PayoutHold:
             payout = await move(self._ledger.open(tx))
-            await tx.audit(action, payout.id, after={"user_id": payout.user_id, "state": payout.state.value})
+            await tx.audit(action, payout.id, after=_facts(payout))
             return PayoutHold(payout.id, payout.user_id, payout.amount, payout.state)
 
         return await context.transaction(work)
+
+
+def _facts(payout: Payout) -> dict[str, str]:
+    """For the audit log."""
+    facts = {"user_id": payout.user_id, "state": payout.state.value}
+    return {**facts, "returned": from_millicredits(payout.returned)} if payout.returned else facts

@@ -8,6 +8,7 @@ from promptforge.actors.billing.ledger.payouts.domain import (
     Payout,
     PayoutState,
     final_journal,
+    part_journal,
     release_journal,
     reserve_journal,
 )
@@ -82,7 +83,25 @@ async def take_in_again(books: Books, payout_id: str) -> Payout:
     payout = await get_payout(books, payout_id)
     if payout.state is PayoutState.RELEASED:
         return payout
-    return await _release(books, payout, payout.returned())
+    return await _release(books, payout, payout.taken_in())
+
+
+async def take_part_in_again(books: Books, payout_id: str, total: int) -> Payout:
+    """A part of the transfer was reversed after it succeeded: `total` millicredits of the payout by now, less than all.
+
+    What was told before, or has become less, changes nothing. Raises `PayoutNotOpen` where it was not sent yet.
+    """
+    payout = await get_payout(books, payout_id)
+    if payout.state is PayoutState.RELEASED:
+        return payout
+    if total >= payout.amount:
+        raise JournalMismatch(f"{total} of {payout.amount} are no part of the payout {payout_id}")
+    if total <= payout.returned:
+        return payout
+    part, after = part_journal(payout, total), payout.partly_returned(total)
+    await books.put_payout(after)
+    await books.post(part)
+    return after
 
 
 async def _release(books: Books, payout: Payout, released: Payout) -> Payout:

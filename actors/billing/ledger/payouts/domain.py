@@ -25,12 +25,13 @@ class PayoutState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """What the ledger knows of a payout."""
+    """What the ledger knows of a payout. `returned`: what parts of its transfer that were reversed brought back."""
 
     id: str
     user_id: str
     amount: int
     state: PayoutState
+    returned: int = 0
 
     def sending(self) -> Payout:
         """Raises `PayoutNotOpen` where it was cancelled."""
@@ -43,9 +44,13 @@ class Payout:
         """Raises `PayoutNotOpen` once it is being sent."""
         return self._moved(PayoutState.RELEASED, {PayoutState.RESERVED})
 
-    def returned(self) -> Payout:
+    def taken_in(self) -> Payout:
         """The transfer was refused for good, or reversed."""
         return self._moved(PayoutState.RELEASED, {PayoutState.SENDING, PayoutState.SENT})
+
+    def partly_returned(self, total: int) -> Payout:
+        """`total` of a sent payout has been reversed by now. Raises `PayoutNotOpen` where it was not sent."""
+        return replace(self._moved(PayoutState.SENT, {PayoutState.SENT}), returned=total)
 
     def _moved(self, state: PayoutState, allowed: set[PayoutState]) -> Payout:
         if self.state not in allowed:
@@ -72,11 +77,19 @@ def final_journal(payout: Payout) -> Journal:
 
 def release_journal(payout: Payout) -> Journal:
     """Give the credits back: from the reserve, or from Stripe where `payout` was sent and its transfer reversed."""
-    back = Leg(Fund.EARNED, payout.amount, payout.user_id)
+    left = payout.amount - payout.returned
+    back = Leg(Fund.EARNED, left, payout.user_id)
     if payout.state is PayoutState.SENT:
-        return _journal(payout, "release", JournalKind.PAYOUT_RELEASE, (Leg(Platform.PAYOUTS, -payout.amount), back))
+        return _journal(payout, "release", JournalKind.PAYOUT_RELEASE, (Leg(Platform.PAYOUTS, -left), back))
     held = Leg(Owed.RESERVED, -payout.amount, payout.user_id, source=Fund.EARNED)
     return _journal(payout, "release", JournalKind.PAYOUT_RELEASE, (held, back))
+
+
+def part_journal(payout: Payout, total: int) -> Journal:
+    """A part of the transfer was reversed, which makes it `total` so far."""
+    part = total - payout.returned
+    legs = (Leg(Platform.PAYOUTS, -part), Leg(Fund.EARNED, part, payout.user_id))
+    return _journal(payout, f"returned:{total}", JournalKind.PAYOUT_RELEASE, legs)
 
 
 def _journal(payout: Payout, step: str, kind: JournalKind, legs: tuple[Leg, ...]) -> Journal:

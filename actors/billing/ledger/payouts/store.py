@@ -15,8 +15,16 @@ class PayoutStore:
 
     async def find(self, payout_id: str, *, session: Session) -> Payout | None:
         row = await self._payouts.find_one({"_id": payout_id}, session=session)
-        return None if row is None else Payout(row["_id"], row["user_id"], row["amount"], PayoutState(row["state"]))
+        if row is None:
+            return None
+        state = PayoutState(row["state"])
+        return Payout(row["_id"], row["user_id"], row["amount"], state, row.get("returned", 0))
 
     async def put(self, payout: Payout, *, session: Session) -> None:
-        row = {"user_id": payout.user_id, "amount": payout.amount, "state": payout.state.value}
+        row = {
+            "user_id": payout.user_id,
+            "amount": payout.amount,
+            "state": payout.state.value,
+            "returned": payout.returned,
+        }
         await self._payouts.update_one({"_id": payout.id}, {"$set": row}, upsert=True, session=session)

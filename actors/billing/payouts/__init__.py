@@ -1,0 +1,1 @@
+"""Paying sellers out: from the request to a transfer at Stripe, or back to credits."""

@@ -1,0 +1,175 @@
+"""Payouts as people ask for them: requested, read, cancelled, held and released."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.connect.store import ConnectStore
+from promptforge.actors.billing.errors import NotOnboarded, PayoutNotOpen, PayoutUnderWay
+from promptforge.actors.billing.ledger.messages import CancelPayout, ReservePayout
+from promptforge.actors.billing.ledger.transaction import session_of
+from promptforge.actors.billing.notices import payout_held
+from promptforge.actors.billing.payouts.domain import CANCELLABLE, Payout, PayoutRules
+from promptforge.actors.billing.payouts.messages import (
+    GetPayout,
+    HoldPayout,
+    ListAllPayouts,
+    ListPayouts,
+    PayoutProgress,
+    PayoutView,
+    ReleasePayout,
+    RequestPayout,
+    SendPayout,
+    WithdrawPayout,
+)
+from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.core.amounts import from_millicredits, to_millicredits
+from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
+from promptforge.core.ids import new_id
+from promptforge.core.made import Made
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.principal import Role
+from promptforge.core.runtime import Actor, handles
+
+HELD = frozenset({PayoutProgress.HELD})
+
+
+class PayoutsActor(Actor):
+    """Nothing here waits for Stripe: what is to be sent is a job, committed with its reserve in the ledger."""
+
+    name = "payouts"
+    asks = ("payout_holds",)
+
+    def __init__(self, payouts: PayoutStore, accounts: ConnectStore, *, rules: PayoutRules) -> None:
+        self._payouts = payouts
+        self._accounts = accounts
+        self._rules = rules
+
+    @handles(RequestPayout, transactional=True)
+    async def request(self, message: RequestPayout, context: Context) -> Made[PayoutView]:
+        amount = to_millicredits(message.amount)
+        self._rules.check_minimum(amount)
+
+        async def work(tx: Context) -> Made[PayoutView]:
+            there = await self._payouts.find_open(tx.user_id, session=session_of(tx))
+            if there is not None:
+                if there.amount != amount:
+                    raise PayoutUnderWay(extra={"payout_id": there.id})
+                return Made(there.view(), new=False)
+            payout = await self._reserved(amount, tx)
+            reach("payout.requested.before_commit")
+            return Made(payout.view())
+
+        made = await context.transaction(work, completes=True)
+        reach("payout.requested.after_commit")
+        return made
+
+    async def _reserved(self, amount: int, tx: Context) -> Payout:
+        """The reserve, the payout and the job that sends it are one commit."""
+        now = tx.now()
+        account = await self._accounts.find(tx.user_id, session=session_of(tx))
+        if account is None or account.account_id is None or account.facts is None:
+            raise NotOnboarded
+        if (obstacle := account.obstacle(now=now, hold=self._rules.bank_hold)) is not None:
+            raise obstacle
+        rate = self._rules.rate_for(account.facts.currency)
+        payout = Payout(
+            id=new_id("pay"),
+            user_id=tx.user_id,
+            account_id=account.account_id,
+            amount=amount,
+            money=rate.money_for(amount),
+            currency=rate.currency.code,
+            rate=str(rate),
+            state=PayoutProgress.REQUESTED,
+            created_at=now,
+        )
+        await tx.ask(ReservePayout(payout_id=payout.id, user_id=payout.user_id, amount_millicredits=amount))
+        await self._payouts.insert(payout, session=session_of(tx))
+        await tx.enqueue(SendPayout(payout_id=payout.id), unique=payout.group)
+        await tx.audit("payout.requested", payout.id, after=_facts(payout))
+        return payout
+
+    @handles(GetPayout)
+    async def get(self, message: GetPayout, context: Context) -> PayoutView:
+        return (await self._payouts.get(message.payout_id, owner_id=_only_of(context))).view()
+
+    @handles(ListPayouts)
+    async def list_own(self, message: ListPayouts, context: Context) -> Page[PayoutView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        page = await self._payouts.list_page(cursor, message.limit, user_id=context.user_id)
+        return Page(tuple(payout.view() for payout in page.items), page.next)
+
+    @handles(ListAllPayouts)
+    async def list_all(self, message: ListAllPayouts, context: Context) -> Page[PayoutView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        page = await self._payouts.list_page(cursor, message.limit, state=message.state)
+        return Page(tuple(payout.view() for payout in page.items), page.next)
+
+    @handles(WithdrawPayout, key="payout_id", transactional=True)
+    async def withdraw(self, message: WithdrawPayout, context: Context) -> PayoutView:
+        """Against whoever sends it: both write the payout on a condition, and one of them is too late."""
+
+        async def work(tx: Context) -> PayoutView:
+            payout = await self._payouts.get(message.payout_id, owner_id=_only_of(tx), session=session_of(tx))
+            if payout.state is PayoutProgress.CANCELLED:
+                return payout.view()
+            ended = {"state": PayoutProgress.CANCELLED, "ended_at": tx.now()}
+            after = await self._payouts.move(payout.id, CANCELLABLE, now=tx.now(), session=session_of(tx), **ended)
+            if after is None:
+                raise _moved_on(payout)
+            await tx.ask(CancelPayout(payout_id=payout.id))
+            await tx.audit("payout.withdrawn", payout.id, before=_facts(payout), after=_facts(after))
+            return after.view()
+
+        return await context.transaction(work, completes=True)
+
+    @handles(HoldPayout, key="payout_id", transactional=True)
+    async def hold(self, message: HoldPayout, context: Context) -> PayoutView:
+        async def work(tx: Context) -> PayoutView:
+            payout = await self._payouts.get(message.payout_id, owner_id=None, session=session_of(tx))
+            changes = {"state": PayoutProgress.HELD, "reason": message.reason}
+            after = await self._payouts.move(payout.id, CANCELLABLE, now=tx.now(), session=session_of(tx), **changes)
+            if after is None:
+                raise _moved_on(payout)
+            await tx.enqueue(payout_held(after.id, after.user_id, message.reason, tx.now()))
+            await tx.audit("payout.held", payout.id, before=_facts(payout), after=_facts(after))
+            return after.view()
+
+        return await context.transaction(work, completes=True)
+
+    @handles(ReleasePayout, key="payout_id", transactional=True)
+    async def release(self, message: ReleasePayout, context: Context) -> PayoutView:
+        async def work(tx: Context) -> PayoutView:
+            payout = await self._payouts.get(message.payout_id, owner_id=None, session=session_of(tx))
+            changes = {"state": PayoutProgress.REQUESTED, "reason": None}
+            after = await self._payouts.move(payout.id, HELD, now=tx.now(), session=session_of(tx), **changes)
+            if after is None:
+                raise _moved_on(payout)
+            await tx.enqueue(SendPayout(payout_id=after.id))  # beside one that may be waiting for a later time
+            told = {**_facts(after), "reason": message.reason}
+            await tx.audit("payout.released", payout.id, before=_facts(payout), after=told)
+            return after.view()
+
+        return await context.transaction(work, completes=True)
+
+
+def _only_of(context: Context) -> str | None:
+    """Whose payouts one may see: one's own, or everybody's."""
+    oversees = context.principal is not None and {Role.OPERATOR, Role.ADMIN} & context.principal.roles
+    return None if oversees else context.user_id
+
+
+def _moved_on(payout: Payout) -> PayoutNotOpen:
+    return PayoutNotOpen(f"The payout is {payout.state}", extra={"state": payout.state.value})
+
+
+def _facts(payout: Payout) -> dict[str, object]:
+    """For the audit log."""
+    return {
+        "user_id": payout.user_id,
+        "state": payout.state.value,
+        "credits": from_millicredits(payout.amount),
+        "money": payout.money,
+        "currency": payout.currency,
+        "reason": payout.reason,
+    }

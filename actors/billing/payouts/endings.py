@@ -1,0 +1,75 @@
+"""How a payout ends: sent, refused, or taken back. Each is one step in its caller's transaction, and counts once."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.ledger.messages import FinalisePayout, ReturnPayout, ReturnPayoutPart
+from promptforge.actors.billing.ledger.transaction import session_of
+from promptforge.actors.billing.notices import payout_returned, payout_reversed, payout_sent
+from promptforge.actors.billing.payouts.domain import AT_STRIPE, Payout
+from promptforge.actors.billing.payouts.messages import PayoutProgress
+from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.billing.stripe.connect import Transfer
+from promptforge.core.amounts import from_millicredits
+from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
+
+_SENT = frozenset({PayoutProgress.SENT})
+
+
+class PayoutEndings:
+    """Whoever calls these asks `payout_holds`. Each answers the payout, or None where it had moved on before."""
+
+    def __init__(self, payouts: PayoutStore) -> None:
+        self._payouts = payouts
+
+    async def sent(self, payout: Payout, transfer: Transfer, tx: Context) -> Payout | None:
+        """The transfer is there."""
+        now = tx.now()
+        changes = {
+            "state": PayoutProgress.SENT,
+            "reason": None,
+            "transfer_id": transfer.id,
+            "transferred_at": transfer.created,
+            "sent_at": now,
+        }
+        after = await self._payouts.move(payout.id, AT_STRIPE, now=now, session=session_of(tx), **changes)
+        if after is None:
+            return None
+        await tx.ask(FinalisePayout(payout_id=payout.id))
+        await tx.enqueue(payout_sent(payout.id, payout.user_id, payout.shown_money))
+        await tx.audit("payout.transferred", payout.id, after={"transfer_id": transfer.id, "money": payout.money})
+        reach("payout.finalise.before_commit")
+        return after
+
+    async def refused(self, payout: Payout, reason: str, tx: Context) -> Payout | None:
+        """Stripe will never make this transfer, and has made none."""
+        now, said = tx.now(), f"Stripe refused the transfer ({reason})"
+        changes = {"state": PayoutProgress.RETURNED, "reason": said, "ended_at": now}
+        after = await self._payouts.move(payout.id, AT_STRIPE, now=now, session=session_of(tx), **changes)
+        if after is None:
+            return None
+        await tx.ask(ReturnPayout(payout_id=payout.id))
+        await tx.enqueue(payout_returned(payout.id, payout.user_id, from_millicredits(payout.amount), said))
+        await tx.audit("payout.refused", payout.id, after={"reason": reason})
+        reach("payout.returned.before_commit")
+        return after
+
+    async def taken_back(self, payout: Payout, money: int, tx: Context) -> Payout | None:
+        """Of the transfer `money` has been reversed by now. The credits come back in proportion, rounded down."""
+        if money <= payout.reversed_money:
+            return None
+        whole = money >= payout.money
+        changes: dict[str, object] = {"reversed_money": money}
+        if whole:
+            changes |= {"state": PayoutProgress.REVERSED, "ended_at": tx.now()}
+        after = await self._payouts.move(payout.id, _SENT, now=tx.now(), session=session_of(tx), **changes)
+        if after is None:
+            return None
+        before, total = payout.reversed_credits(payout.reversed_money), payout.reversed_credits(money)
+        if whole:
+            await tx.ask(ReturnPayout(payout_id=payout.id))
+        elif total:
+            await tx.ask(ReturnPayoutPart(payout_id=payout.id, total_millicredits=total))
+        await tx.enqueue(payout_reversed(payout.id, payout.user_id, from_millicredits(total - before), money))
+        await tx.audit("payout.reversed", payout.id, after={"money": money, "of": payout.money})
+        return after

@@ -1,0 +1,160 @@
+"""Sends payouts: marked in the ledger, asked of Stripe under a key stored before, and finalised or given back.
+
+Each step leaves behind what the next attempt needs, whichever process makes it. Where Stripe does not answer, the same
+key is sent again: it stands for one transfer at most. An answered error is kept with its key and repeated, so after one
+the transfers of the payout's group are listed, and only where there is none another key is stored and sent.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from promptforge.actors.billing.connect.refreshing import ConnectRefresher
+from promptforge.actors.billing.errors import StripeDeclined, StripeRefused, UnknownAtStripe
+from promptforge.actors.billing.ledger.messages import BeginPayoutTransfer
+from promptforge.actors.billing.ledger.transaction import session_of
+from promptforge.actors.billing.payouts.domain import (
+    AT_STRIPE,
+    FIRST_WAIT_SECONDS,
+    SOON_SECONDS,
+    Payout,
+    PayoutRules,
+    is_final,
+    is_short_of_funds,
+)
+from promptforge.actors.billing.payouts.endings import PayoutEndings
+from promptforge.actors.billing.payouts.messages import PayoutProgress, SendPayout, SweepPayouts
+from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.billing.stripe.connect import Transfer, Transfers
+from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
+from promptforge.core.jobs import Snooze
+from promptforge.core.runtime import Actor, handles
+
+OBSTACLE_SECONDS = 900
+LEFT_AFTER = timedelta(minutes=10)
+AT_ONCE = 500
+
+log = structlog.get_logger(__name__)
+
+
+class PayoutSendingActor(Actor):
+    """It is an actor of its own because it waits for Stripe, and nothing else should wait with it."""
+
+    name = "payout_sending"
+    asks = ("payout_holds",)
+
+    def __init__(
+        self, payouts: PayoutStore, refresher: ConnectRefresher, transfers: Transfers, *, rules: PayoutRules
+    ) -> None:
+        self._payouts = payouts
+        self._endings = PayoutEndings(payouts)
+        self._refresher = refresher
+        self._transfers = transfers
+        self._rules = rules
+
+    @handles(SendPayout, key="payout_id")
+    async def send(self, message: SendPayout, context: Context) -> None:
+        payout = await self._payouts.find(message.payout_id)
+        if payout is not None and payout.state is PayoutProgress.REQUESTED:
+            await self._wait_for_obstacles(payout, context)
+            payout = await context.transaction(lambda tx: self._begin(message.payout_id, tx))
+        if payout is None or payout.state not in AT_STRIPE:
+            return
+        transfer = None
+        if payout.must_look(context.now()):
+            transfer = await self._find_transfer(payout)
+        if transfer is None:
+            transfer = await self._ask(payout, context)
+        if transfer is not None:
+            await self._finalise(payout, transfer, context)
+
+    async def _wait_for_obstacles(self, payout: Payout, context: Context) -> None:
+        """What has come in between since it was requested, as Stripe tells now. It can be cancelled meanwhile."""
+        try:
+            account = await self._refresher.refresh(payout.account_id, context)
+        except (StripeRefused, UnknownAtStripe) as error:
+            await self._note(payout, f"Stripe does not tell how the account stands ({error.code})", context)
+            raise Snooze(OBSTACLE_SECONDS) from error
+        obstacle = None if account is None else account.obstacle(now=context.now(), hold=self._rules.bank_hold)
+        if obstacle is not None:
+            await self._note(payout, obstacle.detail, context)
+            raise Snooze(OBSTACLE_SECONDS)
+
+    async def _note(self, payout: Payout, reason: str, context: Context) -> None:
+        await self._payouts.move(payout.id, {payout.state}, now=context.now(), session=None, reason=reason)
+
+    async def _begin(self, payout_id: str, tx: Context) -> Payout | None:
+        """Mark it, with its first key, before Stripe hears of it. None where it was cancelled or held meanwhile."""
+        now = tx.now()
+        first = {"state": PayoutProgress.SENDING, "reason": None, "key_number": 1, "key_stored_at": now}
+        payout = await self._payouts.move(
+            payout_id, {PayoutProgress.REQUESTED}, now=now, session=session_of(tx), **first
+        )
+        if payout is not None:
+            await tx.ask(BeginPayoutTransfer(payout_id=payout_id))
+        return payout
+
+    async def _find_transfer(self, payout: Payout) -> Transfer | None:
+        """What was done for this payout before. One that does not fit is nothing to build on: people look at it."""
+        found = await self._transfers.list_group(payout.group)
+        if not found:
+            return None
+        if len(found) > 1 or not found[0].fits(payout.request):
+            log.error("payout.other_transfer", payout_id=payout.id, transfers=[one.id for one in found])
+            raise Snooze(OBSTACLE_SECONDS, "Stripe has another transfer for this payout than what was asked for")
+        return found[0]
+
+    async def _ask(self, payout: Payout, context: Context) -> Transfer | None:
+        """None where another process is at it, or where the payout was given back."""
+        if payout.must_look(context.now()):
+            renewed = await self._payouts.use_another_key(payout, now=context.now())
+            if renewed is None:
+                return None
+            payout = renewed
+        reach("payout.before_call")
+        try:
+            transfer = await self._transfers.create(payout.request)
+        except StripeDeclined as error:
+            return await self._answered(payout, error, context)
+        reach("payout.after_call")
+        if not transfer.fits(payout.request):
+            log.error("payout.other_transfer", payout_id=payout.id, transfers=[transfer.id])
+            raise Snooze(OBSTACLE_SECONDS, "Stripe has made another transfer than what was asked for")
+        return transfer
+
+    async def _answered(self, payout: Payout, error: StripeDeclined, context: Context) -> Transfer | None:
+        """Stripe said no, or that it failed: the key is spent, and the next attempt looks first."""
+        short = is_short_of_funds(error)
+        state = PayoutProgress.WAITING_FOR_FUNDS if short else PayoutProgress.SENDING
+        reason = "The platform's balance at Stripe is too low at present" if short else f"Stripe said {error.reason}"
+        changes = {"state": state, "reason": reason, "look_first": True, "waits": payout.waits + 1}
+        await self._payouts.move(payout.id, AT_STRIPE, now=context.now(), session=None, **changes)
+        log.warning("payout.declined", payout_id=payout.id, reason=error.reason, status=error.http_status)
+        if not is_final(error):
+            raise Snooze(payout.wait_seconds(SOON_SECONDS if error.http_status >= 500 else FIRST_WAIT_SECONDS), reason)
+        transfer = await self._find_transfer(payout)
+        if transfer is None:
+            await context.transaction(lambda tx: self._refused(payout, error.reason, tx), completes=True)
+        return transfer
+
+    async def _finalise(self, payout: Payout, transfer: Transfer, context: Context) -> None:
+        await context.transaction(lambda tx: self._sent(payout, transfer, tx), completes=True)
+        reach("payout.finalise.after_commit")
+
+    async def _sent(self, payout: Payout, transfer: Transfer, tx: Context) -> None:
+        await self._endings.sent(payout, transfer, tx)
+
+    async def _refused(self, payout: Payout, reason: str, tx: Context) -> None:
+        await self._endings.refused(payout, reason, tx)
+
+    @handles(SweepPayouts)
+    async def sweep(self, message: SweepPayouts, context: Context) -> int:
+        before, found, after = context.now() - LEFT_AFTER, 0, ""
+        while left := await self._payouts.list_left(before=before, after=after, limit=AT_ONCE):
+            for payout_id in left:
+                await context.enqueue(SendPayout(payout_id=payout_id), unique=f"payout:{payout_id}")
+            found, after = found + len(left), left[-1]
+        return found

@@ -1,0 +1,105 @@
+"""What credits cost and what they are worth, from the settings: packs, payout rates, and that no circle gains.
+
+Whoever buys a pack, buys from an account of their own with it and has that one paid out must not end with more money
+than they began with. What they get is the pack's credits less the platform's fee, at the rate of payouts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from promptforge.actors.billing.currencies import CURRENCIES, Currency
+from promptforge.actors.billing.packs import CreditPack, packs_by_id
+from promptforge.actors.billing.payouts.domain import PayoutRules, Rate
+from promptforge.core.amounts import MILLI
+from promptforge.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from promptforge.deploy.settings import Settings
+
+_PACK = re.compile(
+    r"(?P<id>[a-z0-9_]{1,64})=(?P<credits>\d{1,9})\+(?P<bonus>\d{1,9})/(?P<price>\d{1,8})(?P<cur>[a-z]{3})"
+)
+_RATE = re.compile(r"(?P<cur>[a-z]{3})=(?P<money>\d{1,6})/(?P<credits>\d{1,6})")
+WHOLE_BP = 10_000
+
+
+def credit_packs(settings: Settings) -> tuple[CreditPack, ...]:
+    """The packs for sale. Raises `ConfigurationError` in one line."""
+    packs = []
+    for entry in settings.credit_packs:
+        given = _PACK.fullmatch(entry)
+        if given is None:
+            raise ConfigurationError(
+                f"CREDIT_PACKS: {entry!r} is not like pack_1000=1000+25/1000usd (credits + bonus / price)"
+            )
+        currency = _currency(given["cur"], "CREDIT_PACKS")
+        price = int(given["price"])
+        if price % currency.checkout_multiple:
+            raise ConfigurationError(
+                f"CREDIT_PACKS: prices in {currency.code} are multiples of {currency.checkout_multiple}"
+            )
+        credits, bonus = int(given["credits"]) * MILLI, int(given["bonus"]) * MILLI
+        packs.append(CreditPack(given["id"], credits, bonus, price, currency.code))
+    packs_by_id(packs)
+    return tuple(packs)
+
+
+def payout_rules(settings: Settings) -> PayoutRules:
+    """Raises `ConfigurationError` in one line."""
+    rates: dict[str, Rate] = {}
+    for entry in settings.payout_rates:
+        given = _RATE.fullmatch(entry)
+        if given is None:
+            raise ConfigurationError(f"PAYOUT_RATES: {entry!r} is not like usd=1/1 (minor units / credits)")
+        currency = _currency(given["cur"], "PAYOUT_RATES")
+        if currency.code in rates:
+            raise ConfigurationError(f"PAYOUT_RATES has two rates for {currency.code}")
+        rates[currency.code] = Rate(currency, int(given["money"]), int(given["credits"]))
+    hold = timedelta(hours=settings.bank_details_hold_hours)
+    return PayoutRules(minimum=settings.payout_minimum_credits * MILLI, rates=rates, bank_hold=hold)
+
+
+def price_faults(settings: Settings) -> list[str]:
+    """What is wrong with the prices, each as one sentence that says what to do."""
+    try:
+        packs, rules = credit_packs(settings), payout_rules(settings)
+    except ConfigurationError as error:
+        return [error.detail]
+    return [*_profits(packs, rules.rates, settings.platform_fee_bp), *_unpriced(packs, rules.rates)]
+
+
+def _profits(packs: tuple[CreditPack, ...], rates: Mapping[str, Rate], fee_bp: int) -> list[str]:
+    found = []
+    for pack in packs:
+        rate = rates.get(pack.currency)
+        if rate is None:
+            continue
+        earned = pack.total * (WHOLE_BP - fee_bp) // WHOLE_BP
+        if earned * rate.minor_units > pack.price_minor_units * MILLI * rate.credits:
+            worth = CURRENCIES[pack.currency].show(earned * rate.minor_units // (MILLI * rate.credits))
+            cost = CURRENCIES[pack.currency].show(pack.price_minor_units)
+            found.append(
+                f"{pack.id} costs {cost} and could be cashed out for {worth} through an account of the buyer's own: "
+                "raise its price or PLATFORM_FEE_BP, or lower PAYOUT_RATES or the bonus"
+            )
+    return found
+
+
+def _unpriced(packs: tuple[CreditPack, ...], rates: Mapping[str, Rate]) -> list[str]:
+    """A rate that no price can be compared with could be any gift. For usd too: there must be a pack in it."""
+    sold = {pack.currency for pack in packs}
+    return [
+        f"PAYOUT_RATES pays out in {currency}, and no pack of CREDIT_PACKS has a price in {currency} to compare it with"
+        for currency in sorted(rates.keys() - sold)
+    ]
+
+
+def _currency(code: str, setting: str) -> Currency:
+    currency = CURRENCIES.get(code)
+    if currency is None:
+        raise ConfigurationError(f"{setting}: Stripe has no currency {code}")
+    return currency

@@ -1,0 +1,100 @@
+"""Prices that could be cashed out at a profit stop the start, in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptforge.core.errors import ConfigurationError
+from promptforge.deploy.prices import credit_packs, payout_rules, price_faults
+from promptforge.deploy.settings import Settings
+from tests.support.running import command
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(**values)
+
+
+def test_the_defaults_are_right_and_are_what_is_promised() -> None:
+    assert price_faults(settings()) == []
+    packs = [(pack.credits // 1000, pack.bonus // 1000, pack.price_minor_units) for pack in credit_packs(settings())]
+    assert packs == [(500, 0, 500), (1000, 25, 1000), (5000, 250, 5000)]
+    assert payout_rules(settings()).rates["usd"].money_for(100_000) == 100
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"platform_fee_bp": 0},
+        {"payout_rates": ("usd=2/1",)},
+        {"credit_packs": ("pack=1000+0/800usd",)},
+        {"payout_rates": ("usd=1/1", "eur=2/1"), "credit_packs": ("a=500+0/500usd", "b=500+0/500eur")},
+    ],
+)
+def test_a_circle_that_gains_is_refused(values: dict[str, Any]) -> None:
+    faults = price_faults(settings(**values))
+    assert faults
+    assert all("could be cashed out" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"credit_packs": ("nonsense",)}, "CREDIT_PACKS"),
+        ({"credit_packs": ("a=500+0/500xxx",)}, "no currency xxx"),
+        ({"credit_packs": ("a=500+0/500usd", "a=600+0/600usd")}, "same id"),
+        ({"credit_packs": ("a=500+100/600usd",)}, "bonus"),
+        ({"credit_packs": ("a=500+0/150isk", "b=500+0/500usd")}, "multiples of 100"),
+        ({"payout_rates": ("usd:1",)}, "PAYOUT_RATES"),
+        ({"payout_rates": ("usd=0/1",)}, "not positive"),
+        ({"payout_rates": ("usd=1/1", "usd=1/2")}, "two rates"),
+        ({"payout_rates": ("usd=1/1", "huf=1/1")}, "no pack"),
+        ({"payout_rates": ("eur=1/1",)}, "no payout rate for usd"),
+    ],
+)
+def test_what_cannot_be_read_or_compared_is_refused(values: dict[str, Any], said: str) -> None:
+    (fault,) = price_faults(settings(**values))
+    assert said in fault
+
+
+@given(
+    credits=st.integers(1, 10**6),
+    price=st.integers(1, 10**6),
+    fee_bp=st.integers(0, 10_000),
+    money=st.integers(1, 1000),
+    worth=st.integers(1, 1000),
+)
+def test_what_is_let_through_never_pays_out_more_than_it_cost(
+    credits: int, price: int, fee_bp: int, money: int, worth: int
+) -> None:
+    given = settings(
+        credit_packs=(f"a={credits}+0/{price}usd",), payout_rates=(f"usd={money}/{worth}",), platform_fee_bp=fee_bp
+    )
+    if price_faults(given):
+        return
+    earned = credits * 1000 * (10_000 - fee_bp) // 10_000
+    assert earned * money // (1000 * worth) <= price
+
+
+@pytest.mark.parametrize("name", ["serve", "doctor"])
+def test_a_start_is_refused_and_doctor_says_why(name: str, tmp_path: Any) -> None:
+    done = command(name, PLATFORM_FEE_BP="0", PROMPTFORGE_DATA_DIR=str(tmp_path))
+    assert done.returncode == (78 if name == "serve" else 1)
+    told = " ".join((done.stdout + done.stderr).split())
+    assert "could be cashed out for" in told
+    if name == "serve":
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_failpoints_are_refused_in_production(tmp_path: Any) -> None:
+    done = command("serve", ENVIRONMENT="production", FAILPOINTS="x", PROMPTFORGE_DATA_DIR=str(tmp_path))
+    assert done.returncode == 78
+    assert "FAILPOINTS" in done.stderr
+
+
+def test_rates_are_read_as_they_are_written() -> None:
+    with pytest.raises(ConfigurationError):
+        payout_rules(settings(payout_rates=("usd=1",)))

@@ -33,6 +33,8 @@ from tests.support.processes import SteppedClock, TestProcess, job_process, nobo
 PRICE = Price(input=10_000_000, output=20_000_000)
 """With credits of 10,000 microdollars: a millicredit for each token read, and two for each written."""
 
+LIMITS = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
+
 
 @dataclass
 class Workshop:
@@ -97,13 +99,13 @@ async def open_workshop(
     *,
     model: ScriptedModel | None = None,
     price: Price = PRICE,
+    limits: Limits = LIMITS,
     others: tuple[Actor, ...] = (),
     find_principal: FindPrincipal = nobody,
 ) -> AsyncIterator[Workshop]:
     await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
     ledger, clock = Ledger(mongo), SteppedClock()
-    limits = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])
     actors = [
         BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),

@@ -172,6 +172,14 @@ async def test_two_processes_that_work_the_same_evaluation_record_and_charge_eac
         await assert_each_once(here, started.id, 60)
 
 
+async def test_items_worked_at_once_do_not_conflict_over_their_owners_credits(studio: Studio) -> None:
+    studio.model.pause = 0.01
+    started = await studio.started(items=60)
+    begun = studio.workshop.transactions.attempts
+    await carry_out(studio, started.id)
+    assert studio.workshop.transactions.attempts - begun < 2 * 60 + 10  # a reservation and a result for each
+
+
 async def test_for_somebody_who_was_suspended_meanwhile_nothing_is_run(mongo: Mongo) -> None:
     async with open_studio(mongo) as studio:
         started = await studio.started()

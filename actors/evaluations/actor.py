@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from promptforge.actors.ai.messages import ModelView, ResolveModel
 from promptforge.actors.datasets.messages import FreezeDataset
-from promptforge.actors.evaluations.domain import changes, mean_score, summarise
+from promptforge.actors.evaluations.domain import changes, mean_score
 from promptforge.actors.evaluations.errors import DifferentDatasets, EvaluationNotFinished, EvaluationOver
 from promptforge.actors.evaluations.items import Items
 from promptforge.actors.evaluations.messages import (
@@ -28,7 +28,9 @@ from promptforge.actors.evaluations.messages import (
     RunEvaluation,
     RunParameters,
     Scorecard,
+    SweepEvaluations,
 )
+from promptforge.actors.evaluations.orphans import settle_orphans, sum_up
 from promptforge.actors.evaluations.scoring import make_ready
 from promptforge.actors.evaluations.store import UNDER_WAY, EvaluationStore, FrozenRun, no_evaluation
 from promptforge.actors.evaluations.working import Work
@@ -49,7 +51,7 @@ class EvaluationsActor(Actor):
     """A worker is busy for as long as an evaluation runs: there are more of them than evaluations run at once."""
 
     name = "evaluations"
-    asks = ("projects", "rendering", "datasets", "models")
+    asks = ("projects", "rendering", "datasets", "models", "jobs")
     workers = 32
 
     def __init__(self, store: EvaluationStore) -> None:
@@ -160,9 +162,11 @@ class EvaluationsActor(Actor):
     ) -> None:
         """Where it was cancelled it stays so, and is summed up all the same."""
         await self._store.end(evaluation.id, status, now=tx.now(), failure=failure, session=tx.session)
-        results = await self._store.list_without_output(evaluation.id, session=tx.session)
-        summary = summarise(results, make_ready(evaluation.scorers))
-        await self._store.keep_summary(evaluation.id, summary, session=tx.session)
+        await sum_up(self._store, evaluation, tx)
+
+    @handles(SweepEvaluations)
+    async def sweep(self, message: SweepEvaluations, context: Context) -> int:
+        return await settle_orphans(self._store, context)
 
     # Looking
 

@@ -40,6 +40,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     EVALUATIONS: (
         Index((("project_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("prompt_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("unsettled", 1), ("_id", 1), ("job_id", 1)), partial={"unsettled": True}),
     ),
     RESULTS: (Index((("evaluation_id", 1), ("item_id", 1)), unique=True),),
 }
@@ -55,6 +56,15 @@ class FrozenRun:
     response_schema: dict[str, Any] | None  # Any: JSON
     dataset_name: str
     tiny_model: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An evaluation that is under way, or has ended and is not summed up."""
+
+    id: str
+    job_id: str
+    created_at: datetime
 
 
 _FROZEN = TypeAdapter(FrozenRun)
@@ -94,6 +104,7 @@ class EvaluationStore:
                 "parameters": asdict(evaluation.parameters),
                 "scorers": _SCORERS.dump_json(evaluation.scorers).decode(),
                 "status": evaluation.status.value,
+                "unsettled": True,
                 "frozen": _FROZEN.dump_json(frozen).decode(),
             },
             session=session,
@@ -154,7 +165,14 @@ class EvaluationStore:
 
     async def keep_summary(self, evaluation_id: str, summary: EvaluationSummary, *, session: Session | None) -> None:
         told = _SUMMARY.dump_json(summary).decode()
-        await self._evaluations.update_one({"_id": evaluation_id}, {"$set": {"summary": told}}, session=session)
+        kept = {"$set": {"summary": told}, "$unset": {"unsettled": ""}}
+        await self._evaluations.update_one({"_id": evaluation_id}, kept, session=session)
+
+    async def list_unsettled(self, *, after: str, limit: int) -> list[Unsettled]:
+        """Those that have no summary yet, in the order of their ids."""
+        wanted = {"unsettled": True, "_id": {"$gt": after}}
+        rows = self._evaluations.find(wanted, {"job_id": 1, "created_at": 1}).sort([("_id", 1)]).limit(limit)
+        return [Unsettled(row["_id"], row["job_id"], row["created_at"]) for row in await rows.to_list(limit)]
 
     # Results
 

@@ -47,6 +47,7 @@ DEFAULT_MAX_TOKENS = 1024
 HOLD_SECONDS = 600.0
 """How long a run may stay open: longer than any guard lets a provider take, and than whoever settles it later needs."""
 CLOSE_SECONDS = 30.0
+RELEASED_AT_ONCE = 100
 NOTHING = RunUsage(0, 0, estimated=True, cost_microusd=0, credits="0", latency_ms=0, first_token_ms=None)
 
 
@@ -252,6 +253,21 @@ class Runs:
         if swept:
             log.warning("runs.released", count=swept)
         return swept
+
+    async def release(self, prefix: str, context: Context) -> int:
+        """Give up the open runs whose ids begin with `prefix`; answers how many there were."""
+        released = 0
+        while runs := await self._store.list_named(prefix, RELEASED_AT_ONCE):
+            for run in runs:
+                work = partial(self._give_up, run)
+                released += await context.transaction(work, turn=credits_turn(run.user_id))
+        return released
+
+    async def _give_up(self, run: OpenRun, tx: Context) -> bool:
+        if not await self._store.remove(run.id, session=tx.session):
+            return False
+        await self._charge(run, _Ending(NOTHING, RunOutcome.CANCELLED, "cancelled"), tx)
+        return True
 
     async def _release(self, run: OpenRun, tx: Context) -> bool:
         if not await self._store.take_expired(run.id, tx.now(), session=tx.session):

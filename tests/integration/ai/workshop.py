@@ -19,8 +19,10 @@ from promptforge.actors.billing import BillingActor
 from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.store import INDEXES, Ledger, LedgerAudit, LedgerSeals, LedgerStore
 from promptforge.actors.billing.verification import verify_ledger
+from promptforge.actors.jobs import JobsActor
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
+from promptforge.core.jobs import MongoJobStore
 from promptforge.core.jobs.runner import FindPrincipal
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal
@@ -112,7 +114,11 @@ async def open_workshop(
         ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
         *others,
     ]
-    async with job_process(mongo, actors, find_principal=find_principal, running=False, clock=clock) as process:
+
+    def made(store: MongoJobStore) -> list[Actor]:
+        return [*actors, JobsActor(store)]
+
+    async with job_process(mongo, made, find_principal=find_principal, running=False, clock=clock) as process:
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
         process.system.clock = clock

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -231,13 +232,18 @@ class Context:
             raise ConfigurationError("this process has no job store")
         return self.system.jobs
 
-    async def transaction(self, work: Callable[[Context], Awaitable[T]], *, completes: bool = False) -> T:
+    async def transaction(
+        self, work: Callable[[Context], Awaitable[T]], *, completes: bool = False, turn: str | None = None
+    ) -> T:
         """Run `work` in one MongoDB transaction and answer what it answers.
 
         `work` gets a context that carries the session, and may run several times: no foreign side effects. Inside
         another transaction it joins that one. With `completes` this is all that the message does: where it is a job,
         the job is completed in the same commit with what `work` answers as its result, and nothing it does afterwards
         counts; where a request wants its reply kept, that is what is kept, in the same commit too.
+
+        `turn` names what it is about to write: this process's transactions with the same name go one after the other,
+        where they would only have conflicted and begun again.
         """
         if self.session is not None:
             return await work(self)
@@ -264,7 +270,8 @@ class Context:
             return answer
 
         try:
-            result = await self.system.transactions(attempt, deadline=self.deadline)
+            async with self._turn(turn):
+                result = await self.system.transactions(attempt, deadline=self.deadline)
             if completes and self.job_handle is not None:
                 self.job_handle.committed()
             if completes:
@@ -273,6 +280,11 @@ class Context:
         finally:
             _call_all(ends)
         return result
+
+    def _turn(self, name: str | None) -> AbstractAsyncContextManager[None]:
+        if name is None:
+            return nullcontext()
+        return self.system.turns.taken(name, seconds=self.deadline - self.system.monotonic())
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once this context's transaction has committed; at once where there is none."""

@@ -47,7 +47,7 @@ from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
 from promptforge.actors.evaluations import QUEUE as EVALUATIONS
-from promptforge.actors.evaluations import EvaluationsActor
+from promptforge.actors.evaluations import EvaluationsActor, SweepEvaluations
 from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.jobs import JobsActor
 from promptforge.actors.marketplace import ListingsActor, PurchasesActor
@@ -151,6 +151,7 @@ QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True),)
 SCHEDULES: tuple[Schedule, ...] = (
     Schedule("seal-audit-log", "* * * * *", lambda _: SealAuditLog()),
     Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
+    Schedule("sweep-evaluations", "* * * * *", lambda _: SweepEvaluations()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),

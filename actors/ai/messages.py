@@ -187,6 +187,16 @@ class SettleRun(Command[RunUsage]):
 
 
 @internal
+class ReleaseRuns(Command[int]):
+    """Close every open run whose id begins with `prefix`, and charge nothing; answers how many there were.
+
+    For whoever made the ids, of work that nobody goes on with.
+    """
+
+    prefix: Annotated[str, Len(1, 64)]
+
+
+@internal
 class SweepRuns(Command[int]):
     """Release what was reserved for runs whose process is gone; answers how many there were."""
 

@@ -355,6 +355,11 @@ class RunCharge:
     first: bool
 
 
+def credits_turn(user_id: str) -> str:
+    """The turn (see `Context.transaction`) of what sets somebody's credits aside or spends them, often at once."""
+    return f"credits:{user_id}"
+
+
 @internal
 class ReserveRun(Command[RunHold]):
     """Set credits aside for a run of a language model, exactly once per run: `run:{id}:reserve`.

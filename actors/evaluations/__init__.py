@@ -11,6 +11,7 @@ from promptforge.actors.evaluations.messages import (
     ListEvaluations,
     ListResults,
     RunEvaluation,
+    SweepEvaluations,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "ListEvaluations",
     "ListResults",
     "RunEvaluation",
+    "SweepEvaluations",
 ]

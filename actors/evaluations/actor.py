@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 
 from promptforge.actors.ai.messages import ModelView, ResolveModel
 from promptforge.actors.datasets.messages import FreezeDataset
-from promptforge.actors.evaluations.domain import changes, mean_score, summarise
+from promptforge.actors.evaluations.domain import compared
 from promptforge.actors.evaluations.errors import DifferentDatasets, EvaluationNotFinished, EvaluationOver
 from promptforge.actors.evaluations.items import Items
 from promptforge.actors.evaluations.messages import (
     CancelEvaluation,
-    ComparedItem,
     CompareEvaluations,
     ComparisonView,
     CreateEvaluation,
@@ -21,14 +20,15 @@ from promptforge.actors.evaluations.messages import (
     EvaluationView,
     GetEvaluation,
     GetScorecard,
-    ItemChange,
     ItemResult,
     ListEvaluations,
     ListResults,
     RunEvaluation,
     RunParameters,
     Scorecard,
+    SweepEvaluations,
 )
+from promptforge.actors.evaluations.orphans import settle_orphans, sum_up
 from promptforge.actors.evaluations.scoring import make_ready
 from promptforge.actors.evaluations.store import UNDER_WAY, EvaluationStore, FrozenRun, no_evaluation
 from promptforge.actors.evaluations.working import Work
@@ -49,7 +49,7 @@ class EvaluationsActor(Actor):
     """A worker is busy for as long as an evaluation runs: there are more of them than evaluations run at once."""
 
     name = "evaluations"
-    asks = ("projects", "rendering", "datasets", "models")
+    asks = ("projects", "rendering", "datasets", "models", "jobs")
     workers = 32
 
     def __init__(self, store: EvaluationStore) -> None:
@@ -160,9 +160,11 @@ class EvaluationsActor(Actor):
     ) -> None:
         """Where it was cancelled it stays so, and is summed up all the same."""
         await self._store.end(evaluation.id, status, now=tx.now(), failure=failure, session=tx.session)
-        results = await self._store.list_without_output(evaluation.id, session=tx.session)
-        summary = summarise(results, make_ready(evaluation.scorers))
-        await self._store.keep_summary(evaluation.id, summary, session=tx.session)
+        await sum_up(self._store, evaluation, tx)
+
+    @handles(SweepEvaluations)
+    async def sweep(self, message: SweepEvaluations, context: Context) -> int:
+        return await settle_orphans(self._store, context)
 
     # Looking
 
@@ -202,23 +204,20 @@ class EvaluationsActor(Actor):
             raise DifferentDatasets
         if {first.status, other.status} != {EvaluationStatus.FINISHED}:
             raise EvaluationNotFinished
-        changed = changes(await self._means(first.id), await self._means(other.id))
-        left = [item for item in changed if cursor is None or item > cursor.id]
-        shown = left[: message.limit]
-        ours, theirs = await self._store.results_of(first.id, shown), await self._store.results_of(other.id, shown)
-        kinds = list(changed.values())
+        better, worse, same = await self._store.compare(first.id, other.id)
+        after = cursor.id if cursor else ""
+        ours = await self._store.list_results(first.id, after=after, limit=message.limit + 1)
+        shown = ours[: message.limit]
+        theirs = await self._store.results_of(other.id, [result.item_id for result in shown])
         return ComparisonView(
             first=first,
             other=other,
-            better=kinds.count(ItemChange.BETTER),
-            worse=kinds.count(ItemChange.WORSE),
-            same=kinds.count(ItemChange.SAME),
-            items=tuple(ComparedItem(item, changed[item], ours[item], theirs[item]) for item in shown),
-            next=_cursor_after(shown[-1]) if len(left) > len(shown) else None,
+            better=better,
+            worse=worse,
+            same=same,
+            items=tuple(compared(result, theirs[result.item_id]) for result in shown if result.item_id in theirs),
+            next=_cursor_after(shown[-1].item_id) if len(ours) > len(shown) else None,
         )
-
-    async def _means(self, evaluation_id: str) -> dict[str, float | None]:
-        return {result.item_id: mean_score(result) for result in await self._store.list_without_output(evaluation_id)}
 
     # For other features
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from promptforge.actors.evaluations.messages import (
+    ComparedItem,
     EvaluationSummary,
     ItemChange,
     ItemResult,
@@ -54,9 +55,9 @@ def percentile(ordered: Sequence[int], percent: int) -> int | None:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
 
-def changes(first: Mapping[str, float | None], other: Mapping[str, float | None]) -> dict[str, ItemChange]:
-    """How each item of both changed, in the order of their ids; what has no score counts as nothing."""
-    return {item: _change(first[item] or 0.0, other[item] or 0.0) for item in sorted(first.keys() & other.keys())}
+def compared(first: ItemResult, other: ItemResult) -> ComparedItem:
+    """One item in both; what has no score counts as nothing."""
+    return ComparedItem(first.item_id, _change(mean_score(first) or 0.0, mean_score(other) or 0.0), first, other)
 
 
 def _change(before: float, after: float) -> ItemChange:

@@ -22,6 +22,7 @@ from promptforge.actors.ai.messages import (
     SettleRun,
     StreamRun,
 )
+from promptforge.actors.billing.messages import credits_turn
 from promptforge.actors.datasets.messages import ItemView
 from promptforge.actors.evaluations.domain import passes
 from promptforge.actors.evaluations.judge import MAX_TOKENS, PURPOSE, SCHEMA, judge_messages, read_judgement
@@ -228,14 +229,15 @@ class Items:
             return result
 
         with anyio.CancelScope(shield=True):  # either it is written down and paid for, or it is not
-            result = await context.transaction(work)
+            result = await context.transaction(work, turn=credits_turn(context.user_id))
         self.open.difference_update(run.run_id for run in runs)
         return result
 
 
 async def _close_uncharged(run_id: str, context: Context) -> None:
     try:
-        await context.ask(SettleRun(run_id=run_id, usage=_UNUSED, error_code="cancelled"))
+        settle = SettleRun(run_id=run_id, usage=_UNUSED, error_code="cancelled")
+        await context.transaction(lambda tx: tx.ask(settle), turn=credits_turn(context.user_id))
     except PromptForgeError as error:
         if error.code != "run_closed":
             raise

@@ -76,7 +76,10 @@ class RunParameters:
 
 
 class EvaluationStatus(StrEnum):
-    """`failed`: it could not go on, and keeps the results that it had."""
+    """`failed`: it could not go on, and keeps the results that it had. `failure` says why.
+
+    `cancelled`: by somebody of the project, or with its job by an operator, which `failure` says too.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -297,6 +300,11 @@ class RunEvaluation(Command[None]):
     """Work off what an evaluation has not done yet, until it ends."""
 
     evaluation_id: str
+
+
+@internal
+class SweepEvaluations(Command[int]):
+    """End the evaluations whose job was cancelled or died; answers how many there were."""
 
 
 @internal

@@ -16,6 +16,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from promptforge.actors.ai.messages import FinishReason
+from promptforge.actors.evaluations.domain import mean_score
 from promptforge.actors.evaluations.messages import (
     EvaluationFailure,
     EvaluationStatus,
@@ -40,8 +41,10 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     EVALUATIONS: (
         Index((("project_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("prompt_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("unsettled", 1), ("_id", 1), ("job_id", 1)), partial={"unsettled": True}),
     ),
-    RESULTS: (Index((("evaluation_id", 1), ("item_id", 1)), unique=True),),
+    # Counting and comparing read this index alone. That an item has one result is said by `_id`.
+    RESULTS: (Index((("evaluation_id", 1), ("item_id", 1), ("mean", 1))),),
 }
 
 
@@ -55,6 +58,15 @@ class FrozenRun:
     response_schema: dict[str, Any] | None  # Any: JSON
     dataset_name: str
     tiny_model: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An evaluation that is under way, or has ended and is not summed up."""
+
+    id: str
+    job_id: str
+    created_at: datetime
 
 
 _FROZEN = TypeAdapter(FrozenRun)
@@ -94,6 +106,7 @@ class EvaluationStore:
                 "parameters": asdict(evaluation.parameters),
                 "scorers": _SCORERS.dump_json(evaluation.scorers).decode(),
                 "status": evaluation.status.value,
+                "unsettled": True,
                 "frozen": _FROZEN.dump_json(frozen).decode(),
             },
             session=session,
@@ -104,8 +117,8 @@ class EvaluationStore:
         row = await self._evaluations.find_one({"_id": evaluation_id}, {"frozen": 0}, session=session)
         if row is None:
             raise no_evaluation()
-        done = await self._results.count_documents({"evaluation_id": evaluation_id}, session=session)
-        return _evaluation_from(row, done)
+        done = await self._count_of([row], session=session)
+        return _evaluation_from(row, done.get(evaluation_id, 0))
 
     async def get_frozen(self, evaluation_id: str, *, session: Session | None = None) -> FrozenRun:
         row = await self._evaluations.find_one({"_id": evaluation_id}, {"frozen": 1}, session=session)
@@ -116,14 +129,25 @@ class EvaluationStore:
     async def list_page(
         self, project_ids: Sequence[str], prompt_id: str | None, *, cursor: Cursor | None, limit: int
     ) -> Page[EvaluationView]:
-        """Newest first; how many items are done is told of those that have ended."""
+        """Newest first."""
         wanted: Document = {"project_id": {"$in": list(project_ids)}, **(cursor.after() if cursor else {})}
         if prompt_id is not None:
             wanted["prompt_id"] = prompt_id
         rows = self._evaluations.find(wanted, {"frozen": 0}).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         found = await rows.to_list(limit + 1)
-        done = {row["_id"]: await self._results.count_documents({"evaluation_id": row["_id"]}) for row in found[:limit]}
-        return page_of(found, limit, lambda row: _evaluation_from(row, done[row["_id"]]))
+        done = await self._count_of(found[:limit])
+        return page_of(found, limit, lambda row: _evaluation_from(row, done.get(row["_id"], 0)))
+
+    async def _count_of(self, rows: Sequence[Document], *, session: Session | None = None) -> dict[str, int]:
+        """How many results those evaluations have that are not summed up: the others' summaries say it.
+
+        Read from the index, in one go. A counter in the evaluation would be a document that all its items write to.
+        """
+        open_ones = [row["_id"] for row in rows if "summary" not in row]
+        if not open_ones:
+            return {}
+        counted = self._results.aggregate(count_pipeline(open_ones), session=session)
+        return {row["_id"]: row["number"] for row in await counted.to_list(len(open_ones))}
 
     async def begin(self, evaluation_id: str, *, now: datetime) -> None:
         """It runs from now on, if it has not run or ended before."""
@@ -154,7 +178,14 @@ class EvaluationStore:
 
     async def keep_summary(self, evaluation_id: str, summary: EvaluationSummary, *, session: Session | None) -> None:
         told = _SUMMARY.dump_json(summary).decode()
-        await self._evaluations.update_one({"_id": evaluation_id}, {"$set": {"summary": told}}, session=session)
+        kept = {"$set": {"summary": told}, "$unset": {"unsettled": ""}}
+        await self._evaluations.update_one({"_id": evaluation_id}, kept, session=session)
+
+    async def list_unsettled(self, *, after: str, limit: int) -> list[Unsettled]:
+        """Those that have no summary yet, in the order of their ids."""
+        wanted = {"unsettled": True, "_id": {"$gt": after}}
+        rows = self._evaluations.find(wanted, {"job_id": 1, "created_at": 1}).sort([("_id", 1)]).limit(limit)
+        return [Unsettled(row["_id"], row["job_id"], row["created_at"]) for row in await rows.to_list(limit)]
 
     # Results
 
@@ -189,10 +220,47 @@ class EvaluationStore:
         rows = self._results.find({"evaluation_id": evaluation_id}, fields, session=session)
         return [_result_from(row) for row in await rows.sort([("item_id", 1)]).to_list(None)]
 
+    async def compare(self, first_id: str, other_id: str) -> tuple[int, int, int]:
+        """On how many items the other one is better, worse, or the same; read from the index."""
+        rows = await self._results.aggregate(comparison_pipeline(first_id, other_id)).to_list(1)
+        return (rows[0]["better"], rows[0]["worse"], rows[0]["same"]) if rows else (0, 0, 0)
+
     async def results_of(self, evaluation_id: str, item_ids: Sequence[str]) -> dict[str, ItemResult]:
         """By item."""
         rows = self._results.find({"_id": {"$in": [_result_id(evaluation_id, item) for item in item_ids]}})
         return {row["item_id"]: _result_from(row) for row in await rows.to_list(len(item_ids))}
+
+
+def count_pipeline(evaluation_ids: Sequence[str]) -> list[Document]:
+    return [
+        {"$match": {"evaluation_id": {"$in": list(evaluation_ids)}}},
+        {"$group": {"_id": "$evaluation_id", "number": {"$sum": 1}}},
+    ]
+
+
+def comparison_pipeline(first_id: str, other_id: str) -> list[Document]:
+    """Adds up the items that both have. What has no score counts as nothing."""
+
+    def mean_in(evaluation_id: str) -> Document:
+        return {"$sum": {"$cond": [{"$eq": ["$evaluation_id", evaluation_id]}, {"$ifNull": ["$mean", 0]}, 0]}}
+
+    def number_of(comparison: str) -> Document:
+        return {"$sum": {"$cond": [{comparison: ["$other", "$first"]}, 1, 0]}}
+
+    both = {first_id, other_id}
+    return [
+        {"$match": {"evaluation_id": {"$in": sorted(both)}}},
+        {
+            "$group": {
+                "_id": "$item_id",
+                "first": mean_in(first_id),
+                "other": mean_in(other_id),
+                "results": {"$sum": 1},
+            }
+        },
+        {"$match": {"results": len(both)}},
+        {"$group": {"_id": None, "better": number_of("$gt"), "worse": number_of("$lt"), "same": number_of("$eq")}},
+    ]
 
 
 def no_evaluation() -> NotFound:
@@ -203,8 +271,9 @@ def _result_id(evaluation_id: str, item_id: str) -> str:
     return f"{evaluation_id}:{item_id}"
 
 
-def _evaluation_from(row: Mapping[str, Any], done: int) -> EvaluationView:  # Any: BSON
-    failure, summary = row.get("failure"), row.get("summary")
+def _evaluation_from(row: Mapping[str, Any], counted: int) -> EvaluationView:  # Any: BSON
+    failure, told = row.get("failure"), row.get("summary")
+    summary = None if told is None else _SUMMARY.validate_json(told)
     return EvaluationView(
         id=row["_id"],
         project_id=row["project_id"],
@@ -219,8 +288,8 @@ def _evaluation_from(row: Mapping[str, Any], done: int) -> EvaluationView:  # An
         scorers=_SCORERS.validate_json(row["scorers"]),
         status=EvaluationStatus(row["status"]),
         items_total=row["items_total"],
-        items_done=done,
-        summary=None if summary is None else _SUMMARY.validate_json(summary),
+        items_done=counted if summary is None else summary.items,
+        summary=summary,
         failure=None if failure is None else EvaluationFailure(**failure),
         job_id=row["job_id"],
         created_by=row["created_by"],
@@ -238,6 +307,7 @@ def _result_row(evaluation_id: str, result: ItemResult) -> Document:
         "output": result.output,
         "finish_reason": None if result.finish_reason is None else result.finish_reason.value,
         "passed": result.passed,
+        "mean": mean_score(result),
         "scores": orjson.dumps([asdict(score) for score in result.scores]).decode(),
         "error_code": result.error_code,
         "error_detail": result.error_detail,

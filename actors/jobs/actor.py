@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import MISSING
 
-from promptforge.actors.jobs.domain import detail_of, queue_view, view_of
+from promptforge.actors.jobs.domain import detail_of, ended_of, queue_view, view_of
 from promptforge.actors.jobs.messages import (
     BatchView,
     BulkView,
@@ -15,6 +15,8 @@ from promptforge.actors.jobs.messages import (
     ChangeJobs,
     ChangeQueue,
     DiscardJob,
+    EndedJob,
+    FindEndedJobs,
     GetBatch,
     GetJob,
     JobDetailView,
@@ -100,6 +102,11 @@ class JobsActor(Actor):
 
         outcome = await self._console.bulk(message.action, filters, record=record)
         return BulkView(outcome.matched, outcome.changed, outcome.more)
+
+    @handles(FindEndedJobs)
+    async def find_ended_jobs(self, message: FindEndedJobs, context: Context) -> tuple[EndedJob, ...]:
+        found = await self._console.list_some(message.job_ids)
+        return ended_of(message.job_ids, found)
 
     @handles(ListQueues)
     async def list_queues(self, message: ListQueues, context: Context) -> QueuesView:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from promptforge.actors.jobs.messages import (
     AttemptErrorView,
+    EndedJob,
     JobDetailView,
     JobView,
     QueueView,
@@ -15,7 +17,7 @@ from promptforge.actors.jobs.messages import (
     ShownState,
     TimelineEntry,
 )
-from promptforge.core.jobs import Job, JobState, Queue, QueueStats
+from promptforge.core.jobs import FINAL_STATES, Job, JobState, Queue, QueueStats
 
 
 def shown_state(job: Job, now: datetime) -> ShownState:
@@ -62,6 +64,14 @@ def detail_of(job: Job, now: datetime, *, with_arguments: bool) -> JobDetailView
         result=None if sensitive or isinstance(job.result, bytes) else job.result,
         timeline=timeline_of(job),
     )
+
+
+def ended_of(job_ids: Iterable[str], found: Sequence[Job]) -> tuple[EndedJob, ...]:
+    """`found`: those of the jobs that there are."""
+    known = {job.id for job in found}
+    gone = [EndedJob(job_id, None, None) for job_id in job_ids if job_id not in known]
+    over = [job for job in found if job.state in FINAL_STATES]
+    return (*gone, *(EndedJob(job.id, job.state, job.errors[-1].error if job.errors else None) for job in over))
 
 
 def timeline_of(job: Job) -> tuple[TimelineEntry, ...]:

@@ -12,7 +12,7 @@ from pydantic import MISSING
 
 from promptforge.core.clock import Instant
 from promptforge.core.jobs import Action, JobState, Missed
-from promptforge.core.messages import Command, Query, requires
+from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 
@@ -278,3 +278,25 @@ class TriggerSchedule(Command[TriggeredView]):
     """Do now what a schedule does at its ticks."""
 
     name: Name
+
+
+# For other features
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that nobody will run any more, unless an operator retries it. `state` is null where it is gone.
+
+    `error` is the code of the last attempt that failed, where one did.
+    """
+
+    job_id: str
+    state: JobState | None
+    error: str | None
+
+
+@internal
+class FindEndedJobs(Query[tuple[EndedJob, ...]]):
+    """Those of these jobs that have ended, whichever way, and those that are not kept any more."""
+
+    job_ids: Annotated[tuple[str, ...], Len(1, 1000)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -95,6 +95,11 @@ class Console:
             parts.append(cursor.after())
         rows = self._jobs.find({"$and": parts}, {"payload": 0}).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, job_from)
+
+    async def list_some(self, job_ids: Sequence[str]) -> list[Job]:
+        """Those of these jobs that there are, whoever asks, without their payloads."""
+        rows = self._jobs.find({"_id": {"$in": list(job_ids)}}, {"payload": 0, "result": 0})
+        return [job_from(row) for row in await rows.to_list(len(job_ids))]
 
     async def stats(self) -> list[QueueStats]:
         """Per queue: how many in each state that somebody has to care about, and the age of the oldest due job."""

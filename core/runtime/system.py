@@ -30,6 +30,7 @@ from promptforge.core.runtime.telemetry import (
     InFlight,
 )
 from promptforge.core.runtime.topology import dependencies_first
+from promptforge.core.runtime.turns import Turns
 from promptforge.core.runtime.wake import Wake, wake_factory
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class System:
         self.transactions = transactions
         self.jobs = jobs
         self.audit_log = audit_log
+        self.turns = Turns()
         self.dead_letters = DeadLetters()
         self.deadlines = Deadlines(lambda envelope, error: envelope.binding.cell.expire(envelope, error))
         self.new_wake: Callable[[], Wake] = anyio.Event

@@ -6,6 +6,7 @@ from promptforge.actors.ai.messages import (
     ListModels,
     ModelsView,
     ModelView,
+    ReleaseRuns,
     ResolveModel,
     RunModel,
     RunResult,
@@ -76,6 +77,10 @@ class ModelsActor(Actor):
     @handles(SettleRun, key="run_id", atomic=True)
     async def settle_run(self, message: SettleRun, context: Context) -> RunUsage:
         return await self._runs.settle(message, context)
+
+    @handles(ReleaseRuns)
+    async def release_runs(self, message: ReleaseRuns, context: Context) -> int:
+        return await self._runs.release(message.prefix, context)
 
     @handles(SweepRuns)
     async def sweep_runs(self, message: SweepRuns, context: Context) -> int:

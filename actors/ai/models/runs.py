@@ -34,7 +34,7 @@ from promptforge.actors.ai.models.domain import Terms
 from promptforge.actors.ai.models.store import OpenRun, RunStore
 from promptforge.actors.ai.providers.interface import End, Prompt, Speaker, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.tokens import spoken_tokens
-from promptforge.actors.billing.messages import CloseRun, ReserveRun
+from promptforge.actors.billing.messages import CloseRun, ReserveRun, credits_turn
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, PromptForgeError
@@ -47,6 +47,7 @@ DEFAULT_MAX_TOKENS = 1024
 HOLD_SECONDS = 600.0
 """How long a run may stay open: longer than any guard lets a provider take, and than whoever settles it later needs."""
 CLOSE_SECONDS = 30.0
+RELEASED_AT_ONCE = 100
 NOTHING = RunUsage(0, 0, estimated=True, cost_microusd=0, credits="0", latency_ms=0, first_token_ms=None)
 
 
@@ -184,7 +185,9 @@ class Runs:
         if order.budget is not None and run.held > order.budget:
             most, wanted = from_millicredits(run.held), from_millicredits(order.budget)
             raise OverBudget(f"This may cost up to {most} credits, and you want to spend {wanted} at most")
-        return await context.transaction(lambda tx: self._write_down(run, tx, known=order.run_id is not None))
+        return await context.transaction(
+            lambda tx: self._write_down(run, tx, known=order.run_id is not None), turn=credits_turn(run.user_id)
+        )
 
     async def _write_down(self, run: OpenRun, tx: Context, *, known: bool) -> OpenRun:
         expires_at = tx.now() + timedelta(seconds=HOLD_SECONDS)
@@ -204,14 +207,16 @@ class Runs:
 
     async def _settle(self, run: OpenRun, usage: RunUsage, context: Context) -> RunUsage:
         closing = context.outliving(CLOSE_SECONDS)
-        return await closing.transaction(lambda tx: self._close(run, _Ending(usage), tx))
+        return await closing.transaction(
+            lambda tx: self._close(run, _Ending(usage), tx), turn=credits_turn(run.user_id)
+        )
 
     async def _close_anyway(self, run: OpenRun, ended: _Ending, context: Context) -> None:
         """Close what did not end well, whoever has gone; where the database has gone too, the sweeper does it."""
         closing = context.outliving(CLOSE_SECONDS)
         with anyio.CancelScope(shield=True):
             try:
-                await closing.transaction(lambda tx: self._close(run, ended, tx))
+                await closing.transaction(lambda tx: self._close(run, ended, tx), turn=credits_turn(run.user_id))
             except (*DATABASE_AWAY, RunClosed) as error:
                 log.warning("run.not_closed", run_id=run.id, outcome=ended.outcome, error=error.code)
 
@@ -244,10 +249,25 @@ class Runs:
         """Release the runs that nobody will close any more; answers how many."""
         swept = 0
         for run in await self._store.list_expired(context.now(), limit):
-            swept += await context.transaction(partial(self._release, run))
+            swept += await context.transaction(partial(self._release, run), turn=credits_turn(run.user_id))
         if swept:
             log.warning("runs.released", count=swept)
         return swept
+
+    async def release(self, prefix: str, context: Context) -> int:
+        """Give up the open runs whose ids begin with `prefix`; answers how many there were."""
+        released = 0
+        while runs := await self._store.list_named(prefix, RELEASED_AT_ONCE):
+            for run in runs:
+                work = partial(self._give_up, run)
+                released += await context.transaction(work, turn=credits_turn(run.user_id))
+        return released
+
+    async def _give_up(self, run: OpenRun, tx: Context) -> bool:
+        if not await self._store.remove(run.id, session=tx.session):
+            return False
+        await self._charge(run, _Ending(NOTHING, RunOutcome.CANCELLED, "cancelled"), tx)
+        return True
 
     async def _release(self, run: OpenRun, tx: Context) -> bool:
         if not await self._store.take_expired(run.id, tx.now(), session=tx.session):

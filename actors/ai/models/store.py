@@ -72,6 +72,11 @@ class RunStore:
         rows = self._runs.find({"expires_at": {"$lte": now}}).sort([("expires_at", 1)]).limit(limit)
         return [_run_from(row) for row in await rows.to_list(limit)]
 
+    async def list_named(self, prefix: str, limit: int) -> list[OpenRun]:
+        """Those whose ids begin with `prefix`."""
+        rows = self._runs.find({"_id": {"$gte": prefix, "$lt": f"{prefix}\uffff"}}).sort([("_id", 1)]).limit(limit)
+        return [_run_from(row) for row in await rows.to_list(limit)]
+
     async def take_expired(self, run_id: str, now: datetime, *, session: Session | None) -> bool:
         """Remove it if it is still expired: it may have been prolonged or closed since it was listed."""
         gone = await self._runs.delete_one({"_id": run_id, "expires_at": {"$lte": now}}, session=session)

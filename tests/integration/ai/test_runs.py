@@ -252,6 +252,36 @@ async def test_a_run_is_settled_together_with_what_its_caller_keeps(workshop: Wo
     assert await workshop.verified()
 
 
+async def test_a_stream_that_is_left_open_charges_nothing_until_its_caller_settles_it(workshop: Workshop) -> None:
+    user = await workshop.user()
+    result = await (await workshop.stream(user, run_id="run_mine", settle=False)).whole()
+    available, reserved = await workshop.money(user)
+    assert (available + reserved, await workshop.open_runs(), await workshop.usage()) == (100_000, 1, [])
+    assert reserved > 0
+    await workshop.context(user).ask(SettleRun(run_id="run_mine", usage=result.usage))
+    assert (await workshop.money(user), await workshop.open_runs()) == ((100_000 - COST, 0), 0)
+    assert len(await workshop.usage()) == 1
+    with pytest.raises(RunClosed):
+        await (await workshop.stream(user, run_id="run_mine", settle=False)).whole()
+    assert await workshop.verified()
+
+
+async def test_a_stream_that_was_left_in_the_middle_is_taken_up_again_under_its_id(workshop: Workshop) -> None:
+    user = await workshop.user()
+    async with await workshop.stream(user, run_id="run_mine", settle=False) as stream:
+        async for item in stream:
+            assert isinstance(item, Delta)
+            break
+    assert workshop.model.stopped == 1
+    held = await workshop.money(user)
+    assert (held[1] > 0, await workshop.open_runs(), await workshop.usage()) == (True, 1, [])
+    result = await (await workshop.stream(user, run_id="run_mine", settle=False)).whole()
+    assert (result.run_id, result.text, await workshop.money(user)) == ("run_mine", "one two three", held)
+    await workshop.context(user).ask(SettleRun(run_id="run_mine", usage=result.usage))
+    assert (await workshop.money(user), await workshop.open_runs()) == ((100_000 - COST, 0), 0)
+    assert await workshop.verified()
+
+
 async def test_a_run_whose_process_died_is_released_by_the_sweeper_and_not_before_its_time(workshop: Workshop) -> None:
     user = await workshop.user()
     await workshop.run(user, settle=False)  # and nobody settles

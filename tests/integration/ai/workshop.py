@@ -19,8 +19,10 @@ from promptforge.actors.billing import BillingActor
 from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.store import INDEXES, Ledger, LedgerAudit, LedgerSeals, LedgerStore
 from promptforge.actors.billing.verification import verify_ledger
+from promptforge.actors.jobs import JobsActor
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
+from promptforge.core.jobs import MongoJobStore
 from promptforge.core.jobs.runner import FindPrincipal
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal
@@ -32,6 +34,8 @@ from tests.support.processes import SteppedClock, TestProcess, job_process, nobo
 
 PRICE = Price(input=10_000_000, output=20_000_000)
 """With credits of 10,000 microdollars: a millicredit for each token read, and two for each written."""
+
+LIMITS = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
 
 
 @dataclass
@@ -97,20 +101,24 @@ async def open_workshop(
     *,
     model: ScriptedModel | None = None,
     price: Price = PRICE,
+    limits: Limits = LIMITS,
     others: tuple[Actor, ...] = (),
     find_principal: FindPrincipal = nobody,
 ) -> AsyncIterator[Workshop]:
     await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
     ledger, clock = Ledger(mongo), SteppedClock()
-    limits = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])
     actors = [
         BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
         ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
         *others,
     ]
-    async with job_process(mongo, actors, find_principal=find_principal, running=False, clock=clock) as process:
+
+    def made(store: MongoJobStore) -> list[Actor]:
+        return [*actors, JobsActor(store)]
+
+    async with job_process(mongo, made, find_principal=find_principal, running=False, clock=clock) as process:
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
         process.system.clock = clock

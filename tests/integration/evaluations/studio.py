@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from promptforge.actors.ai.providers.guarded import Limits
 from promptforge.actors.ai.providers.interface import Prompt
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
@@ -32,7 +33,7 @@ from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor
-from tests.integration.ai.workshop import Workshop, open_workshop
+from tests.integration.ai.workshop import LIMITS, Workshop, open_workshop
 from tests.support.models import ScriptedModel
 
 ADA = "usr_ada"
@@ -121,11 +122,11 @@ INDEXES = {**projects.INDEXES, **prompts.INDEXES, **datasets.INDEXES, **evaluati
 
 @asynccontextmanager
 async def open_studio(
-    mongo: Mongo, *, model: ScriptedModel | None = None, credits: int | None = 1000
+    mongo: Mongo, *, model: ScriptedModel | None = None, limits: Limits = LIMITS, credits: int | None = 1000
 ) -> AsyncIterator[Studio]:
     """`credits` None: Ada is there already, in another process."""
     await ensure_indexes(mongo, INDEXES)
-    opened = open_workshop(mongo, model=model, others=actors(mongo), find_principal=find_principal)
+    opened = open_workshop(mongo, model=model, limits=limits, others=actors(mongo), find_principal=find_principal)
     async with opened as workshop:
         if credits is not None:
             await workshop.user(credits, ADA)

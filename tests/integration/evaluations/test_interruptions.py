@@ -11,8 +11,10 @@ import pytest
 
 from promptforge.actors.ai.messages import SweepRuns
 from promptforge.actors.ai.models.runs import HOLD_SECONDS
+from promptforge.actors.ai.providers.guarded import Limits
 from promptforge.actors.evaluations.messages import CancelEvaluation, EvaluationStatus, RunEvaluation
 from promptforge.actors.evaluations.store import EvaluationStore
+from promptforge.actors.evaluations.working import CONCURRENCY
 from promptforge.core.mongo import Mongo
 from tests.integration.evaluations.studio import ADA, Studio, find_principal, open_studio
 from tests.support.market import raised
@@ -68,6 +70,26 @@ async def test_cancelled_it_stops_within_two_seconds_and_gives_back_what_was_res
         assert studio.model.stopped > 0
         await assert_each_once(studio, started.id, view.items_done)
         assert await raised(studio.ada, CancelEvaluation(evaluation_id=started.id)) == "evaluation_over"
+
+
+async def test_cancelled_it_stops_within_two_seconds_though_every_answer_takes_half_a_minute(mongo: Mongo) -> None:
+    patient = Limits(attempts=1, first_seconds=60, gap_seconds=60, whole_seconds=120)
+    async with open_studio(mongo, model=ScriptedModel(pause=30), limits=patient) as studio:
+        started = await studio.started(items=50)
+
+        async def all_hands_are_waiting() -> bool:
+            return len(studio.model.told) == CONCURRENCY
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(studio.workshop.process.runner.drain)
+            await until(all_hands_are_waiting)
+            assert (await studio.workshop.money(ADA))[1] > 0
+            begun = time.monotonic()
+            await studio.ada.ask(CancelEvaluation(evaluation_id=started.id))
+        assert time.monotonic() - begun < 2  # the job has ended
+        assert (await studio.view(started.id)).status is EvaluationStatus.CANCELLED
+        assert studio.model.stopped == len(studio.model.told) == CONCURRENCY
+        await assert_each_once(studio, started.id, 0)
 
 
 async def test_cancelled_before_it_began_it_never_begins(studio: Studio) -> None:
@@ -148,6 +170,14 @@ async def test_two_processes_that_work_the_same_evaluation_record_and_charge_eac
         assert (view.status, view.failure) == (EvaluationStatus.FINISHED, None)
         assert len(here.model.told) + len(there.model.told) > 60  # they did meet
         await assert_each_once(here, started.id, 60)
+
+
+async def test_items_worked_at_once_do_not_conflict_over_their_owners_credits(studio: Studio) -> None:
+    studio.model.pause = 0.01
+    started = await studio.started(items=60)
+    begun = studio.workshop.transactions.attempts
+    await carry_out(studio, started.id)
+    assert studio.workshop.transactions.attempts - begun < 2 * 60 + 10  # a reservation and a result for each
 
 
 async def test_for_somebody_who_was_suspended_meanwhile_nothing_is_run(mongo: Mongo) -> None:

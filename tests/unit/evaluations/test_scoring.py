@@ -8,7 +8,7 @@ import pytest
 
 from promptforge.actors.ai.messages import FinishReason
 from promptforge.actors.datasets.messages import ItemView
-from promptforge.actors.evaluations.domain import changes, mean_score, passes, percentile, summarise
+from promptforge.actors.evaluations.domain import compared, mean_score, passes, percentile, summarise
 from promptforge.actors.evaluations.judge import judge_messages, read_judgement
 from promptforge.actors.evaluations.messages import ItemChange, ItemResult, Score, Scorer, ScorerKind
 from promptforge.actors.evaluations.scoring import make_ready
@@ -135,6 +135,8 @@ def test_a_percentile_is_a_value_that_occurred(percent: int, rank: int) -> None:
 
 
 def test_items_change_for_the_better_or_worse() -> None:
-    first, other = {"a": 0.5, "b": None, "c": 1.0, "only": 1.0}, {"a": 0.75, "b": 0.0, "c": 0.0}
-    assert changes(first, other) == {"a": ItemChange.BETTER, "b": ItemChange.SAME, "c": ItemChange.WORSE}
+    half, none, whole = (result(1, Score("a", value, passed=True)) for value in (0.5, None, 1.0))
+    changes = [compared(first, other).change for first, other in ((half, whole), (whole, none), (half, half))]
+    assert changes == [ItemChange.BETTER, ItemChange.WORSE, ItemChange.SAME]
+    assert compared(none, replace(half, error_code="model_failed")).change is ItemChange.SAME  # both count as nothing
     assert mean_score(result(1, Score("a", 1.0, True), Score("b", 0.5, True), Score("c", None, None))) == 0.75

@@ -177,6 +177,33 @@ async def test_a_langfuse_export_is_taken_prompt_by_prompt(branches: Branches) -
     assert await branches.count("prompt_versions") == 3, "of those refused nothing is left"
 
 
+ODD: Items = [
+    {"name": "a", "prompt": "x", "labels": 5, "config": {"tools": {"name": "f"}, "response_format": 1}},
+    {"name": "b", "prompt": "x", "labels": "production", "config": {"response_format": {"type": "json_schema"}}},
+    {"name": "c", "prompt": [{"role": "user", "content": {"type": []}}]},
+    {"name": "d", "prompt": 5, "type": {}, "tags": {}, "version": []},
+    {"name": {"e": 1}, "prompt": "x"},
+]
+
+
+async def test_what_has_another_shape_than_langfuse_gives_it_is_noted_or_refused(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    report = await take(carla, ImportFormat.LANGFUSE, ODD)
+    assert [one.outcome.value for one in report] == ["taken", "taken", "refused", "refused", "refused"]
+    assert [[note.pointer for note in one.notes] for one in report[:2]] == [
+        ["/config/tools", "/config/response_format", "/labels"],
+        ["/config/response_format", "/labels"],
+    ]
+    assert [one.labels_set for one in report[:2]] == [(), ()]
+
+
+async def test_a_part_of_a_message_with_a_type_that_is_none_is_refused(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    item = {"name": "odd", "messages": [{"role": "user", "content": [{"type": ["text"], "text": "Hello"}]}]}
+    (odd,) = await take(carla, ImportFormat.OPENAI, [item])
+    assert [(problem.code, problem.pointer) for problem in odd.problems] == [("not_a_text", "/messages/0")]
+
+
 OPENAI: Items = [
     {
         "id": "pmpt_1",

@@ -29,6 +29,7 @@ from promptforge.actors.prompts.messages import (
     ModelSettings,
     PromptKind,
     Tool,
+    UpdatePrompt,
     Variable,
     VariableType,
 )
@@ -104,6 +105,19 @@ async def test_what_is_exported_is_imported_as_it_was(branches: Branches) -> Non
     again = await take(carla, ImportFormat.PROMPTFORGE, before, project_id=target.id)
     assert {one.outcome for one in again} == {ImportOutcome.UNCHANGED}
     assert await exported(carla, target.id) == before
+
+
+async def test_an_export_names_what_is_included_as_it_is_called_now(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    source, target = await project_of(carla, "Source"), await project_of(carla, "Target")
+    style = await carla.ask(CreatePrompt(name="Style", project_id=source.id, first_version=PLAIN))
+    letter = FirstVersion(content="{{> Style@1}} in {{ words }}")
+    await carla.ask(CreatePrompt(name="Letter", project_id=source.id, first_version=letter))
+    await carla.ask(UpdatePrompt(prompt_id=style.id, name="House style"))
+    items = await exported(carla, source.id)
+    assert items[1]["versions"][0]["content"] == "{{> House style@1}} in {{ words }}"
+    report = await take(carla, ImportFormat.PROMPTFORGE, items, project_id=target.id)
+    assert [one.outcome.value for one in report] == ["taken", "taken"]
 
 
 LANGFUSE: Items = [

@@ -191,6 +191,30 @@ async def test_a_langfuse_export_is_taken_prompt_by_prompt(branches: Branches) -
     assert await branches.count("prompt_versions") == 3, "of those refused nothing is left"
 
 
+async def test_versions_are_taken_in_the_order_of_their_numbers_and_each_number_once(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+
+    def item(name: str, **contents: str) -> dict[str, Any]:
+        versions = [{"version": int(key.strip("v_")), "content": content} for key, content in contents.items()]
+        return {"name": name, "kind": "text", "versions": versions, "labels": {"production": versions[0]["version"]}}
+
+    items = [
+        item("Turned", v5="new", v2="old"),
+        item("Twice", v2="a", v2_="b"),
+        item("Lost", v2="{{> Nobody@1}}", v1="a"),
+    ]
+    turned, twice, lost = await take(carla, ImportFormat.PROMPTFORGE, items)
+    assert (turned.outcome.value, turned.versions_added) == ("taken", 2)
+    assert turned.prompt_id is not None
+    version = await carla.ask(GetVersion(prompt_id=turned.prompt_id, version=2))
+    assert version.content == "new"
+    assert (await carla.ask(ListLabels(prompt_id=turned.prompt_id))).items[0].version == 2
+    assert [(problem.code, problem.pointer) for one in (twice, lost) for problem in one.problems] == [
+        ("repeated", "/versions"),
+        ("unknown_include", "/versions/0/content"),
+    ]
+
+
 ODD: Items = [
     {"name": "a", "prompt": "x", "labels": 5, "config": {"tools": {"name": "f"}, "response_format": 1}},
     {"name": "b", "prompt": "x", "labels": "production", "config": {"response_format": {"type": "json_schema"}}},

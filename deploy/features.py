@@ -173,7 +173,7 @@ def build_actors(
 ) -> list[Actor]:
     """One of each, on this database. The memory follows the change stream; without it every read is one."""
     memory = memory or Memory()
-    stores = prompts.Stores(mongo)
+    stores = prompts.Stores(mongo, changed=memory.compiled.prompt_changed)
     ledger = billing.Ledger(mongo)
     listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
     return [

@@ -25,7 +25,8 @@ class Memory:
 def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     """What is served is forgotten as soon as a prompt, a label or a project's members change.
 
-    Who changes members in this process is heard of by the memberships at once, and what is served by them.
+    Who changes members in this process is heard of by the memberships at once, and what is served by them; who changes
+    prompts, by the prompts' stores.
     """
 
     def heard() -> bool:

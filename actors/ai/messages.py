@@ -116,7 +116,7 @@ class RunUsage:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a model said, whole, and what that took."""
+    """What a model said, whole, and what that took; of a run that was left open, what it will be charged."""
 
     run_id: str
     model: str

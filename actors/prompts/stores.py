@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from promptforge.actors.projects.messages import (
@@ -38,12 +39,23 @@ class Wanted:
     in_query: bool = False
 
 
+def _nobody(prompt_id: str) -> None:
+    """Nothing is kept in memory here."""
+
+
 class Stores:
-    def __init__(self, mongo: Mongo) -> None:
+    """`changed` is told of a prompt that says something else now, in this process, at the commit."""
+
+    def __init__(self, mongo: Mongo, *, changed: Callable[[str], None] = _nobody) -> None:
+        self._changed = changed
         self.prompts = PromptStore(mongo)
         self.versions = VersionStore(mongo)
         self.labels = LabelStore(mongo)
         self.drafts = DraftStore(mongo)
+
+    def changes(self, tx: Context, prompt_id: str) -> None:
+        """To be called in the transaction that changes it. Other processes hear of it from the change stream."""
+        tx.after_commit(lambda: self._changed(prompt_id))
 
     async def prompt_for(
         self, context: Context, prompt_id: str, permission: ProjectPermission = ProjectPermission.READ

@@ -162,3 +162,28 @@ async def test_the_local_model_refuses_schemas_that_would_go_too_deep(local_mode
         schema = {"type": "array", "items": schema}
     with pytest.raises(ModelRefused, match="nested"):
         await local_model.complete(prompt("Hello", schema=schema))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": list(range(1000))},
+        {"type": "object", "properties": {f"property{number}": {} for number in range(400)}},
+        {"type": "array", "items": {"type": "string"}, "minItems": 5000},
+        {"type": "string", "minLength": 5000},
+        {"type": "string", "pattern": "^a{2,5000}$"},
+    ],
+)
+async def test_the_local_model_refuses_schemas_that_would_hold_up_its_thread_or_be_printed(
+    local_model: LocalModel, schema: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ModelRefused, match="The schema"):
+        await local_model.complete(prompt("Hello", max_tokens=1, schema=schema))
+    assert capfd.readouterr().err == ""
+
+
+async def test_the_local_model_takes_schemas_of_an_ordinary_size(local_model: LocalModel) -> None:
+    inner = {"type": "object", "properties": {f"property{number}": {"type": "string"} for number in range(30)}}
+    schema: dict[str, Any] = {"type": "object", "properties": {f"part{number}": inner for number in range(30)}}
+    schema["properties"]["words"] = {"type": "array", "items": {"type": "string", "maxLength": 5000}, "maxItems": 5000}
+    assert (await local_model.complete(prompt("Hello", max_tokens=2, schema=schema))).tokens is not None

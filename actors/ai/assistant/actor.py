@@ -31,7 +31,7 @@ from promptforge.actors.ai.assistant.messages import (
     SuggestListing,
     WrittenText,
 )
-from promptforge.actors.ai.errors import AnswerUnusable
+from promptforge.actors.ai.errors import AnswerUnusable, OverBudget
 from promptforge.actors.ai.messages import (
     RunMessage,
     RunResult,
@@ -128,8 +128,10 @@ class AssistantActor(Actor):
         closed = False
         try:
             while faults and len(results) < ATTEMPTS:
-                stream = await _run(task, messages, context, settle=False)
-                results.append(await stream.whole())
+                result = await _attempt(task, messages, context, before=results)
+                if result is None:
+                    break
+                results.append(result)
                 answer, faults = read_answer(task.name, results[-1].text)
                 messages = repairing(task.messages, results[-1].text, faults)
             error = AnswerUnusable.code if faults else None
@@ -141,7 +143,8 @@ class AssistantActor(Actor):
                     await _close(results, "cancelled", context)
         last = results[-1]
         if faults:
-            raise AnswerUnusable(f"{last.model} gave no usable answer, and nothing was charged{_hint(last)}")
+            again = "" if len(results) == ATTEMPTS else ". Asking once more could cost more than you want to spend"
+            raise AnswerUnusable(f"{last.model} gave no usable answer, and nothing was charged{again}{_hint(last)}")
         usage, finish = summed(results, usages)
         yield Answer(answer, AnsweredBy(last.model, last.tiny, finish, len(results), usage))
 
@@ -176,9 +179,24 @@ async def _subject(message: AboutOne, context: Context) -> Subject:
     return Subject(content, message.prompt_id, compiled.version)
 
 
+async def _attempt(
+    task: Task, messages: tuple[RunMessage, ...], context: Context, *, before: list[RunResult]
+) -> RunResult | None:
+    """One answer; None where with those `before` it could cost more than one wants to spend."""
+    spent = sum(to_millicredits(result.usage.credits) for result in before)
+    try:
+        stream = await _run(task, messages, context, settle=False, spent=spent)
+        return await stream.whole()
+    except OverBudget:
+        if not before:
+            raise
+        return None
+
+
 async def _run(
-    task: Task, messages: tuple[RunMessage, ...], context: Context, *, settle: bool
+    task: Task, messages: tuple[RunMessage, ...], context: Context, *, settle: bool, spent: int = 0
 ) -> ReplyStream[RunResult]:
+    """`spent`: millicredits that the task has cost already."""
     settings = RunSettings(
         model=task.model,
         max_tokens=MAX_TOKENS[task.name],
@@ -192,7 +210,7 @@ async def _run(
             prompt_id=task.subject.prompt_id,
             prompt_version=task.subject.version,
             settle=settle,
-            max_millicredits=None if task.max_credits is None else to_millicredits(task.max_credits),
+            max_millicredits=None if task.max_credits is None else to_millicredits(task.max_credits) - spent,
         )
     )
 

@@ -149,6 +149,8 @@ class Runs:
             if order.settle:
                 with anyio.CancelScope(shield=True):
                     usage = await self._settle(run, usage, context)
+            else:
+                usage = replace(usage, credits=from_millicredits(run.charge(usage)))
             ended = None
         except PromptForgeError as error:
             ended = _Ending(NOTHING, RunOutcome.FAILED, error.code)
@@ -228,8 +230,7 @@ class Runs:
     async def _charge(self, run: OpenRun, ended: _Ending, tx: Context) -> RunUsage:
         usage, charged = ended.usage, 0
         if run.held:
-            wanted = run.terms.charge(usage.input_tokens, usage.output_tokens)
-            charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=wanted))
+            charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=run.charge(usage)))
             charged = charge.charged_millicredits
         usage = replace(usage, credits=from_millicredits(charged))
         await self._store.insert_usage(_record(run, replace(ended, usage=usage), tx), tx)

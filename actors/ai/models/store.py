@@ -47,6 +47,10 @@ class OpenRun:
     prompt_version: int | None
     started_at: datetime
 
+    def charge(self, usage: RunUsage) -> int:
+        """What it is charged for this, in millicredits: what is beyond its reservation is the platform's."""
+        return min(self.held, self.terms.charge(usage.input_tokens, usage.output_tokens))
+
 
 class RunStore:
     def __init__(self, mongo: Mongo, rollups: RollupStore) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -33,6 +34,12 @@ CONTEXT_TOKENS = 4096
 BATCH_TOKENS = 64
 MAX_SCHEMA_DEPTH = 32
 """Deeper ones end in llama.cpp's own recursion, which is our process's."""
+MAX_SCHEMA_WORK = 100_000
+"""Of all objects and lists of a schema the squares of their lengths, added up. By that llama.cpp takes time to make a
+grammar, a second for so much, in which nothing stops it; and everybody else waits for its thread."""
+MAX_REPETITIONS = 1000
+"""Soon after, llama.cpp refuses, and prints the schema, where nobody may read what people wrote."""
+_MANY_TIMES = re.compile(r"\{[0-9,]*[0-9]{4}")
 
 Chunk = dict[str, Any]  # Any: JSON
 Put = Callable[[Chunk | None], None]
@@ -182,24 +189,36 @@ def _request(prompt: Prompt) -> Chunk:
     if prompt.stop:
         request["stop"] = list(prompt.stop)
     if prompt.schema is not None:
-        if _depth(prompt.schema) > MAX_SCHEMA_DEPTH:
-            raise ModelRefused(f"The schema is nested deeper than {MAX_SCHEMA_DEPTH} levels")
+        _refuse_costly(prompt.schema)
         schema = {"name": "answer", "strict": True, "schema": dict(prompt.schema)}
         request["response_format"] = {"type": "json_schema", "json_schema": schema}
     return request
 
 
-def _depth(value: object) -> int:
-    """Of nested objects and arrays; at most one more than what is allowed."""
-    level: list[object] = [value]
-    for depth in range(MAX_SCHEMA_DEPTH + 1):
+def _refuse_costly(schema: object) -> None:
+    """Raises `ModelRefused` for what is too deep, too wide or repeats something too often."""
+    work = 0
+    level: list[object] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH + 1):
         inner: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list | tuple):
-                inner += item
+        for part in level:
+            if isinstance(part, dict):
+                _refuse_repetitions(part)
+            if isinstance(part, dict | list | tuple):
+                work += len(part) ** 2
+                inner += part.values() if isinstance(part, dict) else part
+        if work > MAX_SCHEMA_WORK:
+            raise ModelRefused("The schema has more choices or properties than the local model can take")
         if not inner:
-            return depth
+            return
         level = inner
-    return MAX_SCHEMA_DEPTH + 1
+    raise ModelRefused(f"The schema is nested deeper than {MAX_SCHEMA_DEPTH} levels")
+
+
+def _refuse_repetitions(part: dict[str, Any]) -> None:
+    least = [part.get(name) for name in ("minItems", "minLength")]
+    pattern = part.get("pattern")
+    if any(isinstance(number, int | float) and number > MAX_REPETITIONS for number in least) or (
+        isinstance(pattern, str) and _MANY_TIMES.search(pattern)
+    ):
+        raise ModelRefused(f"The schema asks for more than {MAX_REPETITIONS} of something")

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from difflib import SequenceMatcher, unified_diff
 from typing import Any
 
+import orjson
+
 from promptforge.actors.prompts.comparison.messages import Change, FieldDiff, MessageDiff, VersionDiffView
 from promptforge.actors.prompts.messages import ChatMessage, PromptVersionView
 from promptforge.actors.prompts.registry.domain import Content
@@ -98,7 +100,7 @@ def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldD
 
 
 def _field(name: str, before: Any, after: Any) -> FieldDiff | None:  # Any: JSON
-    if before == after:
+    if orjson.dumps(before) == orjson.dumps(after):  # as they are shown: the order of members may matter to a model
         return None
     change = Change.ADDED if before is None else Change.REMOVED if after is None else Change.CHANGED
     return FieldDiff(name, change, before, after)

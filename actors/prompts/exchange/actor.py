@@ -22,6 +22,7 @@ from promptforge.actors.prompts.exchange.messages import (
 )
 from promptforge.actors.prompts.exchange.order import includes_first
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
+from promptforge.actors.prompts.rendering.naming import names_now, with_names
 from promptforge.actors.prompts.stores import authorise, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid, PromptForgeError
@@ -130,13 +131,14 @@ class ExchangeActor(Actor):
             found[version.version] = version
         missing = {(prompt.id, label.version) for label in labels if label.version not in found}
         found |= {version.version: version for version in await self._stores.versions.list_these(missing)}
+        names = await names_now(self._stores, list(found.values()), session=None)
         return ExportedPrompt(
             name=prompt.name,
             kind=prompt.kind,
             description=prompt.description,
             tags=prompt.tags,
             folder=prompt.folder,
-            versions=tuple(_exported_version(found[number]) for number in sorted(found)),
+            versions=tuple(_exported_version(with_names(found[number], names)) for number in sorted(found)),
             labels={label.label: label.version for label in labels},
             versions_left_out=max(prompt.latest_version - len(found), 0),
         )

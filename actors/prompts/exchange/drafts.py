@@ -66,6 +66,11 @@ def finished(draft: Draft) -> Parsed:
             told = error.errors(include_url=False, include_context=False, include_input=False)
             for item in told[:MAX_PROBLEMS]:
                 draft.refuse(item["type"], item["msg"], "".join(f"/{part}" for part in item["loc"]))
+    if prompt is not None:
+        numbers = [version.version for version in prompt.versions]
+        if len(set(numbers)) < len(numbers):
+            draft.refuse("repeated", "Two versions of this prompt have one number", "/versions")
+            prompt = None
     name = draft.shape.get("name")
     known = name[:200] if isinstance(name, str) else None
     return Parsed(tuple(draft.indexes), known, prompt, tuple(draft.notes), tuple(draft.problems))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from promptforge.actors.prompts.exchange.drafts import Draft, Parsed, finished
 from promptforge.actors.prompts.exchange.messages import ImportFormat
 from promptforge.actors.prompts.exchange.openai import read_openai
-from promptforge.actors.prompts.exchange.parts import Item, Json, by_prompt, take_response_format, tools_of
+from promptforge.actors.prompts.exchange.parts import Item, Json, by_prompt, listed, take_response_format, tools_of
 
 _LANGFUSE_INCLUDE = re.compile(r"@@@langfusePrompt:name=([^|@]{1,200})\|(?:version|label)=([^|@]{1,60})@@@")
 
@@ -49,7 +49,7 @@ def _langfuse_version(draft: Draft, item: Item, number: int) -> None:
     _config(draft, version, item.get("config"))
     draft.shape["versions"].append(version)
     draft.shape["tags"] = item.get("tags") or []
-    for index, label in enumerate(item.get("labels") or []):
+    for index, label in enumerate(listed(draft, item.get("labels"), "/labels")):
         draft.label(label, number, f"/labels/{index}")
 
 

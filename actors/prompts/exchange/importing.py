@@ -56,8 +56,9 @@ class Importing:
         prompt, is_new = await self._prompt(one.prompt, tx)
         versions: dict[int, PromptVersionView] = {}
         added = 0
-        for version in one.prompt.versions:
-            made = await push_version(self._stores, tx, prompt, following(version, self._renamed))
+        for index, version in sorted(enumerate(one.prompt.versions), key=lambda item: item[1].version):
+            wanted = following(version, self._renamed)
+            made = await push_version(self._stores, tx, prompt, wanted, pointer=f"/versions/{index}")
             versions[version.version] = made.value
             added += made.new
         numbers = {number: version.version for number, version in versions.items()}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from promptforge.actors.prompts.exchange.drafts import Draft
 from promptforge.actors.prompts.exchange.parts import Item, Json, by_prompt, take_response_format, tools_of
 
-_TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
+_TEXT_PARTS = ("input_text", "output_text", "text")  # no set: what is looked for in it may be a list
 _SETTINGS = (
     ("model", "model"),
     ("temperature", "temperature"),

@@ -43,9 +43,18 @@ def number_of(item: Item, otherwise: int) -> int:
     return version if isinstance(version, int) and not isinstance(version, bool) and version > 0 else otherwise
 
 
+def listed(draft: Draft, value: Json, pointer: str) -> list[Json]:
+    """The list that it is, or an empty one; that it was something else is noted."""
+    if isinstance(value, list):
+        return value
+    if value is not None:
+        draft.note(pointer, "It is no list, and was left out")
+    return []
+
+
 def tools_of(draft: Draft, tools: Json, pointer: str) -> list[Item]:
     taken = []
-    for index, tool in enumerate(tools if isinstance(tools, list) else []):
+    for index, tool in enumerate(listed(draft, tools, pointer)):
         function = tool.get("function", tool) if isinstance(tool, dict) else None
         if not isinstance(function, dict) or tool.get("type", "function") != "function":
             draft.note(f"{pointer}/{index}", "Only functions can be taken: this tool was left out")
@@ -58,6 +67,9 @@ def take_response_format(draft: Draft, version: Item, said: Json, pointer: str) 
     kind = said.get("type") if isinstance(said, dict) else None
     if kind == "json_schema":
         inner = said.get("json_schema", said)
-        version["response_schema"] = inner.get("schema") if isinstance(inner, dict) else None
+        schema = inner.get("schema") if isinstance(inner, dict) else None
+        version["response_schema"] = schema
+        if schema is None:
+            draft.note(pointer, "It holds no JSON Schema, and was left out")
     elif kind != "text":
         draft.note(pointer, "Only a JSON Schema can be taken: this was left out")

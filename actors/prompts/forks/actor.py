@@ -12,6 +12,7 @@ from promptforge.actors.prompts.messages import FirstVersion, PromptKind, Prompt
 from promptforge.actors.prompts.registry.making import make_prompt
 from promptforge.actors.prompts.registry.pushing import push_version
 from promptforge.actors.prompts.rendering.compilation import compile_version
+from promptforge.actors.prompts.rendering.naming import names_now, with_names
 from promptforge.actors.prompts.stores import Wanted, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
@@ -61,9 +62,8 @@ class ForksActor(Actor):
             folder=message.folder,
         )
         prompt = await make_prompt(self._stores, tx, project_id, wanted, forked_from=provenance)
-        version = source.version
-        if version.includes and (project_id != source.prompt.project_id or not own):
-            version = await self._resolved(source, tx)
+        at_home = own and project_id == source.prompt.project_id
+        version = await self._to_push(source, tx, at_home=at_home)
         first = FirstVersion(
             content=version.content,
             settings=version.settings,
@@ -91,6 +91,17 @@ class ForksActor(Actor):
         wanted = Wanted(message.version, message.label, default=LATEST)
         number, _ = await self._stores.version_of(tx, prompt, wanted)
         return _Source(prompt, await self._stores.versions.get(prompt.id, number, session=tx.session), None)
+
+    async def _to_push(self, source: _Source, tx: Context, *, at_home: bool) -> PromptVersionView:
+        """With its includes, where all of them can still be named; otherwise with them in their places."""
+        version = source.version
+        if not version.includes:
+            return version
+        if at_home:
+            names = await names_now(self._stores, [version], session=tx.session)
+            if all(include.prompt_id in names for include in version.includes):
+                return with_names(version, names)
+        return await self._resolved(source, tx)
 
     async def _resolved(self, source: _Source, tx: Context) -> PromptVersionView:
         compiled = await compile_version(self._stores, source.prompt, source.version, label=None, session=tx.session)

@@ -76,6 +76,7 @@ class LabelsActor(Actor):
             # Whoever begins to include the prompt at this moment writes to it too.
             await self._stores.prompts.rely_on({prompt.id}, session=tx.session)
             await self._stores.labels.remove(label, removed_by=tx.user_id, now=tx.now(), session=tx.session)
+            self._stores.changes(tx, prompt.id)
 
         await context.transaction(work)
 

@@ -61,4 +61,5 @@ async def move_label(  # a move's fields
     await refuse_to_spoil(stores, prompt, label, session=tx.session)
     if not version.includes:  # otherwise `check_includes` has: who begins to include this prompt now writes to it too
         await stores.prompts.rely_on({prompt.id}, session=tx.session)
+    stores.changes(tx, prompt.id)
     return moved

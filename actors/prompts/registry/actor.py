@@ -108,7 +108,9 @@ class PromptsActor(Actor):
         prompt, _ = await self._writable(context, message.prompt_id)
         if not sent:
             return prompt
-        return await self._stores.prompts.update(prompt.id, sent, now=context.now(), session=context.session)
+        updated = await self._stores.prompts.update(prompt.id, sent, now=context.now(), session=context.session)
+        self._stores.changes(context, prompt.id)
+        return updated
 
     @handles(ArchivePrompt, key="prompt_id", transactional=True)
     async def archive(self, message: ArchivePrompt, context: Context) -> PromptView:

@@ -65,24 +65,52 @@ def content_hash(  # everything that makes two versions differ
 
     Two versions with one hash would behave the same, so there is only one of them. The form never changes: stored
     hashes would lose their meaning. What is added later is left out of it while null. The ids of included prompts are
-    part of it, because a name can come to stand for another prompt.
+    part of it, because a name can come to stand for another prompt. So is an order of members that changes something:
+    models write an object in the order of its schema's properties, and a default is put down as it was given.
     """
     parts: object = content
     if not isinstance(content, str):
         parts = [{"content": message.content, "role": message.role.value} for message in content]
     canonical: dict[str, object] = {"content": parts, "settings": _without_null(asdict(settings))}
     if tools:
-        canonical["tools"] = [_without_null(asdict(tool)) for tool in tools]
+        canonical["tools"] = [_without_null(asdict(tool) | {"parameters": _ordered(tool.parameters)}) for tool in tools]
     if response_schema is not None:
-        canonical["response_schema"] = response_schema
+        canonical["response_schema"] = _ordered(response_schema)
     if variables:
         canonical["variables"] = [
-            _without_null({**asdict(variable), "values": list(variable.values) or None})
+            _without_null(
+                {
+                    **asdict(variable),
+                    "values": list(variable.values) or None,
+                    "default_as_written": _as_written(variable.default),
+                }
+            )
             for variable in sorted(variables, key=lambda variable: variable.name)
         ]
     if includes:
         canonical["includes"] = sorted({include.prompt_id for include in includes})
     return hashlib.sha256(orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _ordered(schema: Any, *, properties: bool = False) -> Any:  # Any: JSON
+    """The schema, with lists of pairs for its `properties` where those are in another order than the alphabet's.
+
+    `properties`: this is what a schema has under that name.
+    """
+    if isinstance(schema, dict):
+        members = {
+            name: _ordered(inner, properties=name == "properties" and not properties) for name, inner in schema.items()
+        }
+        if properties and list(members) != sorted(members):
+            return [[name, inner] for name, inner in members.items()]
+        return members
+    return [_ordered(inner) for inner in schema] if isinstance(schema, list | tuple) else schema
+
+
+def _as_written(value: Any) -> str | None:  # Any: JSON
+    """Its text, where that is not the canonical one because of an object's order."""
+    text = orjson.dumps(value)
+    return None if text == orjson.dumps(value, option=orjson.OPT_SORT_KEYS) else text.decode()
 
 
 def _without_null(fields: dict[str, Any]) -> dict[str, Any]:  # Any: JSON

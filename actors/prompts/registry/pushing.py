@@ -58,6 +58,7 @@ async def push_version(
     number = await stores.prompts.next_version(prompt.id, now=now, session=tx.session)
     version = new_version(prompt, number, wanted, created_by=tx.user_id, now=now, includes=includes)
     await stores.versions.insert(version, prompt.project_id, session=tx.session)
+    stores.changes(tx, prompt.id)
     return Made(version)
 
 

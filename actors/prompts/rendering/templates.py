@@ -98,6 +98,11 @@ def rewritten(text: str, change: Callable[[IncludePart], IncludePart]) -> str:
     return _TOKEN.sub(replace, text)
 
 
+def can_be_included(name: str) -> bool:
+    """Whether an include of this name is read as one."""
+    return parse(f"{{{{> {name}@1}}}}") == (IncludePart(name, "1"),)
+
+
 def version_of(pin: str) -> int | None:
     """The version's number; None where the pin is a label."""
     return int(pin) if pin[0].isdigit() else None

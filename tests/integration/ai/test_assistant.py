@@ -202,6 +202,19 @@ async def test_what_could_cost_more_than_one_wants_to_spend_is_not_begun(worksho
     await (await workshop.context("usr_ada").ask(ImproveText(text="x", max_credits="5"))).whole()
 
 
+async def test_a_second_attempt_spends_only_what_the_first_has_left(workshop: Workshop) -> None:
+    ada = workshop.context("usr_ada")
+    first = CritiqueText(text="Say hello", max_credits="2.4")  # each may cost up to 2.3, and the first takes 0.2
+    say(workshop, "Sure!", json.dumps(CRITIQUE))
+    with pytest.raises(AnswerUnusable, match="more than you want to spend"):
+        await (await ada.ask(first)).whole()
+    assert (len(workshop.model.told), await workshop.money("usr_ada")) == (1, (100_000, 0))
+    assert [record["error_code"] for record in await workshop.usage()] == ["answer_unusable"]
+    say(workshop, "Sure!", json.dumps(CRITIQUE))
+    critique = await (await ada.ask(CritiqueText(text="Say hello", max_credits="6"))).whole()
+    assert (critique.answered_by.attempts, critique.answered_by.usage.credits) == (2, "0.4")
+
+
 async def test_a_model_that_says_nothing_is_an_error(mongo: Mongo) -> None:
     model = ScriptedModel(pieces=())
     async with open_workshop(mongo, model=model, others=prompts_and(mongo, AssistantActor())) as workshop:

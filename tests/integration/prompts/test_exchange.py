@@ -29,6 +29,7 @@ from promptforge.actors.prompts.messages import (
     ModelSettings,
     PromptKind,
     Tool,
+    UpdatePrompt,
     Variable,
     VariableType,
 )
@@ -106,6 +107,19 @@ async def test_what_is_exported_is_imported_as_it_was(branches: Branches) -> Non
     assert await exported(carla, target.id) == before
 
 
+async def test_an_export_names_what_is_included_as_it_is_called_now(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    source, target = await project_of(carla, "Source"), await project_of(carla, "Target")
+    style = await carla.ask(CreatePrompt(name="Style", project_id=source.id, first_version=PLAIN))
+    letter = FirstVersion(content="{{> Style@1}} in {{ words }}")
+    await carla.ask(CreatePrompt(name="Letter", project_id=source.id, first_version=letter))
+    await carla.ask(UpdatePrompt(prompt_id=style.id, name="House style"))
+    items = await exported(carla, source.id)
+    assert items[1]["versions"][0]["content"] == "{{> House style@1}} in {{ words }}"
+    report = await take(carla, ImportFormat.PROMPTFORGE, items, project_id=target.id)
+    assert [one.outcome.value for one in report] == ["taken", "taken"]
+
+
 LANGFUSE: Items = [
     {
         "name": "support/answer",
@@ -175,6 +189,57 @@ async def test_a_langfuse_export_is_taken_prompt_by_prompt(branches: Branches) -
         ("style", "", ()),
     }
     assert await branches.count("prompt_versions") == 3, "of those refused nothing is left"
+
+
+async def test_versions_are_taken_in_the_order_of_their_numbers_and_each_number_once(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+
+    def item(name: str, **contents: str) -> dict[str, Any]:
+        versions = [{"version": int(key.strip("v_")), "content": content} for key, content in contents.items()]
+        return {"name": name, "kind": "text", "versions": versions, "labels": {"production": versions[0]["version"]}}
+
+    items = [
+        item("Turned", v5="new", v2="old"),
+        item("Twice", v2="a", v2_="b"),
+        item("Lost", v2="{{> Nobody@1}}", v1="a"),
+    ]
+    turned, twice, lost = await take(carla, ImportFormat.PROMPTFORGE, items)
+    assert (turned.outcome.value, turned.versions_added) == ("taken", 2)
+    assert turned.prompt_id is not None
+    version = await carla.ask(GetVersion(prompt_id=turned.prompt_id, version=2))
+    assert version.content == "new"
+    assert (await carla.ask(ListLabels(prompt_id=turned.prompt_id))).items[0].version == 2
+    assert [(problem.code, problem.pointer) for one in (twice, lost) for problem in one.problems] == [
+        ("repeated", "/versions"),
+        ("unknown_include", "/versions/0/content"),
+    ]
+
+
+ODD: Items = [
+    {"name": "a", "prompt": "x", "labels": 5, "config": {"tools": {"name": "f"}, "response_format": 1}},
+    {"name": "b", "prompt": "x", "labels": "production", "config": {"response_format": {"type": "json_schema"}}},
+    {"name": "c", "prompt": [{"role": "user", "content": {"type": []}}]},
+    {"name": "d", "prompt": 5, "type": {}, "tags": {}, "version": []},
+    {"name": {"e": 1}, "prompt": "x"},
+]
+
+
+async def test_what_has_another_shape_than_langfuse_gives_it_is_noted_or_refused(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    report = await take(carla, ImportFormat.LANGFUSE, ODD)
+    assert [one.outcome.value for one in report] == ["taken", "taken", "refused", "refused", "refused"]
+    assert [[note.pointer for note in one.notes] for one in report[:2]] == [
+        ["/config/tools", "/config/response_format", "/labels"],
+        ["/config/response_format", "/labels"],
+    ]
+    assert [one.labels_set for one in report[:2]] == [(), ()]
+
+
+async def test_a_part_of_a_message_with_a_type_that_is_none_is_refused(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    item = {"name": "odd", "messages": [{"role": "user", "content": [{"type": ["text"], "text": "Hello"}]}]}
+    (odd,) = await take(carla, ImportFormat.OPENAI, [item])
+    assert [(problem.code, problem.pointer) for problem in odd.problems] == [("not_a_text", "/messages/0")]
 
 
 OPENAI: Items = [

@@ -199,6 +199,22 @@ async def test_a_fork_keeps_includes_at_home_and_resolves_them_abroad(branches: 
     assert await raised(eve, ForkPrompt(prompt_id=letter.id)) == "not_found"
 
 
+async def test_a_fork_at_home_includes_what_its_source_does_under_its_name_of_today(branches: Branches) -> None:
+    carla, _ = await branches.person("carla")
+    style = await made(carla, "Style", " one")
+    letter = await made(carla, "Letter", ": {{> Style@1}}, {{  tone }}", label=None)
+    await carla.ask(UpdatePrompt(prompt_id=style.id, name="House style"))
+    renamed = await carla.ask(ForkPrompt(prompt_id=letter.id, name="Renamed"))
+    await made(carla, "Style", " of another prompt")
+    taken = await carla.ask(ForkPrompt(prompt_id=letter.id, name="Taken"))
+    await carla.ask(UpdatePrompt(prompt_id=style.id, name="With {braces}"))
+    braced = await carla.ask(ForkPrompt(prompt_id=letter.id, name="Braced"))
+    for fork in (renamed, taken, braced):
+        assert await text_of(carla, fork) == "Letter: Style one, {{  tone }}"
+    contents = [(await carla.ask(GetVersion(prompt_id=one.id, version=1))).content for one in (taken, braced)]
+    assert contents == ["Letter: {{> House style@1}}, {{  tone }}", "Letter: Style one, {{  tone }}"]
+
+
 async def test_what_is_sold_includes_versions_only_and_is_read_whole(branches: Branches) -> None:
     carla, _ = await branches.person("carla")
     await made(carla, "Style", " {{tone}}")

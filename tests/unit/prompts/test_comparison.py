@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -86,3 +87,16 @@ def test_texts_made_to_be_slow_are_compared_in_time() -> None:
     diff = compare(version(1, before), version(2, after)).unified
     assert time.perf_counter() - began < 5
     assert diff.startswith("--- version 1\n+++ version 2\n@@ -1,100000 +1,100000 @@\n")
+
+
+def test_properties_in_another_order_are_told() -> None:
+    properties = {"reason": {"type": "string"}, "answer": {"type": "string"}}
+    schemas = [{"properties": properties}, {"properties": dict(reversed(properties.items()))}]
+    before, after = (replace(version(number, "a"), response_schema=schemas[number - 1]) for number in (1, 2))
+    told = compare(before, after).response_schema
+    assert told is not None
+    assert (list(told.before["properties"]), list(told.after["properties"])) == (
+        ["reason", "answer"],
+        ["answer", "reason"],
+    )
+    assert compare(before, before).response_schema is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,9 @@ from promptforge.actors.prompts.messages import (
     ModelSettings,
     PromptKind,
     PromptView,
+    Tool,
+    Variable,
+    VariableType,
 )
 from promptforge.actors.prompts.registry.domain import MAX_CONTENT_BYTES, check_content, content_hash, new_version
 from promptforge.core.errors import Invalid
@@ -66,6 +70,37 @@ def test_everything_that_changes_what_a_model_does_changes_the_hash() -> None:
         content_hash((ChatMessage(ChatRole.SYSTEM, "Be brief.{{q}}"),), ModelSettings()),
     ]
     assert len(set(different)) == len(different)
+
+
+def test_an_order_that_a_model_or_a_reader_gets_to_see_changes_the_hash() -> None:
+    def of(*names: str, tool: bool = False) -> str:
+        schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+        kept: dict[str, Any] = {"tools": [Tool("t", parameters=schema)]} if tool else {"response_schema": schema}
+        return content_hash("a", ModelSettings(), **kept)
+
+    def filled(default: object) -> str:
+        return content_hash("{{v}}", ModelSettings(), variables=[Variable("v", VariableType.JSON, default=default)])
+
+    assert of("reason", "answer") != of("answer", "reason")
+    assert of("reason", "answer", tool=True) != of("answer", "reason", tool=True)
+    assert filled([{"b": 1, "a": 2}]) != filled([{"a": 2, "b": 1}])
+    inners: list[dict[str, str]] = [{"type": "string", "title": "a"}, {"title": "a", "type": "string"}]
+    one, other = (
+        content_hash("a", ModelSettings(), response_schema={"properties": {"properties": inner}}) for inner in inners
+    )
+    assert one == other, "the order of a schema's own words means nothing"
+
+
+def test_hashes_of_what_is_in_the_order_of_the_alphabet_stay_what_they_were() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"enum": [1]}}, "required": ["b", "a"]}
+    variable = Variable("v", VariableType.JSON, default={"a": 1, "b": None})
+    canonical = (
+        '{"content":"x","response_schema":{"properties":{"a":{"type":"string"},"b":{"enum":[1]}},'
+        '"required":["b","a"],"type":"object"},"settings":{},'
+        '"variables":[{"default":{"a":1,"b":null},"name":"v","type":"json"}]}'
+    )
+    known = content_hash("x", ModelSettings(), response_schema=schema, variables=[variable])
+    assert known == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_what_only_looks_different_has_one_hash() -> None:

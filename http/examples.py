@@ -282,6 +282,10 @@ _TOLD: dict[str, Json] = {
     "rule": "unbalanced_journal",
     "Violation.subject": "purchase:pur_" + _ULID,
     "Violation.detail": "its legs sum to 1",
+    "movements": 1840,
+    "stripe": 125_000,
+    "ledger": 125_000,
+    "compared_at": "2026-11-25T02:41:07Z",
     "violations": [],
     "violations_found": 0,
     # Jobs and actors

@@ -397,10 +397,21 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneyComparison:
+    """The last comparison with Stripe's balance in one currency, in its minor units; `livemode`: real money."""
+
+    livemode: bool
+    currency: str
+    stripe: int
+    ledger: int
+    compared_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerReport:
     """What a verification looked at and found; `violations` names the first hundred of `violations_found`.
 
-    `accounts` counts the users whose stored balances were compared with their legs.
+    `accounts` counts the users whose stored balances were compared with their legs, `movements` those of real money.
     """
 
     ok: bool
@@ -408,6 +419,8 @@ class LedgerReport:
     legs: int
     accounts: int
     purchases: int
+    movements: int
+    money: tuple[MoneyComparison, ...]
     violations_found: int
     violations: tuple[Violation, ...]
     started_at: datetime

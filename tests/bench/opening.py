@@ -78,7 +78,7 @@ def upgrade(url: str, kills: int, rng: Random) -> None:
     print(f"and at most {megabytes:.0f} MB")
 
 
-def run(users: int = 20_000, kills: int = 0, seed: int = 1) -> None:
+def run(users: int = 100_000, kills: int = 2, seed: int = 1) -> None:
     with shared_mongod() as server:
         anyio.run(prepare, server.url, users)
         upgrade(server.url, kills, Random(seed))
@@ -87,7 +87,7 @@ def run(users: int = 20_000, kills: int = 0, seed: int = 1) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()

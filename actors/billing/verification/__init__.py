@@ -71,6 +71,8 @@ async def verify(audit: LedgerAudit, seals: LedgerSeals, *, now: Callable[[], da
         legs=findings.legs,
         accounts=findings.accounts,
         purchases=findings.purchases,
+        movements=findings.movements,
+        money=tuple(findings.money),
         violations_found=findings.count,
         violations=tuple(findings.named),
         started_at=started_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from promptforge.actors.billing.messages import Violation
+from promptforge.actors.billing.messages import MoneyComparison, Violation
 from promptforge.core.amounts import from_millicredits
 
 NAMED = 100
@@ -19,6 +19,8 @@ class Findings:
         self.legs = 0
         self.accounts = 0
         self.purchases = 0
+        self.movements = 0
+        self.money: list[MoneyComparison] = []
         self.count = 0
         self.named: list[Violation] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.ledger.domain import is_amount
-from promptforge.actors.billing.messages import Violation
+from promptforge.actors.billing.messages import MoneyComparison, Violation
 from promptforge.actors.billing.money.domain import BALANCE
 from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.verification.findings import Findings
@@ -13,14 +13,18 @@ from promptforge.core.mongo import Document
 async def verify_money(money: MoneyStore, findings: Findings) -> None:
     """A journal is one document, so that what is read of it is always of one moment."""
     async for row in money.journals():
+        findings.movements += 1
         if (fault := _fault(row)) is not None:
             findings.add([Violation("money_unbalanced", str(row["_id"]), fault)])
     for livemode in (True, False):
-        last = await money.find_last_comparison(livemode=livemode)
-        for one in last.currencies if last is not None else ():
-            if last is not None and not one.ok:
-                detail = f"at {last.at:%Y-%m-%d %H:%M} Stripe had {one.stripe} minor units, the ledger {one.ledger}"
-                findings.add([Violation("money_differs", one.currency, detail)])
+        if (last := await money.find_last_comparison(livemode=livemode)) is not None:
+            for one in last.currencies:
+                findings.money.append(MoneyComparison(livemode, one.currency, one.stripe, one.ledger, last.at))
+    for told in findings.money:
+        if told.stripe != told.ledger:
+            at = f"{told.compared_at:%Y-%m-%d %H:%M}"
+            detail = f"at {at} Stripe had {told.stripe} minor units, the ledger {told.ledger}"
+            findings.add([Violation("money_differs", told.currency, detail)])
 
 
 def _fault(row: Document) -> str | None:

@@ -98,7 +98,8 @@ async def test_what_comes_goes_back_and_costs_is_posted_once_and_equals_the_bala
     assert {one.currency: one.ledger for one in last.currencies} == dict(await desk.stripe.balance())
     assert {one.currency for one in last.currencies if one.stripe > 0} == {"eur", "usd"}
     report = await verify_ledger(desk.mongo)
-    assert (report.ok, report.violations) == (True, ())
+    assert (report.ok, report.violations, report.movements) == (True, (), len(await desk.stripes()))
+    assert {one.currency: one.stripe for one in report.money} == dict(await desk.stripe.balance())
 
 
 async def test_the_legs_of_a_movement_say_what_came_and_what_stripe_kept(desk: Desk) -> None:

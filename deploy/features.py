@@ -27,6 +27,7 @@ from promptforge.actors.billing import (
     SealLedger,
     SettleSales,
     StripeEventsActor,
+    StripeIntakeActor,
     SubscriptionsActor,
     SweepPayouts,
     SweepStripeEvents,
@@ -101,6 +102,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ConnectActor,
     PayoutsActor,
     PayoutSendingActor,
+    StripeIntakeActor,
     StripeEventsActor,
     ReconciliationActor,
     ProjectsActor,
@@ -145,7 +147,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **idempotency.INDEXES,
 }
 
-QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True),)
+QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True), Queue("stripe", concurrency=4))
 """Queues with a description of their own; one that a message's policy names needs none."""
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -280,6 +282,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> 
         CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls), packs=credit_packs(settings)),
         *payouts.actors,
         SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe),
+        StripeIntakeActor(events),
         StripeEventsActor(events, handlers, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),
     ]

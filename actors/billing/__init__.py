@@ -4,6 +4,7 @@ from promptforge.actors.billing.actor import BillingActor
 from promptforge.actors.billing.checkouts.actor import CheckoutsActor
 from promptforge.actors.billing.connect.actor import ConnectActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
+from promptforge.actors.billing.events.recording import StripeIntakeActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
 from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger, SettleSales
 from promptforge.actors.billing.ledger.payouts.actor import PayoutHoldsActor
@@ -64,6 +65,7 @@ __all__ = [
     "SealLedger",
     "SettleSales",
     "StripeEventsActor",
+    "StripeIntakeActor",
     "SubscriptionsActor",
     "SweepPayouts",
     "SweepStripeEvents",

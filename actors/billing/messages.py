@@ -235,6 +235,7 @@ class RecordStripeEvent(Command[RecordedEvent]):
 
 
 @internal
+@job(queue="stripe")
 class ProcessStripeEvent(Command[None]):
     """Apply a recorded event: its effect and the mark that it is processed are one transaction."""
 

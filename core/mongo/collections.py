@@ -14,10 +14,10 @@ import anyio.lowlevel
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClientSession, AsyncIOMotorCollection
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
-from promptforge.core.mongo.errors import translate
+from promptforge.core.mongo.errors import DuplicateKey, translate
 
 Session = AsyncIOMotorClientSession
 Document = dict[str, Any]  # Any: a document holds any BSON value
@@ -25,6 +25,7 @@ Filter = Mapping[str, Any]
 Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Sort = Sequence[tuple[str, int]]
 T = TypeVar("T")
+_DUPLICATE = 11000
 
 __all__ = ["Collection", "Document", "Filter", "RawBSONDocument", "Rows", "Session", "Sort", "Update", "UpdateOne"]
 
@@ -124,7 +125,14 @@ class Collection:
     async def insert_many(
         self, documents: Sequence[Document], *, ordered: bool = True, session: Session | None = None
     ) -> InsertManyResult:
-        return await _run(self._raw.insert_many(list(documents), ordered=ordered, session=session), session)
+        """Raises `DuplicateKey` where that is all that was wrong; inside a transaction that has aborted it."""
+        try:
+            return await _run(self._raw.insert_many(list(documents), ordered=ordered, session=session), session)
+        except BulkWriteError as error:
+            refused = error.details.get("writeErrors", ())
+            if not refused or any(one.get("code") != _DUPLICATE for one in refused):
+                raise
+            raise DuplicateKey("some of the documents are there already", _DUPLICATE) from error
 
     async def update_one(
         self, wanted: Filter, update: Update, *, upsert: bool = False, session: Session | None = None

@@ -1,4 +1,4 @@
-"""Records Stripe's events and applies them: recorded once per event id, applied once per fact.
+"""Applies Stripe's events, once per fact. `recording.py` has recorded them, once per event id.
 
 An effect and the mark that its event is finished are one transaction, and the effect is keyed by the ledger's business
 key, not by the event: two events that tell one fact have one effect.
@@ -13,14 +13,13 @@ from types import TracebackType
 from promptforge.actors.billing.errors import EventApplied
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent, ignored, quarantined, refusal
 from promptforge.actors.billing.events.handling import Effect, EventHandler, refusal_of_origin, table_of
+from promptforge.actors.billing.events.recording import EVENT_ATTEMPTS
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.messages import (
     GetWebhookEvent,
     ListWebhookEvents,
     ProcessStripeEvent,
-    RecordedEvent,
-    RecordStripeEvent,
     ReplayWebhookEvent,
     SweepStripeEvents,
     WebhookEventDetail,
@@ -29,12 +28,8 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.core.context import Context
 from promptforge.core.errors import OutcomeUnknown, PromptForgeError, Unavailable
-from promptforge.core.mongo import DuplicateKey
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
-
-EVENT_ATTEMPTS = 15
-"""With the job runner's backoff the last one starts some eight hours after the first."""
 
 SWEPT_AFTER = timedelta(minutes=10)
 SWEPT_AT_ONCE = 1000
@@ -52,18 +47,6 @@ class StripeEventsActor(Actor):
         self._events = events
         self._handlers = table_of(handlers)
         self._livemode = livemode
-
-    @handles(RecordStripeEvent, key="event_id")
-    async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
-        async def work(tx: Context) -> None:
-            await self._events.insert(message, now=tx.now(), session=tx.session)
-            await _enqueue(message.event_id, tx)
-
-        try:
-            await context.transaction(work)
-        except DuplicateKey:  # it has aborted the transaction, so it is caught outside of it
-            return RecordedEvent(duplicate=True)
-        return RecordedEvent(duplicate=False)
 
     @handles(ProcessStripeEvent, key="event_id")
     async def process(self, message: ProcessStripeEvent, context: Context) -> None:
@@ -130,7 +113,10 @@ class StripeEventsActor(Actor):
 
 
 async def _enqueue(event_id: str, context: Context) -> None:
-    """Does nothing where the event has a job that is not done."""
+    """Does nothing where a sweep has given the event a job that is not done.
+
+    One that still has its first job gets a second: both may run, and whichever comes first finishes the event.
+    """
     message = ProcessStripeEvent(event_id=event_id)
     await context.enqueue(message, max_attempts=EVENT_ATTEMPTS, unique=f"stripe-event:{event_id}")
 

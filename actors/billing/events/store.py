@@ -32,27 +32,9 @@ class EventStore:
     def __init__(self, mongo: Mongo) -> None:
         self._events = mongo.collection(EVENTS)
 
-    async def insert(self, event: RecordStripeEvent, *, now: datetime, session: Session | None) -> None:
-        """Raises `DuplicateKey` for an event that is there already, which has aborted the transaction."""
-        await self._events.insert_one(
-            {
-                "_id": new_id("whe"),
-                "event_id": event.event_id,
-                "type": event.type,
-                "api_version": event.api_version,
-                "livemode": event.livemode,
-                "account": event.account,
-                "created": event.created,
-                "payload": event.payload,
-                "state": WebhookEventState.RECEIVED.value,
-                "attempts": 0,
-                "reason": None,
-                "created_at": now,
-                "received_at": now,
-                "finished_at": None,
-            },
-            session=session,
-        )
+    async def insert_many(self, events: Sequence[RecordStripeEvent], *, now: datetime, session: Session | None) -> None:
+        """Raises `DuplicateKey` where one of them is there already, which has aborted the transaction."""
+        await self._events.insert_many([_row_of(event, now) for event in events], session=session)
 
     async def get(self, event_id: str, *, session: Session | None = None) -> StripeEvent:
         """Raises `NotFound`."""
@@ -136,6 +118,25 @@ class DisputeStore:
         changes = {"$set": kept, "$setOnInsert": {"created_at": now}}
         await self._disputes.update_one({"_id": dispute.id}, changes, upsert=True, session=session)
         return True
+
+
+def _row_of(event: RecordStripeEvent, now: datetime) -> Document:
+    return {
+        "_id": new_id("whe"),
+        "event_id": event.event_id,
+        "type": event.type,
+        "api_version": event.api_version,
+        "livemode": event.livemode,
+        "account": event.account,
+        "created": event.created,
+        "payload": event.payload,
+        "state": WebhookEventState.RECEIVED.value,
+        "attempts": 0,
+        "reason": None,
+        "created_at": now,
+        "received_at": now,
+        "finished_at": None,
+    }
 
 
 def _event_from(row: Document) -> StripeEvent:

@@ -82,7 +82,7 @@ class ReconciliationActor(Actor):
     """`types`: the events that matter here."""
 
     name = "reconciliation"
-    asks = ("stripe_events", "topups")
+    asks = ("stripe_intake", "topups")
 
     def __init__(
         self,

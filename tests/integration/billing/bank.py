@@ -19,6 +19,7 @@ from promptforge.actors.billing import (
     ReconciliationActor,
     SalesActor,
     StripeEventsActor,
+    StripeIntakeActor,
     SubscriptionsActor,
     TopupsActor,
 )
@@ -357,6 +358,7 @@ async def open_bank(
             CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, CustomerStore(mongo), stripe),
             *payouts.actors,
+            StripeIntakeActor(events),
             StripeEventsActor(events, handlers, livemode=livemode),
             ReconciliationActor(
                 StripeListing(api),

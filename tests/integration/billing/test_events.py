@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from promptforge.actors.billing.events.actor import EVENT_ATTEMPTS
+from promptforge.actors.billing.events.recording import EVENT_ATTEMPTS
 from promptforge.actors.billing.messages import GetCheckout, ListWebhookEvents, ProcessStripeEvent, WebhookEventState
 from promptforge.core.context import JobInfo
 from promptforge.core.errors import Forbidden

@@ -1,0 +1,123 @@
+"""Records events in groups: what comes while one group is being committed is the next one.
+
+A commit that is flushed to disk takes milliseconds, and in a storm many events wait for one. Each is answered once its
+group is committed, with its job; a group with an event that another process has recorded meanwhile is taken one by one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+
+from promptforge.actors.billing.events.store import EventStore
+from promptforge.actors.billing.messages import ProcessStripeEvent, RecordedEvent, RecordStripeEvent
+from promptforge.core.context import Context
+from promptforge.core.mongo import DuplicateKey
+from promptforge.core.runtime import Actor, handles
+
+MOST_AT_ONCE = 100
+EVENT_ATTEMPTS = 15
+"""With the job runner's backoff the last one starts some eight hours after the first."""
+
+
+class _Waiting:
+    """An event that is to be recorded. `leads`: it was woken to take care of the next group, not because it is done."""
+
+    __slots__ = ("answer", "error", "leads", "message", "woken")
+
+    def __init__(self, message: RecordStripeEvent) -> None:
+        self.message = message
+        self.woken = anyio.Event()
+        self.leads = False
+        self.answer: RecordedEvent | None = None
+        self.error: Exception | None = None
+
+
+class EventRecorder:
+    """Whoever asks must not be cancelled meanwhile, which commands are not: one of them commits for the others."""
+
+    def __init__(self, events: EventStore) -> None:
+        self._events = events
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = False
+
+    async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
+        mine = _Waiting(message)
+        self._waiting.append(mine)
+        if self._busy:
+            await mine.woken.wait()
+            if not mine.leads:
+                return _answer_of(mine)
+        self._busy = True
+        try:
+            await self._commit_group(context)
+        finally:
+            self._hand_over()
+        return _answer_of(mine)
+
+    def _hand_over(self) -> None:
+        """The first who waits takes care of the next group."""
+        if not self._waiting:
+            self._busy = False
+            return
+        self._waiting[0].leads = True
+        self._waiting[0].woken.set()
+
+    async def _commit_group(self, context: Context) -> None:
+        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        try:
+            known = await self._events.known([one.message.event_id for one in group])
+            fresh = {one.message.event_id: one for one in group if one.message.event_id not in known}
+            if fresh:
+                await self._commit(list(fresh.values()), context)
+            for one in group:
+                one.answer = one.answer or RecordedEvent(duplicate=fresh.get(one.message.event_id) is not one)
+        except Exception as error:
+            for one in group:
+                one.error = error
+            raise
+        finally:
+            for one in group:
+                one.woken.set()
+
+    async def _commit(self, fresh: Sequence[_Waiting], context: Context) -> None:
+        try:
+            await self._insert(fresh, context)
+        except DuplicateKey:  # another process has recorded one: it has aborted the transaction
+            for one in fresh:
+                try:
+                    await self._insert([one], context)
+                except DuplicateKey:
+                    one.answer = RecordedEvent(duplicate=True)
+
+    async def _insert(self, fresh: Sequence[_Waiting], context: Context) -> None:
+        async def work(tx: Context) -> None:
+            await self._events.insert_many([one.message for one in fresh], now=tx.now(), session=tx.session)
+            jobs = [ProcessStripeEvent(event_id=one.message.event_id) for one in fresh]
+            await tx.enqueue_many(jobs, max_attempts=EVENT_ATTEMPTS)
+
+        await context.transaction(work)
+
+
+class StripeIntakeActor(Actor):
+    """An actor of its own, so that no acknowledgement waits behind the events that are being applied."""
+
+    name = "stripe_intake"
+    workers = 64
+
+    def __init__(self, events: EventStore) -> None:
+        self._recorder = EventRecorder(events)
+
+    @handles(RecordStripeEvent, key="event_id")
+    async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
+        return await self._recorder.record(message, context)
+
+
+def _answer_of(one: _Waiting) -> RecordedEvent:
+    if one.error is not None:
+        raise one.error
+    if one.answer is None:
+        raise RuntimeError("a group ended without an answer for one of its events")
+    return one.answer

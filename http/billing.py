@@ -6,14 +6,13 @@ from promptforge.actors.billing.connect.messages import BeginConnectOnboarding, 
 from promptforge.actors.billing.errors import (
     AdjustmentDecided,
     AlreadySubscribed,
-    EventApplied,
-    NothingOwed,
-    NotSubscribed,
     BankDetailsTooNew,
     DebtOutstanding,
+    EventApplied,
     InsufficientCredits,
     NothingOwed,
     NotOnboarded,
+    NotSubscribed,
     OwnAdjustment,
     PayoutNotOpen,
     PayoutNotWhole,
@@ -40,13 +39,6 @@ from promptforge.actors.billing.messages import (
     RequestReconciliation,
     VerifyLedger,
 )
-from promptforge.actors.billing.subscriptions.messages import (
-    CancelSubscription,
-    CreateSubscription,
-    GetSubscription,
-    ListPlans,
-    ListSubscriptions,
-    OpenBillingPortal,
 from promptforge.actors.billing.payouts.messages import (
     GetPayout,
     HoldPayout,
@@ -55,6 +47,14 @@ from promptforge.actors.billing.payouts.messages import (
     ReleasePayout,
     RequestPayout,
     WithdrawPayout,
+)
+from promptforge.actors.billing.subscriptions.messages import (
+    CancelSubscription,
+    CreateSubscription,
+    GetSubscription,
+    ListPlans,
+    ListSubscriptions,
+    OpenBillingPortal,
 )
 from promptforge.core.errors import NotFound
 from promptforge.http.routing import get, post

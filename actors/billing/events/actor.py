@@ -29,6 +29,7 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.core.context import Context
 from promptforge.core.errors import OutcomeUnknown, PromptForgeError, Unavailable
+from promptforge.core.failpoints import reach
 from promptforge.core.mongo import DuplicateKey
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -57,12 +58,14 @@ class StripeEventsActor(Actor):
     async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
         async def work(tx: Context) -> None:
             await self._events.insert(message, now=tx.now(), session=tx.session)
+            reach("event.recorded_before_job")
             await _enqueue(message.event_id, tx)
 
         try:
             await context.transaction(work)
         except DuplicateKey:  # it has aborted the transaction, so it is caught outside of it
             return RecordedEvent(duplicate=True)
+        reach("event.recorded")
         return RecordedEvent(duplicate=False)
 
     @handles(ProcessStripeEvent, key="event_id")
@@ -84,7 +87,8 @@ class StripeEventsActor(Actor):
         if (refused := refusal(event, livemode=self._livemode)) is not None:
             return refused
         if (reason := refusal_of_origin(event, handler.origin)) is not None:
-            return quarantined(reason)
+            # Our own account has payouts too, and no seller's.
+            return ignored(reason) if event.account is None else quarantined(reason)
         return await handler.read(event)
 
     async def _apply(self, event_id: str, verdict: Outcome | Effect, tx: Context) -> None:
@@ -92,6 +96,7 @@ class StripeEventsActor(Actor):
         if (await self._events.get(event_id, session=session)).state in FINISHED:
             return
         outcome = verdict if isinstance(verdict, Outcome) else await verdict(tx)
+        reach("event.applied_before_finish")
         await self._events.finish(event_id, outcome, now=tx.now(), session=session)
 
     @handles(ListWebhookEvents)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptforge.actors.billing.connect.domain import KEY_LIVES
 from promptforge.actors.billing.currencies import CURRENCIES
 from promptforge.actors.billing.errors import PayoutNotWhole, StripeDeclined
-from promptforge.actors.billing.payouts.domain import KEY_LIVES, Payout, PayoutRules, Rate, is_final
+from promptforge.actors.billing.payouts.domain import Payout, PayoutRules, Rate, is_final
 from promptforge.actors.billing.payouts.messages import PayoutProgress
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.errors import ConfigurationError

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
 from promptforge.actors.projects.messages import (
     AddMember,
@@ -32,6 +33,8 @@ from tests.support.market import Market, raised
 from tests.support.processes import job_process
 
 pytestmark = pytest.mark.anyio
+
+SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 _P = ProjectPermission
 
 
@@ -59,7 +62,7 @@ async def following(mongo: Mongo) -> AsyncIterator[Following]:
         anyio.create_task_group() as tasks,
         job_process(
             mongo,
-            lambda store: build_actors(mongo, store, Settings(), memory=memory),
+            lambda store: build_actors(mongo, store, SETTINGS, memory=memory),
             running=False,
         ) as process,
     ):

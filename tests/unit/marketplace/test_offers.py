@@ -127,6 +127,10 @@ def test_what_is_not_sent_does_not_change_and_nothing_can_be_cleared() -> None:
             UPDATE.validate_python({"listing_id": "l", field: None})
 
 
+REFUNDING = {"RefundPurchase", "RevokePurchase"}
+"""Asked by what decides on refunds, and by billing where a payment was taken back."""
+
+
 def test_every_message_says_who_may_send_it() -> None:
     declared: list[type[Message[Any]]] = [  # Any: whatever they answer
         one
@@ -139,7 +143,7 @@ def test_every_message_says_who_may_send_it() -> None:
         assert message.__doc__
         by_access[message.requirement.access].add(message.__name__)
     assert by_access[Access.PUBLIC] == {"GetListing", "ListListings"}
-    assert by_access[Access.INTERNAL] == {"GetListingForReview", "ApplyDecision", "UsePurchasedSource"}
+    assert by_access[Access.INTERNAL] == {"GetListingForReview", "ApplyDecision", "UsePurchasedSource", *REFUNDING}
     sellers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.SELLER}}
     buyers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.USER}}
     assert buyers == {"PurchaseListing", "ListPurchases", "GetPurchase"}

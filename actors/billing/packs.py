@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from promptforge.actors.billing.currencies import CURRENCIES
 from promptforge.actors.billing.messages import CreditPackView
 from promptforge.core.amounts import MILLI, from_millicredits
 from promptforge.core.errors import ConfigurationError
@@ -30,8 +31,12 @@ class CreditPack:
             raise ConfigurationError(f"the credit pack {self.id} needs a positive price and positive credits")
         if self.bonus * 100 > self.credits * MAX_BONUS_PERCENT:
             raise ConfigurationError(f"the credit pack {self.id} gives more than {MAX_BONUS_PERCENT} % as a bonus")
-        if self.currency != self.currency.lower() or len(self.currency) != 3:
+        currency = CURRENCIES.get(self.currency)
+        if currency is None:
             raise ConfigurationError(f"the credit pack {self.id} names its currency {self.currency}")
+        if self.price_minor_units % currency.checkout_multiple:
+            step = currency.checkout_multiple
+            raise ConfigurationError(f"the credit pack {self.id} must cost a multiple of {step} {self.currency}")
 
     @property
     def total(self) -> int:

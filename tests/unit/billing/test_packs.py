@@ -20,13 +20,27 @@ def test_a_credit_sells_for_a_cent_with_at_most_five_percent_bonus() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"bonus": 26_000}, {"bonus": -1}, {"credits": 0}, {"price_minor_units": 0}, {"currency": "USD"}, {"currency": ""}],
+    [
+        {"bonus": 26_000},
+        {"bonus": -1},
+        {"credits": 0},
+        {"price_minor_units": 0},
+        {"currency": "USD"},
+        {"currency": ""},
+        {"currency": "xyz"},
+        {"currency": "isk", "price_minor_units": 550},
+    ],
 )
 def test_a_pack_that_cannot_be_sold_stops_the_start(wrong: dict[str, Any]) -> None:  # Any: a pack's fields
     fields: dict[str, Any] = {"id": "p", "credits": 500_000, "bonus": 25_000, "price_minor_units": 500}
     assert CreditPack(**fields).total == 525_000
     with pytest.raises(ConfigurationError):
         CreditPack(**{**fields, **wrong})
+
+
+@pytest.mark.parametrize(("currency", "price"), [("jpy", 501), ("isk", 600), ("huf", 17_550), ("kwd", 510)])
+def test_odd_currencies_are_sold_in_the_steps_that_stripe_takes(currency: str, price: int) -> None:
+    assert CreditPack("p", 500_000, 0, price, currency).view().price_minor_units == price
 
 
 def test_packs_are_listed_by_size_and_named_once() -> None:

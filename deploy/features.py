@@ -84,7 +84,7 @@ from promptforge.core.runtime import Actor
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.paying_out import paying_out
-from promptforge.deploy.prices import credit_packs, payout_rules
+from promptforge.deploy.prices import credit_packs, payout_rules, subscription_plans
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
 
@@ -281,7 +281,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> 
     return [
         CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls), packs=credit_packs(settings)),
         *payouts.actors,
-        SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe),
+        SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe, plans=subscription_plans(settings)),
         StripeIntakeActor(events),
         StripeEventsActor(events, handlers, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),

@@ -7,7 +7,7 @@ than they began with. What they get is the pack's credits less the platform's fe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,18 +29,27 @@ WHOLE_BP = 10_000
 
 def credit_packs(settings: Settings) -> tuple[CreditPack, ...]:
     """The packs for sale. Raises `ConfigurationError` in one line."""
+    return _packs("CREDIT_PACKS", settings.credit_packs)
+
+
+def subscription_plans(settings: Settings) -> tuple[CreditPack, ...]:
+    """The packs that one can have every month. Raises `ConfigurationError` in one line."""
+    return _packs("SUBSCRIPTION_PLANS", settings.subscription_plans)
+
+
+def _packs(setting: str, entries: Sequence[str]) -> tuple[CreditPack, ...]:
     packs = []
-    for entry in settings.credit_packs:
+    for entry in entries:
         given = _PACK.fullmatch(entry)
         if given is None:
             raise ConfigurationError(
-                f"CREDIT_PACKS: {entry!r} is not like pack_1000=1000+25/1000usd (credits + bonus / price)"
+                f"{setting}: {entry!r} is not like pack_1000=1000+25/1000usd (credits + bonus / price)"
             )
-        currency = _currency(given["cur"], "CREDIT_PACKS")
+        currency = _currency(given["cur"], setting)
         price = int(given["price"])
         if price % currency.checkout_multiple:
             raise ConfigurationError(
-                f"CREDIT_PACKS: prices in {currency.code} are multiples of {currency.checkout_multiple}"
+                f"{setting}: prices in {currency.code} are multiples of {currency.checkout_multiple}"
             )
         credits, bonus = int(given["credits"]) * MILLI, int(given["bonus"]) * MILLI
         packs.append(CreditPack(given["id"], credits, bonus, price, currency.code))
@@ -66,10 +75,10 @@ def payout_rules(settings: Settings) -> PayoutRules:
 def price_faults(settings: Settings) -> list[str]:
     """What is wrong with the prices, each as one sentence that says what to do."""
     try:
-        packs, rules = credit_packs(settings), payout_rules(settings)
+        packs, plans, rules = credit_packs(settings), subscription_plans(settings), payout_rules(settings)
     except ConfigurationError as error:
         return [error.detail]
-    return [*_profits(packs, rules.rates, settings.platform_fee_bp), *_unpriced(packs, rules.rates)]
+    return [*_profits((*packs, *plans), rules.rates, settings.platform_fee_bp), *_unpriced(packs, rules.rates)]
 
 
 def _profits(packs: tuple[CreditPack, ...], rates: Mapping[str, Rate], fee_bp: int) -> list[str]:

@@ -94,6 +94,10 @@ class Settings(BaseSettings):
         ("pack_500=500+0/500usd", "pack_1000=1000+25/1000usd", "pack_5000=5000+250/5000usd"),
         description="Credit packs for sale: name=CREDITS+BONUS/PRICE in minor units and currency, comma separated",
     )
+    subscription_plans: CommaSeparated = Field(
+        ("monthly_1000=1000+50/1000usd", "monthly_5000=5000+250/5000usd"),
+        description="The same for what comes every month",
+    )
     payout_rates: CommaSeparated = Field(
         ("usd=1/1",), description="What credits pay out: currency=MINOR_UNITS/CREDITS, comma separated; usd is needed"
     )

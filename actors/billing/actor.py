@@ -30,6 +30,7 @@ from promptforge.actors.billing.messages import (
 from promptforge.actors.billing.verification import verify
 from promptforge.core.context import Context
 from promptforge.core.errors import ConfigurationError
+from promptforge.core.failpoints import reach
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
@@ -80,7 +81,9 @@ class BillingActor(Actor):
             raise SelfPurchase
 
         async def work(tx: Context) -> Charge:
-            return charge_of(await charge(self._ledger.open(tx), _deal_of(message), fee_bp=self._fee_bp))
+            charged = await charge(self._ledger.open(tx), _deal_of(message), fee_bp=self._fee_bp)
+            reach("sale.charged")
+            return charge_of(charged)
 
         return await context.transaction(work)
 

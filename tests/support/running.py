@@ -72,6 +72,10 @@ class RunningService:
         self._process: subprocess.Popen[bytes] | None = None
         self._people: list[Person] = []
 
+    def set(self, **settings: str) -> None:
+        """Settings of the next start."""
+        self._settings |= settings
+
     @property
     def data_dir(self) -> Path:
         return self.directory / "data"

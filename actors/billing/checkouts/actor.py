@@ -21,6 +21,7 @@ from promptforge.actors.billing.stripe.sessions import CheckoutSessions, Session
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
+from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
 
@@ -53,11 +54,13 @@ class CheckoutsActor(Actor):
         checkout = await self._begin(pack, context)
         if checkout.state is not CheckoutState.CREATING:
             return checkout.view()
+        reach("checkout.before_call")
         try:
             session = await self._sessions.create(_request(checkout))
         except StripeRefused:
             await self._store.give_up(checkout.id)
             raise
+        reach("checkout.after_call")
         opened = await self._store.open(checkout.id, session)
         return opened.view()
 

@@ -28,6 +28,7 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.core.context import Context
 from promptforge.core.errors import OutcomeUnknown, PromptForgeError, Unavailable
+from promptforge.core.failpoints import reach
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
@@ -67,7 +68,8 @@ class StripeEventsActor(Actor):
         if (refused := refusal(event, livemode=self._livemode)) is not None:
             return refused
         if (reason := refusal_of_origin(event, handler.origin)) is not None:
-            return quarantined(reason)
+            # Our own account has payouts too, and no seller's.
+            return ignored(reason) if event.account is None else quarantined(reason)
         return await handler.read(event)
 
     async def _apply(self, event_id: str, verdict: Outcome | Effect, tx: Context) -> None:
@@ -75,6 +77,7 @@ class StripeEventsActor(Actor):
         if (await self._events.get(event_id, session=session)).state in FINISHED:
             return
         outcome = verdict if isinstance(verdict, Outcome) else await verdict(tx)
+        reach("event.applied_before_finish")
         await self._events.finish(event_id, outcome, now=tx.now(), session=session)
 
     @handles(ListWebhookEvents)

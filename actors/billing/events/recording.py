@@ -14,6 +14,7 @@ import anyio
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.messages import ProcessStripeEvent, RecordedEvent, RecordStripeEvent
 from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
 from promptforge.core.mongo import DuplicateKey
 from promptforge.core.runtime import Actor, handles
 
@@ -95,10 +96,12 @@ class EventRecorder:
     async def _insert(self, fresh: Sequence[_Waiting], context: Context) -> None:
         async def work(tx: Context) -> None:
             await self._events.insert_many([one.message for one in fresh], now=tx.now(), session=tx.session)
+            reach("event.recorded_before_job")
             jobs = [ProcessStripeEvent(event_id=one.message.event_id) for one in fresh]
             await tx.enqueue_many(jobs, max_attempts=EVENT_ATTEMPTS)
 
         await context.transaction(work)
+        reach("event.recorded")
 
 
 class StripeIntakeActor(Actor):

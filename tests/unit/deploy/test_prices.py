@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptforge.actors.billing.packs import DEFAULT_PACKS
+from promptforge.actors.billing.subscriptions.domain import DEFAULT_PLANS
 from promptforge.core.errors import ConfigurationError
-from promptforge.deploy.prices import credit_packs, payout_rules, price_faults
+from promptforge.deploy.prices import credit_packs, payout_rules, price_faults, subscription_plans
 from promptforge.deploy.settings import Settings
 from tests.support.running import command
 
@@ -22,6 +24,8 @@ def test_the_defaults_are_right_and_are_what_is_promised() -> None:
     assert price_faults(settings()) == []
     packs = [(pack.credits // 1000, pack.bonus // 1000, pack.price_minor_units) for pack in credit_packs(settings())]
     assert packs == [(500, 0, 500), (1000, 25, 1000), (5000, 250, 5000)]
+    assert credit_packs(settings()) == DEFAULT_PACKS
+    assert subscription_plans(settings()) == DEFAULT_PLANS
     assert payout_rules(settings()).rates["usd"].money_for(100_000) == 100
 
 
@@ -31,6 +35,7 @@ def test_the_defaults_are_right_and_are_what_is_promised() -> None:
         {"platform_fee_bp": 0},
         {"payout_rates": ("usd=2/1",)},
         {"credit_packs": ("pack=1000+0/800usd",)},
+        {"subscription_plans": ("monthly=1000+0/800usd",)},
         {"payout_rates": ("usd=1/1", "eur=2/1"), "credit_packs": ("a=500+0/500usd", "b=500+0/500eur")},
     ],
 )
@@ -48,6 +53,7 @@ def test_a_circle_that_gains_is_refused(values: dict[str, Any]) -> None:
         ({"credit_packs": ("a=500+0/500usd", "a=600+0/600usd")}, "same id"),
         ({"credit_packs": ("a=500+100/600usd",)}, "bonus"),
         ({"credit_packs": ("a=500+0/150isk", "b=500+0/500usd")}, "multiples of 100"),
+        ({"subscription_plans": ("nonsense",)}, "SUBSCRIPTION_PLANS"),
         ({"payout_rates": ("usd:1",)}, "PAYOUT_RATES"),
         ({"payout_rates": ("usd=0/1",)}, "not positive"),
         ({"payout_rates": ("usd=1/1", "usd=1/2")}, "two rates"),

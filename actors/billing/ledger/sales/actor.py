@@ -10,6 +10,7 @@ from promptforge.actors.billing.ledger.sales.commands import refund, settle
 from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
 
 FOLDED_AFTER = timedelta(minutes=5)
@@ -61,12 +62,14 @@ class SalesActor(Actor):
                 break
             settled += await context.transaction(partial(self._settle, sales))
             after = sales[-1]
+        reach("settlement.before_fold")
         await context.transaction(lambda tx: self._fold(message.seller_id, tx))
         return settled
 
     async def _settle(self, sales: list[Sale], tx: Context) -> int:
         books = self._ledger.open(tx)
         outcomes = [await settle(books, sale.id, self._terms) for sale in sales]
+        reach("settlement.before_commit")
         return outcomes.count(True)
 
     async def _fold(self, seller_id: str, tx: Context) -> None:

@@ -1,0 +1,163 @@
+"""From a seller's onboarding to money at their bank, over HTTP, with a Stripe sandbox beside the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from promptforge.core.principal import Role
+from tests.support.killing import beside_stripe, control, onboarded
+from tests.support.running import Person, eventually, published_listing
+from tests.support.service import Service, assert_problem
+
+
+@dataclass
+class Shop:
+    service: Service
+    stripe: httpx.Client
+    moderator: Person
+    operator: Person
+
+    def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return control(self.stripe, path, body)
+
+    def seller(self, name: str) -> Person:
+        """Somebody who has earned 85 credits, which have settled."""
+        seller, buyer = self.service.person(name, Role.SELLER), self.service.person(f"buyer-of-{name}")
+        listing = published_listing(self.service, seller, self.moderator, name=f"by {name}", price="100")
+        checkout = buyer.post("/billing/checkouts", {"pack_id": "pack_500"}, expect=201)
+        self.control(f"/checkout/{checkout['session_id']}/pay")
+        eventually(lambda: buyer.get("/users/me/credits")["available"] == "500")
+        buyer.post(f"/marketplace/listings/{listing}/purchases", {"expected_price": "100"}, expect=201)
+        self.operator.post("/jobs/schedules/settle-sales/trigger", expect=202)
+        eventually(lambda: seller.get("/users/me/credits")["earned"] == "85")
+        return seller
+
+    def ready(self, name: str) -> tuple[Person, str]:
+        """With a bank too; and the connected account."""
+        seller = self.seller(name)
+        return seller, onboarded(self.service, self.stripe, seller)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    directory = tmp_path_factory.mktemp("payouts")
+    with beside_stripe(directory, PAYOUT_MINIMUM_CREDITS="10") as (service, stripe):
+        moderator, operator = service.person("moderator", Role.MODERATOR), service.person("operator", Role.OPERATOR)
+        made = Shop(service, stripe, moderator, operator)
+        made.control("/funds", {"amount": 1_000_000})
+        yield made
+
+
+def request(seller: Person, amount: str = "50", **headers: str) -> httpx.Response:
+    return seller.client.post("/billing/payouts", json={"amount": amount}, headers=headers)
+
+
+def in_state(seller: Person, payout: dict[str, Any], state: str) -> dict[str, Any]:
+    found: dict[str, Any] = eventually(
+        lambda: (now := seller.get(f"/billing/payouts/{payout['id']}"))["state"] == state and now
+    )
+    return found
+
+
+def test_a_sale_becomes_money_at_the_bank(shop: Shop) -> None:
+    seller = shop.seller("carla")
+    assert seller.get("/billing/connect")["state"] == "not_started"
+    assert_problem(request(seller), 409, "not_onboarded")
+    link = seller.post("/billing/connect/onboarding", {"country": "US"})
+    assert httpx.get(link["url"], timeout=30).status_code == 200
+    assert seller.get("/billing/connect")["state"] == "pending"
+    assert_problem(request(seller), 409, "not_onboarded")
+    account = onboarded(shop.service, shop.stripe, seller)
+    response = request(seller)
+    assert response.status_code == 201, response.text
+    payout = response.json()
+    assert response.headers["location"].endswith(f"/billing/payouts/{payout['id']}")
+    sent = in_state(seller, payout, "sent")
+    assert (sent["money"], sent["currency"], sent["amount"]) == (50, "usd", "50")
+    credits = seller.get("/users/me/credits")
+    assert (credits["earned"], credits["reserved"]) == ("35", "0")
+    shop.control(f"/accounts/{account}/payout")
+    eventually(lambda: seller.get(f"/billing/payouts/{payout['id']}")["bank_status"] == "paid")
+    assert seller.get("/billing/connect")["last_bank_payout"]["status"] == "paid"
+    assert [one["id"] for one in seller.get("/billing/payouts")["items"]] == [payout["id"]]
+    kinds = [one["kind"] for one in seller.all("/notifications")]
+    assert kinds.count("payout.sent") == 1
+    assert shop.operator.get("/ops/ledger")["ok"] is True
+
+
+def test_each_refusal_says_why(shop: Shop) -> None:
+    seller, account = shop.ready("rita")
+    assert_problem(request(seller, "9"), 422, "payout_too_small")
+    problem = assert_problem(request(seller, "10.5"), 422, "payout_not_whole")
+    assert problem["nearest_amount"] == "10"
+    assert_problem(request(seller, "86"), 402, "insufficient_credits")
+    shop.control(f"/accounts/{account}/require")
+    eventually(lambda: seller.get("/billing/connect")["state"] == "restricted")
+    problem = assert_problem(request(seller), 409, "payouts_disabled")
+    assert problem["requirements_due"] == ["individual.verification.document"]
+    assert seller.get("/users/me/credits")["earned"] == "85"
+
+
+def test_no_program_and_no_mere_buyer_has_anything_paid_out(shop: Shop) -> None:
+    seller, _ = shop.ready("programmer")
+    body = {"name": "all", "scopes": seller.get("/users/me/api-keys")["available_scopes"]}
+    key = seller.post("/users/me/api-keys", body, expect=201)["secret"]
+    assert_problem(request(seller, authorization=f"Bearer {key}"), 403, "scope_missing")
+    assert_problem(request(shop.service.person("mere-buyer")), 403, "forbidden")
+
+
+def test_another_persons_payout_is_not_there(shop: Shop) -> None:
+    seller, _ = shop.ready("private")
+    payout = request(seller).json()
+    stranger = shop.service.person("stranger", Role.SELLER)
+    assert_problem(stranger.client.get(f"/billing/payouts/{payout['id']}"), 404, "not_found")
+    assert_problem(stranger.client.post(f"/billing/payouts/{payout['id']}/cancel"), 404, "not_found")
+    assert stranger.get("/billing/payouts")["items"] == []
+    in_state(seller, payout, "sent")
+    assert_problem(seller.client.post(f"/billing/payouts/{payout['id']}/cancel"), 409, "payout_not_open")
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_a_double_click_is_one_payout(shop: Shop, *, with_key: bool) -> None:
+    seller, _ = shop.ready(f"double-{with_key}")
+    headers = {"Idempotency-Key": "one-click-of-mine"} if with_key else {}
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: request(seller, "20", **headers), range(6)))
+    assert {answer.status_code for answer in answers} <= {200, 201, 409}
+    payouts = seller.get("/billing/payouts")["items"]
+    if with_key:
+        assert len(payouts) == 1
+    for payout in payouts:
+        in_state(seller, payout, "sent")
+    credits = seller.get("/users/me/credits")
+    assert float(credits["earned"]) == 85 - 20 * len(payouts)
+    assert len({answer.json()["id"] for answer in answers if answer.status_code < 300}) == len(payouts)
+
+
+def test_operators_hold_and_release_with_a_reason_that_is_kept(shop: Shop) -> None:
+    seller, account = shop.ready("held")
+    shop.control(f"/accounts/{account}/require")  # so that it waits
+    eventually(lambda: seller.get("/billing/connect")["state"] == "restricted")
+    shop.control(f"/accounts/{account}/onboard")
+    eventually(lambda: seller.get("/billing/connect")["state"] == "active")
+    shop.control("/faults", {"operation": "accounts.retrieve", "kind": "rate_limit", "times": 9})
+    payout = request(seller).json()
+    held = shop.operator.post(f"/ops/payouts/{payout['id']}/hold", {"reason": "Looks odd"})
+    assert (held["state"], held["reason"]) == ("held", "Looks odd")
+    listed = shop.operator.get("/ops/payouts?state=held")["items"]
+    assert [one["id"] for one in listed] == [payout["id"]]
+    assert_problem(request(seller, "20"), 409, "payout_under_way")
+    shop.stripe.request("DELETE", "/_sandbox/faults", json={})
+    shop.operator.post(f"/ops/payouts/{payout['id']}/release", {"reason": "It is in order"})
+    in_state(seller, payout, "sent")
+    decided = {"payout.held", "payout.released"}
+    log = shop.operator.get("/ops/audit-log?limit=100")["items"]
+    entries = [entry for entry in log if entry["target"] == payout["id"] and entry["action"] in decided]
+    reasons = {entry["action"]: entry["after"]["reason"] for entry in entries}
+    assert reasons == {"payout.held": "Looks odd", "payout.released": "It is in order"}

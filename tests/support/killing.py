@@ -195,7 +195,6 @@ class Market:
         eventually(lambda: self.stripe.get("/_sandbox").json()["undelivered"] == 0, seconds=180)
 
         def done() -> bool:
-            self.settle()
             return not any(
                 self.operator.get(f"/jobs?state={state}&limit=100")["items"] for state in ("available", "running")
             )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.killing import open_market
 
-KILLS = ("payout.after_call", "event.applied_before_finish", "payout.finalise.before_commit")
+KILLS = ("payout.after_call", "event.applied_before_finish")
 
 
 @pytest.mark.timeout(300)

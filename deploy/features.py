@@ -182,7 +182,6 @@ def build_actors(
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
         BillingActor(ledger, billing.LedgerAudit(mongo), billing.LedgerSeals(mongo), fee_bp=settings.platform_fee_bp),
-        MoneyActor(billing.MoneyStore(mongo), _stripe_money(settings)),
         SalesActor(ledger, terms=_terms(settings)),
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
@@ -235,13 +234,6 @@ def _terms(settings: Settings) -> billing.Terms:
     )
 
 
-def _stripe_money(settings: Settings) -> StripeMoney | None:
-    """None for a sandbox: its money is not there any more after a restart."""
-    if settings.stripe_secret_key is None or settings.stripe_api_base is not None:
-        return None
-    return StripeMoney(settings.stripe_secret_key.get_secret_value())
-
-
 def _stripe_api(settings: Settings) -> StripeApi:
     if settings.stripe_secret_key is None:  # deploy/payments.py has found one, or a sandbox's
         raise ConfigurationError("there is no STRIPE_SECRET_KEY")
@@ -278,7 +270,10 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> 
         *payouts.event_handlers,
     ]
     ours = [name for handler in handlers if handler.origin is Origin.PLATFORM for name in handler.types]
+    # A sandbox's money is not there any more after a restart.
+    money = StripeMoney(api) if settings.stripe_api_base is None else None
     return [
+        MoneyActor(billing.MoneyStore(mongo), money),
         CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls), packs=credit_packs(settings)),
         *payouts.actors,
         SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe, plans=subscription_plans(settings)),

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from promptforge.actors.billing import CompareMoney, MoneyActor, PostMoney
-from promptforge.actors.billing.errors import MoneyMismatch, StripeUnavailable, UnreadableMoney
+from promptforge.actors.billing.errors import MoneyMismatch, StripeRefused, UnreadableMoney
 from promptforge.actors.billing.money.domain import MoneyPage, Movement
 from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.store import INDEXES
+from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.movements import StripeMoney
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.context import Context
@@ -31,7 +32,8 @@ class Stripe(StripeMoney):
     """The product's client; it can list fewer at once, be lost after some pages, or see money move meanwhile."""
 
     def __init__(self, till: Till) -> None:
-        super().__init__(API_KEY, api_base=till.sandbox.url)
+        self.api = StripeApi(API_KEY, api_base=till.sandbox.url)
+        super().__init__(self.api)
         self.till = till
         self.pages_until_lost: int | None = None
         self.pages: list[int] = []
@@ -81,7 +83,7 @@ async def desk(mongo: Mongo) -> AsyncIterator[Desk]:
         stripe = Stripe(till)
         async with job_process(mongo, [MoneyActor(MoneyStore(mongo), stripe)], running=False) as process:
             yield Desk(mongo, till, stripe, process.context())
-        await stripe.close()
+        await stripe.api.close()
 
 
 async def test_what_comes_goes_back_and_costs_is_posted_once_and_equals_the_balance(desk: Desk) -> None:
@@ -178,10 +180,10 @@ async def test_play_money_and_money_are_two_ledgers(desk: Desk) -> None:
 
 async def test_a_stripe_that_fails_or_speaks_in_tongues_posts_nothing(desk: Desk) -> None:
     await desk.till.charge(2000)
-    stranger = StripeMoney("sk_test_of_somebody_else", api_base=desk.till.sandbox.url)
-    with pytest.raises(StripeUnavailable):
-        await stranger.list_movements(since=0, after=None)
-    await stranger.close()
+    api = StripeApi("sk_test_of_somebody_else", api_base=desk.till.sandbox.url)
+    with pytest.raises(StripeRefused):
+        await StripeMoney(api).list_movements(since=0, after=None)
+    await api.close()
     for movement in desk.till.sandbox.world.newest_first("balance_transaction", account=None):
         movement["net"] += 1
     with pytest.raises(UnreadableMoney):

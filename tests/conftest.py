@@ -28,6 +28,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def mongo(databases: Databases) -> AsyncIterator[Mongo]:
-    async with databases.empty() as database:
+async def mongo(databases: Databases, request: pytest.FixtureRequest) -> AsyncIterator[Mongo]:
+    """Without documents; where the test is marked `unused_database`, without collections and indexes too."""
+    unused = request.node.get_closest_marker("unused_database") is not None
+    async with databases.empty(unused=unused) as database:
         yield database

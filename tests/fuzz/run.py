@@ -73,6 +73,7 @@ NOT_IN_THE_SCHEMA = {
     "addDatasetItems": 422,  # items fit the dataset's schema
     "replaceDatasetItem": 422,
     "createEvaluation": 422,  # what a scorer needs depends on its kind
+    "requestPayout": 422,  # the least amount is a setting
     "compareEvaluations": 422,
 }
 """Operations whose valid requests may be refused by a rule of its own, and how."""

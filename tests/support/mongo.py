@@ -53,9 +53,9 @@ class Databases:
         self._used: deque[str] = deque()
 
     @asynccontextmanager
-    async def empty(self) -> AsyncIterator[Mongo]:
-        """A client of a database without documents."""
-        again = len(self._used) >= RESTING
+    async def empty(self, *, unused: bool = False) -> AsyncIterator[Mongo]:
+        """A client of a database without documents; with `unused`, without collections and indexes too."""
+        again = len(self._used) >= RESTING and not unused
         name = self._used.popleft() if again else f"test_{secrets.token_hex(6)}"
         mongo = await Mongo.connect(self._server.url, name)
         try:

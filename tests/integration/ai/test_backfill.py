@@ -18,7 +18,7 @@ from promptforge.core.mongo import Mongo, Session, ensure_indexes, run_migration
 from promptforge.deploy.migrations import MIGRATIONS
 from tests.integration.ai.counting import PROMPT, START, USER, add, new_context, record
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
 
 RUNS = 1200
 NUMBERED = {migration.number: migration for migration in MIGRATIONS}

@@ -17,7 +17,7 @@ from promptforge.core.mongo import (
     run_migrations,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
 
 DECLARED = {"things": (Index((("a", 1),), unique=True), Index((("b", 1), ("c", -1))), Index((("d", 1),)))}
 

@@ -31,7 +31,7 @@ from promptforge.core.mongo import (
 )
 from promptforge.core.mongo.transactions import backoff_ceiling
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
 
 
 async def _increment(mongo: Mongo, runs: list[int] | None = None, *, deadline: float = math.inf) -> None:

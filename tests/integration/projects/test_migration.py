@@ -15,7 +15,7 @@ from promptforge.deploy.migrations import MIGRATIONS
 from tests.integration.marketplace.branches import open_branches
 from tests.support.market import raised
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
 
 OLD: dict[str, tuple[Index, ...]] = {
     "prompts": (

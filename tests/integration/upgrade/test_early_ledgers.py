@@ -11,7 +11,7 @@ from promptforge.core.mongo import Mongo
 from promptforge.deploy.migrations import MIGRATIONS
 from tests.integration.billing.bank import Bank, open_bank
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
 COMPLETION = MIGRATIONS[3]
 
 

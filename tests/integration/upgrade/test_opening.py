@@ -45,7 +45,7 @@ from tests.support.old_database import (
 )
 from tests.support.processes import job_process
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
 
 USERS = 2_000
 COLLECTIONS = ("users", "transactions", "ledger_journals", "marketplace_listings", "webhook_events", "usage")

@@ -172,9 +172,14 @@ def build_actors(
     settings: Settings,
     *,
     memory: Memory | None = None,
+    stripe: StripeApi | None = None,
 ) -> list[Actor]:
-    """One of each, on this database. The memory follows the change stream; without it every read is one."""
+    """One of each, on this database. The memory follows the change stream; without it every read is one.
+
+    `stripe` is its caller's to close; without it there is one of their own, for processes that never call it.
+    """
     memory = memory or Memory()
+    stripe = stripe or stripe_api(settings)
     stores = prompts.Stores(mongo, changed=memory.compiled.prompt_changed)
     ledger = billing.Ledger(mongo)
     listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
@@ -186,7 +191,7 @@ def build_actors(
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
-        *_stripe_actors(mongo, settings, ledger),
+        *_stripe_actors(mongo, settings, ledger, stripe),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
         LabelsActor(stores),
@@ -234,7 +239,8 @@ def _terms(settings: Settings) -> billing.Terms:
     )
 
 
-def _stripe_api(settings: Settings) -> StripeApi:
+def stripe_api(settings: Settings) -> StripeApi:
+    """Whoever calls this closes it, after the actors have stopped."""
     if settings.stripe_secret_key is None:  # deploy/payments.py has found one, or a sandbox's
         raise ConfigurationError("there is no STRIPE_SECRET_KEY")
     return StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
@@ -254,9 +260,9 @@ def _return_urls(settings: Settings) -> dict[str, str]:
     }
 
 
-def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger) -> list[Actor]:
+def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api: StripeApi) -> list[Actor]:
     """What sells through Stripe, what applies Stripe's events, and what looks for those that never came."""
-    api, urls = _stripe_api(settings), _return_urls(settings)
+    urls = _return_urls(settings)
     checkouts, subscriptions = billing.CheckoutStore(mongo), billing.SubscriptionStore(mongo)
     events, claims, stripe = billing.EventStore(mongo), StripeClaims(api), StripeSubscriptions(api, **urls)
     payouts = paying_out(mongo, api, payout_rules(settings), base=_base(settings), clock=SystemClock())

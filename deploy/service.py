@@ -10,6 +10,7 @@ from typing import TypeVar
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import SystemClock
 from promptforge.core.identity import Principals
@@ -28,7 +29,7 @@ from promptforge.core.mongo import (
 )
 from promptforge.core.runtime import System
 from promptforge.deploy.database import Database, open_database
-from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages
+from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages, stripe_api
 from promptforge.deploy.following import memory_of
 from promptforge.deploy.identity import key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
@@ -89,7 +90,7 @@ class _Transactions:
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything but the listening socket. Leaving it drains: jobs, then actors, then the feed, then MongoDB."""
-    async with open_database(settings) as database:
+    async with open_database(settings) as database, _stripe(settings) as stripe:
         mongo = database.mongo
         await prepare_migrations(mongo, MIGRATIONS)
         await ensure_indexes(mongo, INDEXES)
@@ -103,7 +104,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
         system = System(
-            build_actors(mongo, store, settings, memory=memory),
+            build_actors(mongo, store, settings, memory=memory, stripe=stripe),
             transactions=_Transactions(mongo),
             jobs=store,
             audit_log=AuditLog(mongo),
@@ -146,6 +147,17 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             async with system.running(grace_seconds=settings.grace_seconds), _running(runner, settings.grace_seconds):
                 yield Service(system, app, version)
             tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _stripe(settings: Settings) -> AsyncIterator[StripeApi]:
+    """The one client, closed once nobody calls it any more."""
+    api = stripe_api(settings)
+    try:
+        yield api
+    finally:
+        with anyio.CancelScope(shield=True):
+            await api.close()
 
 
 def _webhook_secrets(settings: Settings) -> WebhookSecrets:

@@ -144,6 +144,7 @@ async def test_a_commit_with_unknown_outcome_has_one_effect(
     assert await _names(mongo) == ["a"]
 
 
+@pytest.mark.usefixtures("no_beats")
 async def test_who_was_taken_for_dead_cannot_commit_any_more(mongo: Mongo) -> None:
     slow, quick = LinesActor(mongo), LinesActor(mongo)
     slow.hold = True

@@ -11,7 +11,6 @@ from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.jobs import Backoff
 from promptforge.core.jobs.telemetry import Outcome
-from promptforge.core.jobs.upkeep import Upkeep
 from promptforge.core.messages import Command, internal
 from promptforge.core.mongo import Document, Mongo, Session, transactions
 from promptforge.core.mongo.collections import Rows
@@ -136,16 +135,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("promptforge.core.jobs.upkeep.HEARTBEAT_SECONDS", 0.1)
-
-
-@pytest.fixture
-def no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody gives jobs back but the test, however slow the machine is."""
-
-    async def never(self: Upkeep) -> None:
-        await anyio.sleep_forever()
-
-    monkeypatch.setattr(Upkeep, "beat", never)
 
 
 async def _by(mongo: Mongo) -> list[str]:

@@ -14,6 +14,7 @@ import anyio
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.messages import ProcessStripeEvent, RecordedEvent, RecordStripeEvent
 from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
 from promptforge.core.failpoints import reach
 from promptforge.core.mongo import DuplicateKey
 from promptforge.core.runtime import Actor, handles
@@ -33,7 +34,7 @@ class _Waiting:
         self.woken = anyio.Event()
         self.leads = False
         self.answer: RecordedEvent | None = None
-        self.error: Exception | None = None
+        self.error: PromptForgeError | None = None
 
 
 class EventRecorder:
@@ -75,7 +76,7 @@ class EventRecorder:
                 await self._commit(list(fresh.values()), context)
             for one in group:
                 one.answer = one.answer or RecordedEvent(duplicate=fresh.get(one.message.event_id) is not one)
-        except Exception as error:
+        except PromptForgeError as error:
             for one in group:
                 one.error = error
             raise

@@ -80,7 +80,7 @@ class Market:
         while time.monotonic() < until:
             with contextlib.suppress(httpx.HTTPError):
                 response = person.client.post(path, json=body, headers=headers)
-                busy = response.status_code == 409 and response.json()["code"] == "request_in_progress"
+                busy = response.status_code == 409 and response.json()["code"] == "request_still_running"
                 if response.status_code < 500 and not busy:
                     return response
             time.sleep(0.1)

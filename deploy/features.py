@@ -37,6 +37,7 @@ from promptforge.actors.billing import store as billing
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler, Origin
+from promptforge.actors.billing.events.recording import Storm
 from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
 from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.stripe.api import StripeApi
@@ -264,7 +265,8 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
     """What sells through Stripe, what applies Stripe's events, and what looks for those that never came."""
     urls = _return_urls(settings)
     checkouts, subscriptions = billing.CheckoutStore(mongo), billing.SubscriptionStore(mongo)
-    events, claims, stripe = billing.EventStore(mongo), StripeClaims(api), StripeSubscriptions(api, **urls)
+    events, storm = billing.EventStore(mongo), Storm()
+    claims, stripe = StripeClaims(api), StripeSubscriptions(api, **urls)
     payouts = paying_out(mongo, api, payout_rules(settings), base=_base(settings), clock=SystemClock())
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
     handlers: list[EventHandler] = [
@@ -283,7 +285,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
         CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls), packs=credit_packs(settings)),
         *payouts.actors,
         SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe, plans=subscription_plans(settings)),
-        StripeIntakeActor(events),
-        StripeEventsActor(events, handlers, livemode=api.livemode),
+        StripeIntakeActor(events, storm),
+        StripeEventsActor(events, handlers, storm, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),
     ]

@@ -13,7 +13,7 @@ from types import TracebackType
 from promptforge.actors.billing.errors import EventApplied
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent, ignored, quarantined, refusal
 from promptforge.actors.billing.events.handling import Effect, EventHandler, refusal_of_origin, table_of
-from promptforge.actors.billing.events.recording import EVENT_ATTEMPTS
+from promptforge.actors.billing.events.recording import EVENT_ATTEMPTS, Storm
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.messages import (
@@ -44,13 +44,15 @@ class StripeEventsActor(Actor):
     """Whom the handlers ask in their effects."""
     workers = 32
 
-    def __init__(self, events: EventStore, handlers: Sequence[EventHandler], *, livemode: bool) -> None:
+    def __init__(self, events: EventStore, handlers: Sequence[EventHandler], storm: Storm, *, livemode: bool) -> None:
         self._events = events
+        self._storm = storm
         self._handlers = table_of(handlers)
         self._livemode = livemode
 
     @handles(ProcessStripeEvent, key="event_id")
     async def process(self, message: ProcessStripeEvent, context: Context) -> None:
+        await self._storm.pass_by()
         async with _FailureNoted(self._events, message.event_id, context):
             event = await self._events.get(message.event_id)
             if event.state in FINISHED:

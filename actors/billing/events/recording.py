@@ -6,10 +6,13 @@ group is committed, with its job; a group with an event that another process has
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 
 import anyio
+from cachetools import LRUCache
 
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.messages import ProcessStripeEvent, RecordedEvent, RecordStripeEvent
@@ -20,6 +23,11 @@ from promptforge.core.mongo import DuplicateKey
 from promptforge.core.runtime import Actor, handles
 
 MOST_AT_ONCE = 100
+REMEMBERED = 10_000
+STORM_GROUP = 4
+STORM_SECONDS = 0.2
+"""A storm is over once no group of that size has come for so long."""
+PATIENCE_SECONDS = 3.0
 EVENT_ATTEMPTS = 15
 """With the job runner's backoff the last one starts some eight hours after the first."""
 
@@ -37,15 +45,42 @@ class _Waiting:
         self.error: PromptForgeError | None = None
 
 
+class Storm:
+    """Whether many events are being acknowledged just now: then applying waits a little.
+
+    Stripe gives an acknowledgement a deadline; nobody gives one to an effect, which is a job by now.
+    """
+
+    def __init__(self, now: Callable[[], float] = anyio.current_time) -> None:
+        self._now = now
+        self._until = -math.inf
+
+    def note(self, group: int) -> None:
+        """So many events were waiting for one commit."""
+        if group >= STORM_GROUP:
+            self._until = self._now() + STORM_SECONDS
+
+    async def pass_by(self) -> None:
+        """Wait until it is over, but no longer than a storm may hold up one event."""
+        patience = self._now() + PATIENCE_SECONDS
+        while (until := min(self._until, patience)) > self._now():  # noqa: ASYNC110  # it may be prolonged meanwhile
+            await anyio.sleep_until(until)
+
+
 class EventRecorder:
     """Whoever asks must not be cancelled meanwhile, which commands are not: one of them commits for the others."""
 
-    def __init__(self, events: EventStore) -> None:
+    def __init__(self, events: EventStore, storm: Storm) -> None:
         self._events = events
+        self._storm = storm
         self._waiting: deque[_Waiting] = deque()
         self._busy = False
+        self._recorded: LRUCache[str, None] = LRUCache(REMEMBERED)
+        """Events that are committed: what is sent again soon, as most duplicates are, costs no look into MongoDB."""
 
     async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:
+        if message.event_id in self._recorded:
+            return RecordedEvent(duplicate=True)
         mine = _Waiting(message)
         self._waiting.append(mine)
         if self._busy:
@@ -69,12 +104,12 @@ class EventRecorder:
 
     async def _commit_group(self, context: Context) -> None:
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        self._storm.note(len(group))
         try:
-            known = await self._events.known([one.message.event_id for one in group])
-            fresh = {one.message.event_id: one for one in group if one.message.event_id not in known}
-            if fresh:
-                await self._commit(list(fresh.values()), context)
+            fresh = {one.message.event_id: one for one in reversed(group)}
+            await self._commit(list(fresh.values()), context)
             for one in group:
+                self._recorded[one.message.event_id] = None
                 one.answer = one.answer or RecordedEvent(duplicate=fresh.get(one.message.event_id) is not one)
         except PromptForgeError as error:
             for one in group:
@@ -87,12 +122,17 @@ class EventRecorder:
     async def _commit(self, fresh: Sequence[_Waiting], context: Context) -> None:
         try:
             await self._insert(fresh, context)
-        except DuplicateKey:  # another process has recorded one: it has aborted the transaction
+        except DuplicateKey:  # one has been recorded before, or by another process: it has aborted the transaction
+            known = await self._events.known([one.message.event_id for one in fresh])
             for one in fresh:
-                try:
-                    await self._insert([one], context)
-                except DuplicateKey:
-                    one.answer = RecordedEvent(duplicate=True)
+                await self._commit_alone(one, context, known)
+
+    async def _commit_alone(self, one: _Waiting, context: Context, known: Container[str]) -> None:
+        if one.message.event_id not in known:
+            with contextlib.suppress(DuplicateKey):
+                await self._insert([one], context)
+                return
+        one.answer = RecordedEvent(duplicate=True)
 
     async def _insert(self, fresh: Sequence[_Waiting], context: Context) -> None:
         async def work(tx: Context) -> None:
@@ -111,8 +151,8 @@ class StripeIntakeActor(Actor):
     name = "stripe_intake"
     workers = 64
 
-    def __init__(self, events: EventStore) -> None:
-        self._recorder = EventRecorder(events)
+    def __init__(self, events: EventStore, storm: Storm) -> None:
+        self._recorder = EventRecorder(events, storm)
 
     @handles(RecordStripeEvent, key="event_id")
     async def record(self, message: RecordStripeEvent, context: Context) -> RecordedEvent:

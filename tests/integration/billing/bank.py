@@ -26,6 +26,7 @@ from promptforge.actors.billing import (
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler
+from promptforge.actors.billing.events.recording import Storm
 from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
 from promptforge.actors.billing.ledger.domain import Journal
@@ -339,6 +340,7 @@ async def open_bank(
         subscriptions = SubscriptionStore(mongo)
         stripe = StripeSubscriptions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
+        storm = Storm()
         handlers: list[EventHandler] = [
             CheckoutEvents(checkouts, ledger),
             refunds,
@@ -358,8 +360,8 @@ async def open_bank(
             CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, CustomerStore(mongo), stripe),
             *payouts.actors,
-            StripeIntakeActor(events),
-            StripeEventsActor(events, handlers, livemode=livemode),
+            StripeIntakeActor(events, storm),
+            StripeEventsActor(events, handlers, storm, livemode=livemode),
             ReconciliationActor(
                 StripeListing(api),
                 events,

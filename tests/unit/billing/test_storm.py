@@ -1,0 +1,45 @@
+"""While many events are being acknowledged, applying waits, but never for long."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from promptforge.actors.billing.events.recording import PATIENCE_SECONDS, STORM_GROUP, STORM_SECONDS, Storm
+
+pytestmark = pytest.mark.anyio
+
+
+async def seconds_held(storm: Storm) -> float:
+    started = anyio.current_time()
+    await storm.pass_by()
+    return anyio.current_time() - started
+
+
+async def test_few_events_hold_nothing_up() -> None:
+    storm = Storm()
+    storm.note(STORM_GROUP - 1)
+    with anyio.fail_after(STORM_SECONDS / 2):
+        await storm.pass_by()
+
+
+async def test_applying_waits_until_the_storm_is_over() -> None:
+    storm = Storm()
+    storm.note(STORM_GROUP)
+    assert await seconds_held(storm) >= STORM_SECONDS * 0.9
+
+
+async def test_a_storm_that_does_not_end_holds_an_event_up_for_a_while_only() -> None:
+    storm = Storm()
+
+    async def rage() -> None:
+        while True:
+            storm.note(100)
+            await anyio.sleep(STORM_SECONDS / 4)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(rage)
+        await anyio.lowlevel.checkpoint()
+        assert await seconds_held(storm) >= PATIENCE_SECONDS * 0.9
+        tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger verify`."""
+"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger`."""
 
 from __future__ import annotations
 
@@ -111,11 +111,24 @@ def show_job(job_id: Annotated[str, typer.Argument(help="The job's id.")], data_
 
 
 @ledger.command("verify")
-def verify(data_dir: DataDir = None) -> None:
+def verify(
+    heads: Annotated[
+        Path | None, typer.Option(help="A file of heads that were kept, one a line, as `ledger head` prints them.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
     """Check every invariant of the ledger; exit code 1 where one is violated."""
     from promptforge.deploy.inspection import verify_and_print
 
-    raise typer.Exit(verify_and_print(data_dir=data_dir))
+    raise typer.Exit(verify_and_print(heads=heads, data_dir=data_dir))
+
+
+@ledger.command("head")
+def head(data_dir: DataDir = None) -> None:
+    """Print the head of the ledger's seals as a line of JSON, to be kept where nobody of this database can write."""
+    from promptforge.deploy.inspection import print_head
+
+    print_head(data_dir=data_dir)
 
 
 def main() -> None:

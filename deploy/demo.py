@@ -252,6 +252,8 @@ def _see_the_effects(story: Story, carla: Person, otto: Person) -> None:
     with story.step("Otto looks at the jobs and at the ledger") as note:
         jobs = otto.get("/jobs?limit=100")["items"]
         note(f"{len(jobs)} jobs, {sum(job['state'] == 'completed' for job in jobs)} completed")
+        job_id = otto.post("/ops/ledger/verification", expect=202)["job_id"]
+        story.until("the verification", lambda: otto.get(f"/jobs/{job_id}")["state"] == "completed")
         report = otto.get("/ops/ledger")
         if not report["ok"]:
             raise DemoFailed(f"the ledger is not right: {report['violations']}")

@@ -187,8 +187,15 @@ def build_actors(
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
-        BillingActor(ledger, billing.LedgerAudit(mongo), billing.LedgerSeals(mongo), fee_bp=settings.platform_fee_bp),
-        SalesActor(ledger, terms=_terms(settings)),
+        BillingActor(
+            ledger,
+            billing.LedgerAudit(mongo),
+            billing.LedgerSeals(mongo),
+            billing.ReportStore(mongo),
+            fee_bp=settings.platform_fee_bp,
+            commission_max_bp=settings.partner_commission_max_bp,
+        ),
+        SalesActor(ledger, terms=settlement_terms(settings)),
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
@@ -230,7 +237,8 @@ def _scopes() -> set[str]:
     return {requirement.scope for requirement in requirements if requirement is not None and requirement.scope}
 
 
-def _terms(settings: Settings) -> billing.Terms:
+def settlement_terms(settings: Settings) -> billing.Terms:
+    """When sellers are paid, and what is held back."""
     return billing.Terms(
         window=timedelta(days=settings.settlement_days),
         new_seller_window=timedelta(days=settings.settlement_days_new_seller),

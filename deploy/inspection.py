@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from promptforge.actors.billing.verification import LedgerReport, verify_ledger
+from promptforge.actors.billing.ledger.sealing import LedgerSeals
+from promptforge.actors.billing.messages import LedgerReport, LedgerSeal
+from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.jobs.domain import shown_state
 from promptforge.core.clock import SystemClock
+from promptforge.core.errors import ConfigurationError, NotFound
 from promptforge.core.jobs import Codec, Job, MongoJobStore
 from promptforge.core.mongo import Mongo, refuse_unmigrated
 from promptforge.core.pages import Page
@@ -22,6 +27,7 @@ from promptforge.deploy.migrations import MIGRATIONS
 from promptforge.deploy.settings import load_settings
 
 T = TypeVar("T")
+_seals = TypeAdapter(LedgerSeal)
 
 
 def _with_database(data_dir: Path | None, work: Callable[[Mongo], Awaitable[T]]) -> T:
@@ -76,19 +82,46 @@ def print_job(job_id: str, *, data_dir: Path | None) -> None:
     Console().print(table)
 
 
-def verify_and_print(*, data_dir: Path | None) -> int:
+def print_head(*, data_dir: Path | None) -> None:
+    """One line of JSON. Raises `NotFound` where nothing is sealed yet."""
+
+    async def read(mongo: Mongo) -> LedgerSeal | None:
+        await refuse_unmigrated(mongo, MIGRATIONS)
+        return await LedgerSeals(mongo).find_head()
+
+    found = _with_database(data_dir, read)
+    if found is None:
+        raise NotFound("Nothing of this ledger is sealed yet: what is five minutes old is, every minute")
+    sys.stdout.write(_seals.dump_json(found).decode() + "\n")
+
+
+def _heads_in(file: Path) -> list[LedgerSeal]:
+    """Raises `ConfigurationError` in one line."""
+    try:
+        return [_seals.validate_json(line) for line in file.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
+    except ValidationError:
+        raise ConfigurationError(f"{file} holds a line that `promptforge ledger head` has not printed") from None
+
+
+def verify_and_print(*, heads: Path | None = None, data_dir: Path | None) -> int:
     """Verify the ledger; answers the exit code: 0 where every invariant holds, 1 where one is violated.
 
-    Raises `ConfigurationError` for a database that no process of this version has migrated.
+    `heads`: a file of heads of its seals that were kept. Raises `ConfigurationError` for a database that no process of
+    this version has migrated.
     """
+    kept = _heads_in(heads) if heads is not None else []
 
     async def check(mongo: Mongo) -> LedgerReport:
         await refuse_unmigrated(mongo, MIGRATIONS)
-        return await verify_ledger(mongo)
+        return await verify_ledger(mongo, kept=kept)
 
     report = _with_database(data_dir, check)
     console = Console()
     console.print(f"{report.journals} journals, {report.legs} legs, {report.accounts} accounts")
+    if report.seal is not None:
+        console.print(f"sealed are {report.seal.journals} journals, up to checkpoint {report.seal.number}")
     for violation in report.violations:
         console.print(f"[red]violated[/red] {violation.rule}: {violation.detail}")
     console.print("[green]Every invariant holds.[/green]" if report.ok else "[red]The ledger is not right.[/red]")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from promptforge.actors.ai.models.store import RunStore
 from promptforge.actors.ai.usage.store import RollupStore
+from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.projects.store import ProjectStore
 from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
@@ -70,9 +71,16 @@ async def _old_database(mongo: Mongo) -> None:
     await close_events(mongo)
 
 
+async def _early_databases(mongo: Mongo) -> None:
+    """Databases of this service's first days: results of evaluations had another index, and seals had no head."""
+    await drop_index(mongo, "evaluation_results", "evaluation_id_1_item_id_1")
+    await LedgerSeals(mongo).adopt()
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "prompts live in projects", _prompts_into_projects),
     Migration(2, "runs are in sums", _usage_into_sums),
     Migration(3, "accounts of the service before are opened", _old_database, prepare=_prepare_old_database),
     Migration(4, "early ledgers are completed", complete_early_ledgers),
+    Migration(5, "an index too many is gone, and the seals have a head", _early_databases),
 )

@@ -1,7 +1,8 @@
 """What credits cost and what they are worth, from the settings: packs, payout rates, and that no circle gains.
 
 Whoever buys a pack, buys from an account of their own with it and has that one paid out must not end with more money
-than they began with. What they get is the pack's credits less the platform's fee, at the rate of payouts.
+than they began with. What they get is the pack's credits less what the platform keeps, at the rate of payouts: the fee
+less the most that a partner gets of it, for they may be their own partner as well.
 """
 
 from __future__ import annotations
@@ -78,22 +79,24 @@ def price_faults(settings: Settings) -> list[str]:
         packs, plans, rules = credit_packs(settings), subscription_plans(settings), payout_rules(settings)
     except ConfigurationError as error:
         return [error.detail]
-    return [*_profits((*packs, *plans), rules.rates, settings.platform_fee_bp), *_unpriced(packs, rules.rates)]
+    kept_bp = max(settings.platform_fee_bp - settings.partner_commission_max_bp, 0)
+    return [*_profits((*packs, *plans), rules.rates, kept_bp), *_unpriced(packs, rules.rates)]
 
 
-def _profits(packs: tuple[CreditPack, ...], rates: Mapping[str, Rate], fee_bp: int) -> list[str]:
+def _profits(packs: tuple[CreditPack, ...], rates: Mapping[str, Rate], kept_bp: int) -> list[str]:
+    """`kept_bp`: what the platform keeps of a sale in any case."""
     found = []
     for pack in packs:
         rate = rates.get(pack.currency)
         if rate is None:
             continue
-        earned = pack.total * (WHOLE_BP - fee_bp) // WHOLE_BP
+        earned = pack.total * (WHOLE_BP - kept_bp) // WHOLE_BP
         if earned * rate.minor_units > pack.price_minor_units * MILLI * rate.credits:
             worth = CURRENCIES[pack.currency].show(earned * rate.minor_units // (MILLI * rate.credits))
             cost = CURRENCIES[pack.currency].show(pack.price_minor_units)
             found.append(
                 f"{pack.id} costs {cost} and could be cashed out for {worth} through an account of the buyer's own: "
-                "raise its price or PLATFORM_FEE_BP, or lower PAYOUT_RATES or the bonus"
+                "raise its price or PLATFORM_FEE_BP, or lower PAYOUT_RATES, the bonus or PARTNER_COMMISSION_MAX_BP"
             )
     return found
 

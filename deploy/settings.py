@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     stripe_webhook_secret: Secrets = Field((), description="Stripe webhook secrets, comma separated for rotation")
     stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
     platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
+    partner_commission_max_bp: int = Field(
+        500, ge=0, le=10_000, description="The most that a partner gets of a sale, out of the fee, in basis points"
+    )
 
     credit_packs: CommaSeparated = Field(
         ("pack_500=500+0/500usd", "pack_1000=1000+25/1000usd", "pack_5000=5000+250/5000usd"),

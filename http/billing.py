@@ -32,12 +32,13 @@ from promptforge.actors.billing.ledger.messages import (
 from promptforge.actors.billing.messages import (
     CreateCheckout,
     GetCheckout,
+    GetLedgerReport,
     GetWebhookEvent,
     ListCreditPacks,
     ListWebhookEvents,
     ReplayWebhookEvent,
     RequestReconciliation,
-    VerifyLedger,
+    RequestVerification,
 )
 from promptforge.actors.billing.payouts.messages import (
     GetPayout,
@@ -106,7 +107,8 @@ routes = [
     get("/ops/payouts", ListAllPayouts),
     post("/ops/payouts/{payout_id}/hold", HoldPayout, errors=(PayoutNotOpen,)),
     post("/ops/payouts/{payout_id}/release", ReleasePayout, errors=(PayoutNotOpen,)),
-    get("/ops/ledger", VerifyLedger),
+    get("/ops/ledger", GetLedgerReport, errors=(NotFound,)),
+    post("/ops/ledger/verification", RequestVerification, status=202, location="/jobs/{job_id}"),
     get("/ops/ledger/adjustments", ListAdjustments),
     post("/ops/ledger/adjustments", RequestAdjustment, status=201, errors=(NotFound,)),
     post(

@@ -16,6 +16,7 @@ from promptforge.actors.billing.messages import (
     CreateCheckout,
     GetCheckout,
     GetCredits,
+    GetLedgerReport,
     GrantCredits,
     ListCreditPacks,
     ListTransactions,
@@ -23,9 +24,9 @@ from promptforge.actors.billing.messages import (
     ProcessStripeEvent,
     ReconcileStripe,
     RecordStripeEvent,
+    RequestVerification,
     ReserveRun,
     SweepStripeEvents,
-    VerifyLedger,
 )
 from promptforge.actors.billing.money.actor import MoneyActor
 from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
@@ -47,6 +48,7 @@ __all__ = [
     "CreateCheckout",
     "GetCheckout",
     "GetCredits",
+    "GetLedgerReport",
     "GrantCredits",
     "ListCreditPacks",
     "ListTransactions",
@@ -60,6 +62,7 @@ __all__ = [
     "ReconcileStripe",
     "ReconciliationActor",
     "RecordStripeEvent",
+    "RequestVerification",
     "ReserveRun",
     "SalesActor",
     "SealLedger",
@@ -70,5 +73,4 @@ __all__ = [
     "SweepPayouts",
     "SweepStripeEvents",
     "TopupsActor",
-    "VerifyLedger",
 ]

@@ -7,11 +7,11 @@ import structlog
 from promptforge.actors.billing.errors import SelfPurchase
 from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.audit import LedgerAudit
-from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger
+from promptforge.actors.billing.ledger.messages import CheckLedger, LedgerVerdict, SealLedger
 from promptforge.actors.billing.ledger.sales.commands import charge
-from promptforge.actors.billing.ledger.sales.domain import Commission, Deal
+from promptforge.actors.billing.ledger.sales.domain import BASIS_POINTS, Commission, Deal
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
-from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.ledger.views import charge_of, credits_view, transaction_view
 from promptforge.actors.billing.messages import (
     Charge,
@@ -19,15 +19,18 @@ from promptforge.actors.billing.messages import (
     CloseRun,
     CreditsView,
     GetCredits,
+    GetLedgerReport,
     LedgerReport,
     ListTransactions,
+    RequestVerification,
     ReserveRun,
     RunCharge,
     RunHold,
     TransactionView,
-    VerifyLedger,
+    VerificationStarted,
 )
 from promptforge.actors.billing.verification import verify
+from promptforge.actors.billing.verification.store import ReportStore
 from promptforge.core.context import Context
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.failpoints import reach
@@ -40,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 class BillingActor(Actor):
-    """`fee_bp`: the platform's share of a sale in basis points."""
+    """`fee_bp`: the platform's share of a sale in basis points; a partner gets `commission_max_bp` of it at most."""
 
     name = "billing"
 
@@ -49,15 +52,19 @@ class BillingActor(Actor):
         ledger: Ledger,
         audit: LedgerAudit,
         seals: LedgerSeals,
+        reports: ReportStore,
         *,
         fee_bp: int = DEFAULT_FEE_BP,
+        commission_max_bp: int = BASIS_POINTS,
     ) -> None:
         if not 0 <= fee_bp <= 10_000:
             raise ConfigurationError(f"PLATFORM_FEE_BP is {fee_bp}: basis points are between 0 and 10000")
         self._ledger = ledger
         self._audit = audit
         self._seals = seals
+        self._reports = reports
         self._fee_bp = fee_bp
+        self._commission_max_bp = commission_max_bp
 
     # What one has
 
@@ -81,11 +88,24 @@ class BillingActor(Actor):
             raise SelfPurchase
 
         async def work(tx: Context) -> Charge:
-            charged = await charge(self._ledger.open(tx), _deal_of(message), fee_bp=self._fee_bp)
+            charged = await charge(self._ledger.open(tx), self._deal_of(message), fee_bp=self._fee_bp)
             reach("sale.charged")
             return charge_of(charged)
 
         return await context.transaction(work)
+
+    def _deal_of(self, message: ChargePurchase) -> Deal:
+        commission = None
+        if message.partner_id is not None:
+            commission = Commission(message.partner_id, min(message.commission_bp, self._commission_max_bp))
+        return Deal(
+            message.purchase_id,
+            message.buyer_id,
+            message.seller_id,
+            message.price_millicredits,
+            commission,
+            linked=message.linked,
+        )
 
     # Runs of language models
 
@@ -109,31 +129,33 @@ class BillingActor(Actor):
 
     # Whether it is right
 
-    @handles(VerifyLedger)
-    async def verify_ledger(self, message: VerifyLedger, context: Context) -> LedgerReport:
-        return await verify(self._audit, self._seals, now=context.now)
+    @handles(GetLedgerReport)
+    async def get_report(self, message: GetLedgerReport, context: Context) -> LedgerReport:
+        return await self._reports.get_last()
+
+    @handles(RequestVerification, transactional=True)
+    async def request_verification(self, message: RequestVerification, context: Context) -> VerificationStarted:
+        async def work(tx: Context) -> VerificationStarted:
+            job_id = await tx.enqueue(CheckLedger(), unique="check-ledger")
+            await tx.audit("ledger.verified", job_id)
+            return VerificationStarted(job_id)
+
+        return await context.transaction(work, completes=True)
 
     @handles(CheckLedger)
-    async def check_ledger(self, message: CheckLedger, context: Context) -> bool:
-        report = await verify(self._audit, self._seals, now=context.now)
+    async def check_ledger(self, message: CheckLedger, context: Context) -> LedgerVerdict:
+        report = await verify(self._audit, self._seals, now=context.now, progress=context.report_progress)
         for violation in report.violations:
             log.error("ledger.violated", rule=violation.rule, subject=violation.subject, detail=violation.detail)
-        return report.ok
+        if report.seal is not None:  # so that it is outside of the database as well
+            log.info("ledger.verified", ok=report.ok, seal=report.seal.number, hash=report.seal.hash)
+
+        async def keep(tx: Context) -> LedgerVerdict:
+            await self._reports.put(report, session=session_of(tx))
+            return LedgerVerdict(report.ok, report.violations_found)
+
+        return await context.transaction(keep, completes=True)
 
     @handles(SealLedger)
     async def seal_ledger(self, message: SealLedger, context: Context) -> int:
         return await self._seals.seal(context.now())
-
-
-def _deal_of(message: ChargePurchase) -> Deal:
-    commission = None
-    if message.partner_id is not None:
-        commission = Commission(message.partner_id, message.commission_bp)
-    return Deal(
-        message.purchase_id,
-        message.buyer_id,
-        message.seller_id,
-        message.price_millicredits,
-        commission,
-        linked=message.linked,
-    )

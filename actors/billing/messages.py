@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le, Len
+from pydantic import Field
 
 from promptforge.core.amounts import CreditAmount
 from promptforge.core.jobs import job
@@ -409,6 +410,19 @@ class MoneyComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSeal:
+    """The head of the ledger's seals: the number and the hash of the last checkpoint, and how many journals all seal.
+
+    Where it is kept outside of the database, it shows that nothing of what was sealed then has changed or gone.
+    """
+
+    number: int
+    hash: Annotated[str, Field(examples=["5f2b0c6e" * 8])]
+    journals: int
+    sealed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerReport:
     """What a verification looked at and found; `violations` names the first hundred of `violations_found`.
 
@@ -424,10 +438,29 @@ class LedgerReport:
     money: tuple[MoneyComparison, ...]
     violations_found: int
     violations: tuple[Violation, ...]
+    seal: LedgerSeal | None
     started_at: datetime
     finished_at: datetime
 
 
 @requires(Role.OPERATOR, Role.ADMIN, scope="billing:read")
-class VerifyLedger(Query[LedgerReport]):
-    """Check every invariant of the ledger against what is stored (`promptforge ledger verify` for millions of legs)."""
+class GetLedgerReport(Query[LedgerReport]):
+    """What the last verification of the ledger has found; there is one every night.
+
+    Answers 404 before the first one has ended.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationStarted:
+    """The job that verifies the ledger; its progress says what it looks at, and in the end there is a new report."""
+
+    job_id: str
+
+
+@requires(Role.OPERATOR, Role.ADMIN)
+class RequestVerification(Command[VerificationStarted]):
+    """Check every invariant of the ledger against all that is stored, now: a job, or the one that is under way already.
+
+    On the command line it is `promptforge ledger verify`.
+    """

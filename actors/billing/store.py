@@ -26,6 +26,8 @@ from promptforge.actors.billing.payouts import store as payouts
 from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.subscriptions import store as subscriptions
 from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
+from promptforge.actors.billing.verification import store as verification
+from promptforge.actors.billing.verification.store import ReportStore
 from promptforge.core.mongo import Index
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "LedgerStore",
     "MoneyStore",
     "PayoutStore",
+    "ReportStore",
     "SubscriptionStore",
     "Terms",
 ]
@@ -59,4 +62,5 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **events.INDEXES,
     **money.INDEXES,
     **subscriptions.INDEXES,
+    **verification.INDEXES,
 }

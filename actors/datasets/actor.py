@@ -30,12 +30,7 @@ from promptforge.actors.datasets.messages import (
     UpdateDataset,
 )
 from promptforge.actors.datasets.store import DatasetStore, no_dataset
-from promptforge.actors.projects.messages import (
-    AuthoriseInProject,
-    EnsurePersonalProject,
-    ListProjectsOf,
-    ProjectPermission,
-)
+from promptforge.actors.projects.messages import ListProjectsOf, ProjectPermission, authorise, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id, new_ids
@@ -62,11 +57,7 @@ class DatasetsActor(Actor):
         checker_of(message.variables_schema)
 
         async def work(tx: Context) -> DatasetView:
-            project_id = message.project_id
-            if project_id is None:
-                project_id = await tx.ask(EnsurePersonalProject(user_id=tx.user_id))
-            else:
-                await _authorise(tx, project_id, ProjectPermission.WRITE)
+            project_id = await project_to_write(tx, message.project_id)
             dataset = DatasetView(
                 id=new_id("dts"),
                 project_id=project_id,
@@ -92,7 +83,7 @@ class DatasetsActor(Actor):
     async def list_datasets(self, message: ListDatasets, context: Context) -> Page[DatasetView]:
         cursor = Cursor.decode_optional(message.cursor)
         if message.project_id is not None:
-            await _authorise(context, message.project_id, ProjectPermission.READ)
+            await authorise(context, message.project_id, ProjectPermission.READ)
             project_ids: tuple[str, ...] = (message.project_id,)
         else:
             project_ids = await context.ask(ListProjectsOf(user_id=context.user_id))
@@ -218,11 +209,7 @@ class DatasetsActor(Actor):
         """Raises `NotFound` for who is not in the project, `ProjectRoleMissing` or `ProjectArchived` for who is."""
         dataset = await self._store.get(dataset_id, session=context.session)
         try:
-            await _authorise(context, dataset.project_id, permission)
+            await authorise(context, dataset.project_id, permission)
         except NotFound:
             raise no_dataset() from None
         return dataset
-
-
-async def _authorise(context: Context, project_id: str, permission: ProjectPermission) -> None:
-    await context.ask(AuthoriseInProject(project_id=project_id, user_id=context.user_id, permission=permission))

@@ -32,7 +32,7 @@ from promptforge.actors.evaluations.orphans import settle_orphans, sum_up
 from promptforge.actors.evaluations.scoring import make_ready
 from promptforge.actors.evaluations.store import UNDER_WAY, EvaluationStore, FrozenRun, no_evaluation
 from promptforge.actors.evaluations.working import Work
-from promptforge.actors.projects.messages import AuthoriseInProject, ListProjectsOf, ProjectPermission
+from promptforge.actors.projects.messages import ListProjectsOf, ProjectPermission, authorise
 from promptforge.actors.prompts.messages import ModelSettings
 from promptforge.actors.prompts.rendering.messages import PinnedContent, PinVersion
 from promptforge.core.context import Context
@@ -176,7 +176,7 @@ class EvaluationsActor(Actor):
     async def list_evaluations(self, message: ListEvaluations, context: Context) -> Page[EvaluationView]:
         cursor = Cursor.decode_optional(message.cursor)
         if message.project_id is not None:
-            await _authorise(context, message.project_id, ProjectPermission.READ)
+            await authorise(context, message.project_id, ProjectPermission.READ)
             project_ids: tuple[str, ...] = (message.project_id,)
         else:
             project_ids = await context.ask(ListProjectsOf(user_id=context.user_id))
@@ -249,14 +249,10 @@ class EvaluationsActor(Actor):
         """Raises `NotFound` for who is not in the project, `ProjectRoleMissing` or `ProjectArchived` for who is."""
         evaluation = await self._store.get(evaluation_id, session=context.session)
         try:
-            await _authorise(context, evaluation.project_id, permission)
+            await authorise(context, evaluation.project_id, permission)
         except NotFound:
             raise no_evaluation() from None
         return evaluation
-
-
-async def _authorise(context: Context, project_id: str, permission: ProjectPermission) -> None:
-    await context.ask(AuthoriseInProject(project_id=project_id, user_id=context.user_id, permission=permission))
 
 
 def _effective(parameters: RunParameters, settings: ModelSettings) -> RunParameters:

@@ -14,6 +14,7 @@ from typing import Annotated
 from annotated_types import Len
 from pydantic import MISSING, AfterValidator, Field
 
+from promptforge.core.context import Context
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.text import LINE, TEXT
@@ -223,6 +224,19 @@ class AuthoriseInProject(Query[ProjectAccess]):
     project_id: str
     user_id: str
     permission: ProjectPermission
+
+
+async def authorise(context: Context, project_id: str, permission: ProjectPermission) -> ProjectAccess:
+    """What the context's user may do in a project; raises as `AuthoriseInProject` says."""
+    return await context.ask(AuthoriseInProject(project_id=project_id, user_id=context.user_id, permission=permission))
+
+
+async def project_to_write(tx: Context, project_id: str | None) -> str:
+    """The project to write to: the one named, where the user may, or else their personal one."""
+    if project_id is None:
+        return await tx.ask(EnsurePersonalProject(user_id=tx.user_id))
+    await authorise(tx, project_id, ProjectPermission.WRITE)
+    return project_id
 
 
 @internal

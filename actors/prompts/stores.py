@@ -1,17 +1,11 @@
-"""The stores that the actors of this feature share, and the two questions that all of them ask."""
+"""The stores that the actors of this feature share, and the question that all of them ask."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from promptforge.actors.projects.messages import (
-    LATEST,
-    AuthoriseInProject,
-    EnsurePersonalProject,
-    ProjectAccess,
-    ProjectPermission,
-)
+from promptforge.actors.projects.messages import LATEST, ProjectAccess, ProjectPermission, authorise
 from promptforge.actors.prompts.drafts.store import DraftStore
 from promptforge.actors.prompts.errors import NothingToServe
 from promptforge.actors.prompts.labels.store import LabelStore
@@ -95,16 +89,3 @@ def _not_both(wanted: Wanted) -> Invalid:
     where = {"parameter": "label"} if wanted.in_query else {"pointer": "/label"}
     error = FieldError("Give a version or a label, not both", "one_of_two", **where)
     return Invalid(error.detail, errors=(error,))
-
-
-async def authorise(context: Context, project_id: str, permission: ProjectPermission) -> ProjectAccess:
-    """What the context's user may do in a project; raises as `AuthoriseInProject` says."""
-    return await context.ask(AuthoriseInProject(project_id=project_id, user_id=context.user_id, permission=permission))
-
-
-async def project_to_write(tx: Context, project_id: str | None) -> str:
-    """The project to write to: the one named, where the user may, or else their personal one."""
-    if project_id is None:
-        return await tx.ask(EnsurePersonalProject(user_id=tx.user_id))
-    await authorise(tx, project_id, ProjectPermission.WRITE)
-    return project_id

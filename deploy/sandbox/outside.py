@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from annotated_types import Interval, Len
 
 from promptforge.deploy.sandbox import accounts, books, disputes, payouts, refunds, sessions, subscriptions
-from promptforge.deploy.sandbox.control import Controls, Order, Strict, anywhere
+from promptforge.deploy.sandbox.control import Action, Controls, Order, Strict, anywhere
 from promptforge.deploy.sandbox.customers import Behaviour
 from promptforge.deploy.sandbox.refusals import Object, Refused, declined_by_rule
 from promptforge.deploy.sandbox.taxes import Buyer
 from promptforge.deploy.sandbox.world import World
 
 controls = Controls()
+BodyT = TypeVar("BodyT")
+
+
+def _to(kind: str, path: str, body: type[BodyT]) -> Callable[[Callable[[World, Object, BodyT], None]], Action]:
+    """Declares what happens to the object of this kind that the path names; the answer is the object."""
+
+    def declare(happen: Callable[[World, Object, BodyT], None]) -> Action:
+        def act(order: Order[BodyT]) -> Object:
+            found = anywhere(order.world, kind, order.id)
+            happen(order.world, found, order.body)
+            return found
+
+        return controls.post(path, body)(act)
+
+    return declare
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +45,18 @@ class Payment(Strict):
     disputed: bool = False
 
 
-@controls.post("/checkout/{id}/pay", Payment)
-def pay_session(order: Order[Payment]) -> Object:
-    session = anywhere(order.world, "checkout.session", order.id)
+@_to("checkout.session", "/checkout/{id}/pay", Payment)
+def pay_session(world: World, session: Object, body: Payment) -> None:
     behaviour = Behaviour(
-        declines="generic_decline" if order.body.outcome == "declined" else None,
-        delayed="succeeds" if order.body.outcome == "delayed" else None,
-        disputes="chargeback" if order.body.disputed else None,
+        declines="generic_decline" if body.outcome == "declined" else None,
+        delayed="succeeds" if body.outcome == "delayed" else None,
+        disputes="chargeback" if body.disputed else None,
     )
     try:
-        sessions.pay(
-            order.world,
-            session,
-            behaviour,
-            Buyer(order.body.country.upper(), order.body.email, order.body.name, order.body.card),
-        )
+        sessions.pay(world, session, behaviour, Buyer(body.country.upper(), body.email, body.name, body.card))
     except Refused as refused:
         if refused.status != 402:
             raise
-    return session
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +64,9 @@ class Settlement(Strict):
     succeeds: bool = True
 
 
-@controls.post("/checkout/{id}/settle", Settlement)
-def settle_session(order: Order[Settlement]) -> Object:
-    session = anywhere(order.world, "checkout.session", order.id)
-    sessions.settle(order.world, session, succeeds=order.body.succeeds)
-    return session
+@_to("checkout.session", "/checkout/{id}/settle", Settlement)
+def settle_session(world: World, session: Object, body: Settlement) -> None:
+    sessions.settle(world, session, succeeds=body.succeeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +74,9 @@ class Reason(Strict):
     reason: str | None = None
 
 
-@controls.post("/refunds/{id}/fail", Reason)
-def fail_refund(order: Order[Reason]) -> Object:
-    refund = anywhere(order.world, "refund", order.id)
-    refunds.fail(order.world, refund, order.body.reason or "expired_or_canceled_card")
-    return refund
+@_to("refund", "/refunds/{id}/fail", Reason)
+def fail_refund(world: World, refund: Object, body: Reason) -> None:
+    refunds.fail(world, refund, body.reason or "expired_or_canceled_card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +116,12 @@ class Judgement(Strict):
     outcome: Literal["won", "lost", "closed", "escalated"]
 
 
-@controls.post("/disputes/{id}", Judgement)
-def judge(order: Order[Judgement]) -> Object:
-    dispute = anywhere(order.world, "dispute", order.id)
-    if order.body.outcome == "escalated":
-        disputes.escalate(order.world, dispute)
+@_to("dispute", "/disputes/{id}", Judgement)
+def judge(world: World, dispute: Object, body: Judgement) -> None:
+    if body.outcome == "escalated":
+        disputes.escalate(world, dispute)
     else:
-        disputes.end(order.world, dispute, won=order.body.outcome == "won")
-    return dispute
+        disputes.end(world, dispute, won=body.outcome == "won")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +129,10 @@ class Cycle(Strict):
     declined: bool = False
 
 
-@controls.post("/subscriptions/{id}/advance", Cycle)
-def advance_subscription(order: Order[Cycle]) -> Object:
+@_to("subscription", "/subscriptions/{id}/advance", Cycle)
+def advance_subscription(world: World, subscription: Object, body: Cycle) -> None:
     """Begin the next period now."""
-    subscription = anywhere(order.world, "subscription", order.id)
-    subscriptions.renew(order.world, subscription, declines=order.body.declined)
-    return subscription
+    subscriptions.renew(world, subscription, declines=body.declined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,9 @@ class Bank(Strict):
     bank: str | None = None
 
 
-@controls.post("/accounts/{id}/onboard", Bank)
-def onboard(order: Order[Bank]) -> Object:
-    account = order.world.get("account", order.id)
-    accounts.onboard(order.world, account, bank=order.body.bank)
-    return account
+@_to("account", "/accounts/{id}/onboard", Bank)
+def onboard(world: World, account: Object, body: Bank) -> None:
+    accounts.onboard(world, account, bank=body.bank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +151,14 @@ class Requirement(Strict):
     reason: str | None = None
 
 
-@controls.post("/accounts/{id}/require", Requirement)
-def require(order: Order[Requirement]) -> Object:
-    account = order.world.get("account", order.id)
-    accounts.require(order.world, account, list(order.body.due), reason=order.body.reason)
-    return account
+@_to("account", "/accounts/{id}/require", Requirement)
+def require(world: World, account: Object, body: Requirement) -> None:
+    accounts.require(world, account, list(body.due), reason=body.reason)
 
 
-@controls.post("/accounts/{id}/bank", Bank)
-def change_bank(order: Order[Bank]) -> Object:
-    account = order.world.get("account", order.id)
-    accounts.set_bank(order.world, account, order.body.bank or order.world.new_id("bank"))
-    return account
+@_to("account", "/accounts/{id}/bank", Bank)
+def change_bank(world: World, account: Object, body: Bank) -> None:
+    accounts.set_bank(world, account, body.bank or world.new_id("bank"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +180,9 @@ def pay_out(order: Order[PayoutEnd]) -> Object:
     return payout
 
 
-@controls.post("/payouts/{id}", PayoutEnd)
-def end_payout(order: Order[PayoutEnd]) -> Object:
-    payout = anywhere(order.world, "payout", order.id)
-    _end_payout(order.world, payout, order.body)
-    return payout
+@_to("payout", "/payouts/{id}", PayoutEnd)
+def end_payout(world: World, payout: Object, body: PayoutEnd) -> None:
+    _end_payout(world, payout, body)
 
 
 def _end_payout(world: World, payout: Object, body: PayoutEnd) -> None:

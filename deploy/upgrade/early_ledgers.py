@@ -13,7 +13,7 @@ import structlog
 from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed, Platform
 from promptforge.actors.billing.ledger.sales.domain import Sale, refund_key, settle_key
 from promptforge.actors.billing.ledger.sales.store import SaleStore
-from promptforge.actors.billing.ledger.sealing import CHECKPOINTS
+from promptforge.actors.billing.ledger.sealing import CHECKPOINTS, HEADS
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS
 from promptforge.core.mongo import Document, Mongo, Session
 from promptforge.deploy.upgrade.batches import in_batches
@@ -51,7 +51,8 @@ async def _complete(mongo: Mongo, keys: Sequence[str], session: Session) -> int:
             if (sale := _sale(journal, rows)) is not None and not await _is_over(mongo, sale, journal, session):
                 await sales.put(sale, session=session)
     if journals:
-        await mongo.collection(CHECKPOINTS).delete_many({}, session=session)
+        for seals in (CHECKPOINTS, HEADS):
+            await mongo.collection(seals).delete_many({}, session=session)
     return len(journals)
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 
 EVENTS = {"accept": "text/event-stream"}
@@ -139,4 +139,4 @@ def test_a_tiny_model_answers_a_form_or_says_sensibly_that_it_cannot(service: Se
 
 def test_the_ledger_is_right_after_all_this(service: Service) -> None:
     operator = service.person("operator", Role.OPERATOR)
-    assert operator.get("/ops/ledger")["ok"] is True
+    assert verified_ledger(operator)["ok"] is True

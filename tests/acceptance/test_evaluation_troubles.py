@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 from tests.support.troubled_model import troubled_model
 
@@ -205,4 +205,4 @@ def test_an_operator_who_cancels_the_job_cancels_the_evaluation_and_its_owner_se
     view = ended(ada, path)
     assert (view["status"], view["failure"]["code"]) == ("cancelled", "job_cancelled")
     assert 3 <= view["items_done"] == view["summary"]["items"] < 500
-    assert operator.get("/ops/ledger")["ok"] is True
+    assert verified_ledger(operator)["ok"] is True

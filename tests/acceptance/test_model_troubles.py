@@ -14,7 +14,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.acceptance.test_ai import EVENTS, credits, events, records
-from tests.support.running import Person
+from tests.support.running import Person, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 from tests.support.troubled_model import PIECES, SECRET, troubled_model
 
@@ -127,7 +127,7 @@ def test_a_model_that_is_not_configured_is_named_before_anything_is_reserved(ser
 
 def test_after_all_this_nothing_is_reserved_and_no_key_or_text_is_in_the_log(service: Service) -> None:
     operator = service.person("operator", Role.OPERATOR)
-    assert operator.get("/ops/ledger")["ok"] is True
+    assert verified_ledger(operator)["ok"] is True
     with service.database() as client:
         assert client["promptforge"]["model_runs"].count_documents({}) == 0
     assert "model.misconfigured" in service.log

@@ -12,7 +12,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.killing import beside_stripe, control, onboarded
-from tests.support.running import Person, eventually, published_listing
+from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
 
 
@@ -88,7 +88,7 @@ def test_a_sale_becomes_money_at_the_bank(shop: Shop) -> None:
     assert [one["id"] for one in seller.get("/billing/payouts")["items"]] == [payout["id"]]
     kinds = [one["kind"] for one in seller.all("/notifications")]
     assert kinds.count("payout.sent") == 1
-    assert shop.operator.get("/ops/ledger")["ok"] is True
+    assert verified_ledger(shop.operator)["ok"] is True
 
 
 def test_each_refusal_says_why(shop: Shop) -> None:

@@ -23,7 +23,7 @@ from promptforge.http.routing import Route
 from promptforge.http.tables import routes
 from tests.support.faulty_models import faulty_models
 from tests.support.planting import dead, make_payable, plant_payout, put
-from tests.support.running import LISTING, Person, eventually, published_listing
+from tests.support.running import LISTING, Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, serving
 
 ROLES: dict[str, tuple[Role, ...]] = {
@@ -424,6 +424,7 @@ CASES: dict[str, Case] = {
     "getWebhookEvent": Case(World.webhook_event),
     "replayWebhookEvent": Case(World.webhook_event),
     "requestReconciliation": Case(),
+    "requestVerification": Case(),
     "getConnectAccount": Case(),
     "beginConnectOnboarding": Case(body=lambda _: {"country": "US"}),
     "listPayouts": Case(),
@@ -433,7 +434,7 @@ CASES: dict[str, Case] = {
     "listAllPayouts": Case(),
     "holdPayout": Case(World.payout, lambda _: {"reason": "A test of permissions"}),
     "releasePayout": Case(World.held_payout, lambda _: {"reason": "A test of permissions"}),
-    "verifyLedger": Case(),
+    "getLedgerReport": Case(),
     "listNotifications": Case(),
     "countUnreadNotifications": Case(),
     "markAllNotificationsRead": Case(),
@@ -487,6 +488,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         suspended = made.people["suspended"].get("/users/me")["id"]
         made.database["users"].update_one({"_id": suspended}, {"$set": {"suspended": True}})
         eventually(lambda: made.people["suspended"].get("/users/me")["suspended"])
+        verified_ledger(made.people["operator"])
         yield made
 
 

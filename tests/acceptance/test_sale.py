@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 
 TEXT = "Summarise {{article}} in three sentences."
@@ -148,7 +148,7 @@ def test_a_prompt_becomes_a_sale(sale: Sale) -> None:
 
 
 def test_the_ledger_adds_up(sale: Sale) -> None:
-    report = sale.operator.get("/ops/ledger")
+    report = verified_ledger(sale.operator)
     assert (report["ok"], report["violations"]) == (True, [])
     assert report["journals"] == 2
 

@@ -21,7 +21,7 @@ import pytest
 from promptforge.core.identity import mint
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
-from tests.support.running import Person, eventually, fund, published_listing
+from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 
 CLIENTS = 8
@@ -282,7 +282,7 @@ def test_jobs_run_again_after_all_of_this(service: Service) -> None:
     eventually(lambda: buyer.get("/users/me/credits")["available"] != "0")
     buyer.post(f"/marketplace/listings/{listing}/purchases", {"expected_price": "10"}, expect=201)
     eventually(lambda: [one for one in seller.get("/notifications")["items"] if one["kind"] == "listing.sold"])
-    assert service.person("operator", Role.OPERATOR).get("/ops/ledger")["ok"]
+    assert verified_ledger(service.person("operator", Role.OPERATOR))["ok"]
 
 
 def test_no_request_of_all_these_was_a_surprise(service: Service) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.acceptance.test_ai import EVENTS, credits, events, records
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 
 CONTENT = "Tell me about {{thing}}."
@@ -148,4 +148,4 @@ def test_a_test_run_is_in_the_prompts_analytics_and_in_ones_own_usage(service: S
 
 def test_the_ledger_is_right_after_all_this(service: Service) -> None:
     operator = service.person("operator", Role.OPERATOR)
-    assert operator.get("/ops/ledger")["ok"] is True
+    assert verified_ledger(operator)["ok"] is True

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import DATABASE, Service, serving
 from tests.support.troubled_model import troubled_model
 
@@ -80,7 +80,7 @@ def test_a_thousand_items_survive_kills_in_the_middle(service: Service) -> None:
     check_items(service, path.removeprefix("/evaluations/"), [one["item_id"] for one in ada.all(f"{path}/results")])
     credits = ada.get("/users/me/credits")
     assert (credits["available"], credits["reserved"]) == (str(CREDITS - ITEMS * CHARGE // 1000), "0")
-    report = operator.get("/ops/ledger")
+    report = verified_ledger(operator)
     assert (report["ok"], report["violations"]) == (True, [])
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import serving
 
 LONG = {"task": "Write the longest story about a ship that you can."}
@@ -34,7 +34,7 @@ def test_a_run_whose_process_was_killed_is_released(tmp_path: Path) -> None:
                 list(lines)
         service.start()
         assert credits(ada)[1] != "0"
-        assert operator.get("/ops/ledger")["ok"] is True  # what is held is held for a run that is written down
+        assert verified_ledger(operator)["ok"] is True  # what is held is held for a run that is written down
         with service.database() as client:
             past = datetime.now(UTC) - timedelta(seconds=1)
             runs = client["promptforge"]["model_runs"]
@@ -44,7 +44,7 @@ def test_a_run_whose_process_was_killed_is_released(tmp_path: Path) -> None:
             (record,) = client["promptforge"]["usage"].find()
         assert (record["outcome"], record["millicredits"]) == ("lost", 0)
         assert credits(ada) == ("50", "0")
-        assert operator.get("/ops/ledger")["ok"] is True
+        assert verified_ledger(operator)["ok"] is True
 
 
 def test_a_stop_ends_a_stream_with_its_end_or_an_error_and_leaves_nothing_reserved(tmp_path: Path) -> None:
@@ -67,4 +67,4 @@ def test_a_stop_ends_a_stream_with_its_end_or_an_error_and_leaves_nothing_reserv
         assert last == "done" or (last, data["code"]) == ("error", "stopping")
         service.start()
         assert credits(ada)[1] == "0"
-        assert service.person("operator", Role.OPERATOR).get("/ops/ledger")["ok"] is True
+        assert verified_ledger(service.person("operator", Role.OPERATOR))["ok"] is True

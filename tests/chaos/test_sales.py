@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually, fund, published_listing
+from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, serving
 
 BUYERS = 50
@@ -97,7 +97,7 @@ def _check_everything(service: Service, seller: Person, buyers: list[Person], li
     sold = Counter(one["subject"]["purchase_id"] for one in told)
     assert (len(sold), set(sold.values())) == (BUYERS * LISTINGS, {1})
     assert seller.get("/users/me/credits")["pending"] == "1700"
-    report = operator.get("/ops/ledger")
+    report = verified_ledger(operator)
     assert (report["ok"], report["violations"]) == (True, [])
     verified = service.command("ledger", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -23,7 +23,7 @@ from promptforge.core.ids import new_id
 from promptforge.core.principal import Role
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import SandboxSettings, open_sandbox
-from tests.support.running import Person, eventually, published_listing
+from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service
 
 API_KEY = "sk_test_of_the_tests"
@@ -205,7 +205,7 @@ class Market:
 
     def check(self) -> None:
         assert self.operator.get("/jobs?state=dead")["items"] == []
-        report = self.operator.get("/ops/ledger")
+        report = verified_ledger(self.operator)
         assert (report["ok"], report["violations"]) == (True, [])
         with self.service.database() as client:
             database = client["promptforge"]

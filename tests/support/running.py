@@ -227,6 +227,18 @@ class Person:
         return self.call("POST", path, body, expect=expect)
 
 
+def verified_ledger(operator: Person) -> dict[str, Any]:
+    """The report of a verification that begins now."""
+    job = operator.post("/ops/ledger/verification", expect=202)
+    ended: dict[str, Any] = eventually(
+        lambda: (found := operator.get(f"/jobs/{job['job_id']}"))["finished_at"] and found, seconds=60
+    )
+    assert ended["state"] == "completed", ended
+    report: dict[str, Any] = operator.get("/ops/ledger")
+    assert ended["result"] == {"ok": report["ok"], "violations_found": report["violations_found"]}
+    return report
+
+
 LISTING_PRICE = "10"
 LISTING = {
     "version": 1,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from promptforge.actors.billing.errors import UnknownPayment
 from promptforge.actors.billing.events.domain import Outcome, StripeEvent, ignored, quarantined
-from promptforge.actors.billing.events.handling import Effect, Origin
+from promptforge.actors.billing.events.handling import Effect, ObjectEvents, Origin
 from promptforge.actors.billing.events.store import DisputeStore
 from promptforge.actors.billing.ledger.messages import (
     FreezeTopup,
@@ -106,23 +106,21 @@ def orders_for_dispute(payment: Payment, dispute: Dispute) -> tuple[Order, ...]:
     return tuple(orders)
 
 
-class DisputeEvents:
+class DisputeEvents(ObjectEvents):
     """Credits follow each dispute: frozen while it is open, taken with the money, and given back where it is won."""
 
     types = frozenset(
         f"charge.dispute.{what}" for what in ("created", "updated", "funds_withdrawn", "funds_reinstated", "closed")
     )
     origin = Origin.PLATFORM
+    kind = "dispute"
 
     def __init__(self, claims: StripeClaims, disputes: DisputeStore) -> None:
         self._claims = claims
         self._disputes = disputes
 
-    async def read(self, event: StripeEvent) -> Outcome | Effect:
-        dispute_id = object_id(event.payload, "dispute")
-        if dispute_id is None:
-            return quarantined("the payload has another shape than a dispute's")
-        return await self.of_dispute(dispute_id)
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
+        return await self.of_dispute(identifier)
 
     async def of_dispute(self, dispute_id: str) -> Outcome | Effect:
         dispute = await self._claims.dispute(dispute_id)

@@ -9,11 +9,13 @@ To have more types handled, write a handler and add it where the process is put 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from promptforge.actors.billing.events.domain import Outcome, StripeEvent
+from promptforge.actors.billing.events.domain import Outcome, StripeEvent, quarantined
+from promptforge.actors.billing.stripe.claims import object_id
 from promptforge.core.context import Context
 from promptforge.core.errors import ConfigurationError
 
@@ -42,6 +44,22 @@ class EventHandler(Protocol):
         An error that is `retryable`, and an unexpected one, has the event tried again; any other leaves it dead.
         """
         ...
+
+
+class ObjectEvents(ABC):
+    """The part of a handler whose events are all about one `kind` of object: it is given the object's id."""
+
+    kind: str
+
+    async def read(self, event: StripeEvent) -> Outcome | Effect:
+        identifier = object_id(event.payload, self.kind)
+        if identifier is None:
+            return quarantined(f"the payload has not the shape of one about a Stripe {self.kind}")
+        return await self.look(identifier, event)
+
+    @abstractmethod
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
+        """As `EventHandler.read`, once it is known which object it is about."""
 
 
 def table_of(handlers: Sequence[EventHandler]) -> Mapping[str, EventHandler]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from promptforge.actors.billing.errors import UnknownSubscription
 from promptforge.actors.billing.events.domain import Outcome, StripeEvent, ignored, quarantined
-from promptforge.actors.billing.events.handling import Effect, Origin
+from promptforge.actors.billing.events.handling import Effect, ObjectEvents, Origin
 from promptforge.actors.billing.ledger.topups.domain import invoice_journal
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted, payment_failed
-from promptforge.actors.billing.stripe.claims import object_id
 from promptforge.actors.billing.stripe.subscriptions import Invoice, StripeSubscriptions, SubscriptionAtStripe
 from promptforge.actors.billing.subscriptions.domain import Subscription
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
@@ -22,23 +21,21 @@ OF_A_MONTH = frozenset({"subscription_create", "subscription_cycle"})
 PAID, UNPAID = "invoice.paid", "invoice.payment_failed"
 
 
-class SubscriptionEvents:
+class SubscriptionEvents(ObjectEvents):
     """`clock` says when something was read: what was read before is not written over what was read after."""
 
     types = frozenset(f"customer.subscription.{what}" for what in ("created", "updated", "deleted"))
     origin = Origin.PLATFORM
+    kind = "subscription"
 
     def __init__(self, subscriptions: SubscriptionStore, stripe: StripeSubscriptions, clock: Clock) -> None:
         self._subscriptions = subscriptions
         self._stripe = stripe
         self._clock = clock
 
-    async def read(self, event: StripeEvent) -> Outcome | Effect:
-        stripe_id = object_id(event.payload, "subscription")
-        if stripe_id is None:
-            return quarantined("the payload has another shape than a subscription's")
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
         read_at = self._clock.now()
-        told = await self._stripe.subscription(stripe_id)
+        told = await self._stripe.subscription(identifier)
 
         async def apply(tx: Context) -> Outcome:
             subscription = await find(self._subscriptions, told, tx)
@@ -48,22 +45,20 @@ class SubscriptionEvents:
         return apply
 
 
-class InvoiceEvents:
+class InvoiceEvents(ObjectEvents):
     """A paid invoice of a month brings the plan's credits once, from the plan as it was when the subscription began."""
 
     types = frozenset({PAID, UNPAID})
     origin = Origin.PLATFORM
+    kind = "invoice"
 
     def __init__(self, subscriptions: SubscriptionStore, stripe: StripeSubscriptions, ledger: Ledger) -> None:
         self._subscriptions = subscriptions
         self._stripe = stripe
         self._ledger = ledger
 
-    async def read(self, event: StripeEvent) -> Outcome | Effect:
-        invoice_id = object_id(event.payload, "invoice")
-        if invoice_id is None:
-            return quarantined("the payload has another shape than an invoice's")
-        invoice = await self._stripe.invoice(invoice_id)
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
+        invoice = await self._stripe.invoice(identifier)
         if invoice.billing_reason not in OF_A_MONTH or invoice.subscription_id is None:
             return ignored(f"the invoice was made for {invoice.billing_reason}, which brings no credits")
         told = await self._stripe.subscription(invoice.subscription_id)

@@ -6,16 +6,10 @@ a late event change nothing. Events of accounts that no seller here has are igno
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
-from annotated_types import Len
-from pydantic import TypeAdapter, ValidationError
-
 from promptforge.actors.billing.connect.refreshing import ConnectRefresher
 from promptforge.actors.billing.connect.store import ConnectStore
 from promptforge.actors.billing.events.domain import Outcome, StripeEvent, ignored, quarantined
-from promptforge.actors.billing.events.handling import Effect, Origin
+from promptforge.actors.billing.events.handling import Effect, ObjectEvents, Origin
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.payouts.domain import AT_STRIPE, Payout
@@ -31,50 +25,24 @@ NOT_OURS = ignored("no seller here has this account")
 GROUP = "payout:"
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
-    id: Annotated[str, Len(1, 255)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    object: _Object
-
-
-@dataclass(frozen=True, slots=True)
-class _Payload:
-    data: _Data
-
-
-_payloads = TypeAdapter(_Payload)
-
-
-def _object_id(event: StripeEvent) -> str | None:
-    """What the event is about; None where that cannot be told."""
-    try:
-        return _payloads.validate_python(event.payload).data.object.id
-    except ValidationError:
-        return None
-
-
-class AccountEvents:
+class AccountEvents(ObjectEvents):
     """A seller's account has changed."""
 
     types = frozenset({"account.updated"})
     origin = Origin.CONNECTED
+    kind = "account"
 
     def __init__(self, store: ConnectStore, refresher: ConnectRefresher, clock: Clock) -> None:
         self._store = store
         self._refresher = refresher
         self._clock = clock
 
-    async def read(self, event: StripeEvent) -> Outcome | Effect:
-        account_id = event.account or ""
-        if _object_id(event) != account_id:
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
+        if identifier != event.account:
             return quarantined("it is about another account than the one that it comes from")
-        if await self._store.find_by_account(account_id) is None:
+        if await self._store.find_by_account(identifier) is None:
             return NOT_OURS
-        keep = await self._refresher.ask(account_id, asked_at=self._clock.now())
+        keep = await self._refresher.ask(identifier, asked_at=self._clock.now())
 
         async def effect(tx: Context) -> Outcome:
             return PROCESSED if await keep(tx) else NOT_OURS
@@ -82,24 +50,23 @@ class AccountEvents:
         return effect
 
 
-class BankPayoutEvents:
+class BankPayoutEvents(ObjectEvents):
     """Stripe has paid a seller's bank, or could not. No credits move: the money is the seller's since the transfer."""
 
     types = frozenset({"payout.paid", "payout.failed"})
     origin = Origin.CONNECTED
+    kind = "payout"
 
     def __init__(self, store: ConnectStore, payouts: PayoutStore, accounts: ConnectedAccounts) -> None:
         self._store = store
         self._payouts = payouts
         self._accounts = accounts
 
-    async def read(self, event: StripeEvent) -> Outcome | Effect:
-        account_id, payout_id = event.account or "", _object_id(event)
-        if payout_id is None:
-            return quarantined("the payload has another shape than a payout's")
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
+        account_id = event.account or ""
         if await self._store.find_by_account(account_id) is None:
             return NOT_OURS
-        payout = await self._accounts.get_bank_payout(account_id, payout_id)
+        payout = await self._accounts.get_bank_payout(account_id, identifier)
 
         async def effect(tx: Context) -> Outcome:
             await self._store.put_bank_payout(account_id, payout, session=session_of(tx))
@@ -109,22 +76,20 @@ class BankPayoutEvents:
         return effect
 
 
-class TransferEvents:
+class TransferEvents(ObjectEvents):
     """A transfer of ours was made, changed or reversed. `StripeEventsActor` asks `payout_holds` for it."""
 
     types = frozenset({"transfer.created", "transfer.updated", "transfer.reversed"})
     origin = Origin.PLATFORM
+    kind = "transfer"
 
     def __init__(self, payouts: PayoutStore, transfers: Transfers) -> None:
         self._payouts = payouts
         self._transfers = transfers
         self._endings = PayoutEndings(payouts)
 
-    async def read(self, event: StripeEvent) -> Outcome | Effect:
-        transfer_id = _object_id(event)
-        if transfer_id is None:
-            return quarantined("the payload has another shape than a transfer's")
-        transfer = await self._transfers.get(transfer_id)
+    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
+        transfer = await self._transfers.get(identifier)
         if not (transfer.group or "").startswith(GROUP):
             return ignored("the transfer is for no payout")
         return lambda tx: self._apply(transfer, tx)

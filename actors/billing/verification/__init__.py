@@ -1,7 +1,7 @@
 """Checks every invariant of the ledger against what is stored, in flat memory, beside a running service.
 
-`verify_ledger(mongo)` is what the command line calls; `VerifyLedger` is the same for operators over HTTP, and
-`CheckLedger` the job that logs what it finds. Rules, by the names in the report:
+`verify_ledger(mongo)` is what the command line calls; `CheckLedger` is the job, every night and when operators ask for
+it over HTTP, which logs what it finds and keeps the report. Rules, by the names in the report:
 
 - `unbalanced_journal`: the legs of a journal do not sum to zero
 - `leg_count`: a journal has more or fewer legs than were posted
@@ -21,17 +21,18 @@
 - `hold_without_run`: credits are reserved for a run that nobody will close
 - `money_unbalanced`: the legs of a movement of real money do not sum to zero
 - `money_differs`: the last comparison found another balance at Stripe than the ledger's
-- `seal`: a checkpoint is not over what it sealed: a journal, a leg or a checkpoint was altered or removed
+- `seal`: a checkpoint is not over what it sealed: a journal, a leg or a checkpoint was altered or removed; or the chain
+  is not the one whose head was kept
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
-from promptforge.actors.billing.messages import LedgerReport, Violation
+from promptforge.actors.billing.messages import LedgerReport, LedgerSeal, Violation
 from promptforge.actors.billing.verification.balances import verify_balances, verify_partners
 from promptforge.actors.billing.verification.charges import verify_charges
 from promptforge.actors.billing.verification.findings import Findings
@@ -39,32 +40,49 @@ from promptforge.actors.billing.verification.journals import verify_journals
 from promptforge.actors.billing.verification.money import verify_money
 from promptforge.actors.billing.verification.purchases import verify_purchases, verify_refunds, verify_sales
 from promptforge.actors.billing.verification.runs import verify_runs
+from promptforge.actors.billing.verification.seals import verify_seals
 from promptforge.core.clock import SystemClock
 from promptforge.core.mongo import Mongo
 
 __all__ = ["LedgerReport", "Violation", "verify", "verify_ledger"]
 
-
-async def verify_ledger(mongo: Mongo) -> LedgerReport:
-    """Verify the ledger in a database."""
-    return await verify(LedgerAudit(mongo), LedgerSeals(mongo), now=SystemClock().now)
+Progress = Callable[[float, str], None]
+"""Told the percent that is done, by what steps usually take, and what is looked at next."""
 
 
-async def verify(audit: LedgerAudit, seals: LedgerSeals, *, now: Callable[[], datetime]) -> LedgerReport:
-    """Verify one subject after the other; see the module for all of them."""
+async def verify_ledger(mongo: Mongo, *, kept: Sequence[LedgerSeal] = ()) -> LedgerReport:
+    """Verify the ledger in a database; `kept` are heads of its seals that were kept elsewhere."""
+    return await verify(LedgerAudit(mongo), LedgerSeals(mongo), now=SystemClock().now, kept=kept)
+
+
+async def verify(
+    audit: LedgerAudit,
+    seals: LedgerSeals,
+    *,
+    now: Callable[[], datetime],
+    progress: Progress = lambda _percent, _subject: None,
+    kept: Sequence[LedgerSeal] = (),
+) -> LedgerReport:
+    """Verify one subject after the other; see the module for all of them. `progress` is told before each."""
     findings = Findings()
     started_at = now()
-    await verify_journals(audit, findings)
-    await verify_balances(audit, findings)
-    await verify_partners(audit, findings)
-    await verify_purchases(audit, findings)
-    await verify_refunds(audit, findings, now=started_at)
-    await verify_sales(audit, findings)
-    await verify_charges(audit, findings)
-    await verify_runs(audit, findings)
-    await verify_money(audit.money, findings)
-    async for seal in seals.broken():
-        findings.add([Violation("seal", str(seal.number), seal.detail)])
+    steps: tuple[tuple[str, int, Callable[[], Awaitable[None]]], ...] = (
+        ("journals", 25, lambda: verify_journals(audit, findings)),
+        ("balances", 25, lambda: verify_balances(audit, findings)),
+        ("partners", 2, lambda: verify_partners(audit, findings)),
+        ("purchases", 8, lambda: verify_purchases(audit, findings)),
+        ("refunds", 2, lambda: verify_refunds(audit, findings, now=started_at)),
+        ("sales", 12, lambda: verify_sales(audit, findings)),
+        ("charges", 5, lambda: verify_charges(audit, findings)),
+        ("runs", 3, lambda: verify_runs(audit, findings)),
+        ("money", 3, lambda: verify_money(audit.money, findings)),
+        ("seals", 15, lambda: verify_seals(seals, findings, kept)),
+    )
+    done = 0
+    for subject, share, look in steps:
+        progress(done, subject)
+        await look()
+        done += share
     return LedgerReport(
         ok=not findings.count,
         journals=findings.journals,
@@ -75,6 +93,7 @@ async def verify(audit: LedgerAudit, seals: LedgerSeals, *, now: Callable[[], da
         money=tuple(findings.money),
         violations_found=findings.count,
         violations=tuple(findings.named),
+        seal=findings.seal,
         started_at=started_at,
         finished_at=now(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from promptforge.actors.billing.messages import MoneyComparison, Violation
+from promptforge.actors.billing.messages import LedgerSeal, MoneyComparison, Violation
 from promptforge.core.amounts import from_millicredits
 
 NAMED = 100
@@ -21,6 +21,7 @@ class Findings:
         self.purchases = 0
         self.movements = 0
         self.money: list[MoneyComparison] = []
+        self.seal: LedgerSeal | None = None
         self.count = 0
         self.named: list[Violation] = []
 

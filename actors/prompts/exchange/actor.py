@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from promptforge.actors.projects.messages import ProjectPermission
+from promptforge.actors.projects.messages import ProjectPermission, authorise, project_to_write
 from promptforge.actors.prompts.exchange.formats import parse
 from promptforge.actors.prompts.exchange.importing import Importing, refused
 from promptforge.actors.prompts.exchange.messages import (
@@ -23,7 +23,6 @@ from promptforge.actors.prompts.exchange.messages import (
 from promptforge.actors.prompts.exchange.order import includes_first
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
 from promptforge.actors.prompts.rendering.naming import names_now, with_names
-from promptforge.actors.prompts.stores import authorise, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid, PromptForgeError
 from promptforge.core.pages import Cursor

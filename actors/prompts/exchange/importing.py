@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from promptforge.actors.projects.messages import ProjectAccess, ProjectPermission
+from promptforge.actors.projects.messages import ProjectAccess, ProjectPermission, authorise
 from promptforge.actors.prompts.errors import NameTaken
 from promptforge.actors.prompts.exchange.messages import (
     ExportedPrompt,
@@ -20,7 +20,6 @@ from promptforge.actors.prompts.labels.moving import move_label, permission_to_m
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
 from promptforge.actors.prompts.registry.making import make_prompt
 from promptforge.actors.prompts.registry.pushing import push_version
-from promptforge.actors.prompts.stores import authorise
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, Invalid, PromptForgeError
 

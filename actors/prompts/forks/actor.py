@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptforge.actors.marketplace.messages import UsePurchasedSource
-from promptforge.actors.projects.messages import LATEST
+from promptforge.actors.projects.messages import LATEST, project_to_write
 from promptforge.actors.prompts.forks.messages import ForkPrompt
 from promptforge.actors.prompts.messages import FirstVersion, PromptKind, PromptVersionView, PromptView, Provenance
 from promptforge.actors.prompts.registry.making import make_prompt
 from promptforge.actors.prompts.registry.pushing import push_version
 from promptforge.actors.prompts.rendering.compilation import compile_version
 from promptforge.actors.prompts.rendering.naming import names_now, with_names
-from promptforge.actors.prompts.stores import Wanted, project_to_write
+from promptforge.actors.prompts.stores import Wanted
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.runtime import Actor, handles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from promptforge.actors.projects.messages import authorise
 from promptforge.actors.prompts.errors import PromptArchived
 from promptforge.actors.prompts.labels.messages import (
     GetLabel,
@@ -18,7 +19,6 @@ from promptforge.actors.prompts.labels.messages import (
 from promptforge.actors.prompts.labels.moving import MAX_LABELS, move_label, permission_to_move
 from promptforge.actors.prompts.messages import PromptView
 from promptforge.actors.prompts.registry.dependants import refuse_while_included
-from promptforge.actors.prompts.stores import authorise
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.pages import Cursor, Page

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import MISSING
 
-from promptforge.actors.projects.messages import AuthoriseInProject, ListProjectsOf, ProjectPermission
+from promptforge.actors.projects.messages import (
+    AuthoriseInProject,
+    ListProjectsOf,
+    ProjectPermission,
+    authorise,
+    project_to_write,
+)
 from promptforge.actors.prompts.errors import UnpinnedInclude
 from promptforge.actors.prompts.messages import (
     ArchivePrompt,
@@ -34,7 +40,6 @@ from promptforge.actors.prompts.registry.making import make_prompt
 from promptforge.actors.prompts.registry.pushing import push_version
 from promptforge.actors.prompts.registry.versions import no_version
 from promptforge.actors.prompts.rendering.compilation import compile_version
-from promptforge.actors.prompts.stores import authorise, project_to_write
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.made import Made

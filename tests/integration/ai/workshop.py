@@ -17,7 +17,7 @@ from promptforge.actors.ai.usage import store as usage
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing import BillingActor
 from promptforge.actors.billing.ledger.topups.domain import topup_journal
-from promptforge.actors.billing.store import INDEXES, Ledger, LedgerAudit, LedgerSeals, LedgerStore
+from promptforge.actors.billing.store import INDEXES, Ledger, LedgerAudit, LedgerSeals, LedgerStore, ReportStore
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.jobs import JobsActor
 from promptforge.core.amounts import MILLI
@@ -110,7 +110,7 @@ async def open_workshop(
     ledger, clock = Ledger(mongo), SteppedClock()
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])
     actors = [
-        BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
+        BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
         ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
         *others,
     ]

@@ -59,6 +59,7 @@ from promptforge.actors.billing.store import (
     LedgerAudit,
     LedgerSeals,
     LedgerStore,
+    ReportStore,
     SubscriptionStore,
 )
 from promptforge.actors.billing.stripe.api import StripeApi
@@ -351,7 +352,7 @@ async def open_bank(
         ]
         types = [name for handler in handlers for name in handler.types]
         actors = [
-            BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo)),
+            BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
             SalesActor(ledger, terms=terms),
             TopupsActor(ledger),
             PayoutHoldsActor(ledger),

@@ -15,10 +15,22 @@ from promptforge.actors.billing.errors import (
     SelfPurchase,
 )
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
+from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.domain import Fund, UserAccount
 from promptforge.actors.billing.ledger.holdings import Lot
+from promptforge.actors.billing.ledger.messages import CheckLedger
+from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.topups.domain import topup_journal
-from promptforge.actors.billing.messages import Charge, GrantCredits, ListTransactions, TransactionView, VerifyLedger
+from promptforge.actors.billing.messages import (
+    Charge,
+    GetLedgerReport,
+    GrantCredits,
+    ListTransactions,
+    RequestVerification,
+    TransactionView,
+)
+from promptforge.actors.billing.verification import verify
+from promptforge.core.clock import SystemClock
 from promptforge.core.context import Context
 from promptforge.core.errors import Forbidden, Invalid, NotFound, PromptForgeError
 from promptforge.core.principal import Role
@@ -255,7 +267,38 @@ async def test_ones_transactions_are_listed_newest_first_and_page_by_page(bank: 
 
 async def test_operators_verify_the_ledger_and_others_do_not(bank: Bank) -> None:
     user = await bank.user(purchased=5)
-    report = await bank.context("usr_operator", Role.OPERATOR).ask(VerifyLedger())
+    operator = bank.context("usr_operator", Role.OPERATOR)
+    with pytest.raises(NotFound):
+        await operator.ask(GetLedgerReport())
+    asked = {(await operator.ask(RequestVerification())).job_id for _ in range(2)}
+    await bank.process.until_done(asked.pop())
+    report = await operator.ask(GetLedgerReport())
     assert (report.ok, report.journals, report.legs, report.accounts) == (True, 1, 2, 1)
-    with pytest.raises(Forbidden):
-        await bank.context(user).ask(VerifyLedger())
+    for message in (GetLedgerReport(), RequestVerification()):
+        with pytest.raises(Forbidden):
+            await bank.context(user).ask(message)
+
+
+async def test_a_verification_says_what_it_looks_at_and_keeps_what_it_found(bank: Bank) -> None:
+    user = await bank.user(purchased=5)
+    await bank.collection("users").update_one({"_id": user}, {"$inc": {"credits.purchased": 1}})
+    percents: list[float] = []
+    subjects: list[str] = []
+
+    def progress(percent: float, subject: str) -> None:
+        percents.append(percent)
+        subjects.append(subject)
+
+    report = await verify(
+        LedgerAudit(bank.process.mongo),
+        LedgerSeals(bank.process.mongo),
+        now=SystemClock().now,
+        progress=progress,
+    )
+    assert (subjects[0], subjects[-1]) == ("journals", "seals")
+    assert percents == sorted(percents)
+    assert 0 == percents[0] < percents[-1] < 100
+    verdict = await bank.context().ask(CheckLedger())
+    kept = await bank.context("usr_operator", Role.OPERATOR).ask(GetLedgerReport())
+    assert (verdict.ok, verdict.violations_found) == (False, 2)
+    assert kept.violations == report.violations

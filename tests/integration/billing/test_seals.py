@@ -8,7 +8,9 @@ import anyio
 import pytest
 
 from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger
+from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.messages import Violation
+from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, open_bank
 from tests.support.processes import SteppedClock
@@ -41,7 +43,7 @@ async def broken(bank: Bank) -> list[tuple[str, str]]:
 async def test_what_nobody_touched_is_whole(sealed: Bank) -> None:
     assert (await sealed.verify()).violations == ()
     assert await sealed.collection("ledger_checkpoints").count_documents({}) == 2
-    assert await sealed.context().ask(CheckLedger())
+    assert (await sealed.context().ask(CheckLedger())).ok
 
 
 async def test_what_is_new_is_sealed_only_once_no_transaction_can_come_before_it(
@@ -122,8 +124,69 @@ async def test_a_checkpoint_removed_or_altered_shows(sealed: Bank) -> None:
     assert await broken(sealed) == [("seal", "1"), ("seal", "2")]
 
 
+async def test_a_chain_whose_end_was_cut_off_shows(sealed: Bank) -> None:
+    await sealed.collection("ledger_checkpoints").delete_one({"_id": 2})
+    assert await broken(sealed) == [("seal", "2")]
+
+
+async def test_a_chain_that_was_cut_off_is_not_sealed_on_as_if_nothing_were(sealed: Bank, clock: SteppedClock) -> None:
+    await sealed.collection("ledger_checkpoints").delete_one({"_id": 2})
+    await sealed.user(purchased=1)
+    clock.advance(minutes=6)
+    assert await sealed.context().ask(SealLedger()) == 1
+    assert await broken(sealed) == [("seal", "2")]
+
+
+@pytest.mark.parametrize("back_to", [None, 1])
+async def test_a_head_that_was_removed_or_set_back_shows_and_nothing_is_sealed_from_it(
+    sealed: Bank, clock: SteppedClock, back_to: int | None
+) -> None:
+    heads, checkpoints = sealed.collection("ledger_head"), sealed.collection("ledger_checkpoints")
+    if back_to is None:
+        await heads.delete_one({})
+    else:
+        await heads.update_one({}, {"$set": {"checkpoint": await checkpoints.find_one({"_id": back_to})}})
+    assert await broken(sealed) == [("seal", "2")]
+    await sealed.user(purchased=1)
+    clock.advance(minutes=6)
+    assert await sealed.context().ask(SealLedger()) == 0
+    assert await broken(sealed) == [("seal", "2")]
+
+
+async def test_what_was_cut_off_with_its_head_shows_only_against_a_head_that_was_kept_elsewhere(sealed: Bank) -> None:
+    """The ledger is made what it was before the second seal: nothing in the database can tell."""
+    mongo = sealed.process.mongo
+    kept = (await sealed.verify()).seal
+    assert kept is not None
+    assert (kept.number, kept.journals) == (2, 4)
+    first = await sealed.collection("ledger_checkpoints").find_one({"_id": 1})
+    await sealed.collection("ledger_checkpoints").delete_one({"_id": 2})
+    await sealed.collection("ledger_head").update_one({}, {"$set": {"checkpoint": first}})
+    assert await broken(sealed) == []
+    found = (await verify_ledger(mongo, kept=[kept])).violations
+    assert [(one.rule, one.subject) for one in found] == [("seal", "2")]
+    await sealed.context().ask(SealLedger())  # once more, and so at another time
+    assert (await verify_ledger(mongo, kept=[kept])).ok
+    await sealed.collection("transactions").update_one({"journal_id": "purchase:pur_b"}, {"$set": {"note": "other"}})
+    await sealed.collection("ledger_checkpoints").delete_one({"_id": 2})
+    await sealed.collection("ledger_head").update_one({}, {"$set": {"checkpoint": first}})
+    await sealed.context().ask(SealLedger())
+    assert await broken(sealed) == []
+    found = (await verify_ledger(mongo, kept=[kept])).violations
+    assert [(one.rule, one.subject) for one in found] == [("seal", "2")]
+
+
+async def test_a_chain_from_before_there_were_heads_gets_one(sealed: Bank) -> None:
+    await sealed.collection("ledger_head").delete_one({})
+    await sealed.collection("ledger_checkpoints").update_many({}, {"$unset": {"journals": ""}})
+    for _ in range(2):
+        await LedgerSeals(sealed.process.mongo).adopt()
+    report = await sealed.verify()
+    assert (report.ok, report.seal and report.seal.journals) == (True, 4)
+
+
 async def test_a_violation_is_logged_by_the_job(sealed: Bank) -> None:
     await sealed.collection("users").update_one({"_id": "usr_0001"}, {"$inc": {"credits.purchased": 1}})
-    assert not await sealed.context().ask(CheckLedger())
+    assert not (await sealed.context().ask(CheckLedger())).ok
     (violation,) = (await sealed.verify()).violations
     assert isinstance(violation, Violation)

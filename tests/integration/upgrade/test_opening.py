@@ -11,7 +11,7 @@ import pytest
 
 from promptforge.actors.billing import BillingActor
 from promptforge.actors.billing.messages import GetCredits, ListTransactions, WebhookEventState
-from promptforge.actors.billing.store import EventStore, Ledger, LedgerAudit, LedgerSeals
+from promptforge.actors.billing.store import EventStore, Ledger, LedgerAudit, LedgerSeals, ReportStore
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.marketplace.messages import ListingState
@@ -105,7 +105,7 @@ async def test_a_person_who_was_taken_over_spends_and_is_never_paid(mongo: Mongo
     person = await UserStore(mongo).find_by_uid("uid0")
     assert person is not None
     assert (person.roles, person.display_name, person.created_at) == ((Role.USER,), "User 0", user(0)["created_at"])
-    billing = BillingActor(Ledger(mongo), LedgerAudit(mongo), LedgerSeals(mongo))
+    billing = BillingActor(Ledger(mongo), LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo))
     async with job_process(mongo, [billing]) as process:
         context = process.context(Principal(person.id, person.uid, frozenset({Role.USER})))
         has = await context.ask(GetCredits())

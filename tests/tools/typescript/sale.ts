@@ -152,7 +152,8 @@ async function seeTheEffects(): Promise<void> {
     const { items } = must(await seller.GET("/api/v1/notifications"));
     return items.find((one) => one.kind === "listing.sold");
   });
-  const report = must(await operator.GET("/api/v1/ops/ledger"));
+  must(await operator.POST("/api/v1/ops/ledger/verification"));
+  const report = await until("the verification", async () => (await operator.GET("/api/v1/ops/ledger")).data);
   if (!report.ok) throw new Error(`the ledger is not right: ${JSON.stringify(report.violations)}`);
   step("sold, and the ledger adds up");
 }

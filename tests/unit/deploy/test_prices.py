@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptforge.actors.billing.ledger.domain import Fund
+from promptforge.actors.billing.ledger.holdings import Part
+from promptforge.actors.billing.ledger.sales.domain import Commission, Deal, Terms, purchase_journal, sale_of
 from promptforge.actors.billing.packs import DEFAULT_PACKS
 from promptforge.actors.billing.subscriptions.domain import DEFAULT_PLANS
 from promptforge.core.errors import ConfigurationError
+from promptforge.deploy.features import settlement_terms
 from promptforge.deploy.prices import credit_packs, payout_rules, price_faults, subscription_plans
 from promptforge.deploy.settings import Settings
 from tests.support.running import command
@@ -33,6 +38,7 @@ def test_the_defaults_are_right_and_are_what_is_promised() -> None:
     "values",
     [
         {"platform_fee_bp": 0},
+        {"partner_commission_max_bp": 1500},
         {"payout_rates": ("usd=2/1",)},
         {"credit_packs": ("pack=1000+0/800usd",)},
         {"subscription_plans": ("monthly=1000+0/800usd",)},
@@ -70,19 +76,34 @@ def test_what_cannot_be_read_or_compared_is_refused(values: dict[str, Any], said
     credits=st.integers(1, 10**6),
     price=st.integers(1, 10**6),
     fee_bp=st.integers(0, 10_000),
+    commission_bp=st.integers(0, 10_000),
     money=st.integers(1, 1000),
     worth=st.integers(1, 1000),
 )
 def test_what_is_let_through_never_pays_out_more_than_it_cost(
-    credits: int, price: int, fee_bp: int, money: int, worth: int
+    credits: int, price: int, fee_bp: int, commission_bp: int, money: int, worth: int
 ) -> None:
     given = settings(
-        credit_packs=(f"a={credits}+0/{price}usd",), payout_rates=(f"usd={money}/{worth}",), platform_fee_bp=fee_bp
+        credit_packs=(f"a={credits}+0/{price}usd",),
+        subscription_plans=(),
+        payout_rates=(f"usd={money}/{worth}",),
+        platform_fee_bp=fee_bp,
+        partner_commission_max_bp=commission_bp,
     )
     if price_faults(given):
         return
-    earned = credits * 1000 * (10_000 - fee_bp) // 10_000
+    part = Part(Fund.PURCHASED, credits * 1000, "lot")
+    deal = Deal("pur", "buyer", "seller", credits * 1000, Commission("partner", commission_bp))
+    sale = sale_of(purchase_journal(deal, parts=[part], fee_bp=fee_bp), datetime.now(UTC))
+    earned = sale.payable + sale.commission if sale is not None else 0
     assert earned * money // (1000 * worth) <= price
+
+
+def test_settlement_has_no_rolling_reserve_unless_one_is_set() -> None:
+    assert settlement_terms(settings()) == Terms(reserve_bp=0)
+    set_so = settings(rolling_reserve_bp=1000, rolling_reserve_days=60, settlement_days=3)
+    wanted = Terms(window=timedelta(days=3), reserve_bp=1000, reserve_for=timedelta(days=60))
+    assert settlement_terms(set_so) == wanted
 
 
 @pytest.mark.parametrize("name", ["serve", "doctor"])

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from promptforge.core.mongo import EmbeddedMongod, Mongo
 from tests.support.mongo import Databases, shared_mongod
+
+# Unless told otherwise, structlog draws each traceback with colours and all variables, which takes half a second.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

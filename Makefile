@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 # Another Python that the caller has activated or pointed to has no say in here.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Whatever is compiled is kept: the checks and the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 bin := .venv/bin
 folders := core actors http deploy
@@ -26,11 +28,14 @@ run: runtime ## Start the service (settings come from the environment: PORT, HOS
 demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 	@exec $(bin)/promptforge demo $(ARGS)
 
+# One more than there are processors, for tests wait (for leases, timeouts, other processes); four at most.
+workers = $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 3 ? n + 1 : 4)))
+
 # All processes of a run need one seed of hashes, for they have to find the same tests; each run has another one.
 test: dev npm ## Run the tests (without those of chaos and browser, which have targets of their own)
 	@export PYTHONHASHSEED=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$PYTHONHASHSEED"; \
 	exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
-		--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+		--numprocesses $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)
 	@exec $(bin)/python -m pytest tests/chaos -q $(ARGS)

@@ -57,19 +57,24 @@ def listing(service: Service, seller: Person) -> str:
     return listing
 
 
+@pytest.fixture(scope="module")
+def stored(database: MongoClient[dict[str, Any]], seller: Person, listing: str) -> Documents:
+    """Every document, before the first test of this file."""
+    return _lasting(database)
+
+
 @pytest.fixture(autouse=True)
-def nothing_stored(database: MongoClient[dict[str, Any]], seller: Person, listing: str) -> Iterator[None]:
-    """Whatever a test of this file sends, every document stays as it was."""
-    before = _lasting(database)
+def nothing_stored(database: MongoClient[dict[str, Any]], stored: Documents) -> Iterator[None]:
+    """Whatever a test of this file sends, every document stays as it was before the first one."""
     yield
     after = _lasting(database)
-    assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in before.items()}
-    assert [name for name, rows in after.items() if rows != before[name]] == []
+    assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in stored.items()}
+    assert [name for name, rows in after.items() if rows != stored[name]] == []
 
 
 def _lasting(database: MongoClient[dict[str, Any]]) -> Documents:
     """Without what changes by itself: the heartbeats of processes, and what the schedules of every minute leave."""
-    by_itself = {"processes", "leases", "audit_checkpoints", "job_schedules"}
+    by_itself = {"processes", "leases", "audit_checkpoints", "ledger_checkpoints", "ledger_head", "job_schedules"}
     found = {name: rows for name, rows in documents(database).items() if name not in by_itself}
     found["jobs"] = [job for job in found["jobs"] if not str(job["_id"]).startswith("cron:")]
     return found

@@ -145,15 +145,19 @@ async def test_a_bad_key_is_the_operators_business(name: str, local_model: Local
             await anext(provider.stream(prompt("Hello")))
 
 
-async def test_the_local_model_says_no_more_than_it_may(local_model: LocalModel) -> None:
+async def test_the_local_model_says_no_more_than_it_may(
+    local_model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MAX_TOKENS == 512
+    monkeypatch.setattr("promptforge.actors.ai.providers.local.MAX_TOKENS", 60)  # so many take half a minute
     ship = prompt("Write a long story about a ship. Never stop.", max_tokens=100_000, temperature=1.0, seed=3)
     count = 0
     async for item in local_model.stream(ship):
         if isinstance(item, End):
             assert item.tokens is not None
-            assert item.tokens.output <= MAX_TOKENS
+            assert (item.finish, item.tokens.output) == (Finish.LENGTH, 60)
         count += 1
-    assert count <= MAX_TOKENS + 1
+    assert count <= 61
 
 
 async def test_the_local_model_refuses_schemas_that_would_go_too_deep(local_model: LocalModel) -> None:

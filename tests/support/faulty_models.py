@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tests.support.node_tools import node_tools
+from tests.support.running import PLAIN
 
 LINE = "one two three four five six seven eight nine ten"
 KINDS = ("openai", "anthropic")
@@ -77,7 +78,7 @@ class FaultyModels:
 
     def asked(self, words: str) -> list[dict[str, Any]]:
         """The bodies of the requests that had these words in them."""
-        entries = httpx.get(f"{self.url}/__aimock/journal", timeout=10).json()
+        entries = httpx.get(f"{self.url}/__aimock/journal", timeout=10, verify=PLAIN).json()
         return [entry["body"] for entry in entries if words in json.dumps(entry["body"])]
 
 
@@ -106,7 +107,7 @@ def _until_answering(url: str, process: subprocess.Popen[bytes]) -> None:
     while True:
         assert process.poll() is None, "aimock ended"
         try:
-            httpx.get(f"{url}/__aimock/journal", timeout=2)
+            httpx.get(f"{url}/__aimock/journal", timeout=2, verify=PLAIN)
         except httpx.HTTPError:
             assert time.monotonic() < ends, "aimock does not answer"
             time.sleep(0.05)

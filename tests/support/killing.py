@@ -23,7 +23,7 @@ from promptforge.core.ids import new_id
 from promptforge.core.principal import Role
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import SandboxSettings, open_sandbox
-from tests.support.running import Person, eventually, published_listing, verified_ledger
+from tests.support.running import PLAIN, Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service
 
 API_KEY = "sk_test_of_the_tests"
@@ -266,10 +266,11 @@ def beside_stripe(directory: Path, **settings: str) -> Iterator[tuple[Service, h
     endpoints = (Endpoint(hook, SECRET), Endpoint(hook, CONNECT_SECRET, connect=True))
     retries = Retries(first_seconds=0.2, most_seconds=2, tries=200)
     made = SandboxSettings(api_key=API_KEY, endpoints=endpoints, pending_seconds=0, retries=retries)
+    authorization = {"Authorization": f"Bearer {API_KEY}"}
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(open_sandbox(made)) as sandbox,
-        httpx.Client(base_url=sandbox.url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=30) as stripe,
+        httpx.Client(base_url=sandbox.url, headers=authorization, timeout=30, verify=PLAIN) as stripe,
     ):
         service.set(
             STRIPE_API_BASE=sandbox.url,

@@ -21,6 +21,7 @@ from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import Sandbox, SandboxSettings, open_sandbox, serving
 from promptforge.deploy.server import bind
+from tests.support.running import PLAIN
 
 API_KEY = "sk_test_of_the_tests"
 SECRET = "whsec_platform"
@@ -171,9 +172,10 @@ async def open_till(**settings: Any) -> AsyncIterator[Till]:
             Endpoint(f"{address}/connect", CONNECT_SECRET, connect=True),
         )
         given = {"api_key": API_KEY, "endpoints": endpoints, "seed": "tests", "retries": QUICK, **settings}
+        authorization = {"Authorization": f"Bearer {API_KEY}"}
         async with (
             open_sandbox(SandboxSettings(**given)) as sandbox,
             sdk(sandbox.url) as client,
-            httpx.AsyncClient(base_url=sandbox.url, headers={"Authorization": f"Bearer {API_KEY}"}) as http,
+            httpx.AsyncClient(base_url=sandbox.url, headers=authorization, verify=PLAIN) as http,
         ):
             yield Till(sandbox, client, received, http)

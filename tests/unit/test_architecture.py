@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,23 @@ def files_below(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
 def trees_below(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     for path in files_below(*folders):
-        yield relative(path), ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        yield relative(path), tree_of(path)
 
 
-def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+@cache
+def imports_of(tree: ast.Module) -> tuple[tuple[int, str], ...]:
     """Line and full name of everything imported: `from a import b` gives `a.b`; relative imports begin with a dot."""
+    return tuple(_imports_of(tree))
+
+
+def _imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

@@ -300,5 +300,5 @@ async def test_a_verification_says_what_it_looks_at_and_keeps_what_it_found(bank
     assert 0 == percents[0] < percents[-1] < 100
     verdict = await bank.context().ask(CheckLedger())
     kept = await bank.context("usr_operator", Role.OPERATOR).ask(GetLedgerReport())
-    assert (verdict.ok, verdict.violations_found) == (False, 2)
+    assert (verdict.ok, verdict.violations_found) == (False, 1)
     assert kept.violations == report.violations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -161,3 +162,85 @@ def test_operators_hold_and_release_with_a_reason_that_is_kept(shop: Shop) -> No
     entries = [entry for entry in log if entry["target"] == payout["id"] and entry["action"] in decided]
     reasons = {entry["action"]: entry["after"]["reason"] for entry in entries}
     assert reasons == {"payout.held": "Looks odd", "payout.released": "It is in order"}
+
+
+# What keeps credits from being paid out
+
+
+def topped_up(shop: Shop, person: Person) -> str:
+    """The charge of a pack that somebody has bought."""
+    checkout = person.post("/billing/checkouts", {"pack_id": "pack_500"}, expect=201)
+    session = checkout["session_id"]
+    shop.control(f"/checkout/{session}/pay")
+    eventually(lambda: person.get(f"/billing/checkouts/{checkout['id']}")["state"] == "paid")
+    intent = shop.stripe.get(f"/v1/checkout/sessions/{session}").json()["payment_intent"]
+    charge: str = shop.stripe.get(f"/v1/payment_intents/{intent}").json()["latest_charge"]
+    return charge
+
+
+def test_who_owes_is_paid_nothing_until_the_debt_is_paid(shop: Shop) -> None:
+    seller, _ = shop.ready("indebted")
+    charge = topped_up(shop, seller)
+    other = shop.service.person("dear", Role.SELLER)
+    dear = published_listing(shop.service, other, shop.moderator, name="dear", price="500")
+    seller.post(f"/marketplace/listings/{dear}/purchases", {"expected_price": "500"}, expect=201)
+    assert shop.stripe.post("/v1/refunds", data={"charge": charge}).status_code == 200
+    eventually(lambda: seller.get("/users/me/credits")["debt"] == "415")  # after the 85 that were earned
+    assert_problem(request(seller), 402, "debt_outstanding")
+    topped_up(shop, seller)
+    credits = seller.get("/users/me/credits")
+    assert (credits["debt"], credits["purchased"], credits["earned"]) == ("0", "85", "0")
+    assert_problem(request(seller), 402, "insufficient_credits")  # bought credits are never paid out
+    assert seller.get("/billing/payouts")["items"] == []
+
+
+def test_an_open_dispute_holds_payouts_and_one_that_is_won_lets_them_go(shop: Shop) -> None:
+    seller, _ = shop.ready("disputed")
+    charge = topped_up(shop, seller)
+    dispute = shop.control("/disputes", {"charge": charge})["id"]
+    eventually(lambda: seller.get("/users/me/credits")["purchased"] == "0")
+    assert seller.get("/users/me/credits")["earned"] == "85"
+    assert_problem(request(seller), 409, "payout_on_hold")
+    shop.control(f"/disputes/{dispute}", {"outcome": "won"})
+    eventually(lambda: seller.get("/users/me/credits")["purchased"] == "500")
+    payout = eventually(lambda: (answer := request(seller)).status_code == 201 and answer.json())
+    in_state(seller, payout, "sent")
+
+
+def test_of_a_cancellation_and_the_transfer_one_wins(shop: Shop) -> None:
+    seller, _ = shop.ready("undecided")
+    ends = []
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(8):
+            payout = request(seller, "10").json()
+            cancelled = pool.submit(seller.client.post, f"/billing/payouts/{payout['id']}/cancel").result()
+            now = seller.get(f"/billing/payouts/{payout['id']}")
+            if cancelled.status_code == 200:
+                assert now["state"] == "cancelled"
+            else:
+                assert_problem(cancelled, 409, "payout_not_open")
+                in_state(seller, payout, "sent")
+            transfers = shop.stripe.get("/v1/transfers", params={"transfer_group": f"payout:{payout['id']}"}).json()
+            ends.append((turn, cancelled.status_code == 200, len(transfers["data"])))
+    assert all(sent == (0 if cancelled else 1) for _, cancelled, sent in ends), ends
+    gone = 10 * sum(sent for *_, sent in ends)
+    credits = seller.get("/users/me/credits")
+    assert (float(credits["earned"]), credits["reserved"]) == (85 - gone, "0")
+    assert verified_ledger(shop.operator)["ok"] is True
+
+
+def test_bank_details_that_have_just_changed_wait_for_three_days(shop: Shop) -> None:
+    """The last of this file, for the service is started anew with the setting that it has everywhere else."""
+    seller, account = shop.ready("moved")
+    shop.service.terminate()
+    shop.service.set(BANK_DETAILS_HOLD_HOURS="72")
+    shop.service.start()
+    problem = assert_problem(request(seller), 409, "bank_details_too_new")
+    first = datetime.fromisoformat(problem["payouts_from"])
+    assert timedelta(hours=71, minutes=50) < first - datetime.now(UTC) <= timedelta(hours=72)
+    shop.control(f"/accounts/{account}/bank")
+    changed = eventually(lambda: [one for one in seller.all("/notifications") if "bank" in one["kind"]])
+    assert changed  # whoever has not changed them has three days to say so
+    later = assert_problem(request(seller), 409, "bank_details_too_new")["payouts_from"]
+    assert datetime.fromisoformat(later) > first
+    assert seller.get("/users/me/credits")["earned"] == "85"

@@ -133,6 +133,9 @@ class MemoryBooks(Books):
     async def put_topup(self, topup: Topup) -> None:
         self.pages.topups[topup.id] = topup
 
+    async def has_open_dispute(self, user_id: str) -> bool:
+        return any(topup.user_id == user_id and topup.frozen_by for topup in self.pages.topups.values())
+
     async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
         holdings = self.pages.users[user_id]
         self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))

@@ -63,6 +63,10 @@ class Books(Protocol):
 
     async def put_topup(self, topup: Topup) -> None: ...
 
+    async def has_open_dispute(self, user_id: str) -> bool:
+        """Whether a payment of theirs is disputed and that is not decided, also where nothing of it is left."""
+        ...
+
     async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
         """Mark what is left of a lot, if anything is; what comes back to it later is frozen by its `Topup`."""
         ...

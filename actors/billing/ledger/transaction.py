@@ -85,6 +85,9 @@ class MongoBooks(Books):
     async def put_topup(self, topup: Topup) -> None:
         await self._ledger.topups.put(topup, session=self._session)
 
+    async def has_open_dispute(self, user_id: str) -> bool:
+        return await self._ledger.topups.has_open_dispute(user_id, session=self._session)
+
     async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
         await self._ledger.entries.freeze_lot(user_id, lot, frozen=frozen, session=self._session)
 

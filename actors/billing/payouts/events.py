@@ -16,6 +16,7 @@ from promptforge.actors.billing.payouts.domain import AT_STRIPE, Payout
 from promptforge.actors.billing.payouts.endings import PayoutEndings
 from promptforge.actors.billing.payouts.messages import PayoutProgress
 from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.billing.stripe.claims import object_id
 from promptforge.actors.billing.stripe.connect import ConnectedAccounts, Transfer, Transfers
 from promptforge.core.clock import Clock
 from promptforge.core.context import Context
@@ -23,26 +24,27 @@ from promptforge.core.context import Context
 PROCESSED = Outcome(WebhookEventState.PROCESSED)
 NOT_OURS = ignored("no seller here has this account")
 GROUP = "payout:"
+CHANGED = "account.updated"
 
 
-class AccountEvents(ObjectEvents):
-    """A seller's account has changed."""
+class AccountEvents:
+    """A seller's account has changed, or the bank that it is paid out to."""
 
-    types = frozenset({"account.updated"})
+    types = frozenset({CHANGED, *(f"account.external_account.{what}" for what in ("created", "updated", "deleted"))})
     origin = Origin.CONNECTED
-    kind = "account"
 
     def __init__(self, store: ConnectStore, refresher: ConnectRefresher, clock: Clock) -> None:
         self._store = store
         self._refresher = refresher
         self._clock = clock
 
-    async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
-        if identifier != event.account:
+    async def read(self, event: StripeEvent) -> Outcome | Effect:
+        account_id = event.account or ""
+        if event.type == CHANGED and object_id(event.payload, "account") != account_id:
             return quarantined("it is about another account than the one that it comes from")
-        if await self._store.find_by_account(identifier) is None:
+        if await self._store.find_by_account(account_id) is None:
             return NOT_OURS
-        keep = await self._refresher.ask(identifier, asked_at=self._clock.now())
+        keep = await self._refresher.ask(account_id, asked_at=self._clock.now())
 
         async def effect(tx: Context) -> Outcome:
             return PROCESSED if await keep(tx) else NOT_OURS

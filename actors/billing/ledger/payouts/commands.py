@@ -36,7 +36,7 @@ async def reserve(books: Books, payout_id: str, *, user_id: str, amount: int) ->
     holdings = await books.holdings(user_id)
     if holdings.owes:
         raise DebtOutstanding(f"You owe {from_millicredits(holdings.owes)} credits; they are paid before a payout")
-    if holdings.frozen:
+    if await books.has_open_dispute(user_id):
         raise PayoutOnHold("One of your payments is disputed; payouts wait until that is decided")
     if holdings.earned < amount:
         has = from_millicredits(holdings.earned)

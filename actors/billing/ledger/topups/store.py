@@ -9,7 +9,10 @@ from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, Ta
 from promptforge.core.mongo import Document, Index, Mongo, Session
 
 TOPUPS = "ledger_topups"
-INDEXES: dict[str, tuple[Index, ...]] = {TOPUPS: (Index((("claims.id", 1),)),)}
+_DISPUTED: Document = {"frozen_by.0": {"$exists": True}}
+INDEXES: dict[str, tuple[Index, ...]] = {
+    TOPUPS: (Index((("claims.id", 1),)), Index((("user_id", 1),), partial=_DISPUTED)),
+}
 
 
 class TopupStore:
@@ -35,6 +38,10 @@ class TopupStore:
             "frozen_by": list(topup.frozen_by),
         }
         await self._topups.update_one({"_id": topup.id}, {"$set": row}, upsert=True, session=session)
+
+    async def has_open_dispute(self, user_id: str, *, session: Session) -> bool:
+        wanted = {"user_id": user_id, **_DISPUTED}
+        return await self._topups.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def known_claims(self, claim_ids: Sequence[str]) -> dict[str, bool]:
         """Claim → whether it stands, of those that have been heard of."""

@@ -15,6 +15,7 @@ from promptforge.core.mongo.indexes import (
     ensure_indexes,
 )
 from promptforge.core.mongo.migrations import Migration, prepare_migrations, refuse_unmigrated, run_migrations
+from promptforge.core.mongo.patience import patient_rows, patiently
 from promptforge.core.mongo.pulse import Pulse
 from promptforge.core.mongo.snapshots import read_snapshot
 from promptforge.core.mongo.transactions import run_transaction
@@ -40,6 +41,8 @@ __all__ = [
     "drop_index",
     "drop_indexes_in_the_way",
     "ensure_indexes",
+    "patient_rows",
+    "patiently",
     "prepare_migrations",
     "read_snapshot",
     "refuse_unmigrated",

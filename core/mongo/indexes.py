@@ -12,6 +12,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.errors import translate
+from promptforge.core.mongo.patience import patiently
 
 _NOT_FOUND = frozenset({26, 27})  # NamespaceNotFound, IndexNotFound
 _EXISTS = 48  # NamespaceExists
@@ -75,7 +76,8 @@ async def ensure_indexes(mongo: Mongo, declared: Declared) -> None:
 async def _ensure(mongo: Mongo, collection: str, indexes: Sequence[Index]) -> None:
     """All of a collection's in one command."""
     try:
-        await mongo.raw[collection].create_indexes([_model(index) for index in indexes])
+        with patiently():
+            await mongo.raw[collection].create_indexes([_model(index) for index in indexes])
     except OperationFailure as error:
         if error.code not in _CONFLICTS | {_DUPLICATES}:
             raise translate(error) or error from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from promptforge.core.mongo import Collection, Document, Mongo, Session, run_transaction
+from promptforge.core.mongo import Collection, Document, Mongo, Session, patient_rows, run_transaction
 
 Ids = Sequence[Any]  # Any: an `_id` can be of any type in a database of the service before
 Work = Callable[[Sequence[Document], Session], Awaitable[None]]
@@ -31,7 +31,7 @@ async def in_batches(mongo: Mongo, name: str, left: Document, work: Work, *, siz
 
 async def _ids(collection: Collection, left: Document, size: int) -> AsyncIterator[Ids]:
     batch: list[Any] = []  # Any: as above
-    async for row in collection.find(left, {"_id": 1}).batch_size(size):
+    async for row in patient_rows(collection.find(left, {"_id": 1}).batch_size(size)):
         batch.append(row["_id"])
         if len(batch) == size:
             yield batch

@@ -14,7 +14,7 @@ from promptforge.actors.billing.ledger.opening.domain import MARK, Unreadable, o
 from promptforge.actors.billing.ledger.opening.store import OpeningStore, opened
 from promptforge.actors.users.domain import first_display_name
 from promptforge.actors.users.store import USERS
-from promptforge.core.mongo import Document, Mongo, Session
+from promptforge.core.mongo import Document, Mongo, Session, patiently
 from promptforge.core.principal import Role
 from promptforge.deploy.upgrade.batches import in_batches, replace_all
 from promptforge.deploy.upgrade.identity import internal_id
@@ -47,8 +47,9 @@ async def open_accounts(mongo: Mongo) -> None:
         await openings.post([one for one in journals if one is not None], now=now, session=session)
 
     await in_batches(mongo, USERS, LEFT, work, size=BATCH)
-    done = await users.count_documents({MARK: {"$exists": True}})
-    left = await users.count_documents({f"{MARK}.reason": {"$type": "string"}})
+    with patiently():
+        done = await users.count_documents({MARK: {"$exists": True}})
+        left = await users.count_documents({f"{MARK}.reason": {"$type": "string"}})
     if done:
         log.info("upgrade.users", taken_over=done, credits_not_read=left)
     if left:

@@ -11,7 +11,17 @@ from promptforge.actors.billing.events.store import EVENTS
 from promptforge.actors.billing.ledger.opening.domain import MARK
 from promptforge.actors.users.store import USERS
 from promptforge.core.errors import ConfigurationError
-from promptforge.core.mongo import Document, Index, Mongo, Rows, Session, UpdateOne, drop_indexes_in_the_way
+from promptforge.core.mongo import (
+    Document,
+    Index,
+    Mongo,
+    Rows,
+    Session,
+    UpdateOne,
+    drop_indexes_in_the_way,
+    patient_rows,
+    patiently,
+)
 from promptforge.deploy.upgrade.batches import in_batches
 
 WITHOUT_UID = "users_without_uid"
@@ -33,7 +43,8 @@ async def prepare(mongo: Mongo, declared: Mapping[str, Sequence[Index]]) -> None
 
 
 async def _refuse_shared_uids(mongo: Mongo) -> None:
-    shared = await _shared(mongo, USERS, "uid", {"uid": _IS_UID}).to_list(NAMED + 1)
+    with patiently():
+        shared = await _shared(mongo, USERS, "uid", {"uid": _IS_UID}).to_list(NAMED + 1)
     if not shared:
         return
     named = "; ".join(f"{row['_id']}: {', '.join(str(one) for one in row['ids'][:NAMED])}" for row in shared[:NAMED])
@@ -82,7 +93,7 @@ async def _tell_events_apart(mongo: Mongo) -> None:
         await events.bulk_write(updates, session=session)
 
     await in_batches(mongo, EVENTS, {"event_id": {"$not": {"$type": "string"}}}, name, size=BATCH)
-    async for row in _shared(mongo, EVENTS, "event_id", {"event_id": {"$type": "string"}}):
+    async for row in patient_rows(_shared(mongo, EVENTS, "event_id", {"event_id": {"$type": "string"}})):
         others = sorted(row["ids"], key=str)[1:]
         await events.bulk_write([_named(one, f"{row['_id']}#{one}") for one in others])
         renamed += len(others)

@@ -14,7 +14,7 @@ from promptforge.actors.billing.ledger.store import LEGS
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import Category, Decision, Licence, ListingState
-from promptforge.core.mongo import Document, Mongo, Session, UpdateOne
+from promptforge.core.mongo import Document, Mongo, Session, UpdateOne, patiently
 from promptforge.deploy.upgrade.batches import in_batches, replace_all
 from promptforge.deploy.upgrade.identity import People, Unresolved, internal_id
 
@@ -72,8 +72,10 @@ def _named(reference: object, meant: str | Unresolved) -> Document:
 
 async def _report(mongo: Mongo, collection: str, event: str) -> None:
     marked = mongo.collection(collection)
-    if kept := await marked.count_documents({MARK: {"$exists": True}}):
+    with patiently():
+        kept = await marked.count_documents({MARK: {"$exists": True}})
         without = await marked.count_documents({f"{MARK}.reason": {"$in": [one.value for one in Unresolved]}})
+    if kept:
         log.info(event, kept=kept, of_nobody_known=without)
 
 
@@ -154,7 +156,9 @@ async def close_events(mongo: Mongo) -> None:
 
     await in_batches(mongo, EVENTS, left, work, size=EVENTS_BATCH)
     doubtful = {f"{MARK}.id": {"$exists": True}, "state": WebhookEventState.QUARANTINED.value}
-    if count := await events.count_documents(doubtful):
+    with patiently():
+        count = await events.count_documents(doubtful)
+    if count:
         log.warning("upgrade.events_not_handled", events=count, see="the quarantined webhook events")
 
 

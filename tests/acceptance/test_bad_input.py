@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import time
 from collections.abc import Iterator
@@ -461,6 +463,10 @@ def test_a_genuine_body_that_is_no_event_is_refused(service: Service, payload: s
 def test_a_body_that_is_not_utf8_is_no_event(service: Service) -> None:
     signature = f"t={int(time.time())},v1={'a' * 64}"
     assert_problem(service.send_event(b'{"id": "\xff"}', signature=signature), 400, "bad_signature")
+    payload, now = _event(data={"object": {"a": "?"}}).encode().replace(b"?", b"\xff"), int(time.time())
+    digest = hmac.new(WEBHOOK_SECRET.encode(), b"%d.%s" % (now, payload), hashlib.sha256).hexdigest()
+    response = service.send_event(payload, signature=f"t={now},v1={digest}")  # signed well, over these bytes
+    assert_problem(response, 400, "bad_signature")
 
 
 def test_an_event_beyond_512_kibibytes_is_refused(service: Service) -> None:

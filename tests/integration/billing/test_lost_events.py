@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +17,7 @@ from promptforge.actors.billing.messages import (
     SweepStripeEvents,
     WebhookEventState,
 )
+from promptforge.core.clock import SystemClock
 from promptforge.core.errors import Forbidden
 from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
@@ -141,6 +142,52 @@ async def test_a_stripe_that_knows_of_nothing_any_more_changes_nothing(mongo: Mo
         report = await reconciled(after)
         assert (report.events, report.refunds, report.disputes, report.unresolved) == (0, 0, 0, ())
         assert amounts(await after.bank.credits(user)) == {"purchased": "400"}
+
+
+class LaterClock(SystemClock):
+    """Forty days from now."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=40)
+
+
+async def test_what_is_older_than_stripe_tells_is_not_found_by_a_comparison(shop: Shop) -> None:
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    await shop.refund(charge, 100)
+    await shop.till.quiet()
+    shop.bank.process.system.clock = LaterClock()
+    report = await shop.bank.context().ask(ReconcileStripe())
+    assert (report.events, report.refunds, report.disputes, report.unresolved) == (0, 0, 0, ())
+    assert amounts(await shop.bank.credits(user)) == {}
+
+
+async def test_a_late_refund_of_an_old_payment_is_found_and_applied(shop: Shop) -> None:
+    """How old the payment is does not matter: what is listed are refunds."""
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    await shop.hear(await shop.told())
+    await shop.till.control("/clock", {"seconds": 40 * 86_400})
+    await shop.refund(charge, 100)
+    shop.bank.process.system.clock = LaterClock()
+    report = await shop.bank.context().ask(ReconcileStripe())
+    await shop.bank.until_quiet()
+    assert report.refunds == 1
+    assert amounts(await shop.bank.credits(user)) == {"purchased": "400"}
+
+
+async def test_an_event_that_was_kept_is_replayed_however_old_it_is(bank: Bank) -> None:
+    """Nothing of it is asked of Stripe's list of events: the payload was kept, and objects stay at Stripe."""
+    user = await bank.user()
+    checkout = await bank.checkout(user)
+    await bank.record(session_event(checkout, session={"amount_subtotal": 77}, created=1_600_000_000))
+    await bank.until_event("evt_1", "quarantined")
+    events = bank.collection("webhook_events")
+    await events.update_one({"event_id": "evt_1"}, {"$set": {"created_at": datetime(2021, 1, 1, tzinfo=UTC)}})
+    await bank.collection("checkouts").update_one({"_id": checkout.id}, {"$set": {"pack.price_minor_units": 77}})
+    await bank.context("usr_op", Role.OPERATOR).ask(ReplayWebhookEvent(event_id="evt_1"))
+    await bank.until_event("evt_1", "processed")
+    assert amounts(await bank.credits(user)) == {"purchased": "500"}
 
 
 async def test_what_is_of_somebody_elses_payment_is_told_and_left_alone(shop: Shop) -> None:

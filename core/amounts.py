@@ -18,6 +18,16 @@ CreditAmount = Annotated[
 ]
 """An amount of credits as the API takes it: not negative, below 10⁹."""
 
+PositiveCreditAmount = Annotated[
+    str,
+    Field(
+        pattern=r"^([1-9][0-9]{0,8}(\.[0-9]{1,3})?|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$",
+        examples=["5", "12.5"],
+        description="Credits as a decimal string with at most three places, above zero",
+    ),
+]
+"""The same without zero."""
+
 
 def to_millicredits(credits: str) -> int:
     """`"12.5"` → 12500. The text has the shape of `CreditAmount`; no float is ever involved."""

@@ -15,7 +15,7 @@ from annotated_types import Ge, Le, Len
 
 from promptforge.actors.billing.ledger.payouts.domain import PayoutState
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
-from promptforge.core.amounts import CreditAmount
+from promptforge.core.amounts import PositiveCreditAmount
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -230,7 +230,7 @@ class RequestAdjustment(Command[AdjustmentView]):
 
     kind: AdjustmentKind
     user_id: Id
-    amount: CreditAmount
+    amount: PositiveCreditAmount
     reason: Reason
 
 

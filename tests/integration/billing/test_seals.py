@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification import verify_ledger
-from promptforge.core.mongo import Mongo
+from promptforge.core.mongo import EmbeddedMongod, Mongo, run_migrations
+from promptforge.deploy.migrations import MIGRATIONS
 from tests.integration.billing.bank import Bank, open_bank
 from tests.support.processes import SteppedClock
+from tests.support.running import command
 
 pytestmark = pytest.mark.anyio
 
@@ -183,6 +188,35 @@ async def test_a_chain_from_before_there_were_heads_gets_one(sealed: Bank) -> No
         await LedgerSeals(sealed.process.mongo).adopt()
     report = await sealed.verify()
     assert (report.ok, report.seal and report.seal.journals) == (True, 4)
+
+
+async def test_heads_are_printed_kept_and_compared_on_the_command_line(
+    sealed: Bank, mongod: EmbeddedMongod, tmp_path: Path
+) -> None:
+    mongo = sealed.process.mongo
+    await run_migrations(mongo, MIGRATIONS)
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        settings = {"MONGO_URL": mongod.url, "MONGO_DB": mongo.name, "PROMPTFORGE_DATA_DIR": str(tmp_path)}
+        done = await anyio.to_thread.run_sync(partial(command, "ledger", *arguments, **settings))
+        return done.returncode, done.stdout + done.stderr
+
+    code, printed = await run("head")
+    assert (code, len(printed.splitlines())) == (0, 1)
+    heads = tmp_path / "heads.jsonl"
+    heads.write_text(printed)
+    code, told = await run("verify", "--heads", str(heads))
+    assert code == 0, told
+    assert "sealed are 4 journals" in told
+    heads.write_text(printed.replace('"hash":"', '"hash":"0'))
+    code, told = await run("verify", "--heads", str(heads))
+    assert (code, "another checkpoint than the head that was kept" in " ".join(told.split())) == (1, True), told
+    heads.write_text("nonsense")
+    code, told = await run("verify", "--heads", str(heads))
+    assert (code, "has not printed" in " ".join(told.split())) == (78, True), told
+    await sealed.collection("ledger_head").delete_one({})
+    code, told = await run("head")
+    assert (code, "Nothing of this ledger is sealed" in " ".join(told.split())) == (1, True), told
 
 
 async def test_a_violation_is_logged_by_the_job(sealed: Bank) -> None:

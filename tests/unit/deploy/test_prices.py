@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptforge.actors.billing import BillingActor, ChargePurchase
 from promptforge.actors.billing.ledger.domain import Fund
 from promptforge.actors.billing.ledger.holdings import Part
 from promptforge.actors.billing.ledger.sales.domain import Commission, Deal, Terms, purchase_journal, sale_of
@@ -97,6 +98,16 @@ def test_what_is_let_through_never_pays_out_more_than_it_cost(
     sale = sale_of(purchase_journal(deal, parts=[part], fee_bp=fee_bp), datetime.now(UTC))
     earned = sale.payable + sale.commission if sale is not None else 0
     assert earned * money // (1000 * worth) <= price
+
+
+def test_no_sale_gives_a_partner_more_than_the_prices_were_judged_with() -> None:
+    nothing: Any = None  # it asks neither the ledger nor anything else
+    billing = BillingActor(nothing, nothing, nothing, nothing, commission_max_bp=500)
+    for asked, granted in ((100, 100), (500, 500), (10_000, 500)):
+        sale = ChargePurchase(
+            purchase_id="pur", buyer_id="a", seller_id="b", price_millicredits=1, partner_id="p", commission_bp=asked
+        )
+        assert billing._deal_of(sale).commission == Commission("p", granted)
 
 
 def test_settlement_has_no_rolling_reserve_unless_one_is_set() -> None:

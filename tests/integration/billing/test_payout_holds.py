@@ -85,8 +85,8 @@ async def test_nothing_is_paid_out_to_whoever_owes_or_is_disputed_with(bank: Ban
     await bank.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
     with pytest.raises(PayoutOnHold):
         await reserve(bank, seller, 1)
-    claim = {"topup_id": topup, "claim_id": "dp_1", "kind": ClaimKind.DISPUTE, "amount": 5}
-    await bank.context().ask(TakeBackTopup(**claim, captured=5))
+    claim = TakeBackTopup(topup_id=topup, claim_id="dp_1", kind=ClaimKind.DISPUTE, amount=5, captured=5)
+    await bank.context().ask(claim)
     assert (await bank.credits(seller)).frozen == "0"  # nothing is left to freeze, and nothing is decided
     with pytest.raises(PayoutOnHold):
         await reserve(bank, seller, 1)

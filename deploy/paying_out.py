@@ -9,6 +9,7 @@ from promptforge.actors.billing import ConnectActor, PayoutsActor, PayoutSending
 from promptforge.actors.billing.connect.refreshing import ConnectRefresher
 from promptforge.actors.billing.connect.store import ConnectStore
 from promptforge.actors.billing.events.handling import EventHandler
+from promptforge.actors.billing.links.store import LinkStore
 from promptforge.actors.billing.payouts.domain import PayoutRules
 from promptforge.actors.billing.payouts.events import AccountEvents, BankPayoutEvents, TransferEvents
 from promptforge.actors.billing.payouts.store import PayoutStore
@@ -29,7 +30,7 @@ def paying_out(mongo: Mongo, api: StripeApi, rules: PayoutRules, *, base: str, c
     """`base`: where people's browsers find this service."""
     connected, payouts = ConnectStore(mongo), PayoutStore(mongo)
     accounts, transfers = StripeConnectedAccounts(api, base=base), StripeTransfers(api)
-    refresher = ConnectRefresher(connected, accounts)
+    refresher = ConnectRefresher(connected, accounts, LinkStore(mongo))
     return PayingOut(
         actors=(
             ConnectActor(connected, refresher, accounts, bank_hold=rules.bank_hold),

@@ -14,6 +14,7 @@ from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.ledger.views import charge_of, credits_view, transaction_view
 from promptforge.actors.billing.messages import (
+    AreAccountsLinked,
     Charge,
     ChargePurchase,
     CloseRun,
@@ -104,8 +105,11 @@ class BillingActor(Actor):
             message.seller_id,
             message.price_millicredits,
             commission,
-            linked=message.linked,
         )
+
+    @handles(AreAccountsLinked, transactional=True)
+    async def are_linked(self, message: AreAccountsLinked, context: Context) -> bool:
+        return await self._ledger.links.are_linked(message.one, message.other, session=context.session)
 
     # Runs of language models
 

@@ -326,8 +326,8 @@ class ChargePurchase(Command[Charge]):
 
     It is asked inside the purchase's transaction, and posts nothing twice: the same purchase again answers the same
     charge. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402). A price of 0 posts a journal without legs.
-    `commission_bp` of what was paid with bought or earned credits goes from the fee to the partner. `linked`: buyer and
-    seller share a card or a bank account, so the seller may spend what they get, and nothing of it is ever paid out.
+    `commission_bp` of what was paid with bought or earned credits goes from the fee to the partner. Where buyer and
+    seller are linked, the seller may spend what they get, and nothing of it is ever paid out.
     """
 
     purchase_id: Annotated[str, Len(1, 64)]
@@ -336,7 +336,14 @@ class ChargePurchase(Command[Charge]):
     price_millicredits: Millicredits
     partner_id: Annotated[str, Len(1, 64)] | None = None
     commission_bp: Annotated[int, Ge(0), Le(10_000)] = 0
-    linked: bool = False
+
+
+@internal
+class AreAccountsLinked(Query[bool]):
+    """Whether two users share a card or a bank account, directly or through others: as far as that is known."""
+
+    one: UserId
+    other: UserId
 
 
 # Runs of language models

@@ -20,6 +20,7 @@ from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.store import LedgerStore
 from promptforge.actors.billing.ledger.topups import store as topups
 from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.billing.links import store as links
 from promptforge.actors.billing.money import store as money
 from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.payouts import store as payouts
@@ -53,6 +54,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **ledger.INDEXES,
     **sales.INDEXES,
     **topups.INDEXES,
+    **links.INDEXES,
     **payout_holds.INDEXES,
     **connect.INDEXES,
     **payouts.INDEXES,

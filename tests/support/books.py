@@ -43,6 +43,7 @@ class Pages:
     topups: dict[str, Topup] = field(default_factory=dict)
     partners: dict[str, int] = field(default_factory=dict)
     payouts: dict[str, Payout] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> Pages:
         return Pages(*(dict(getattr(self, name)) for name in self.__slots__))
@@ -126,6 +127,19 @@ class MemoryBooks(Books):
             sale.seller_id == seller_id and sale.state is SaleState.SETTLED and sale.sold_at <= moment
             for sale in self.pages.sales.values()
         )
+
+    async def are_linked(self, one: str, other: str) -> bool:
+        return self.group(one) == self.group(other)
+
+    def group(self, user_id: str) -> str:
+        return self.pages.groups.get(user_id, user_id)
+
+    def link(self, one: str, other: str) -> None:
+        """They turn out to share a card."""
+        kept, given_up = self.group(one), self.group(other)
+        for user_id in self.pages.users:
+            if self.group(user_id) == given_up:
+                self.pages.groups[user_id] = kept
 
     async def find_topup(self, topup_id: str) -> Topup | None:
         return self.pages.topups.get(topup_id)

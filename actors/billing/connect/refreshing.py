@@ -8,6 +8,8 @@ from datetime import datetime
 from promptforge.actors.billing.connect.domain import ConnectAccount
 from promptforge.actors.billing.connect.store import ConnectStore
 from promptforge.actors.billing.ledger.transaction import session_of
+from promptforge.actors.billing.links.learning import learn_instruments
+from promptforge.actors.billing.links.store import LinkStore
 from promptforge.actors.billing.notices import bank_details_changed
 from promptforge.actors.billing.stripe.connect import AccountFacts, ConnectedAccounts
 from promptforge.core.context import Context
@@ -17,9 +19,10 @@ Keep = Callable[[Context], Awaitable[ConnectAccount | None]]
 
 
 class ConnectRefresher:
-    def __init__(self, store: ConnectStore, accounts: ConnectedAccounts) -> None:
+    def __init__(self, store: ConnectStore, accounts: ConnectedAccounts, links: LinkStore) -> None:
         self._store = store
         self._accounts = accounts
+        self._links = links
 
     async def ask(self, account_id: str, *, asked_at: datetime) -> Keep:
         """Ask, and answer what is to be done in a transaction. Raises what `ConnectedAccounts` does."""
@@ -32,6 +35,7 @@ class ConnectRefresher:
             told = account.told(facts, asked_at=asked_at)
             if told is not account:
                 await self._store.put_facts(told, session=session_of(tx))
+                await learn_instruments(self._links, told.user_id, facts.instruments, tx)
                 await _tell_of_changed_bank(account, facts, tx)
             return told
 

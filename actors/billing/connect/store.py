@@ -14,6 +14,7 @@ ACCOUNTS = "connect_accounts"
 INDEXES: dict[str, tuple[Index, ...]] = {
     ACCOUNTS: (Index((("account_id", 1),), unique=True, partial={"account_id": {"$type": "string"}}),),
 }
+_LISTS = ("requirements_due", "instruments")
 
 
 class ConnectStore:
@@ -62,7 +63,8 @@ class ConnectStore:
     async def put_facts(self, account: ConnectAccount, *, session: Session | None) -> None:
         if account.facts is None:
             raise RuntimeError("nothing is known of this account")
-        facts = {**asdict(account.facts), "requirements_due": list(account.facts.requirements_due)}
+        facts = asdict(account.facts)
+        facts |= {name: list(facts[name]) for name in _LISTS}
         told = {"facts": facts, "bank_changed_at": account.bank_changed_at, "asked_at": account.asked_at}
         await self._accounts.update_one({"_id": account.user_id}, {"$set": told}, session=session)
 
@@ -83,13 +85,15 @@ class ConnectStore:
 
 def _account_from(row: Document) -> ConnectAccount:
     facts, payout = row.get("facts"), row.get("last_bank_payout")
+    if facts:
+        facts = {**facts, **{name: tuple(facts.get(name, ())) for name in _LISTS}}
     return ConnectAccount(
         user_id=row["_id"],
         country=row["country"],
         key_number=row["key_number"],
         key_stored_at=row["key_stored_at"],
         account_id=row["account_id"],
-        facts=AccountFacts(**{**facts, "requirements_due": tuple(facts["requirements_due"])}) if facts else None,
+        facts=AccountFacts(**facts) if facts else None,
         bank_changed_at=row.get("bank_changed_at"),
         asked_at=row.get("asked_at"),
         last_bank_payout=BankPayoutView(**payout) if payout else None,

@@ -57,6 +57,10 @@ class Books(Protocol):
         """Whether a sale that the seller made before `moment` has settled."""
         ...
 
+    async def are_linked(self, one: str, other: str) -> bool:
+        """Whether they share a card or a bank account, directly or through others."""
+        ...
+
     async def find_topup(self, topup_id: str) -> Topup | None:
         """What is known of the claims on a payment's charge; None where there were none."""
         ...

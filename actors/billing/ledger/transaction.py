@@ -21,6 +21,7 @@ from promptforge.actors.billing.ledger.sales.store import SaleStore
 from promptforge.actors.billing.ledger.store import LedgerStore
 from promptforge.actors.billing.ledger.topups.domain import Topup
 from promptforge.actors.billing.ledger.topups.store import TopupStore
+from promptforge.actors.billing.links.store import LinkStore
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo, Session
 
@@ -40,6 +41,7 @@ class Ledger:
         self.sales = SaleStore(mongo)
         self.topups = TopupStore(mongo)
         self.payouts = PayoutStore(mongo)
+        self.links = LinkStore(mongo)
 
     def open(self, tx: Context) -> MongoBooks:
         return MongoBooks(self, session_of(tx), tx.now())
@@ -78,6 +80,9 @@ class MongoBooks(Books):
 
     async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
         return await self._ledger.sales.has_settled_since_before(seller_id, moment, session=self._session)
+
+    async def are_linked(self, one: str, other: str) -> bool:
+        return await self._ledger.links.are_linked(one, other, session=self._session)
 
     async def find_topup(self, topup_id: str) -> Topup | None:
         return await self._ledger.topups.find(topup_id, session=self._session)

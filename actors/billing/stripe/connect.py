@@ -18,7 +18,10 @@ class AccountRequest:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """How a connected account stands at Stripe. `bank`: names its bank accounts, and differs where they do."""
+    """How a connected account stands at Stripe. `bank`: names its bank accounts, and differs where they do.
+
+    `instruments` names them by what is the same wherever one of them is used (`links/store.py`).
+    """
 
     id: str
     country: str
@@ -30,6 +33,7 @@ class AccountFacts:
     requirements_due: tuple[str, ...]
     disabled_reason: str | None
     bank: str | None
+    instruments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,15 @@ class _Requirements:
 
 @dataclass(frozen=True, slots=True)
 class _Bank:
+    """A bank account, or a debit card that is paid out to."""
+
     id: StripeId
+    object: str = "bank_account"
     fingerprint: str | None = None
+
+    @property
+    def instrument(self) -> str | None:
+        return f"{'card' if self.object == 'card' else 'bank'}:{self.fingerprint}" if self.fingerprint else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,4 +231,5 @@ def _facts(found: _Account) -> AccountFacts:
         requirements_due=requirements.currently_due or (),
         disabled_reason=requirements.disabled_reason,
         bank=hashlib.sha256(named.encode()).hexdigest()[:32] if banks else None,
+        instruments=tuple(bank.instrument for bank in banks if bank.instrument),
     )

@@ -36,7 +36,9 @@ from promptforge.actors.billing.ledger.sales.commands import settle
 from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
 from promptforge.actors.billing.ledger.sales.store import SaleStore
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind, topup_journal
+from promptforge.actors.billing.links.learning import learn_instruments
 from promptforge.actors.billing.messages import (
+    AreAccountsLinked,
     Charge,
     ChargePurchase,
     CheckoutView,
@@ -215,6 +217,13 @@ class Bank:
         await self.context().ask(
             TakeBackTopup(topup_id=topup, claim_id=f"re_{topup}", kind=ClaimKind.REFUND, amount=1, captured=1)
         )
+
+    async def learn(self, user_id: str, *instruments: str) -> None:
+        """That somebody pays or is paid with these."""
+        await self.context().transaction(lambda tx: learn_instruments(self.books.links, user_id, instruments, tx))
+
+    async def linked(self, one: str, other: str) -> bool:
+        return await self.context().ask(AreAccountsLinked(one=one, other=other))
 
     async def give(self, user_id: str, credits: int) -> None:
         await self.post(grant_journal(f"{next(self._numbers):04d}", user_id=user_id, amount=credits * MILLI, refs={}))

@@ -152,16 +152,6 @@ async def test_a_commission_never_exceeds_the_fee_and_comes_of_no_gift(bank: Ban
     assert await bank.balance_of("platform:fees") == 1_500
 
 
-async def test_what_people_with_one_card_sell_each_other_is_never_payable(bank: Bank, clock: SteppedClock) -> None:
-    buyer, seller = await bank.user(purchased=10), await bank.user()
-    message = ChargePurchase(
-        purchase_id="pur_a", buyer_id=buyer, seller_id=seller, price_millicredits=10_000, linked=True
-    )
-    await bank.context().ask(message)
-    await settle(bank, clock, seller)
-    assert amounts(await bank.credits(seller)) == {"granted": "8.5"}
-
-
 async def test_a_free_purchase_is_refunded_too(bank: Bank) -> None:
     buyer, seller = await bank.user(), await bank.user()
     await bank.charge(buyer, seller, 0, "pur_a")

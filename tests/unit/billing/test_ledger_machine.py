@@ -126,17 +126,20 @@ class LedgerMachine(RuleBasedStateMachine):
         seller=users,
         percent=st.integers(0, 60),
         commission=st.none() | st.integers(0, 5_000),
-        linked=st.sampled_from([False, False, False, True]),
     )
-    def buys(self, buyer: str, seller: str, percent: int, commission: int | None, *, linked: bool) -> str:
+    def buys(self, buyer: str, seller: str, percent: int, commission: int | None) -> str:
         purchase_id = self._new("pur")
         if buyer == seller:
             seller = next(user for user in self.books.pages.users if user != buyer)
         price = self.books.pages.users[buyer].available * percent // 100
         partner = Commission("ptn_1", commission) if commission is not None else None
-        deal = Deal(purchase_id, buyer, seller, price, partner, linked)
+        deal = Deal(purchase_id, buyer, seller, price, partner)
         self._do(lambda: sales.charge(self.books, deal, fee_bp=1500))
         return purchase_id
+
+    @rule(one=users, other=users)
+    def share_a_card(self, one: str, other: str) -> None:
+        self.books.link(one, other)
 
     @rule(purchase=purchases)
     def sale_is_refunded(self, purchase: str) -> None:

@@ -64,6 +64,7 @@ class Walk:
             self._run: 1,
             self._end_run: 1,
             self._write_off: 1,
+            self._share_a_card: 1,
             self._again: 2,
         }
         (way,) = self._rng.choices(list(ways), weights=list(ways.values()))
@@ -76,7 +77,6 @@ class Walk:
             seller=self._somebody(),
             percent=self._rng.randint(0, 60),
             commission=commission,
-            linked=self._rng.random() < 0.1,
         )
         self._purchases.append(made(bought, str))
 
@@ -140,6 +140,11 @@ class Walk:
     def _write_off(self) -> None:
         self._machine.debt_is_written_off(user=self._somebody())
 
+    def _share_a_card(self) -> None:
+        """Two pairs at most: where everybody belongs together nothing is payable."""
+        if len(self.pages.groups) < 2:
+            self._machine.share_a_card(one=self._somebody(), other=self._somebody())
+
     def _again(self) -> None:
         self._machine.comes_again(times=1)
 
@@ -154,6 +159,7 @@ def walk(rng: Random, reached: Counter[str]) -> None:
     assert broken_invariants(world.pages) == []
     for journal in world.pages.journals.values():
         reached[journal.kind] += 1
+        reached["linked settlement"] += "linked" in journal.refs
         reached.update(f"{journal.kind} {leg.account}{'-' if leg.amount < 0 else '+'}" for leg in journal.legs)
 
 
@@ -166,4 +172,5 @@ def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
     legs = {f"topup_refund {account}-" for account in ("pending", "earned", "purchased", "debt", "platform:losses")}
     legs |= {f"purchase_refund {account}-" for account in ("pending", "earned", "purchased", "granted", "debt")}
     legs |= {"settlement debt+", "topup debt+", "dispute_reinstated debt+", "purchase_refund partner:ptn_1:earned-"}
+    legs |= {"linked settlement", "settlement platform:fees+", "settlement granted+"}
     assert {*JournalKind, *legs} - reached.keys() == set(), "the walk did not get there, so it proves nothing of it"

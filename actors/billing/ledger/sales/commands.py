@@ -16,6 +16,7 @@ from promptforge.actors.billing.ledger.holdings import (
 from promptforge.actors.billing.ledger.sales.domain import (
     Claim,
     Deal,
+    Sale,
     Terms,
     is_due,
     partner_of,
@@ -35,6 +36,7 @@ from promptforge.core.errors import NotFound
 async def charge(books: Books, deal: Deal, *, fee_bp: int) -> Journal:
     """Take the price from the buyer; the same deal again answers the same journal.
 
+    The seller may spend what comes of a linked buyer, and nothing of it is ever paid out.
     Raises `InsufficientCredits` or `DebtOutstanding`, and `JournalMismatch` for another deal of this purchase's id.
     """
     there = await books.find_journal(purchase_key(deal.purchase_id))
@@ -45,7 +47,8 @@ async def charge(books: Books, deal: Deal, *, fee_bp: int) -> Journal:
     parts: tuple[Part, ...] = ()
     if deal.price:
         parts = plan_payment(await books.holdings(deal.buyer_id), deal.price)
-    journal = purchase_journal(deal, parts=parts, fee_bp=fee_bp)
+    linked = await books.are_linked(deal.buyer_id, deal.seller_id)
+    journal = purchase_journal(deal, parts=parts, fee_bp=fee_bp, linked=linked)
     await books.post(journal)
     sale = sale_of(journal, books.now)
     if sale is not None:
@@ -114,7 +117,10 @@ async def _from_partner(books: Books, partner_id: str | None, amount: int) -> li
 
 
 async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
-    """Settle a sale if it is due, still stands and is not frozen by a dispute; whether anything of it settled now."""
+    """Settle a sale if it is due, still stands and is not frozen by a dispute; whether anything of it settled now.
+
+    That buyer and seller share a card may have been learned since the sale, so it is asked again.
+    """
     sale = await books.find_sale(sale_id)
     if sale is None or not sale.open:
         return False
@@ -125,8 +131,17 @@ async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
         topup = await books.find_topup(lot)
         if topup is not None and topup.frozen_by:
             return False
-    journal, left = settled(sale, terms)
+    linked = await books.are_linked(await _buyer_of(books, sale), sale.seller_id)
+    journal, left = settled(sale, terms, linked=linked)
     await books.put_sale(left)
     if journal is not None:
         await books.post(journal)
     return True
+
+
+async def _buyer_of(books: Books, sale: Sale) -> str:
+    """Sales did not always say it."""
+    if sale.buyer_id:
+        return sale.buyer_id
+    purchase = await books.find_journal(sale.id)
+    return purchase.refs["buyer_id"] if purchase is not None else ""

@@ -57,7 +57,9 @@ class Sale:
     """What of a sale is still pending. Every command that moves some of it writes this, so that two of them conflict.
 
     `id` is the key of the purchase's journal; `payable` was paid with bought or earned credits, `granted` with granted
-    ones; `commission` is the partner's. `paid_with` are the lots that paid for it.
+    ones; `commission` is the partner's. `paid_with` are the lots that paid for it. `withheld` has settled into credits
+    that are never paid out, though it was paid for, and `forgone` of the commission went back into the fee: buyer and
+    seller turned out to be linked.
     """
 
     id: str
@@ -69,6 +71,9 @@ class Sale:
     partner_id: str | None = None
     state: SaleState = SaleState.PENDING
     paid_with: tuple[str, ...] = ()
+    buyer_id: str = ""
+    withheld: int = 0
+    forgone: int = 0
 
     @property
     def open(self) -> bool:
@@ -85,14 +90,13 @@ class Commission:
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """A sale that is to be charged. `linked`: buyer and seller share a card or a bank, so nothing of it is payable."""
+    """A sale that is to be charged."""
 
     purchase_id: str
     buyer_id: str
     seller_id: str
     price: int
     commission: Commission | None = None
-    linked: bool = False
 
     @property
     def refs(self) -> dict[str, str]:
@@ -126,15 +130,15 @@ def share_of(price: int, fee_bp: int) -> Share:
     return Share(seller, price - seller)
 
 
-def purchase_journal(deal: Deal, *, parts: Sequence[Part], fee_bp: int) -> Journal:
-    """The legs of a sale that `parts` pay for.
+def purchase_journal(deal: Deal, *, parts: Sequence[Part], fee_bp: int, linked: bool = False) -> Journal:
+    """The legs of a sale that `parts` pay for. `linked`: buyer and seller share a card or a bank account.
 
     The seller's share is pending, in up to two legs: what was paid with purchased or earned credits, rounded down, and
     the rest, which was paid with granted ones. Rounding thus never makes a granted credit payable. A partner's
-    commission comes out of the fee on the payable part, and never exceeds it.
+    commission comes out of the fee on the payable part, and never exceeds it. Of a linked sale nothing is payable.
     """
     key = purchase_key(deal.purchase_id)
-    payable = 0 if deal.linked else sum(part.amount for part in parts if part.fund is not Fund.GRANTED)
+    payable = 0 if linked else sum(part.amount for part in parts if part.fund is not Fund.GRANTED)
     share = share_of(deal.price, fee_bp)
     payable_share = share_of(payable, fee_bp)
     legs = [Leg(part.fund, -part.amount, deal.buyer_id, part.lot) for part in parts]
@@ -167,6 +171,7 @@ def sale_of(journal: Journal, sold_at: datetime) -> Sale | None:
         commission=sum(leg.amount for leg in commissions),
         partner_id=partner.partner_id if isinstance(partner, PartnerAccount) else None,
         paid_with=tuple(leg.lot for leg in journal.legs if leg.lot and isinstance(leg.account, Fund)),
+        buyer_id=journal.refs["buyer_id"],
     )
 
 
@@ -177,8 +182,14 @@ def is_due(sale: Sale, terms: Terms, *, established: bool, now: datetime) -> boo
     return sale.open and sale.sold_at + window <= now
 
 
-def settled(sale: Sale, terms: Terms) -> tuple[Journal | None, Sale]:
-    """What settling moves, and what is left then. No journal where others have taken all that was pending."""
+def settled(sale: Sale, terms: Terms, *, linked: bool = False) -> tuple[Journal | None, Sale]:
+    """What settling moves, and what is left then. No journal where others have taken all that was pending.
+
+    Where buyer and seller are known to be `linked` by now, everything settles into credits that are never paid out, and
+    the partner's commission goes back into the fee.
+    """
+    if linked:
+        return _settled_unpayable(sale)
     reserve = sale.payable * terms.reserve_bp // BASIS_POINTS if sale.state is SaleState.PENDING else 0
     legs: list[Leg] = []
     if payable := sale.payable - reserve:
@@ -192,10 +203,36 @@ def settled(sale: Sale, terms: Terms) -> tuple[Journal | None, Sale]:
         legs.append(Leg(PartnerAccount(sale.partner_id, settled=True), sale.commission))
     state = SaleState.HELD if reserve else SaleState.SETTLED
     left = replace(sale, payable=reserve, granted=0, commission=0, state=state)
+    return _settlement(sale, legs), left
+
+
+def _settled_unpayable(sale: Sale) -> tuple[Journal | None, Sale]:
+    legs: list[Leg] = []
+    for amount, source in ((sale.payable, Fund.PURCHASED), (sale.granted, Fund.GRANTED)):
+        if amount:
+            legs.append(Leg(Owed.PENDING, -amount, sale.seller_id, sale.id, source))
+    if unpayable := sale.payable + sale.granted:
+        legs.append(Leg(Fund.GRANTED, unpayable, sale.seller_id, OUT_OF_SALES))
+    if sale.commission and sale.partner_id:
+        legs.append(Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=sale.id))
+        legs.append(Leg(Platform.FEES, sale.commission))
+    left = replace(
+        sale,
+        payable=0,
+        granted=0,
+        commission=0,
+        state=SaleState.SETTLED,
+        withheld=sale.withheld + sale.payable,
+        forgone=sale.commission,
+    )
+    return _settlement(sale, legs, linked="yes"), left
+
+
+def _settlement(sale: Sale, legs: Sequence[Leg], **more: str) -> Journal | None:
     if not legs:
-        return None, left
-    refs = {"sale": sale.id, "purchase_id": sale.id.removeprefix(purchase_key(""))}
-    return Journal(settle_key(sale), JournalKind.SETTLEMENT, refs, tuple(legs), (sale.seller_id,)), left
+        return None
+    refs = {"sale": sale.id, "purchase_id": sale.id.removeprefix(purchase_key("")), **more}
+    return Journal(settle_key(sale), JournalKind.SETTLEMENT, refs, tuple(legs), (sale.seller_id,))
 
 
 def taken_from_sales(sales: Sequence[Sale], amount: int) -> tuple[list[Leg], list[Sale]]:
@@ -224,11 +261,12 @@ def refund_of(purchase: Journal, sale: Sale | None) -> tuple[list[Leg], Claim]:
     """The legs that a refund takes from nobody's purse, and what it still claims from seller and partner.
 
     Each part that the buyer paid goes back to where it came from, the fee is given back, and what is pending of the
-    sale is taken first.
+    sale is taken first. What settled into granted credits is claimed of those.
     """
     seller_id = purchase.refs["seller_id"]
+    withheld, forgone = (sale.withheld, sale.forgone) if sale is not None else (0, 0)
     legs = [replace(leg, amount=-leg.amount) for leg in purchase.legs if isinstance(leg.account, Fund)]
-    if fee := purchase.total(Platform.FEES):
+    if fee := purchase.total(Platform.FEES) + forgone:
         legs.append(Leg(Platform.FEES, -fee))
     left = sale if sale is not None and sale.open else None
     pending = {Fund.PURCHASED: left.payable if left else 0, Fund.GRANTED: left.granted if left else 0}
@@ -238,11 +276,11 @@ def refund_of(purchase: Journal, sale: Sale | None) -> tuple[list[Leg], Claim]:
         if taken := min(still, gave):
             legs.append(Leg(Owed.PENDING, -taken, seller_id, purchase.id, source))
         claims[source] = gave - taken
-    commission = sum(leg.amount for leg in purchase.legs if isinstance(leg.account, PartnerAccount))
+    commission = sum(leg.amount for leg in purchase.legs if isinstance(leg.account, PartnerAccount)) - forgone
     if left is not None and left.commission and left.partner_id:
         legs.append(Leg(PartnerAccount(left.partner_id), -left.commission, lot=purchase.id))
         commission -= left.commission
-    return legs, Claim(claims[Fund.PURCHASED], claims[Fund.GRANTED], commission)
+    return legs, Claim(claims[Fund.PURCHASED] - withheld, claims[Fund.GRANTED] + withheld, commission)
 
 
 def refund_journal(purchase: Journal, legs: Sequence[Leg], reason: str) -> Journal:

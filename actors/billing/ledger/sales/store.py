@@ -36,6 +36,9 @@ class SaleStore:
             "partner_id": sale.partner_id,
             "state": sale.state.value,
             "paid_with": list(sale.paid_with),
+            "buyer_id": sale.buyer_id,
+            "withheld": sale.withheld,
+            "forgone": sale.forgone,
         }
         await self._sales.update_one({"_id": sale.id}, {"$set": row}, upsert=True, session=session)
 
@@ -87,4 +90,7 @@ def _sale_from(row: Document) -> Sale:
         partner_id=row["partner_id"],
         state=SaleState(row["state"]),
         paid_with=tuple(row["paid_with"]),
+        buyer_id=row.get("buyer_id", ""),
+        withheld=row.get("withheld", 0),
+        forgone=row.get("forgone", 0),
     )

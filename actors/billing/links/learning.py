@@ -1,0 +1,17 @@
+"""Keeping what somebody pays or is paid with, and telling the audit log where that links them to somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptforge.actors.billing.ledger.transaction import session_of
+from promptforge.actors.billing.links.store import LinkStore
+from promptforge.core.context import Context
+
+
+async def learn_instruments(links: LinkStore, user_id: str, instruments: Sequence[str], tx: Context) -> None:
+    """`instruments` as `LinkStore` names them. The log says of what kind it was, and never which."""
+    joined = await links.learn(user_id, instruments, now=tx.now(), session=session_of(tx))
+    for instrument, other in joined.items():
+        facts = {"with": other, "shared": instrument.partition(":")[0]}
+        await tx.audit("account.linked", user_id, after=facts)

@@ -1,0 +1,162 @@
+"""Accounts that share a card or a bank account earn nothing payable from each other, whenever that is learned."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import anyio
+import pytest
+
+from promptforge.actors.billing.ledger.messages import SettleSeller
+from promptforge.actors.billing.ledger.sales.domain import Terms
+from promptforge.actors.billing.messages import ChargePurchase
+from promptforge.core.amounts import MILLI
+from promptforge.core.context import Context
+from promptforge.core.mongo import Mongo
+from tests.integration.billing.bank import Bank, amounts, open_bank
+from tests.integration.billing.payroll import open_payroll
+from tests.support.processes import SteppedClock
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
+    async with open_bank(mongo, clock=clock, running=False) as opened:
+        yield opened
+
+
+async def settle(bank: Bank, clock: SteppedClock, seller: str) -> None:
+    clock.advance(days=31)
+    await bank.context().ask(SettleSeller(seller_id=seller))
+
+
+async def test_whoever_shares_an_instrument_is_linked_and_nobody_else(bank: Bank) -> None:
+    one, other, stranger = [await bank.user() for _ in range(3)]
+    await bank.learn(one, "card:a", "bank:b")
+    await bank.learn(stranger, "card:b", "bank:a")
+    assert not await bank.linked(one, other)
+    await bank.learn(other, "card:a")
+    await bank.learn(other, "card:a")
+    assert await bank.linked(one, other)
+    assert await bank.linked(other, one)
+    assert not await bank.linked(one, stranger)
+    assert not await bank.linked(other, stranger)
+
+
+async def test_links_go_through_others(bank: Bank) -> None:
+    people = [await bank.user() for _ in range(5)]
+    shared = (people[0], people[1]), (people[3], people[4]), (people[2], people[3]), (people[1], people[2])
+    for number, pair in enumerate(shared):
+        for user in pair:
+            await bank.learn(user, f"card:{number}")
+    assert await bank.linked(people[0], people[4])
+
+
+async def test_a_chain_that_is_learned_all_at_once_is_one_group(bank: Bank) -> None:
+    """Two joins that have a member in common write the same head, so one of them starts over: else the chain breaks."""
+    people = [await bank.user() for _ in range(12)]
+    async with anyio.create_task_group() as tasks:
+        for number, (one, other) in enumerate(pairwise(people)):
+            tasks.start_soon(bank.learn, one, f"bank:{number}")
+            tasks.start_soon(bank.learn, other, f"bank:{number}")
+    rows = await bank.collection("account_links").find({}).to_list(None)
+    assert {row["_id"] for row in rows} == set(people)
+    assert len({row["group"] for row in rows}) == 1
+
+
+async def test_that_two_are_linked_is_in_the_audit_log_without_the_fingerprint(bank: Bank) -> None:
+    one, other = await bank.user(), await bank.user()
+    await bank.learn(one, "card:secret")
+    await bank.learn(other, "card:secret")
+    rows = await bank.collection("audit_log").find({"action": "account.linked"}).to_list(None)
+    assert [(row["target"], row["after"]) for row in rows] == [(other, {"with": one, "shared": "card"})]
+
+
+async def test_what_linked_people_sell_each_other_is_never_payable(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=10), await bank.user()
+    await bank.learn(buyer, "card:a")
+    await bank.learn(seller, "card:a")
+    await bank.charge(buyer, seller, 10)
+    await settle(bank, clock, seller)
+    assert amounts(await bank.credits(seller)) == {"granted": "8.5"}
+    assert (await bank.verify()).violations == ()
+
+
+async def test_a_card_that_is_learned_after_the_sale_makes_it_unpayable_too(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(granted=4, purchased=20), await bank.user()
+    message = ChargePurchase(
+        purchase_id="pur_a",
+        buyer_id=buyer,
+        seller_id=seller,
+        price_millicredits=20 * MILLI,
+        partner_id="ptn_1",
+        commission_bp=500,
+    )
+
+    async def sell(tx: Context) -> None:
+        await tx.ask(message)
+        await bank.collection("purchases").insert_one({"_id": "pur_a", "buyer_id": buyer}, session=tx.session)
+
+    await bank.context().transaction(sell)
+    assert await bank.balance_of("partner:ptn_1:pending") == 800
+    await bank.learn(seller, "bank:a")
+    await bank.learn(buyer, "bank:a")
+    await settle(bank, clock, seller)
+    assert amounts(await bank.credits(seller)) == {"granted": "17"}
+    assert await bank.balance_of("partner:ptn_1:earned") == 0
+    assert await bank.balance_of("platform:fees") == 3 * MILLI
+    assert (await bank.verify()).violations == ()
+    assert await bank.refund("pur_a")
+    assert amounts(await bank.credits(seller)) == {}
+    assert amounts(await bank.credits(buyer)) == {"granted": "4", "purchased": "20"}
+    assert await bank.balance_of("platform:fees") == 0
+    assert (await bank.verify()).violations == ()
+
+
+async def test_the_rolling_reserve_of_a_linked_sale_is_not_payable_either(mongo: Mongo, clock: SteppedClock) -> None:
+    async with open_bank(mongo, clock=clock, running=False, terms=Terms(reserve_bp=2000)) as bank:
+        buyer, seller = await bank.user(purchased=100), await bank.user()
+        await bank.charge(buyer, seller, 100, "pur_a")
+        await settle(bank, clock, seller)
+        assert amounts(await bank.credits(seller)) == {"earned": "68", "pending": "17"}
+        for user in (buyer, seller):
+            await bank.learn(user, "card:a")
+        clock.advance(days=90)
+        await settle(bank, clock, seller)
+        assert amounts(await bank.credits(seller)) == {"earned": "68", "granted": "17"}
+        assert await bank.refund("pur_a")
+        assert amounts(await bank.credits(seller)) == {}
+        assert (await bank.verify()).violations == ()
+
+
+async def test_a_sale_of_before_that_does_not_say_who_bought_it_is_asked_of_its_journal(
+    bank: Bank, clock: SteppedClock
+) -> None:
+    buyer, seller = await bank.user(purchased=10), await bank.user()
+    await bank.charge(buyer, seller, 10)
+    await bank.collection("ledger_sales").update_many({}, {"$unset": {"buyer_id": "", "withheld": "", "forgone": ""}})
+    for user in (buyer, seller):
+        await bank.learn(user, "card:a")
+    await settle(bank, clock, seller)
+    assert amounts(await bank.credits(seller)) == {"granted": "8.5"}
+
+
+async def test_two_sellers_with_one_bank_account_are_linked(mongo: Mongo) -> None:
+    async with open_payroll(mongo) as payroll:
+        other = await payroll.bank.user()
+        for user in (payroll.seller, other):
+            await payroll.onboarding(user)
+            await payroll.till.control(
+                f"/accounts/{await payroll.account_id(user)}/onboard", {"bank": "one and the same"}
+            )
+        assert not await payroll.bank.linked(payroll.seller, other)
+        await payroll.hear()
+        assert await payroll.bank.linked(payroll.seller, other)
+        assert not await payroll.bank.linked(payroll.seller, await payroll.bank.user())

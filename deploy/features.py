@@ -34,6 +34,7 @@ from promptforge.actors.billing import (
     TopupsActor,
 )
 from promptforge.actors.billing import store as billing
+from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler, Origin
@@ -42,9 +43,11 @@ from promptforge.actors.billing.events.subscriptions import InvoiceEvents, Subsc
 from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
+from promptforge.actors.billing.stripe.customers import StripeCustomers
 from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.movements import StripeMoney
+from promptforge.actors.billing.stripe.pages import PageRules
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
@@ -260,21 +263,22 @@ def _base(settings: Settings) -> str:
     return settings.public_url or f"http://{settings.host}:{settings.port}"
 
 
-def _return_urls(settings: Settings) -> dict[str, str]:
-    """Where Stripe sends the buyer's browser afterwards."""
+def _page_rules(settings: Settings) -> PageRules:
     base = _base(settings)
-    return {
-        "success_url": f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
-        "cancel_url": f"{base}/checkout/cancelled",
-    }
+    return PageRules(
+        success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"{base}/checkout/cancelled",
+        taxed=settings.stripe_tax,
+    )
 
 
 def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api: StripeApi) -> list[Actor]:
     """What sells through Stripe, what applies Stripe's events, and what looks for those that never came."""
-    urls = _return_urls(settings)
+    pages = _page_rules(settings)
     checkouts, subscriptions = billing.CheckoutStore(mongo), billing.SubscriptionStore(mongo)
+    customers = Customers(billing.CustomerStore(mongo), StripeCustomers(api))
     events, storm = billing.EventStore(mongo), Storm()
-    claims, stripe = StripeClaims(api), StripeSubscriptions(api, **urls)
+    claims, stripe = StripeClaims(api), StripeSubscriptions(api, pages)
     payouts = paying_out(mongo, api, payout_rules(settings), base=_base(settings), clock=SystemClock())
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
     handlers: list[EventHandler] = [
@@ -290,9 +294,9 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
     money = StripeMoney(api) if settings.stripe_api_base is None else None
     return [
         MoneyActor(billing.MoneyStore(mongo), money),
-        CheckoutsActor(checkouts, StripeCheckoutSessions(api, **urls), packs=credit_packs(settings)),
+        CheckoutsActor(checkouts, customers, StripeCheckoutSessions(api, pages), packs=credit_packs(settings)),
         *payouts.actors,
-        SubscriptionsActor(subscriptions, billing.CustomerStore(mongo), stripe, plans=subscription_plans(settings)),
+        SubscriptionsActor(subscriptions, customers, stripe, plans=subscription_plans(settings)),
         StripeIntakeActor(events, storm),
         StripeEventsActor(events, handlers, storm, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),

@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     )
     stripe_webhook_secret: Secrets = Field((), description="Stripe webhook secrets, comma separated for rotation")
     stripe_connect_webhook_secret: Secrets = Field((), description="Webhook secrets of the Connect endpoint")
+    stripe_tax: bool = Field(False, description="Stripe Tax adds the buyer's tax; set it up in Stripe first")
     platform_fee_bp: int = Field(1500, ge=0, le=10_000, description="The platform's share of a sale in basis points")
     partner_commission_max_bp: int = Field(
         500, ge=0, le=10_000, description="The most that a partner gets of a sale, out of the fee, in basis points"

@@ -6,6 +6,8 @@ from promptforge.actors.billing.checkouts import store as checkouts
 from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.connect import store as connect
 from promptforge.actors.billing.connect.store import ConnectStore
+from promptforge.actors.billing.customers import store as customers
+from promptforge.actors.billing.customers.store import CustomerStore
 from promptforge.actors.billing.events import store as events
 from promptforge.actors.billing.events.store import DisputeStore, EventStore
 from promptforge.actors.billing.ledger import sealing
@@ -26,7 +28,7 @@ from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.payouts import store as payouts
 from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.subscriptions import store as subscriptions
-from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
+from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.actors.billing.verification import store as verification
 from promptforge.actors.billing.verification.store import ReportStore
 from promptforge.core.mongo import Index
@@ -61,6 +63,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **adjustments.INDEXES,
     **sealing.INDEXES,
     **checkouts.INDEXES,
+    **customers.INDEXES,
     **events.INDEXES,
     **money.INDEXES,
     **subscriptions.INDEXES,

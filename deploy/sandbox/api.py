@@ -21,6 +21,7 @@ from promptforge.deploy.sandbox import (
     refunds,
     sessions,
     subscriptions,
+    taxes,
     transfers,
 )
 from promptforge.deploy.sandbox.faults import REFUSALS, Fault, Faults
@@ -45,6 +46,7 @@ ROOMS = (
     refunds,
     sessions,
     subscriptions,
+    taxes,
     transfers,
 )
 OPERATIONS: tuple[Operation, ...] = tuple(one for room in ROOMS for one in room.operations.declared)

@@ -54,7 +54,14 @@ OF_CUSTOMERS = (
 
 
 def make_payment_method(
-    world: World, behaviour: Behaviour, *, card: str, kind: str = "card", account: str | None = None, **details: object
+    world: World,
+    behaviour: Behaviour,
+    *,
+    card: str,
+    kind: str = "card",
+    country: str = "US",
+    account: str | None = None,
+    **details: object,
 ) -> Object:
     """`card` names the card (or bank account): what is paid with the same one has the same fingerprint."""
     fingerprint = hashlib.sha256(card.encode()).hexdigest()[:16]
@@ -72,7 +79,7 @@ def make_payment_method(
     }
     if kind == "card":
         method["card"] = {
-            "brand": "visa", "checks": None, "country": "US", "display_brand": "visa", "exp_month": 12,
+            "brand": "visa", "checks": None, "country": country, "display_brand": "visa", "exp_month": 12,
             "exp_year": 2034,
             "fingerprint": fingerprint, "funding": "credit", "last4": "4242", "networks": None, "wallet": None,
         }  # fmt: skip

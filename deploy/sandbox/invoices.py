@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from promptforge.deploy.sandbox import payments
 from promptforge.deploy.sandbox.lists import whole
@@ -51,14 +51,14 @@ NEW_INVOICE: Object = {
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What an invoice is for. `period`: from and to, in seconds; `tax` comes on top."""
+    """What an invoice is for. `period`: from and to, in seconds; `taxes` come on top."""
 
     customer: str
     currency: str
     reason: str
     period: tuple[int, int]
     subscription: Object | None = None
-    tax: int = 0
+    taxes: list[Object] = field(default_factory=list)
 
 
 def new_invoice(world: World, billing: Billing, lines: list[Object], *, account: str | None = None) -> Object:
@@ -67,7 +67,7 @@ def new_invoice(world: World, billing: Billing, lines: list[Object], *, account:
     for line in lines:
         line["invoice"] = identifier
     subtotal = sum(line["amount"] for line in lines)
-    total = subtotal + billing.tax
+    total = subtotal + sum(tax["amount"] for tax in billing.taxes)
     customer = world.get("customer", billing.customer, account=account, param="customer")
     made: Object = {
         "id": identifier,
@@ -103,7 +103,7 @@ def new_invoice(world: World, billing: Billing, lines: list[Object], *, account:
         "subtotal_excluding_tax": subtotal,
         "total": total,
         "total_excluding_tax": subtotal,
-        "total_taxes": [{"amount": billing.tax, "tax_behavior": "exclusive"}] if billing.tax else [],
+        "total_taxes": [public(tax) for tax in billing.taxes],
     }
     return world.add(made, account=account)
 
@@ -182,6 +182,18 @@ def pay(world: World, invoice: Object, method: Object | None) -> None:
             invoice |= {"attempted": True, "attempt_count": attempts, "next_payment_attempt": world.now() + 3 * 86_400}
             world.emit("invoice.payment_failed", invoice, account=account)
             raise
+    _mark_paid(world, invoice)
+
+
+def record_payment(world: World, invoice: Object, intent: Object, charge: Object) -> None:
+    """An invoice of what was paid already."""
+    invoice["_intent"] = intent["id"]
+    _add_payment(world, invoice, intent, charge, account=world.owner("invoice", invoice["id"]))
+    _mark_paid(world, invoice)
+
+
+def _mark_paid(world: World, invoice: Object) -> None:
+    account = world.owner("invoice", invoice["id"])
     invoice |= {
         "status": "paid", "attempted": True, "attempt_count": invoice["attempt_count"] + 1,
         "amount_paid": invoice["total"],
@@ -206,6 +218,10 @@ def _pay_intent(world: World, invoice: Object, method: Object | None, account: s
     charge = payments.pay(world, intent)
     if not charge["paid"]:
         raise declined_by_rule("The sandbox pays invoices by card only.")
+    _add_payment(world, invoice, intent, charge, account=account)
+
+
+def _add_payment(world: World, invoice: Object, intent: Object, charge: Object, *, account: str | None) -> None:
     paid = {
         "id": world.new_id("inpay"),
         "object": "invoice_payment",

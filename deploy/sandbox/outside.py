@@ -42,6 +42,7 @@ class Payment(Strict):
     email: str | None = None
     name: str | None = None
     card: str | None = None
+    card_country: Annotated[str, Len(2, 2)] | None = None
     disputed: bool = False
 
 
@@ -52,8 +53,9 @@ def pay_session(world: World, session: Object, body: Payment) -> None:
         delayed="succeeds" if body.outcome == "delayed" else None,
         disputes="chargeback" if body.disputed else None,
     )
+    buyer = Buyer(body.country.upper(), body.email, body.name, body.card, body.card_country)
     try:
-        sessions.pay(world, session, behaviour, Buyer(body.country.upper(), body.email, body.name, body.card))
+        sessions.pay(world, session, behaviour, buyer)
     except Refused as refused:
         if refused.status != 402:
             raise

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from promptforge.deploy.sandbox import payments, subscriptions, taxes
+from promptforge.deploy.sandbox import invoices, payments, subscriptions, taxes
 from promptforge.deploy.sandbox.currencies import check_charge
 from promptforge.deploy.sandbox.customers import Behaviour, make_payment_method, new_customer, use_payment_method
 from promptforge.deploy.sandbox.forms import Params
+from promptforge.deploy.sandbox.invoices import Billing
 from promptforge.deploy.sandbox.lists import listed, whole
 from promptforge.deploy.sandbox.operations import Operations
 from promptforge.deploy.sandbox.prices import Item, read_items
@@ -71,6 +72,7 @@ def create_session(call: Call) -> Object:
         raise invalid("You must provide at least one recurring price in `subscription` mode.", param="mode")
     customer = call.named("customer", "customer") if params.find("customer") is not None else None
     session = _new_session(call, mode, subtotal, currency)
+    taxes.check(session, customer, session["_update"])
     session |= {
         "success_url": success_url,
         "customer": customer and customer["id"],
@@ -112,9 +114,18 @@ def _new_session(call: Call, mode: str, subtotal: int, currency: str) -> Object:
         "payment_method_types": params.texts("payment_method_types") or ["card"],
         "submit_type": params.find("submit_type"),
         "url": f"{world.base_url}/pay/{identifier}",
+        "_invoice": _invoice_of(params),
+        "_taxes": [],
+        "_update": params.part("customer_update").tree,
         "_intent": params.part("payment_intent_data").tree,
         "_subscription": params.part("subscription_data").tree,
     }
+
+
+def _invoice_of(params: Params) -> Object | None:
+    """What is known of the invoice that is to be made; None where none is."""
+    wanted = params.part("invoice_creation")
+    return wanted.part("invoice_data").tree if wanted.flag("enabled") else None
 
 
 @operations.get("/checkout/sessions/{id}", "checkout.sessions.retrieve")
@@ -184,10 +195,9 @@ def pay(world: World, session: Object, behaviour: Behaviour, buyer: Buyer) -> No
     _check_open(session)
     account = world.owner("checkout.session", session["id"])
     kind = "sepa_debit" if behaviour.delayed is not None else "card"
-    address = {"country": buyer.country, "city": None, "line1": None, "line2": None, "postal_code": None, "state": None}
     method = make_payment_method(
-        world, behaviour, card=buyer.card or session["id"], kind=kind, account=account,
-        email=buyer.email, name=buyer.name, address=address,
+        world, behaviour, card=buyer.card or session["id"], kind=kind, country=buyer.card_country or buyer.country,
+        account=account, email=buyer.email, name=buyer.name, address=buyer.address,
     )  # fmt: skip
     pay_with(world, session, method, buyer)
 
@@ -200,9 +210,8 @@ def _check_open(session: Object) -> None:
 def pay_with(world: World, session: Object, method: Object, buyer: Buyer) -> None:
     _check_open(session)
     account = world.owner("checkout.session", session["id"])
-    taxes.apply(session, buyer)
-    if session["customer"] is None and session["customer_creation"] == "always":
-        session["customer"] = new_customer(world, account=account, email=buyer.email, name=buyer.name)["id"]
+    taxes.apply(world, session, buyer)
+    _know_customer(world, session, buyer, account)
     method["customer"] = session["customer"]
     if session["mode"] == "subscription":
         _subscribe(world, session, method, account)
@@ -211,6 +220,17 @@ def pay_with(world: World, session: Object, method: Object, buyer: Buyer) -> Non
         paid = _pay_once(world, session, method, account)
     session |= {"status": "complete", "url": None, "payment_status": "paid" if paid else "unpaid"}
     world.emit("checkout.session.completed", session, account=account)
+
+
+def _know_customer(world: World, session: Object, buyer: Buyer, account: str | None) -> None:
+    """An invoice needs somebody whom it is sent to."""
+    wanted = session["customer_creation"] == "always" or session["_invoice"] is not None
+    if session["customer"] is None and wanted:
+        session["customer"] = new_customer(world, account=account, email=buyer.email, name=buyer.name)["id"]
+    customer = world.find("customer", session["customer"] or "", account=account)
+    updates = {"address": buyer.address, "name": buyer.name}
+    if customer is not None:
+        customer.update({name: value for name, value in updates.items() if session["_update"].get(name) == "auto"})
 
 
 def _pay_once(world: World, session: Object, method: Object, account: str | None) -> bool:
@@ -228,14 +248,30 @@ def _pay_once(world: World, session: Object, method: Object, account: str | None
         intent["amount"] = session["amount_total"]
     intent["payment_method"] = method["id"]
     charge = payments.pay(world, intent)
+    if charge["paid"]:
+        _invoice(world, session, intent, charge)
     return bool(charge["paid"])
+
+
+def _invoice(world: World, session: Object, intent: Object, charge: Object) -> None:
+    """The invoice of what was paid once, where the session asks for one: it is made when the money is there."""
+    if session["_invoice"] is None:
+        return
+    account, now = world.owner("checkout.session", session["id"]), world.now()
+    bill = Billing(session["customer"], session["currency"], "manual", (now, now), taxes=session["_taxes"])
+    lines = [invoices.line_of(world, item, (now, now), None) for item in items_of(session)]
+    invoice = invoices.new_invoice(world, bill, lines, account=account)
+    invoice["metadata"] = session["_invoice"].get("metadata", {})
+    invoices.finalize(world, invoice)
+    invoices.record_payment(world, invoice, intent, charge)
+    session["invoice"] = invoice["id"]
 
 
 def _subscribe(world: World, session: Object, method: Object, account: str | None) -> None:
     data = Params(session["_subscription"], "subscription_data")
     subscription = subscriptions.subscribe(
         world, session["customer"], items_of(session), method,
-        account=account, metadata=data.metadata(), tax=session["total_details"]["amount_tax"],
+        account=account, metadata=data.metadata(), taxes=session["_taxes"],
     )  # fmt: skip
     session |= {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
 
@@ -249,6 +285,8 @@ def settle(world: World, session: Object, *, succeeds: bool) -> None:
     if intent["status"] != "processing":
         return
     payments.settle(world, intent, succeeds=succeeds)
+    if succeeds:
+        _invoice(world, session, intent, world.get("charge", intent["latest_charge"], account=account))
     changed(session, {"payment_status": "paid" if succeeds else "unpaid"})
     outcome = "succeeded" if succeeds else "failed"
     world.emit(f"checkout.session.async_payment_{outcome}", session, account=account)

@@ -67,7 +67,7 @@ def subscribe(
     *,
     account: str | None = None,
     metadata: dict[str, str] | None = None,
-    tax: int = 0,
+    taxes: list[Object] | None = None,
     incomplete_too: bool = False,
 ) -> Object:
     """Begin a subscription with its first invoice. Raises `Refused` where that is declined.
@@ -77,7 +77,7 @@ def subscribe(
     if method is not None and not incomplete_too and (reason := behaviour_of(method).declines) is not None:
         raise card_declined("Your card was declined.", reason)  # Checkout makes nothing of it
     subscription = _new_subscription(world, customer, items, account=account, metadata=metadata or {})
-    subscription |= {"default_payment_method": method and method["id"], "_tax": tax}
+    subscription |= {"default_payment_method": method and method["id"], "_taxes": taxes or []}
     world.emit("customer.subscription.created", subscription, account=account)
     try:
         _bill(world, subscription, "subscription_create", method)
@@ -149,7 +149,7 @@ def _bill(world: World, subscription: Object, reason: str, method: Object | None
     account, period = world.owner("subscription", subscription["id"]), _period(subscription)
     items = [Item(one["price"], one["quantity"], one["_title"]) for one in subscription["items"]["data"]]
     billing = Billing(
-        subscription["customer"], subscription["currency"], reason, period, subscription, subscription["_tax"]
+        subscription["customer"], subscription["currency"], reason, period, subscription, subscription["_taxes"]
     )
     lines = [invoices.line_of(world, item, period, subscription) for item in items]
     invoice = invoices.new_invoice(world, billing, lines, account=account)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
+from promptforge.actors.billing.stripe.pages import PageRules
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import Sandbox, SandboxSettings, open_sandbox, serving
 from promptforge.deploy.server import bind
@@ -26,6 +27,7 @@ from tests.support.running import PLAIN
 API_KEY = "sk_test_of_the_tests"
 SECRET = "whsec_platform"
 CONNECT_SECRET = "whsec_connect"
+PAGES = PageRules("https://a.example/paid", "https://a.example/back", taxed=True)
 QUICK = Retries(first_seconds=0.05, most_seconds=0.2, tries=6)
 
 
@@ -153,7 +155,7 @@ async def quiet_stripe() -> AsyncIterator[StripeApi]:
 
 
 def checkout_sessions_at(api: StripeApi) -> StripeCheckoutSessions:
-    return StripeCheckoutSessions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
+    return StripeCheckoutSessions(api, PAGES)
 
 
 @asynccontextmanager

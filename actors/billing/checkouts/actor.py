@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
+from promptforge.actors.billing.beginning import KEY_LIVES, begun_or_id
 from promptforge.actors.billing.checkouts.domain import Checkout
 from promptforge.actors.billing.checkouts.store import CheckoutStore
+from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.errors import StripeRefused
 from promptforge.actors.billing.messages import (
     CheckoutState,
@@ -22,11 +23,7 @@ from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.failpoints import reach
-from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
-
-KEY_LIVES = timedelta(hours=23)
-"""Stripe keeps idempotency keys for at least 24 hours (docs.stripe.com/api/idempotent_requests)."""
 
 
 class CheckoutsActor(Actor):
@@ -36,9 +33,15 @@ class CheckoutsActor(Actor):
     workers = 32
 
     def __init__(
-        self, store: CheckoutStore, sessions: CheckoutSessions, *, packs: Sequence[CreditPack] = DEFAULT_PACKS
+        self,
+        store: CheckoutStore,
+        customers: Customers,
+        sessions: CheckoutSessions,
+        *,
+        packs: Sequence[CreditPack] = DEFAULT_PACKS,
     ) -> None:
         self._store = store
+        self._customers = customers
         self._sessions = sessions
         self._packs = packs_by_id(packs)
 
@@ -66,28 +69,26 @@ class CheckoutsActor(Actor):
 
     async def _begin(self, pack: CreditPack, context: Context) -> Checkout:
         """The key is stored before Stripe hears of it, and one whose outcome is unknown is sent again."""
-        now = context.now()
-        checkout_id = new_id("chk")
-        if context.effect_id is not None:  # asked for again, it is the same checkout, however far the first one came
-            named = f"chk_{context.effect_id[:26]}"
-            begun = await self._store.find(named)
-            if begun is None:
-                checkout_id = named
-            elif begun.state is not CheckoutState.FAILED:
-                return begun
-        unfinished = await self._store.find_unfinished(context.user_id, pack, since=now - KEY_LIVES)
-        if unfinished is not None:
-            return unfinished
+        customer_id, now = await self._customers.of(context), context.now()
+        begun = await begun_or_id(
+            context,
+            "chk",
+            find=self._store.find,
+            find_unfinished=lambda: self._store.find_unfinished(context.user_id, pack, since=now - KEY_LIVES),
+        )
+        if isinstance(begun, Checkout):
+            return begun
         checkout = Checkout(
-            id=checkout_id,
+            id=begun,
             user_id=context.user_id,
             pack=pack,
-            idempotency_key=f"checkout:{checkout_id}",
+            idempotency_key=f"checkout:{begun}",
             state=CheckoutState.CREATING,
             session_id=None,
             url=None,
             created_at=now,
             paid_at=None,
+            customer_id=customer_id,
         )
         await self._store.insert(checkout)
         return checkout
@@ -104,4 +105,5 @@ def _request(checkout: Checkout) -> SessionRequest:
         title=f"{from_millicredits(checkout.pack.total)} PromptForge credits",
         amount=checkout.pack.price_minor_units,
         currency=checkout.pack.currency,
+        customer_id=checkout.customer_id,
     )

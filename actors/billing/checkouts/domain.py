@@ -11,7 +11,10 @@ from promptforge.actors.billing.packs import CreditPack
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """`pack` is a snapshot: what the buyer was promised, whatever is for sale by the time they pay."""
+    """`pack` is a snapshot: what the buyer was promised, whatever is for sale by the time they pay.
+
+    `customer_id` is Stripe's; checkouts of before have none.
+    """
 
     id: str
     user_id: str
@@ -22,6 +25,12 @@ class Checkout:
     url: str | None
     created_at: datetime
     paid_at: datetime | None
+    customer_id: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """There is no page, or its payment was not collected: what was asked for has to begin anew."""
+        return self.state is CheckoutState.FAILED
 
     def view(self) -> CheckoutView:
         return CheckoutView(

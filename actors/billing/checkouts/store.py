@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
 from promptforge.actors.billing.checkouts.domain import Checkout
@@ -26,18 +27,12 @@ class CheckoutStore:
         self._checkouts = mongo.collection(CHECKOUTS)
 
     async def insert(self, checkout: Checkout) -> None:
-        pack = checkout.pack
         await self._checkouts.insert_one(
             {
                 "_id": checkout.id,
                 "user_id": checkout.user_id,
-                "pack": {
-                    "id": pack.id,
-                    "credits": pack.credits,
-                    "bonus": pack.bonus,
-                    "price_minor_units": pack.price_minor_units,
-                    "currency": pack.currency,
-                },
+                "pack": asdict(checkout.pack),
+                "customer_id": checkout.customer_id,
                 "idempotency_key": checkout.idempotency_key,
                 "state": checkout.state.value,
                 "session_id": checkout.session_id,
@@ -54,11 +49,7 @@ class CheckoutStore:
                 "user_id": user_id,
                 "created_at": {"$gte": since},
                 "state": CheckoutState.CREATING.value,
-                "pack.id": pack.id,
-                "pack.credits": pack.credits,
-                "pack.bonus": pack.bonus,
-                "pack.price_minor_units": pack.price_minor_units,
-                "pack.currency": pack.currency,
+                **{f"pack.{name}": value for name, value in asdict(pack).items()},
             },
             sort=[("created_at", -1)],
         )
@@ -137,4 +128,5 @@ def _checkout_from(row: Document) -> Checkout:
         url=row["url"],
         created_at=row["created_at"],
         paid_at=row["paid_at"],
+        customer_id=row.get("customer_id"),
     )

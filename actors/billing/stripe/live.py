@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
 from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable, UnknownAtStripe
 from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.billing.stripe.pages import PageRules, page_params
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
 
 log = structlog.get_logger(__name__)
 
 
 class StripeCheckoutSessions:
-    """`success_url` and `cancel_url`: where Stripe sends the buyer's browser afterwards."""
-
-    def __init__(self, api: StripeApi, *, success_url: str, cancel_url: str) -> None:
+    def __init__(self, api: StripeApi, pages: PageRules) -> None:
         self._api = api
-        self._success_url = success_url
-        self._cancel_url = cancel_url
+        self._pages = pages
 
     @property
     def livemode(self) -> bool:
         return self._api.livemode
 
     async def create(self, request: SessionRequest) -> CheckoutSession:
+        ours = {"checkout_id": request.checkout_id}
+        params: Any = {  # Any: the SDK's parameters
+            **page_params(request, self._pages),
+            "mode": "payment",
+            "metadata": ours,
+            "payment_intent_data": {"metadata": ours},
+            "invoice_creation": {"enabled": True, "invoice_data": {"metadata": ours}},
+        }
         try:
             session = await self._api.write(
                 lambda client: client.v1.checkout.sessions.create_async(
-                    {
-                        "mode": "payment",
-                        "line_items": [
-                            {
-                                "quantity": 1,
-                                "price_data": {
-                                    "currency": request.currency,
-                                    "unit_amount": request.amount,
-                                    "product_data": {"name": request.title},
-                                },
-                            }
-                        ],
-                        "client_reference_id": request.checkout_id,
-                        "metadata": {"checkout_id": request.checkout_id},
-                        "payment_intent_data": {"metadata": {"checkout_id": request.checkout_id}},
-                        "success_url": self._success_url,
-                        "cancel_url": self._cancel_url,
-                    },
-                    {"idempotency_key": request.idempotency_key},
+                    params, {"idempotency_key": request.idempotency_key}
                 ),
                 about=request.checkout_id,
             )

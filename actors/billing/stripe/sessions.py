@@ -15,6 +15,7 @@ class SessionRequest:
     title: str
     amount: int
     currency: str
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
-"""Customers, subscriptions, their invoices and the billing portal, at Stripe."""
+"""Subscriptions, their invoices and the billing portal, at Stripe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import StrictInt, TypeAdapter
 
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import read
+from promptforge.actors.billing.stripe.pages import PageRules, page_params
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
 
 
@@ -95,61 +97,31 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Page:
     url: str
 
 
 _subscriptions, _invoices = TypeAdapter(SubscriptionAtStripe), TypeAdapter(Invoice)
-_named, _pages, _sessions = TypeAdapter(_Named), TypeAdapter(_Page), TypeAdapter(CheckoutSession)
+_pages, _sessions = TypeAdapter(_Page), TypeAdapter(CheckoutSession)
 
 
 class StripeSubscriptions:
-    """`success_url` and `cancel_url`: where Stripe sends the buyer's browser afterwards."""
-
-    def __init__(self, api: StripeApi, *, success_url: str, cancel_url: str) -> None:
+    def __init__(self, api: StripeApi, pages: PageRules) -> None:
         self._api = api
-        self._success_url = success_url
-        self._cancel_url = cancel_url
+        self._pages = pages
 
-    async def make_customer(self, user_id: str, idempotency_key: str) -> str:
-        made = await self._api.write(
-            lambda client: client.v1.customers.create_async(
-                {"metadata": {"user_id": user_id}}, {"idempotency_key": idempotency_key}
-            ),
-            about=user_id,
-        )
-        return read(_named, made).id
-
-    async def make_page(self, request: SessionRequest, customer_id: str) -> CheckoutSession:
+    async def make_page(self, request: SessionRequest) -> CheckoutSession:
         """Make the page on which a subscription is paid, or answer the one that this key has made before."""
+        ours = {"subscription_id": request.checkout_id}
+        params: Any = {  # Any: the SDK's parameters
+            **page_params(request, self._pages, recurring={"interval": "month"}),
+            "mode": "subscription",
+            "metadata": ours,
+            "subscription_data": {"metadata": ours},
+        }
         made = await self._api.write(
             lambda client: client.v1.checkout.sessions.create_async(
-                {
-                    "mode": "subscription",
-                    "customer": customer_id,
-                    "line_items": [
-                        {
-                            "quantity": 1,
-                            "price_data": {
-                                "currency": request.currency,
-                                "unit_amount": request.amount,
-                                "product_data": {"name": request.title},
-                                "recurring": {"interval": "month"},
-                            },
-                        }
-                    ],
-                    "client_reference_id": request.checkout_id,
-                    "metadata": {"subscription_id": request.checkout_id},
-                    "subscription_data": {"metadata": {"subscription_id": request.checkout_id}},
-                    "success_url": self._success_url,
-                    "cancel_url": self._cancel_url,
-                },
-                {"idempotency_key": request.idempotency_key},
+                params, {"idempotency_key": request.idempotency_key}
             ),
             about=request.checkout_id,
         )
@@ -175,7 +147,7 @@ class StripeSubscriptions:
         """The address of a fresh page; each call makes one, and they pass by themselves."""
         made = await self._api.write(
             lambda client: client.v1.billing_portal.sessions.create_async(
-                {"customer": customer_id, "return_url": self._cancel_url}
+                {"customer": customer_id, "return_url": self._pages.cancel_url}
             ),
             about=customer_id,
         )

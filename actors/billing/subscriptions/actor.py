@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
+from promptforge.actors.billing.beginning import KEY_LIVES, begun_or_id
+from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.errors import AlreadySubscribed, NotSubscribed, StripeRefused, UnknownAtStripe
 from promptforge.actors.billing.packs import CreditPack, packs_by_id
 from promptforge.actors.billing.stripe.sessions import SessionRequest
@@ -22,16 +23,12 @@ from promptforge.actors.billing.subscriptions.messages import (
     SubscriptionState,
     SubscriptionView,
 )
-from promptforge.actors.billing.subscriptions.store import CustomerStore, SubscriptionStore
+from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
-from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
-
-PAGE_LIVES = timedelta(hours=23)
-"""Stripe keeps idempotency keys, and payment pages, for 24 hours."""
 
 
 class SubscriptionsActor(Actor):
@@ -43,7 +40,7 @@ class SubscriptionsActor(Actor):
     def __init__(
         self,
         store: SubscriptionStore,
-        customers: CustomerStore,
+        customers: Customers,
         stripe: StripeSubscriptions,
         *,
         plans: Sequence[CreditPack] = DEFAULT_PLANS,
@@ -64,49 +61,32 @@ class SubscriptionsActor(Actor):
             raise NotFound("There is no such plan")
         if await self._store.find_going_on(context.user_id) is not None:
             raise AlreadySubscribed
-        customer_id = await self._customer(context)
+        customer_id = await self._customers.of(context)
         subscription = await self._begin(plan, customer_id, context)
         if subscription.state is not SubscriptionState.CREATING:
             return subscription.view()
         try:
-            page = await self._stripe.make_page(_request(subscription), subscription.customer_id or customer_id)
+            page = await self._stripe.make_page(_request(subscription))
         except (StripeRefused, UnknownAtStripe):
             await self._store.give_up(subscription.id)
             raise
         return (await self._store.open(subscription.id, page)).view()
 
-    async def _customer(self, context: Context) -> str:
-        """One per user: the key is stored before Stripe hears of it."""
-        customer = await self._customers.begin(context.user_id, now=context.now())
-        if customer.customer_id is not None:
-            return customer.customer_id
-        try:
-            made = await self._stripe.make_customer(context.user_id, customer.idempotency_key)
-        except StripeRefused:
-            another = f"customer:{context.user_id}:{new_id('key')}"
-            await self._customers.use_another_key(context.user_id, customer.idempotency_key, another)
-            raise
-        await self._customers.keep(context.user_id, made)
-        return made
-
     async def _begin(self, plan: CreditPack, customer_id: str, context: Context) -> Subscription:
         now = context.now()
-        subscription_id = new_id("sbs")
-        if context.effect_id is not None:  # asked for again, it is the same one, however far the first request came
-            named = f"sbs_{context.effect_id[:26]}"
-            begun = await self._store.find(named)
-            if begun is None:
-                subscription_id = named
-            elif begun.state is not SubscriptionState.FAILED:
-                return begun
-        unfinished = await self._store.find_unfinished(context.user_id, plan, since=now - PAGE_LIVES)
-        if unfinished is not None:
-            return unfinished
+        begun = await begun_or_id(
+            context,
+            "sbs",
+            find=self._store.find,
+            find_unfinished=lambda: self._store.find_unfinished(context.user_id, plan, since=now - KEY_LIVES),
+        )
+        if isinstance(begun, Subscription):
+            return begun
         subscription = Subscription(
-            id=subscription_id,
+            id=begun,
             user_id=context.user_id,
             plan=plan,
-            idempotency_key=f"subscription:{subscription_id}",
+            idempotency_key=f"subscription:{begun}",
             state=SubscriptionState.CREATING,
             customer_id=customer_id,
             session_id=None,
@@ -141,7 +121,7 @@ class SubscriptionsActor(Actor):
 
     @handles(OpenBillingPortal)
     async def open_portal(self, message: OpenBillingPortal, context: Context) -> PortalView:
-        return PortalView(await self._stripe.portal(await self._customer(context)))
+        return PortalView(await self._stripe.portal(await self._customers.of(context)))
 
 
 def _request(subscription: Subscription) -> SessionRequest:
@@ -151,4 +131,5 @@ def _request(subscription: Subscription) -> SessionRequest:
         title=f"{from_millicredits(subscription.plan.total)} PromptForge credits a month",
         amount=subscription.plan.price_minor_units,
         currency=subscription.plan.currency,
+        customer_id=subscription.customer_id,
     )

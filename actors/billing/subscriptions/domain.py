@@ -51,6 +51,10 @@ class Subscription:
     ends_at: datetime | None
     created_at: datetime
 
+    @property
+    def failed(self) -> bool:
+        return self.state is SubscriptionState.FAILED
+
     def view(self) -> SubscriptionView:
         return SubscriptionView(
             id=self.id,

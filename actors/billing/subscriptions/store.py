@@ -1,8 +1,8 @@
-"""Every query on `subscriptions` and `stripe_customers`."""
+"""Every query on `subscriptions`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime
 
 from promptforge.actors.billing.packs import CreditPack
@@ -15,54 +15,16 @@ from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 SUBSCRIPTIONS = "subscriptions"
-CUSTOMERS = "stripe_customers"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     SUBSCRIPTIONS: (
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("stripe_id", 1),), unique=True, partial={"stripe_id": {"$type": "string"}}),
     ),
-    CUSTOMERS: (Index((("customer_id", 1),), unique=True, partial={"customer_id": {"$type": "string"}}),),
 }
 _CREATING, _OPEN, _CANCELED = (
     state.value for state in (SubscriptionState.CREATING, SubscriptionState.OPEN, SubscriptionState.CANCELED)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """The Stripe customer of a user. `customer_id` is None while it is not known whether Stripe has made it."""
-
-    user_id: str
-    idempotency_key: str
-    customer_id: str | None
-
-
-class CustomerStore:
-    def __init__(self, mongo: Mongo) -> None:
-        self._customers = mongo.collection(CUSTOMERS)
-
-    async def begin(self, user_id: str, *, now: datetime) -> Customer:
-        """The user's customer, or the key with which to make it: it is stored before Stripe hears of it."""
-        kept = {"idempotency_key": f"customer:{user_id}", "customer_id": None, "created_at": now}
-        await self._customers.update_one({"_id": user_id}, {"$setOnInsert": kept}, upsert=True)
-        found = await self.find(user_id)
-        if found is None:
-            raise NotFound
-        return found
-
-    async def find(self, user_id: str) -> Customer | None:
-        row = await self._customers.find_one({"_id": user_id})
-        return None if row is None else Customer(row["_id"], row["idempotency_key"], row["customer_id"])
-
-    async def keep(self, user_id: str, customer_id: str) -> None:
-        await self._customers.update_one({"_id": user_id}, {"$set": {"customer_id": customer_id}})
-
-    async def use_another_key(self, user_id: str, refused: str, another: str) -> None:
-        """Stripe answers every request with the refused key as it did the first."""
-        await self._customers.update_one(
-            {"_id": user_id, "idempotency_key": refused, "customer_id": None}, {"$set": {"idempotency_key": another}}
-        )
 
 
 class SubscriptionStore:
@@ -70,18 +32,11 @@ class SubscriptionStore:
         self._subscriptions = mongo.collection(SUBSCRIPTIONS)
 
     async def insert(self, subscription: Subscription) -> None:
-        plan = subscription.plan
         await self._subscriptions.insert_one(
             {
                 "_id": subscription.id,
                 "user_id": subscription.user_id,
-                "plan": {
-                    "id": plan.id,
-                    "credits": plan.credits,
-                    "bonus": plan.bonus,
-                    "price_minor_units": plan.price_minor_units,
-                    "currency": plan.currency,
-                },
+                "plan": asdict(subscription.plan),
                 "idempotency_key": subscription.idempotency_key,
                 "state": subscription.state.value,
                 "customer_id": subscription.customer_id,
@@ -102,11 +57,7 @@ class SubscriptionStore:
                 "user_id": user_id,
                 "created_at": {"$gte": since},
                 "state": {"$in": [_CREATING, _OPEN]},
-                "plan.id": plan.id,
-                "plan.credits": plan.credits,
-                "plan.bonus": plan.bonus,
-                "plan.price_minor_units": plan.price_minor_units,
-                "plan.currency": plan.currency,
+                **{f"plan.{name}": value for name, value in asdict(plan).items()},
             },
             sort=[("created_at", -1)],
         )

@@ -115,3 +115,54 @@ async def test_a_refund_can_fail_after_it_has_succeeded(till: Till) -> None:
     assert (await till.client.v1.charges.retrieve_async(charge.id)).amount_refunded == 0
     after = await till.client.v1.balance.retrieve_async()
     assert after.available[0].amount - before.available[0].amount == 2000
+
+
+async def test_what_is_paid_once_has_an_invoice_where_the_session_asks_for_one(till: Till) -> None:
+    v1 = till.client.v1
+    customer = await v1.customers.create_async()
+    session = await till.session(
+        customer=customer.id,
+        customer_update={"address": "auto", "name": "auto"},
+        automatic_tax={"enabled": True},
+        invoice_creation={"enabled": True, "invoice_data": {"metadata": {"checkout_id": "chk_1"}}},
+    )
+    await till.control(f"/checkout/{session.id}/pay", {"country": "AT", "card_country": "CH", "name": "Bruno"})
+    paid = await v1.checkout.sessions.retrieve_async(
+        session.id, {"expand": ["invoice", "payment_intent.latest_charge"]}
+    )
+    invoice = paid.invoice
+    assert isinstance(invoice, stripe.Invoice)
+    assert (invoice.status, invoice.billing_reason, invoice.customer) == ("paid", "manual", customer.id)
+    assert (invoice.subtotal, invoice.total, invoice.amount_remaining) == (500, 600, 0)
+    assert invoice.metadata is not None
+    assert invoice.metadata["checkout_id"] == "chk_1"
+    assert invoice.total_taxes is not None
+    (tax,) = invoice.total_taxes
+    assert tax.tax_rate_details is not None
+    rate = await v1.tax_rates.retrieve_async(tax.tax_rate_details.tax_rate)
+    assert (tax.amount, rate.percentage, rate.country) == (100, 20.0, "AT")
+    intent = paid.payment_intent
+    assert isinstance(intent, stripe.PaymentIntent)
+    (payment,) = (await v1.invoice_payments.list_async({"invoice": invoice.id})).data
+    assert payment.payment.payment_intent == intent.id
+    assert isinstance(intent.latest_charge, stripe.Charge)
+    details = intent.latest_charge.payment_method_details
+    assert details is not None
+    assert details.card is not None
+    assert details.card.country == "CH"
+    told = await till.received.until("checkout.session.completed")
+    assert told["data"]["object"]["invoice"] == invoice.id
+
+
+async def test_a_delayed_payment_has_its_invoice_once_the_money_is_there(till: Till) -> None:
+    session = await till.session(invoice_creation={"enabled": True})
+    await till.control(f"/checkout/{session.id}/pay", {"outcome": "delayed"})
+    assert (await till.client.v1.checkout.sessions.retrieve_async(session.id)).invoice is None
+    await till.control(f"/checkout/{session.id}/settle")
+    assert (await till.client.v1.checkout.sessions.retrieve_async(session.id)).invoice is not None
+
+
+async def test_tax_for_a_customer_of_unknown_address_needs_it_asked_for(till: Till) -> None:
+    customer = await till.client.v1.customers.create_async()
+    with pytest.raises(stripe.InvalidRequestError, match="requires a valid address"):
+        await till.session(customer=customer.id, automatic_tax={"enabled": True})

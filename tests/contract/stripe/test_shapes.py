@@ -29,8 +29,8 @@ def differences(kind: type[stripe.StripeObject], shown: dict[str, Any]) -> list[
 
 async def test_every_object_has_the_fields_of_the_sdks_types(till: Till) -> None:
     v1 = till.client.v1
-    session = await till.session(customer_creation="always")
-    await till.control(f"/checkout/{session.id}/pay")
+    session = await till.session(invoice_creation={"enabled": True}, automatic_tax={"enabled": True})
+    await till.control(f"/checkout/{session.id}/pay", {"country": "DE"})
     charge = await till.charge(5000)
     refund = await v1.refunds.create_async({"charge": charge.id, "amount": 100})
     dispute = await till.control("/disputes", {"charge": (await till.charge()).id})
@@ -57,8 +57,14 @@ async def test_every_object_has_the_fields_of_the_sdks_types(till: Till) -> None
     event = (await v1.events.list_async({"limit": 1})).data[0]
     method = await v1.payment_methods.retrieve_async(str(charge.payment_method))
     session = await v1.checkout.sessions.retrieve_async(session.id)
+    assert isinstance(session.invoice, str)
+    once = await v1.invoices.retrieve_async(session.invoice)
+    taxes = once.total_taxes or []
+    rates = [await v1.tax_rates.retrieve_async(tax.tax_rate_details.tax_rate) for tax in taxes if tax.tax_rate_details]
+    assert rates
     shown: list[stripe.StripeObject] = [
-        session, charge, refund, customer, product, price, subscription, subscription.items.data[0], account, transfer,
+        session, once, *taxes, *rates,
+        charge, refund, customer, product, price, subscription, subscription.items.data[0], account, transfer,
         reversal, payout, invoice, invoice.lines.data[0], intent, movement, event, method,
     ]  # fmt: skip
     found = [line for one in shown for line in differences(type(one), one.to_dict())]

@@ -23,6 +23,7 @@ from promptforge.actors.billing import (
     SubscriptionsActor,
     TopupsActor,
 )
+from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler
@@ -66,6 +67,7 @@ from promptforge.actors.billing.store import (
 )
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
+from promptforge.actors.billing.stripe.customers import StripeCustomers
 from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
@@ -80,7 +82,7 @@ from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from promptforge.deploy.paying_out import paying_out
 from tests.support.processes import MongoTransactions, TestProcess, job_process
-from tests.support.stripe_sandbox import checkout_sessions_at, quiet_stripe
+from tests.support.stripe_sandbox import PAGES, checkout_sessions_at, quiet_stripe
 
 T = TypeVar("T")
 PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
@@ -346,9 +348,10 @@ async def open_bank(
         if api is None:
             api = await stack.enter_async_context(quiet_stripe())
         claims = StripeClaims(api)
+        customers = Customers(CustomerStore(mongo), StripeCustomers(api))
         refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
         subscriptions = SubscriptionStore(mongo)
-        stripe = StripeSubscriptions(api, success_url="https://a.example/paid", cancel_url="https://a.example/back")
+        stripe = StripeSubscriptions(api, PAGES)
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
         storm = Storm()
         handlers: list[EventHandler] = [
@@ -367,8 +370,8 @@ async def open_bank(
             PayoutHoldsActor(ledger),
             AdjustmentsActor(AdjustmentStore(mongo), ledger),
             Revoked(mongo),
-            CheckoutsActor(checkouts, sessions or checkout_sessions_at(api)),
-            SubscriptionsActor(subscriptions, CustomerStore(mongo), stripe),
+            CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
+            SubscriptionsActor(subscriptions, customers, stripe),
             *payouts.actors,
             StripeIntakeActor(events, storm),
             StripeEventsActor(events, handlers, storm, livemode=livemode),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -114,7 +114,7 @@ async def test_one_key_makes_one_session(opened: Callable[[], Any]) -> None:  # 
 async def test_stripe_is_told_the_price_and_whose_checkout_it_is() -> None:
     stripe = LittleStripe()
     async with at_little_stripe(stripe) as sessions:
-        session = await sessions.create(a_request())
+        session = await sessions.create(replace(a_request(), customer_id="cus_1"))
     assert session.url == f"https://pay.example/{session.id}"
     ((key, told),) = stripe.seen
     assert key == "checkout:chk_1"
@@ -125,6 +125,13 @@ async def test_stripe_is_told_the_price_and_whose_checkout_it_is() -> None:
         "line_items[0][price_data][unit_amount]": "500",
         "line_items[0][price_data][product_data][name]": "500 PromptForge credits",
         "client_reference_id": "chk_1",
+        "customer": "cus_1",
+        "customer_update[address]": "auto",
+        "customer_update[name]": "auto",
+        "billing_address_collection": "required",
+        "automatic_tax[enabled]": "true",
+        "invoice_creation[enabled]": "true",
+        "invoice_creation[invoice_data][metadata][checkout_id]": "chk_1",
         "metadata[checkout_id]": "chk_1",
         "payment_intent_data[metadata][checkout_id]": "chk_1",
         "success_url": "https://a.example/paid",

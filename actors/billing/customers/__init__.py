@@ -1,0 +1,1 @@
+"""The customer that each user is at Stripe: one, whatever they buy."""

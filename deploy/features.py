@@ -21,6 +21,7 @@ from promptforge.actors.billing import (
     PayoutsActor,
     PayoutSendingActor,
     PostMoney,
+    ReceiptsActor,
     ReconcileStripe,
     ReconciliationActor,
     SalesActor,
@@ -40,6 +41,7 @@ from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
 from promptforge.actors.billing.events.handling import EventHandler, Origin
 from promptforge.actors.billing.events.recording import Storm
 from promptforge.actors.billing.events.subscriptions import InvoiceEvents, SubscriptionEvents
+from promptforge.actors.billing.receipts.writing import ReceiptWriter
 from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
@@ -48,6 +50,7 @@ from promptforge.actors.billing.stripe.listing import StripeListing
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.movements import StripeMoney
 from promptforge.actors.billing.stripe.pages import PageRules
+from promptforge.actors.billing.stripe.receipts import StripeReceipts
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.datasets import DatasetsActor
 from promptforge.actors.datasets import store as datasets
@@ -103,6 +106,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     AdjustmentsActor,
     CheckoutsActor,
     SubscriptionsActor,
+    ReceiptsActor,
     ConnectActor,
     PayoutsActor,
     PayoutSendingActor,
@@ -280,13 +284,15 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
     events, storm = billing.EventStore(mongo), Storm()
     claims, stripe = StripeClaims(api), StripeSubscriptions(api, pages)
     payouts = paying_out(mongo, api, payout_rules(settings), base=_base(settings), clock=SystemClock())
+    receipts = billing.ReceiptStore(mongo)
+    writer = ReceiptWriter(receipts)
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
     handlers: list[EventHandler] = [
-        CheckoutEvents(checkouts, ledger),
+        CheckoutEvents(checkouts, ledger, writer),
         refunds,
         disputes,
         SubscriptionEvents(subscriptions, stripe, SystemClock()),
-        InvoiceEvents(subscriptions, stripe, ledger),
+        InvoiceEvents(subscriptions, stripe, ledger, writer),
         *payouts.event_handlers,
     ]
     ours = [name for handler in handlers if handler.origin is Origin.PLATFORM for name in handler.types]
@@ -297,6 +303,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
         CheckoutsActor(checkouts, customers, StripeCheckoutSessions(api, pages), packs=credit_packs(settings)),
         *payouts.actors,
         SubscriptionsActor(subscriptions, customers, stripe, plans=subscription_plans(settings)),
+        ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),
         StripeIntakeActor(events, storm),
         StripeEventsActor(events, handlers, storm, livemode=api.livemode),
         ReconciliationActor(StripeListing(api), events, Claims(refunds, disputes, ledger.topups), types=ours),

@@ -49,6 +49,7 @@ from promptforge.actors.billing.payouts.messages import (
     RequestPayout,
     WithdrawPayout,
 )
+from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts
 from promptforge.actors.billing.subscriptions.messages import (
     CancelSubscription,
     CreateSubscription,
@@ -79,6 +80,8 @@ routes = [
         errors=(NotSubscribed, StripeRefused, StripeUnavailable),
     ),
     post("/billing/portal", OpenBillingPortal, errors=(StripeRefused, StripeUnavailable)),
+    get("/billing/receipts", ListReceipts),
+    get("/billing/receipts/{receipt_id}", GetReceipt),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/billing/webhook-events/{event_id}", GetWebhookEvent),
     post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),

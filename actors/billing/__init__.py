@@ -33,6 +33,7 @@ from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
 from promptforge.actors.billing.payouts.actor import PayoutsActor
 from promptforge.actors.billing.payouts.messages import SweepPayouts
 from promptforge.actors.billing.payouts.sending import PayoutSendingActor
+from promptforge.actors.billing.receipts.actor import ReceiptsActor
 from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
 from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 
@@ -59,6 +60,7 @@ __all__ = [
     "PayoutsActor",
     "PostMoney",
     "ProcessStripeEvent",
+    "ReceiptsActor",
     "ReconcileStripe",
     "ReconciliationActor",
     "RecordStripeEvent",

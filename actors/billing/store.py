@@ -27,6 +27,8 @@ from promptforge.actors.billing.money import store as money
 from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.payouts import store as payouts
 from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.billing.receipts import store as receipts
+from promptforge.actors.billing.receipts.store import ReceiptStore
 from promptforge.actors.billing.subscriptions import store as subscriptions
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.actors.billing.verification import store as verification
@@ -47,6 +49,7 @@ __all__ = [
     "LedgerStore",
     "MoneyStore",
     "PayoutStore",
+    "ReceiptStore",
     "ReportStore",
     "SubscriptionStore",
     "Terms",
@@ -66,6 +69,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **customers.INDEXES,
     **events.INDEXES,
     **money.INDEXES,
+    **receipts.INDEXES,
     **subscriptions.INDEXES,
     **verification.INDEXES,
 }

@@ -8,7 +8,8 @@ from promptforge.http import docs, health, webhooks
 from promptforge.http.app import OPENAPI_PATH
 from promptforge.http.metrics import PATH as METRICS
 from promptforge.http.metrics import SCOPE
-from tests.acceptance.test_permissions import CALLERS, World, world
+from tests.acceptance.test_permissions import CALLERS, world
+from tests.support.permission_cases import World
 
 __all__ = ["world"]
 

@@ -1,4 +1,4 @@
-"""Jobs, payouts and earnings put into the database by hand, in states that no feature would leave them in."""
+"""Jobs, payouts, receipts and earnings put into the database by hand, in states that no feature would leave them in."""
 
 from __future__ import annotations
 
@@ -103,3 +103,21 @@ def plant_payout(database: Any, user_id: str, *, state: str) -> str:
     )
     database["users"].update_one({"_id": user_id}, {"$inc": {"credits.reserved": amount}})
     return str(payout["_id"])
+
+
+def plant_receipt(database: Any, user_id: str) -> str:
+    """Of a payment that nobody has made."""
+    receipt = {
+        "_id": new_id("rct"),
+        "user_id": user_id,
+        "topup_id": new_id("topup:cs"),
+        "kind": "pack",
+        "credits": 500_000,
+        "currency": "usd",
+        "subtotal": 500,
+        "created_at": datetime.now(UTC),
+        "paid": None,
+        "country_conflicts": False,
+    }
+    database["receipts"].insert_one(receipt)
+    return str(receipt["_id"])

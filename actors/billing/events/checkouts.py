@@ -21,6 +21,8 @@ from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted
+from promptforge.actors.billing.receipts.messages import ReceiptKind
+from promptforge.actors.billing.receipts.writing import ReceiptWriter
 from promptforge.core.context import Context
 
 PAID_NOW, PAID_LATER = "checkout.session.completed", "checkout.session.async_payment_succeeded"
@@ -84,9 +86,10 @@ class CheckoutEvents:
     types = frozenset({PAID_NOW, PAID_LATER, NOT_PAID, EXPIRED, DECLINED})
     origin = Origin.PLATFORM
 
-    def __init__(self, checkouts: CheckoutStore, ledger: Ledger) -> None:
+    def __init__(self, checkouts: CheckoutStore, ledger: Ledger, receipts: ReceiptWriter) -> None:
         self._checkouts = checkouts
         self._ledger = ledger
+        self._receipts = receipts
 
     async def read(self, event: StripeEvent) -> Outcome | Effect:
         if event.type == DECLINED:  # a session stays open then, and a delayed payment has an event of its own
@@ -130,6 +133,7 @@ class CheckoutEvents:
         if not await self._ledger.open(tx).post(journal):
             return
         await self._checkouts.mark_paid(checkout.id, now=tx.now(), session=session_of(tx))
+        await self._receipts.write(journal.id, ReceiptKind.PACK, checkout.pack, user_id=checkout.user_id, tx=tx)
         await tx.enqueue(credits_granted(journal.id, checkout.user_id, checkout.pack.total, "Your payment arrived"))
         paid = {"user_id": checkout.user_id, "pack_id": checkout.pack.id, "journal_id": journal.id}
         await tx.audit("checkout.paid", checkout.id, before={"state": checkout.state.value}, after=paid)

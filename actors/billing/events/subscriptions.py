@@ -9,6 +9,8 @@ from promptforge.actors.billing.ledger.topups.domain import invoice_journal
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted, payment_failed
+from promptforge.actors.billing.receipts.messages import ReceiptKind
+from promptforge.actors.billing.receipts.writing import ReceiptWriter
 from promptforge.actors.billing.stripe.subscriptions import Invoice, StripeSubscriptions, SubscriptionAtStripe
 from promptforge.actors.billing.subscriptions.domain import Subscription
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
@@ -52,10 +54,13 @@ class InvoiceEvents(ObjectEvents):
     origin = Origin.PLATFORM
     kind = "invoice"
 
-    def __init__(self, subscriptions: SubscriptionStore, stripe: StripeSubscriptions, ledger: Ledger) -> None:
+    def __init__(
+        self, subscriptions: SubscriptionStore, stripe: StripeSubscriptions, ledger: Ledger, receipts: ReceiptWriter
+    ) -> None:
         self._subscriptions = subscriptions
         self._stripe = stripe
         self._ledger = ledger
+        self._receipts = receipts
 
     async def look(self, identifier: str, event: StripeEvent) -> Outcome | Effect:
         invoice = await self._stripe.invoice(identifier)
@@ -79,6 +84,8 @@ class InvoiceEvents(ObjectEvents):
         total = subscription.plan.total
         journal = invoice_journal(invoice.id, user_id=subscription.user_id, amount=total, refs=refs)
         if await self._ledger.open(tx).post(journal):
+            kind = ReceiptKind.SUBSCRIPTION
+            await self._receipts.write(journal.id, kind, subscription.plan, user_id=subscription.user_id, tx=tx)
             await tx.enqueue(credits_granted(journal.id, subscription.user_id, total, "Your month was paid"))
             paid = {"user_id": subscription.user_id, "plan_id": subscription.plan.id, "journal_id": journal.id}
             await tx.audit("subscription.paid", subscription.id, after=paid)

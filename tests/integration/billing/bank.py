@@ -16,6 +16,7 @@ from promptforge.actors.billing import (
     BillingActor,
     CheckoutsActor,
     PayoutHoldsActor,
+    ReceiptsActor,
     ReconciliationActor,
     SalesActor,
     StripeEventsActor,
@@ -50,6 +51,7 @@ from promptforge.actors.billing.messages import (
     WebhookEventState,
 )
 from promptforge.actors.billing.payouts.domain import PayoutRules
+from promptforge.actors.billing.receipts.writing import ReceiptWriter
 from promptforge.actors.billing.reconciliation.actor import Claims
 from promptforge.actors.billing.store import (
     INDEXES,
@@ -62,6 +64,7 @@ from promptforge.actors.billing.store import (
     LedgerAudit,
     LedgerSeals,
     LedgerStore,
+    ReceiptStore,
     ReportStore,
     SubscriptionStore,
 )
@@ -69,6 +72,7 @@ from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import StripeClaims
 from promptforge.actors.billing.stripe.customers import StripeCustomers
 from promptforge.actors.billing.stripe.listing import StripeListing
+from promptforge.actors.billing.stripe.receipts import StripeReceipts
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
@@ -85,6 +89,12 @@ from tests.support.processes import MongoTransactions, TestProcess, job_process
 from tests.support.stripe_sandbox import PAGES, checkout_sessions_at, quiet_stripe
 
 T = TypeVar("T")
+OF_A_BANK: dict[str, tuple[Index, ...]] = {
+    **INDEXES,
+    "purchases": (Index((("buyer_id", 1),)),),
+    "model_runs": (),
+}
+"""The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict."""
 PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
 
 
@@ -341,8 +351,7 @@ async def open_bank(
     rules: PayoutRules = PayoutRules(),  # noqa: B008  # the same
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
-    # The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict.
-    await ensure_indexes(mongo, {**INDEXES, "purchases": (Index((("buyer_id", 1),)),), "model_runs": ()})
+    await ensure_indexes(mongo, OF_A_BANK)
     ledger, checkouts, events, notified = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
     async with AsyncExitStack() as stack:
         if api is None:
@@ -350,16 +359,16 @@ async def open_bank(
         claims = StripeClaims(api)
         customers = Customers(CustomerStore(mongo), StripeCustomers(api))
         refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
-        subscriptions = SubscriptionStore(mongo)
+        subscriptions, receipts = SubscriptionStore(mongo), ReceiptStore(mongo)
         stripe = StripeSubscriptions(api, PAGES)
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
         storm = Storm()
         handlers: list[EventHandler] = [
-            CheckoutEvents(checkouts, ledger),
+            CheckoutEvents(checkouts, ledger, ReceiptWriter(receipts)),
             refunds,
             disputes,
             SubscriptionEvents(subscriptions, stripe, clock or SystemClock()),
-            InvoiceEvents(subscriptions, stripe, ledger),
+            InvoiceEvents(subscriptions, stripe, ledger, ReceiptWriter(receipts)),
             *payouts.event_handlers,
         ]
         types = [name for handler in handlers for name in handler.types]
@@ -372,6 +381,7 @@ async def open_bank(
             Revoked(mongo),
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),
+            ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),
             *payouts.actors,
             StripeIntakeActor(events, storm),
             StripeEventsActor(events, handlers, storm, livemode=livemode),

@@ -43,6 +43,11 @@ class TopupStore:
         wanted = {"user_id": user_id, **_DISPUTED}
         return await self._topups.find_one(wanted, {"_id": 1}, session=session) is not None
 
+    async def find_many(self, topup_ids: Sequence[str]) -> dict[str, Topup]:
+        """Of these, those on whose charge there were claims."""
+        rows = await self._topups.find({"_id": {"$in": list(topup_ids)}}).to_list(len(topup_ids) or 1)
+        return {row["_id"]: topup_from(row) for row in rows}
+
     async def known_claims(self, claim_ids: Sequence[str]) -> dict[str, bool]:
         """Claim → whether it stands, of those that have been heard of."""
         rows = self._topups.find({"claims.id": {"$in": list(claim_ids)}}, {"claims": 1})

@@ -1,0 +1,82 @@
+"""Receipts, as their buyer sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Len
+
+from promptforge.core.jobs import job
+from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
+
+ReceiptId = Annotated[str, Len(1, 64)]
+
+
+class ReceiptKind(StrEnum):
+    """`pack` was paid once; `subscription` is one month of a plan."""
+
+    PACK = "pack"
+    SUBSCRIPTION = "subscription"
+
+
+@dataclass(frozen=True, slots=True)
+class TaxView:
+    """A tax on a payment: `rate` in percent, `amount` in minor units, `country` whose tax it is."""
+
+    rate: str
+    amount: int
+    country: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptView:
+    """A payment. Money is in minor units of `currency`; `subtotal` is net, and `total` is what was paid.
+
+    `tax`, `total`, `number`, `country` and the pages are null for the moment that it takes to ask Stripe for them.
+    `refunded` and `charged_back` say how much of it was given back so far, by refunds and by disputes. `invoice_url`
+    and `receipt_url` are Stripe's pages; `country` is where the buyer is taken to be.
+    """
+
+    id: str
+    kind: ReceiptKind
+    title: str
+    credits: str
+    currency: str
+    subtotal: int
+    tax: int | None
+    taxes: tuple[TaxView, ...]
+    total: int | None
+    refunded: int
+    charged_back: int
+    number: str | None
+    invoice_url: str | None
+    receipt_url: str | None
+    country: str | None
+    paid_at: datetime
+
+
+@requires(scope="billing:read")
+class ListReceipts(Query[Page[ReceiptView]]):
+    """List what you have paid for, newest first: credit packs, and the months of subscriptions."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(scope="billing:read")
+class GetReceipt(Query[ReceiptView]):
+    """Read one of your own receipts."""
+
+    receipt_id: ReceiptId
+
+
+@internal
+@job(queue="stripe", max_attempts=20, keep_dead=None)
+class ReadReceipt(Command[None]):
+    """Ask Stripe for what it knows of a payment, and learn what it was paid with."""
+
+    receipt_id: ReceiptId

@@ -22,6 +22,70 @@ def credits_granted(journal_id: str, user_id: str, amount: int, reason: str) -> 
     )
 
 
+def credits_taken_back(journal_id: str, user_id: str, why: str, *, taken: int, owed: int) -> NotifyUser:
+    """`owed`: how many of `taken` were not there any more, and are a debt now. Millicredits."""
+    debt = f" {_owes(owed)}" if owed else ""
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.taken_back",
+        title=f"{from_millicredits(taken)} credits were taken back",
+        body=f"{why}, so the {from_millicredits(taken)} credits that it brought were taken back.{debt}",
+        subject={"journal_id": journal_id},
+        dedupe_key=f"credits.taken_back:{journal_id}",
+    )
+
+
+def credits_given_back(journal_id: str, user_id: str, given: int, why: str) -> NotifyUser:
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.given_back",
+        title=f"{from_millicredits(given)} credits are yours again",
+        body=f"{why}, so {from_millicredits(given)} credits that had been taken back are yours again.",
+        subject={"journal_id": journal_id},
+        dedupe_key=f"credits.given_back:{journal_id}",
+    )
+
+
+def credits_owed(journal_id: str, user_id: str, owed: int, why: str) -> NotifyUser:
+    """Told where something was taken from somebody who had not got it any more."""
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.owed",
+        title=f"You owe {from_millicredits(owed)} credits",
+        body=f"{why}. {_owes(owed)}",
+        subject={"journal_id": journal_id},
+        dedupe_key=f"credits.owed:{journal_id}",
+    )
+
+
+def credits_frozen(topup_id: str, user_id: str, frozen: int, dispute_id: str) -> NotifyUser:
+    body = "The payment that brought them is disputed: they cannot be spent until that is decided."
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.frozen",
+        title=f"{from_millicredits(frozen)} credits are frozen",
+        body=body,
+        subject={"journal_id": topup_id},
+        dedupe_key=f"credits.frozen:{dispute_id}",
+    )
+
+
+def credits_thawed(topup_id: str, user_id: str, thawed: int, dispute_id: str) -> NotifyUser:
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.thawed",
+        title=f"{from_millicredits(thawed)} credits can be spent again",
+        body="The dispute of the payment that brought them is closed.",
+        subject={"journal_id": topup_id},
+        dedupe_key=f"credits.thawed:{dispute_id}",
+    )
+
+
+def _owes(owed: int) -> str:
+    credits = from_millicredits(owed)
+    return f"{credits} credits had been spent, and you owe them: what you buy or earn next pays them first."
+
+
 def payment_failed(invoice_id: str, user_id: str, subscription_id: str) -> NotifyUser:
     """Told once per invoice, however often Stripe tries to collect it."""
     return NotifyUser(

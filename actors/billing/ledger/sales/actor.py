@@ -8,6 +8,7 @@ from functools import partial
 from promptforge.actors.billing.ledger.messages import ReverseSale, SaleReversed, SettleSales, SettleSeller
 from promptforge.actors.billing.ledger.sales.commands import refund, settle
 from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
+from promptforge.actors.billing.ledger.telling import tell_of_debts
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.core.context import Context
 from promptforge.core.failpoints import reach
@@ -33,6 +34,7 @@ class SalesActor(Actor):
         async def work(tx: Context) -> SaleReversed:
             journal, first = await refund(self._ledger.open(tx), message.purchase_id, reason=message.reason)
             if first:
+                await tell_of_debts(journal, "A sale of yours was refunded", tx)
                 facts = {"journal_id": journal.id, "reason": message.reason}
                 await tx.audit("sale.reversed", message.purchase_id, after=facts)
             return SaleReversed(journal.id, first)

@@ -10,16 +10,27 @@ from promptforge.actors.billing.ledger.messages import (
     ThawTopup,
     TopupClaimed,
 )
+from promptforge.actors.billing.ledger.sales.domain import refund_key
+from promptforge.actors.billing.ledger.telling import debt_of, tell_of_debts
 from promptforge.actors.billing.ledger.topups import commands
-from promptforge.actors.billing.ledger.topups.domain import Claim
+from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind
 from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.billing.notices import (
+    credits_frozen,
+    credits_given_back,
+    credits_taken_back,
+    credits_thawed,
+)
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, handles
 
+_TAKEN = {ClaimKind.REFUND: "A payment of yours was refunded", ClaimKind.DISPUTE: "A payment of yours was disputed"}
+_GIVEN = {ClaimKind.REFUND: "A refund has failed", ClaimKind.DISPUTE: "A dispute was decided for us"}
+
 
 class TopupsActor(Actor):
-    """Asked in the transaction of the event that told of the claim."""
+    """Asked in the transaction of the event that told of the claim. Whose credits they are is told in the same one."""
 
     name = "topups"
 
@@ -31,8 +42,9 @@ class TopupsActor(Actor):
         claim = Claim(message.claim_id, message.kind, message.amount)
 
         async def work(tx: Context) -> TopupClaimed:
+            books = self._ledger.open(tx)
             taken = await commands.take_back(
-                self._ledger.open(tx),
+                books,
                 message.topup_id,
                 claim,
                 captured=message.captured,
@@ -40,6 +52,11 @@ class TopupsActor(Actor):
             )
             for purchase_id in taken.refunded:
                 await tx.enqueue(RevokePurchase(purchase_id=purchase_id), unique=f"revoke:{purchase_id}")
+                await tell_of_debts(await books.find_journal(refund_key(purchase_id)), "A sale of yours was undone", tx)
+            if taken.journal is not None and (amount := _moved(taken.journal, message.topup_id)):
+                user_id, why = taken.journal.parties[0], _TAKEN[message.kind]
+                owed = debt_of(taken.journal, user_id)
+                await tx.enqueue(credits_taken_back(taken.journal.id, user_id, why, taken=amount, owed=owed))
             return await _told(tx, message.topup_id, taken.journal, taken.refunded)
 
         return await context.transaction(work)
@@ -50,6 +67,8 @@ class TopupsActor(Actor):
 
         async def work(tx: Context) -> TopupClaimed:
             journal = await commands.give_back(self._ledger.open(tx), message.topup_id, claim)
+            if journal is not None and (given := -_moved(journal, message.topup_id)):
+                await tx.enqueue(credits_given_back(journal.id, journal.parties[0], given, _GIVEN[message.kind]))
             return await _told(tx, message.topup_id, journal, ())
 
         return await context.transaction(work)
@@ -57,22 +76,30 @@ class TopupsActor(Actor):
     @handles(FreezeTopup, key="topup_id", transactional=True)
     async def freeze(self, message: FreezeTopup, context: Context) -> None:
         async def work(tx: Context) -> None:
-            await commands.freeze(self._ledger.open(tx), message.topup_id, message.dispute_id)
+            held = await commands.freeze(self._ledger.open(tx), message.topup_id, message.dispute_id)
+            if held.amount:
+                await tx.enqueue(credits_frozen(message.topup_id, held.user_id, held.amount, message.dispute_id))
 
         await context.transaction(work)
 
     @handles(ThawTopup, key="topup_id", transactional=True)
     async def thaw(self, message: ThawTopup, context: Context) -> None:
         async def work(tx: Context) -> None:
-            await commands.thaw(self._ledger.open(tx), message.topup_id, message.dispute_id)
+            held = await commands.thaw(self._ledger.open(tx), message.topup_id, message.dispute_id)
+            if held.amount:
+                await tx.enqueue(credits_thawed(message.topup_id, held.user_id, held.amount, message.dispute_id))
 
         await context.transaction(work)
+
+
+def _moved(journal: Journal, topup_id: str) -> int:
+    """What was taken of a payment's credits; below zero what was given back."""
+    return sum(leg.amount for leg in journal.legs if leg.account is Platform.TOPUPS and leg.lot == topup_id)
 
 
 async def _told(tx: Context, topup_id: str, journal: Journal | None, refunded: tuple[str, ...]) -> TopupClaimed:
     """What happened, for whoever asked and for the audit log."""
     if journal is None:
         return TopupClaimed(None, 0, refunded)
-    moved = sum(leg.amount for leg in journal.legs if leg.account is Platform.TOPUPS and leg.lot == topup_id)
     await tx.audit("topup.claimed", topup_id, after={"journal_id": journal.id, **journal.refs})
-    return TopupClaimed(journal.id, moved, refunded)
+    return TopupClaimed(journal.id, _moved(journal, topup_id), refunded)

@@ -29,6 +29,14 @@ class TakenBack:
     refunded: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Millicredits of a user that were frozen, or released."""
+
+    user_id: str
+    amount: int
+
+
 async def get_topup(books: Books, topup_id: str) -> Topup:
     """Raises `NotFound` where no payment brought credits under this key."""
     known = await books.find_topup(topup_id)
@@ -101,20 +109,32 @@ async def give_back(books: Books, topup_id: str, claim: Claim) -> Journal | None
     return journal
 
 
-async def freeze(books: Books, topup_id: str, dispute_id: str) -> None:
-    """While the dispute is open, what is left of the lot is not spent, and the sales that it paid for do not settle."""
+async def freeze(books: Books, topup_id: str, dispute_id: str) -> Held:
+    """While the dispute is open, what is left of the lot is not spent, and the sales that it paid for do not settle.
+
+    Answers what was frozen just now.
+    """
     topup = await get_topup(books, topup_id)
-    if dispute_id not in topup.frozen_by:
-        await books.put_topup(replace(topup, frozen_by=(*topup.frozen_by, dispute_id)))
-        await books.freeze_lot(topup.user_id, topup.id, frozen=True)
+    if dispute_id in topup.frozen_by:
+        return Held(topup.user_id, 0)
+    await books.put_topup(replace(topup, frozen_by=(*topup.frozen_by, dispute_id)))
+    await books.freeze_lot(topup.user_id, topup.id, frozen=True)
+    return Held(topup.user_id, 0 if topup.frozen_by else await _left(books, topup))
 
 
-async def thaw(books: Books, topup_id: str, dispute_id: str) -> None:
-    """The dispute is closed; another one may keep the lot frozen."""
+async def thaw(books: Books, topup_id: str, dispute_id: str) -> Held:
+    """The dispute is closed; another one may keep the lot frozen. Answers what was released just now."""
     topup = await get_topup(books, topup_id)
     if dispute_id not in topup.frozen_by:
-        return
+        return Held(topup.user_id, 0)
     frozen_by = tuple(other for other in topup.frozen_by if other != dispute_id)
     await books.put_topup(replace(topup, frozen_by=frozen_by))
-    if not frozen_by:
-        await books.freeze_lot(topup.user_id, topup.id, frozen=False)
+    if frozen_by:
+        return Held(topup.user_id, 0)
+    await books.freeze_lot(topup.user_id, topup.id, frozen=False)
+    return Held(topup.user_id, await _left(books, topup))
+
+
+async def _left(books: Books, topup: Topup) -> int:
+    lots = (await books.holdings(topup.user_id)).lots
+    return sum(lot.remaining for lot in lots if lot.id == topup.id)

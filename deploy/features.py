@@ -288,7 +288,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
     writer = ReceiptWriter(receipts)
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))
     handlers: list[EventHandler] = [
-        CheckoutEvents(checkouts, ledger, writer),
+        CheckoutEvents(checkouts, subscriptions, ledger, writer),
         refunds,
         disputes,
         SubscriptionEvents(subscriptions, stripe, SystemClock()),

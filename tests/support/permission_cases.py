@@ -145,7 +145,7 @@ class World:
 
     def unsubscribed(self) -> dict[str, Any]:
         """One subscribes once at a time."""
-        self.database["subscriptions"].update_many({}, {"$set": {"state": "canceled"}})
+        self.database["subscriptions"].update_many({}, {"$set": {"state": "canceled"}, "$unset": {"slot": ""}})
         return {}
 
     def subscription(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted
 from promptforge.actors.billing.receipts.messages import ReceiptKind
 from promptforge.actors.billing.receipts.writing import ReceiptWriter
+from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.core.context import Context
 
 PAID_NOW, PAID_LATER = "checkout.session.completed", "checkout.session.async_payment_succeeded"
@@ -80,20 +81,33 @@ def session_fact(event: StripeEvent) -> Outcome | SessionFact:
     )
 
 
+def _subscription_page(event: StripeEvent) -> tuple[str, str] | None:
+    """Our id and Stripe's of a page on which one subscribes; None for any other."""
+    match event.payload:
+        case {"data": {"object": {"mode": "subscription", "id": str(page), "client_reference_id": str(ours)}}}:
+            return ours, page
+    return None
+
+
 class CheckoutEvents:
     """Grants what a paid session is for, from the pack as it was when the checkout was made."""
 
     types = frozenset({PAID_NOW, PAID_LATER, NOT_PAID, EXPIRED, DECLINED})
     origin = Origin.PLATFORM
 
-    def __init__(self, checkouts: CheckoutStore, ledger: Ledger, receipts: ReceiptWriter) -> None:
+    def __init__(
+        self, checkouts: CheckoutStore, subscriptions: SubscriptionStore, ledger: Ledger, receipts: ReceiptWriter
+    ) -> None:
         self._checkouts = checkouts
+        self._subscriptions = subscriptions
         self._ledger = ledger
         self._receipts = receipts
 
     async def read(self, event: StripeEvent) -> Outcome | Effect:
         if event.type == DECLINED:  # a session stays open then, and a delayed payment has an event of its own
             return Outcome(WebhookEventState.PROCESSED, "declined: the buyer may try again, and nothing has moved")
+        if event.type == EXPIRED and (page := _subscription_page(event)) is not None:
+            return lambda tx: self._end_page(*page, tx)
         fact = session_fact(event)
         if isinstance(fact, Outcome):
             return fact
@@ -114,6 +128,12 @@ class CheckoutEvents:
         else:
             await self._checkouts.mark_failed(checkout.id, session=session_of(tx))
         return Outcome(WebhookEventState.PROCESSED)
+
+    async def _end_page(self, subscription_id: str, session_id: str, tx: Context) -> Outcome:
+        """It was stored before Stripe heard of it, so what is not here is not ours."""
+        if await self._subscriptions.mark_expired(subscription_id, session_id, session=session_of(tx)):
+            return Outcome(WebhookEventState.PROCESSED)
+        return ignored("nothing here waits for this page")
 
     async def _settle(self, fact: SessionFact, tx: Context) -> Outcome:
         session = session_of(tx)

@@ -36,4 +36,6 @@ def page_params(request: SessionRequest, rules: PageRules, **price: Any) -> dict
     }
     if request.customer_id is not None:
         params |= {"customer": request.customer_id, "customer_update": {"address": "auto", "name": "auto"}}
+    if request.expires_at is not None:
+        params["expires_at"] = int(request.expires_at.timestamp())
     return params

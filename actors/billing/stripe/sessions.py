@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """A payment page to be made. The same `idempotency_key` always means the same page, and never two."""
+    """A payment page to be made. The same `idempotency_key` always means the same page, and never two.
+
+    `expires_at`: when the page passes, if before Stripe's 24 hours.
+    """
 
     checkout_id: str
     idempotency_key: str
@@ -16,6 +20,7 @@ class SessionRequest:
     amount: int
     currency: str
     customer_id: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

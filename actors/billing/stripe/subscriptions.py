@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import StrictInt, TypeAdapter
 
+from promptforge.actors.billing.errors import StripeRefused, UnknownAtStripe
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.claims import read
 from promptforge.actors.billing.stripe.pages import PageRules, page_params
@@ -97,11 +98,17 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
+class _State:
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Page:
     url: str
 
 
 _subscriptions, _invoices = TypeAdapter(SubscriptionAtStripe), TypeAdapter(Invoice)
+_states = TypeAdapter(_State)
 _pages, _sessions = TypeAdapter(_Page), TypeAdapter(CheckoutSession)
 
 
@@ -126,6 +133,19 @@ class StripeSubscriptions:
             about=request.checkout_id,
         )
         return read(_sessions, made)
+
+    async def end_page(self, session_id: str) -> bool:
+        """Let a page pass that nobody has paid; false where it was paid. Told twice it is the same."""
+        try:
+            await self._api.write(lambda client: client.v1.checkout.sessions.expire_async(session_id), about=session_id)
+        except UnknownAtStripe:
+            return True
+        except StripeRefused:  # it is not open any more
+            answer = await self._api.read(
+                lambda client: client.v1.checkout.sessions.retrieve_async(session_id), about=session_id
+            )
+            return read(_states, answer).status == "expired"
+        return True
 
     async def subscription(self, stripe_id: str) -> SubscriptionAtStripe:
         answer = await self._api.read(lambda client: client.v1.subscriptions.retrieve_async(stripe_id), about=stripe_id)

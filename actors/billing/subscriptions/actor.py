@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from promptforge.actors.billing.beginning import KEY_LIVES, begun_or_id
 from promptforge.actors.billing.customers.making import Customers
-from promptforge.actors.billing.errors import AlreadySubscribed, NotSubscribed, StripeRefused, UnknownAtStripe
+from promptforge.actors.billing.errors import (
+    AlreadySubscribed,
+    NotSubscribed,
+    StripeRefused,
+    StripeUnavailable,
+    UnknownAtStripe,
+)
 from promptforge.actors.billing.packs import CreditPack, packs_by_id
 from promptforge.actors.billing.stripe.sessions import SessionRequest
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
-from promptforge.actors.billing.subscriptions.domain import DEFAULT_PLANS, GOING_ON, Subscription
+from promptforge.actors.billing.subscriptions.domain import DEFAULT_PLANS, GOING_ON, Subscription, begin
 from promptforge.actors.billing.subscriptions.messages import (
     CancelSubscription,
     CreateSubscription,
@@ -29,6 +36,9 @@ from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
+
+TRIES = 5
+"""Of two plans' pages that are asked for at once, one is begun first."""
 
 
 class SubscriptionsActor(Actor):
@@ -59,10 +69,7 @@ class SubscriptionsActor(Actor):
         plan = self._plans.get(message.plan_id)
         if plan is None:
             raise NotFound("There is no such plan")
-        if await self._store.find_going_on(context.user_id) is not None:
-            raise AlreadySubscribed
-        customer_id = await self._customers.of(context)
-        subscription = await self._begin(plan, customer_id, context)
+        subscription = await self._begin(plan, context)
         if subscription.state is not SubscriptionState.CREATING:
             return subscription.view()
         try:
@@ -72,32 +79,47 @@ class SubscriptionsActor(Actor):
             raise
         return (await self._store.open(subscription.id, page)).view()
 
-    async def _begin(self, plan: CreditPack, customer_id: str, context: Context) -> Subscription:
-        now = context.now()
-        begun = await begun_or_id(
-            context,
-            "sbs",
-            find=self._store.find,
-            find_unfinished=lambda: self._store.find_unfinished(context.user_id, plan, since=now - KEY_LIVES),
-        )
-        if isinstance(begun, Subscription):
-            return begun
-        subscription = Subscription(
-            id=begun,
-            user_id=context.user_id,
-            plan=plan,
-            idempotency_key=f"subscription:{begun}",
-            state=SubscriptionState.CREATING,
-            customer_id=customer_id,
-            session_id=None,
-            stripe_id=None,
-            url=None,
-            paid_until=None,
-            ends_at=None,
-            created_at=now,
-        )
-        await self._store.insert(subscription)
-        return subscription
+    async def _begin(self, plan: CreditPack, context: Context) -> Subscription:
+        customer_id = await self._customers.of(context)
+        for _ in range(TRIES):
+            now = context.now()
+            begun = await begun_or_id(
+                context,
+                "sbs",
+                find=self._store.find,
+                find_unfinished=partial(self._store.find_unfinished, context.user_id, plan, since=now - KEY_LIVES),
+            )
+            if isinstance(begun, Subscription):
+                return begun
+            await self._make_room(context)
+            subscription = begin(begun, plan, user_id=context.user_id, customer_id=customer_id, now=now)
+            if await self._store.insert(subscription):
+                return subscription
+        raise StripeUnavailable("Another request of yours is under way", retry_after_seconds=1)
+
+    async def _make_room(self, context: Context) -> None:
+        """One page at a time: of another plan's, which could still be paid, Stripe is told that it passes.
+
+        Raises `AlreadySubscribed`, also where that page was paid and its event has not come yet.
+        """
+        if await self._store.find_going_on(context.user_id) is not None:
+            raise AlreadySubscribed
+        earlier = await self._store.find_in_slot(context.user_id)
+        if earlier is None:
+            return
+        session_id = earlier.session_id
+        if earlier.created_at > context.now() - KEY_LIVES:  # an older page has passed by itself
+            session_id = session_id or await self._page_of(earlier)
+            if session_id is not None and not await self._stripe.end_page(session_id):
+                raise AlreadySubscribed("You have paid for a subscription just now")
+        await self._store.mark_expired(earlier.id, session_id)
+
+    async def _page_of(self, subscription: Subscription) -> str | None:
+        """Whether there is a page is not known: its key tells."""
+        try:
+            return (await self._stripe.make_page(_request(subscription))).id
+        except (StripeRefused, UnknownAtStripe):
+            return None
 
     @handles(ListSubscriptions)
     async def list_own(self, message: ListSubscriptions, context: Context) -> Page[SubscriptionView]:
@@ -132,4 +154,5 @@ def _request(subscription: Subscription) -> SessionRequest:
         amount=subscription.plan.price_minor_units,
         currency=subscription.plan.currency,
         customer_id=subscription.customer_id,
+        expires_at=subscription.page_passes_at,
     )

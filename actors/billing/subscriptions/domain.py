@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from promptforge.actors.billing.beginning import KEY_LIVES
 from promptforge.actors.billing.packs import CreditPack
 from promptforge.actors.billing.subscriptions.messages import SubscriptionState, SubscriptionView
 from promptforge.core.amounts import MILLI
@@ -55,6 +56,11 @@ class Subscription:
     def failed(self) -> bool:
         return self.state is SubscriptionState.FAILED
 
+    @property
+    def page_passes_at(self) -> datetime:
+        """While its key can be sent again; after that there is no page that could still be paid."""
+        return self.created_at + KEY_LIVES
+
     def view(self) -> SubscriptionView:
         return SubscriptionView(
             id=self.id,
@@ -75,3 +81,21 @@ class Subscription:
         if subtotal != self.plan.price_minor_units:
             return f"the subtotal is {subtotal}, and the plan's price is {self.plan.price_minor_units}"
         return None
+
+
+def begin(subscription_id: str, plan: CreditPack, *, user_id: str, customer_id: str, now: datetime) -> Subscription:
+    """One of which Stripe has not heard."""
+    return Subscription(
+        id=subscription_id,
+        user_id=user_id,
+        plan=plan,
+        idempotency_key=f"subscription:{subscription_id}",
+        state=SubscriptionState.CREATING,
+        customer_id=customer_id,
+        session_id=None,
+        stripe_id=None,
+        url=None,
+        paid_until=None,
+        ends_at=None,
+        created_at=now,
+    )

@@ -17,7 +17,8 @@ SubscriptionId = Annotated[str, Len(1, 64)]
 
 
 class SubscriptionState(StrEnum):
-    """`creating`: whether the payment page exists is not known; `open`: it waits; `failed`: there is none.
+    """`creating`: whether the payment page exists is not known; `open`: it waits; `failed`: there is none; `expired`:
+    nobody paid in time, or another page took its place.
 
     The others are Stripe's: `past_due` is being charged again, `unpaid` is not any more, `canceled` has ended.
     """
@@ -25,6 +26,7 @@ class SubscriptionState(StrEnum):
     CREATING = "creating"
     OPEN = "open"
     FAILED = "failed"
+    EXPIRED = "expired"
     INCOMPLETE = "incomplete"
     ACTIVE = "active"
     PAST_DUE = "past_due"
@@ -69,7 +71,10 @@ class ListPlans(Query[PlansView]):
 
 @requires(scope="billing:write", fresh=True)
 class CreateSubscription(Command[SubscriptionView]):
-    """Subscribe to a plan: answers the address of the payment page. The price is the server's; one at a time."""
+    """Subscribe to a plan: answers the address of the payment page. The price is the server's.
+
+    One at a time: the page of another plan that was not paid yet passes.
+    """
 
     plan_id: Annotated[str, Len(1, 64)]
 

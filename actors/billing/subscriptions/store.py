@@ -1,4 +1,8 @@
-"""Every query on `subscriptions`."""
+"""Every query on `subscriptions`.
+
+`slot` holds the user's id from when a subscription is begun until it has ended, and is unique: nobody has two at a
+time, however many processes are asked at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from promptforge.actors.billing.stripe.subscriptions import SubscriptionAtStripe
 from promptforge.actors.billing.subscriptions.domain import GOING_ON, Subscription, state_of
 from promptforge.actors.billing.subscriptions.messages import SubscriptionState
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 SUBSCRIPTIONS = "subscriptions"
@@ -19,23 +23,35 @@ SUBSCRIPTIONS = "subscriptions"
 INDEXES: dict[str, tuple[Index, ...]] = {
     SUBSCRIPTIONS: (
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("slot", 1),), unique=True, partial={"slot": {"$type": "string"}}),
         Index((("stripe_id", 1),), unique=True, partial={"stripe_id": {"$type": "string"}}),
     ),
 }
 _CREATING, _OPEN, _CANCELED = (
     state.value for state in (SubscriptionState.CREATING, SubscriptionState.OPEN, SubscriptionState.CANCELED)
 )
+_UNPAID = [_CREATING, _OPEN, SubscriptionState.INCOMPLETE.value]
+_LEFT: Document = {"slot": ""}
 
 
 class SubscriptionStore:
     def __init__(self, mongo: Mongo) -> None:
         self._subscriptions = mongo.collection(SUBSCRIPTIONS)
 
-    async def insert(self, subscription: Subscription) -> None:
+    async def insert(self, subscription: Subscription) -> bool:
+        """False where the user has one that has not ended, or this very one."""
+        try:
+            await self._insert(subscription)
+        except DuplicateKey:
+            return False
+        return True
+
+    async def _insert(self, subscription: Subscription) -> None:
         await self._subscriptions.insert_one(
             {
                 "_id": subscription.id,
                 "user_id": subscription.user_id,
+                "slot": subscription.user_id,
                 "plan": asdict(subscription.plan),
                 "idempotency_key": subscription.idempotency_key,
                 "state": subscription.state.value,
@@ -78,8 +94,22 @@ class SubscriptionStore:
 
     async def give_up(self, subscription_id: str) -> None:
         await self._subscriptions.update_one(
-            {"_id": subscription_id, "state": _CREATING}, {"$set": {"state": SubscriptionState.FAILED.value}}
+            {"_id": subscription_id, "state": _CREATING},
+            {"$set": {"state": SubscriptionState.FAILED.value}, "$unset": _LEFT},
         )
+
+    async def find_in_slot(self, user_id: str) -> Subscription | None:
+        """The one that has not ended."""
+        row = await self._subscriptions.find_one({"slot": user_id})
+        return None if row is None else _subscription_from(row)
+
+    async def mark_expired(
+        self, subscription_id: str, session_id: str | None, *, session: Session | None = None
+    ) -> bool:
+        """Its page has passed; false where there is no such page that nobody has paid."""
+        wanted = {"_id": subscription_id, "state": {"$in": _UNPAID}, "session_id": {"$in": [None, session_id]}}
+        ended = {"$set": {"state": SubscriptionState.EXPIRED.value, "url": None}, "$unset": _LEFT}
+        return bool((await self._subscriptions.update_one(wanted, ended, session=session)).matched_count)
 
     async def find(self, subscription_id: str, *, session: Session | None = None) -> Subscription | None:
         row = await self._subscriptions.find_one({"_id": subscription_id}, session=session)
@@ -113,7 +143,8 @@ class SubscriptionStore:
             "ends_at": told.ends_at,
             "read_at": read_at,
         }
-        done = await self._subscriptions.update_one(where, {"$set": kept}, session=session)
+        change: Document = {"$set": kept, **({"$unset": _LEFT} if told.status == "canceled" else {})}
+        done = await self._subscriptions.update_one(where, change, session=session)
         return done.matched_count == 1
 
     async def list_page(self, user_id: str, cursor: Cursor | None, limit: int) -> Page[Subscription]:

@@ -364,7 +364,7 @@ async def open_bank(
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
         storm = Storm()
         handlers: list[EventHandler] = [
-            CheckoutEvents(checkouts, ledger, ReceiptWriter(receipts)),
+            CheckoutEvents(checkouts, subscriptions, ledger, ReceiptWriter(receipts)),
             refunds,
             disputes,
             SubscriptionEvents(subscriptions, stripe, clock or SystemClock()),

@@ -210,7 +210,9 @@ def _buy_credits(story: Story, bruno: Person, listing_id: str) -> None:
         note(f"{problem['code']}: {problem['detail']}")
     with story.step("Bruno buys a pack and pays on the page of a Stripe sandbox, which sends its signed event") as note:
         pack = bruno.get("/billing/packs")["packs"][0]
-        checkout = bruno.post("/billing/checkouts", {"pack_id": pack["id"]}, expect=201)
+        waiver = bruno.get("/billing/withdrawal-waiver")["version"]
+        asked = {"pack_id": pack["id"], "withdrawal_waiver": waiver}
+        checkout = bruno.post("/billing/checkouts", asked, expect=201)
         _pay(checkout)
         credits = story.until(
             "the credits", lambda: (seen := bruno.get("/users/me/credits"))["available"] != "0" and seen

@@ -22,6 +22,7 @@ from promptforge.actors.billing.errors import (
     PayoutUnderWay,
     StripeRefused,
     StripeUnavailable,
+    WaiverOutdated,
 )
 from promptforge.actors.billing.ledger.messages import (
     ApproveAdjustment,
@@ -34,6 +35,7 @@ from promptforge.actors.billing.messages import (
     GetCheckout,
     GetLedgerReport,
     GetWebhookEvent,
+    GetWithdrawalWaiver,
     ListCreditPacks,
     ListWebhookEvents,
     ReplayWebhookEvent,
@@ -63,7 +65,13 @@ from promptforge.http.routing import get, post
 
 routes = [
     get("/billing/packs", ListCreditPacks),
-    post("/billing/checkouts", CreateCheckout, status=201, errors=(NotFound, StripeRefused, StripeUnavailable)),
+    get("/billing/withdrawal-waiver", GetWithdrawalWaiver),
+    post(
+        "/billing/checkouts",
+        CreateCheckout,
+        status=201,
+        errors=(NotFound, WaiverOutdated, StripeRefused, StripeUnavailable),
+    ),
     get("/billing/checkouts/{checkout_id}", GetCheckout),
     get("/billing/plans", ListPlans),
     get("/billing/subscriptions", ListSubscriptions),
@@ -71,7 +79,7 @@ routes = [
         "/billing/subscriptions",
         CreateSubscription,
         status=201,
-        errors=(NotFound, AlreadySubscribed, StripeRefused, StripeUnavailable),
+        errors=(NotFound, AlreadySubscribed, WaiverOutdated, StripeRefused, StripeUnavailable),
     ),
     get("/billing/subscriptions/{subscription_id}", GetSubscription),
     post(

@@ -273,6 +273,9 @@ _TOLD: dict[str, Json] = {
     "SubscriptionView.url": None,
     "SubscriptionView.ends_at": None,
     "plan_id": "monthly_1000",
+    "withdrawal_waiver": "2026-11-25",
+    "WithdrawalWaiverView.version": "2026-11-25",
+    "WithdrawalWaiverView.text": "I want my credits at once, and know that I lose my right of withdrawal by that.",
     "unresolved[]": "re_3SZb2kJ4d8Q0aB3c1XyZ0123",
     "api_version": "2026-10-28.endive",
     # Notifications

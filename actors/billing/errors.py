@@ -93,6 +93,13 @@ class EventApplied(Conflict):
     title = "This event has been applied; there is nothing to replay"
 
 
+class WaiverOutdated(Conflict):
+    """Nobody can have agreed to a text that they were not shown; `version` is the present one's."""
+
+    code = "waiver_outdated"
+    title = "The withdrawal waiver has another version by now"
+
+
 class AlreadySubscribed(Conflict):
     code = "already_subscribed"
     title = "You have a subscription already; it can be changed in the billing portal"

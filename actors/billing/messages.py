@@ -22,6 +22,7 @@ from promptforge.core.principal import Role
 
 CheckoutId = Annotated[str, Len(1, 64)]
 PackId = Annotated[str, Len(1, 64)]
+WaiverVersion = Annotated[str, Len(1, 32)]
 UserId = Annotated[str, Len(1, 64)]
 EventId = Annotated[str, Len(1, 255)]
 Millicredits = Annotated[int, Ge(0), Le(10**12)]
@@ -162,9 +163,26 @@ class ListCreditPacks(Query[CreditPacksView]):
 
 @requires(scope="billing:write", fresh=True)
 class CreateCheckout(Command[CheckoutView]):
-    """Start buying a credit pack: answers the address of the payment page. The price is the server's."""
+    """Start buying a credit pack: answers the address of the payment page. The price is the server's.
+
+    `withdrawal_waiver` is the version of the text that the buyer was shown and has agreed to.
+    """
 
     pack_id: PackId
+    withdrawal_waiver: WaiverVersion
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalWaiverView:
+    """What a buyer has to agree to, because credits are there at once: show them the `text`, and send its `version`."""
+
+    version: str
+    text: str
+
+
+@public
+class GetWithdrawalWaiver(Query[WithdrawalWaiverView]):
+    """Read the present text with which buyers give up their right of withdrawal, because credits are there at once."""
 
 
 @requires(scope="billing:read")

@@ -15,6 +15,7 @@ from promptforge.core.principal import Role
 from tests.support.planting import Jobs, dead, put
 from tests.support.running import Person, eventually
 from tests.support.service import Service, assert_problem, serving
+from tests.support.waiving import WAIVED
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_paused_queue_starts_nothing_and_a_resumed_one_goes_on(
 ) -> None:
     assert operator.post("/jobs/queues/default/pause")["paused"] is True
     pack = owner.get("/billing/packs")["packs"][0]
-    checkout = owner.post("/billing/checkouts", {"pack_id": pack["id"]}, expect=201)
+    checkout = owner.post("/billing/checkouts", {"pack_id": pack["id"], **WAIVED}, expect=201)
     assert service.pay(checkout).status_code == 200
     waiting = operator.get("/jobs?state=available&kind=billing.ProcessStripeEvent")["items"]
     assert len(waiting) == 1

@@ -15,6 +15,7 @@ from promptforge.core.principal import Role
 from tests.support.killing import beside_stripe, control, onboarded
 from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
+from tests.support.waiving import WAIVED
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Shop:
         """Somebody who has earned 85 credits, which have settled."""
         seller, buyer = self.service.person(name, Role.SELLER), self.service.person(f"buyer-of-{name}")
         listing = published_listing(self.service, seller, self.moderator, name=f"by {name}", price="100")
-        checkout = buyer.post("/billing/checkouts", {"pack_id": "pack_500"}, expect=201)
+        checkout = buyer.post("/billing/checkouts", {"pack_id": "pack_500", **WAIVED}, expect=201)
         self.control(f"/checkout/{checkout['session_id']}/pay")
         eventually(lambda: buyer.get("/users/me/credits")["available"] == "500")
         buyer.post(f"/marketplace/listings/{listing}/purchases", {"expected_price": "100"}, expect=201)

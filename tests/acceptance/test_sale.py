@@ -11,6 +11,7 @@ import pytest
 from promptforge.core.principal import Role
 from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import Service, assert_problem, serving
+from tests.support.waiving import WAIVED
 
 TEXT = "Summarise {{article}} in three sentences."
 NOWHERE = "01arz3ndektsv4rrffq69g5fav"
@@ -117,7 +118,7 @@ def _publish(seller: Person, buyer: Person, moderator: Person, prompt_id: str) -
 def _buy_credits(service: Service, buyer: Person, purchases: str) -> dict[str, Any]:
     assert buyer.post(purchases, {"expected_price": "25"}, expect=402)["code"] == "insufficient_credits"
     pack = buyer.get("/billing/packs")["packs"][0]
-    checkout: dict[str, Any] = buyer.post("/billing/checkouts", {"pack_id": pack["id"]}, expect=201)
+    checkout: dict[str, Any] = buyer.post("/billing/checkouts", {"pack_id": pack["id"], **WAIVED}, expect=201)
     assert buyer.get("/users/me/credits")["available"] == "0"
     for _ in range(3):
         assert service.pay(checkout).status_code == 200
@@ -229,7 +230,7 @@ def test_what_does_not_exist_is_not_found(sale: Sale) -> None:
         assert_problem(response, 404, "not_found")
     bought = sale.buyer.client.post(f"/marketplace/listings/lst_{NOWHERE}/purchases", json={"expected_price": "1"})
     assert_problem(bought, 404, "not_found")
-    paid = sale.buyer.client.post("/billing/checkouts", json={"pack_id": "pack_of_wolves"})
+    paid = sale.buyer.client.post("/billing/checkouts", json={"pack_id": "pack_of_wolves", **WAIVED})
     assert_problem(paid, 404, "not_found")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.running import Person, clean_environment, command, eventually, free_port
 from tests.support.service import Service, serving
+from tests.support.waiving import WAIVED
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def begin(buyer: Person) -> dict[str, Any]:
-    checkout: dict[str, Any] = buyer.post("/billing/checkouts", {"pack_id": "pack_500"}, expect=201)
+    checkout: dict[str, Any] = buyer.post("/billing/checkouts", {"pack_id": "pack_500", **WAIVED}, expect=201)
     return checkout
 
 

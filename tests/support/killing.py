@@ -25,6 +25,7 @@ from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import SandboxSettings, open_sandbox
 from tests.support.running import PLAIN, Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service
+from tests.support.waiving import WAIVED
 
 API_KEY = "sk_test_of_the_tests"
 SECRET, CONNECT_SECRET = "whsec_platform", "whsec_connect"
@@ -90,7 +91,7 @@ class Market:
         return control(self.stripe, path, body)
 
     def top_up(self, buyer: Person) -> None:
-        checkout = self.click(buyer, "/billing/checkouts", {"pack_id": "pack_500"})
+        checkout = self.click(buyer, "/billing/checkouts", {"pack_id": "pack_500", **WAIVED})
         assert checkout.status_code == 201, checkout.text
         session = checkout.json()["session_id"]
         with self.till:  # two clicks of one buyer may have been given one page

@@ -15,6 +15,7 @@ from promptforge.core.ids import new_id
 from tests.support.planting import dead, make_payable, plant_payout, plant_receipt, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service
+from tests.support.waiving import WAIVED
 
 
 @dataclass
@@ -138,7 +139,7 @@ class World:
 
     def checkout(self) -> dict[str, Any]:
         pack = self.owner.get("/billing/packs")["packs"][0]["id"]
-        return {"checkout_id": self.owner.post("/billing/checkouts", {"pack_id": pack}, expect=201)["id"]}
+        return {"checkout_id": self.owner.post("/billing/checkouts", {"pack_id": pack, **WAIVED}, expect=201)["id"]}
 
     def receipt(self) -> dict[str, Any]:
         return {"receipt_id": plant_receipt(self.database, self.owner_id)}
@@ -151,7 +152,7 @@ class World:
     def subscription(self) -> dict[str, Any]:
         self.unsubscribed()
         path = "/billing/subscriptions"
-        return {"subscription_id": self.owner.post(path, {"plan_id": "monthly_1000"}, expect=201)["id"]}
+        return {"subscription_id": self.owner.post(path, {"plan_id": "monthly_1000", **WAIVED}, expect=201)["id"]}
 
     def going_on(self) -> dict[str, Any]:
         made = self.subscription()
@@ -354,12 +355,18 @@ CASES: dict[str, Case] = {
     "getCase": Case(World.case),
     "decideCase": Case(World.case, lambda _: DECISION),
     "listCreditPacks": Case(),
-    "createCheckout": Case(body=lambda world: {"pack_id": world.owner.get("/billing/packs")["packs"][0]["id"]}),
+    "getWithdrawalWaiver": Case(),
+    "createCheckout": Case(
+        body=lambda world: {
+            "pack_id": world.owner.get("/billing/packs")["packs"][0]["id"],
+            **WAIVED,
+        }
+    ),
     "getCheckout": Case(World.checkout),
     "listReceipts": Case(),
     "getReceipt": Case(World.receipt),
     "listPlans": Case(),
-    "createSubscription": Case(World.unsubscribed, lambda _: {"plan_id": "monthly_1000"}),
+    "createSubscription": Case(World.unsubscribed, lambda _: {"plan_id": "monthly_1000", **WAIVED}),
     "listSubscriptions": Case(),
     "getSubscription": Case(World.subscription),
     "cancelSubscription": Case(World.going_on),

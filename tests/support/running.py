@@ -22,6 +22,7 @@ from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
 from promptforge.http.rates import RateClass
+from tests.support.waiving import WAIVED
 
 WEBHOOK_SECRET = "whsec_tests"
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -276,5 +277,5 @@ def published_listing(
 def fund(service: RunningService, buyer: Person) -> None:
     """Buy the smallest pack."""
     pack = buyer.get("/billing/packs")["packs"][0]
-    checkout = buyer.post("/billing/checkouts", {"pack_id": pack["id"]}, expect=201)
+    checkout = buyer.post("/billing/checkouts", {"pack_id": pack["id"], **WAIVED}, expect=201)
     assert service.pay(checkout).status_code == 200

@@ -15,10 +15,13 @@ from promptforge.actors.billing.messages import (
     CreateCheckout,
     CreditPacksView,
     GetCheckout,
+    GetWithdrawalWaiver,
     ListCreditPacks,
+    WithdrawalWaiverView,
 )
 from promptforge.actors.billing.packs import DEFAULT_PACKS, CreditPack, packs_by_id
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions, SessionRequest
+from promptforge.actors.billing.terms import WITHDRAWAL_WAIVER, Waiver, accept, waiver_text
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
@@ -49,12 +52,16 @@ class CheckoutsActor(Actor):
     async def list_packs(self, message: ListCreditPacks, context: Context) -> CreditPacksView:
         return CreditPacksView(tuple(pack.view() for pack in self._packs.values()))
 
+    @handles(GetWithdrawalWaiver)
+    async def get_waiver(self, message: GetWithdrawalWaiver, context: Context) -> WithdrawalWaiverView:
+        return WithdrawalWaiverView(WITHDRAWAL_WAIVER, waiver_text())
+
     @handles(CreateCheckout)
     async def create(self, message: CreateCheckout, context: Context) -> CheckoutView:
         pack = self._packs.get(message.pack_id)
         if pack is None:
             raise NotFound("There is no such credit pack")
-        checkout = await self._begin(pack, context)
+        checkout = await self._begin(pack, accept(message.withdrawal_waiver, now=context.now()), context)
         if checkout.state is not CheckoutState.CREATING:
             return checkout.view()
         reach("checkout.before_call")
@@ -67,7 +74,7 @@ class CheckoutsActor(Actor):
         opened = await self._store.open(checkout.id, session)
         return opened.view()
 
-    async def _begin(self, pack: CreditPack, context: Context) -> Checkout:
+    async def _begin(self, pack: CreditPack, waiver: Waiver, context: Context) -> Checkout:
         """The key is stored before Stripe hears of it, and one whose outcome is unknown is sent again."""
         customer_id, now = await self._customers.of(context), context.now()
         begun = await begun_or_id(
@@ -89,6 +96,7 @@ class CheckoutsActor(Actor):
             created_at=now,
             paid_at=None,
             customer_id=customer_id,
+            waiver=waiver,
         )
         await self._store.insert(checkout)
         return checkout

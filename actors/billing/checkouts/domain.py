@@ -7,13 +7,14 @@ from datetime import datetime
 
 from promptforge.actors.billing.messages import CheckoutState, CheckoutView
 from promptforge.actors.billing.packs import CreditPack
+from promptforge.actors.billing.terms import Waiver
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
     """`pack` is a snapshot: what the buyer was promised, whatever is for sale by the time they pay.
 
-    `customer_id` is Stripe's; checkouts of before have none.
+    `customer_id` is Stripe's; `waiver` is what they agreed to. Checkouts of before have neither.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Checkout:
     created_at: datetime
     paid_at: datetime | None
     customer_id: str | None = None
+    waiver: Waiver | None = None
 
     @property
     def failed(self) -> bool:

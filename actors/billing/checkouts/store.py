@@ -9,6 +9,7 @@ from promptforge.actors.billing.checkouts.domain import Checkout
 from promptforge.actors.billing.messages import CheckoutState
 from promptforge.actors.billing.packs import CreditPack
 from promptforge.actors.billing.stripe.sessions import CheckoutSession
+from promptforge.actors.billing.terms import waiver_from, waiver_row
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 
@@ -33,6 +34,7 @@ class CheckoutStore:
                 "user_id": checkout.user_id,
                 "pack": asdict(checkout.pack),
                 "customer_id": checkout.customer_id,
+                "waiver": waiver_row(checkout.waiver),
                 "idempotency_key": checkout.idempotency_key,
                 "state": checkout.state.value,
                 "session_id": checkout.session_id,
@@ -129,4 +131,5 @@ def _checkout_from(row: Document) -> Checkout:
         created_at=row["created_at"],
         paid_at=row["paid_at"],
         customer_id=row.get("customer_id"),
+        waiver=waiver_from(row),
     )

@@ -22,7 +22,7 @@ from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted
 from promptforge.actors.billing.receipts.messages import ReceiptKind
-from promptforge.actors.billing.receipts.writing import ReceiptWriter
+from promptforge.actors.billing.receipts.writing import ReceiptWriter, Sold
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.core.context import Context
 
@@ -153,7 +153,8 @@ class CheckoutEvents:
         if not await self._ledger.open(tx).post(journal):
             return
         await self._checkouts.mark_paid(checkout.id, now=tx.now(), session=session_of(tx))
-        await self._receipts.write(journal.id, ReceiptKind.PACK, checkout.pack, user_id=checkout.user_id, tx=tx)
+        sold = Sold(checkout.user_id, checkout.pack, checkout.waiver)
+        await self._receipts.write(journal.id, ReceiptKind.PACK, sold, tx)
         await tx.enqueue(credits_granted(journal.id, checkout.user_id, checkout.pack.total, "Your payment arrived"))
         paid = {"user_id": checkout.user_id, "pack_id": checkout.pack.id, "journal_id": journal.id}
         await tx.audit("checkout.paid", checkout.id, before={"state": checkout.state.value}, after=paid)

@@ -10,7 +10,7 @@ from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.notices import credits_granted, payment_failed
 from promptforge.actors.billing.receipts.messages import ReceiptKind
-from promptforge.actors.billing.receipts.writing import ReceiptWriter
+from promptforge.actors.billing.receipts.writing import ReceiptWriter, Sold
 from promptforge.actors.billing.stripe.subscriptions import Invoice, StripeSubscriptions, SubscriptionAtStripe
 from promptforge.actors.billing.subscriptions.domain import Subscription
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
@@ -84,8 +84,8 @@ class InvoiceEvents(ObjectEvents):
         total = subscription.plan.total
         journal = invoice_journal(invoice.id, user_id=subscription.user_id, amount=total, refs=refs)
         if await self._ledger.open(tx).post(journal):
-            kind = ReceiptKind.SUBSCRIPTION
-            await self._receipts.write(journal.id, kind, subscription.plan, user_id=subscription.user_id, tx=tx)
+            sold = Sold(subscription.user_id, subscription.plan, subscription.waiver)
+            await self._receipts.write(journal.id, ReceiptKind.SUBSCRIPTION, sold, tx)
             await tx.enqueue(credits_granted(journal.id, subscription.user_id, total, "Your month was paid"))
             paid = {"user_id": subscription.user_id, "plan_id": subscription.plan.id, "journal_id": journal.id}
             await tx.audit("subscription.paid", subscription.id, after=paid)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind, Topup
 from promptforge.actors.billing.receipts.messages import ReceiptKind, ReceiptView, TaxView
+from promptforge.actors.billing.terms import Waiver
 from promptforge.core.amounts import from_millicredits
 
 
@@ -67,6 +68,7 @@ class Receipt:
     subtotal: int
     created_at: datetime
     paid: Paid | None = None
+    waiver: Waiver | None = None
 
     @property
     def title(self) -> str:
@@ -92,6 +94,8 @@ class Receipt:
             invoice_url=paid.invoice_url if paid else None,
             receipt_url=paid.receipt_url if paid else None,
             country=paid.country if paid else None,
+            withdrawal_waiver=self.waiver.version if self.waiver else None,
+            waived_at=self.waiver.accepted_at if self.waiver else None,
             paid_at=self.created_at,
         )
 

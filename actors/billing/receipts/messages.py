@@ -38,7 +38,8 @@ class ReceiptView:
 
     `tax`, `total`, `number`, `country` and the pages are null for the moment that it takes to ask Stripe for them.
     `refunded` and `charged_back` say how much of it was given back so far, by refunds and by disputes. `invoice_url`
-    and `receipt_url` are Stripe's pages; `country` is where the buyer is taken to be.
+    and `receipt_url` are Stripe's pages; `country` is where the buyer is taken to be. `withdrawal_waiver` is the
+    version of the text that they agreed to, at `waived_at`.
     """
 
     id: str
@@ -56,6 +57,8 @@ class ReceiptView:
     invoice_url: str | None
     receipt_url: str | None
     country: str | None
+    withdrawal_waiver: str | None
+    waived_at: datetime | None
     paid_at: datetime
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from promptforge.actors.billing.receipts.domain import Paid, Receipt, Tax
 from promptforge.actors.billing.receipts.messages import ReceiptKind
+from promptforge.actors.billing.terms import waiver_from, waiver_row
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
@@ -37,6 +38,7 @@ class ReceiptStore:
                 "subtotal": receipt.subtotal,
                 "created_at": receipt.created_at,
                 "paid": None,
+                "waiver": waiver_row(receipt.waiver),
                 "country_conflicts": False,
             },
             session=session,
@@ -77,4 +79,5 @@ def _receipt_from(row: Document | None) -> Receipt:
         subtotal=row["subtotal"],
         created_at=row["created_at"],
         paid=Paid(**{**paid, "taxes": tuple(Tax(**tax) for tax in paid["taxes"])}) if paid else None,
+        waiver=waiver_from(row),
     )

@@ -31,6 +31,7 @@ from promptforge.actors.billing.subscriptions.messages import (
     SubscriptionView,
 )
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
+from promptforge.actors.billing.terms import Waiver, accept
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
@@ -69,7 +70,7 @@ class SubscriptionsActor(Actor):
         plan = self._plans.get(message.plan_id)
         if plan is None:
             raise NotFound("There is no such plan")
-        subscription = await self._begin(plan, context)
+        subscription = await self._begin(plan, accept(message.withdrawal_waiver, now=context.now()), context)
         if subscription.state is not SubscriptionState.CREATING:
             return subscription.view()
         try:
@@ -79,20 +80,20 @@ class SubscriptionsActor(Actor):
             raise
         return (await self._store.open(subscription.id, page)).view()
 
-    async def _begin(self, plan: CreditPack, context: Context) -> Subscription:
+    async def _begin(self, plan: CreditPack, waiver: Waiver, context: Context) -> Subscription:
         customer_id = await self._customers.of(context)
         for _ in range(TRIES):
-            now = context.now()
+            since = context.now() - KEY_LIVES
             begun = await begun_or_id(
                 context,
                 "sbs",
                 find=self._store.find,
-                find_unfinished=partial(self._store.find_unfinished, context.user_id, plan, since=now - KEY_LIVES),
+                find_unfinished=partial(self._store.find_unfinished, context.user_id, plan, since=since),
             )
             if isinstance(begun, Subscription):
                 return begun
             await self._make_room(context)
-            subscription = begin(begun, plan, user_id=context.user_id, customer_id=customer_id, now=now)
+            subscription = begin(begun, plan, waiver, user_id=context.user_id, customer_id=customer_id)
             if await self._store.insert(subscription):
                 return subscription
         raise StripeUnavailable("Another request of yours is under way", retry_after_seconds=1)

@@ -9,6 +9,7 @@ from datetime import datetime
 from promptforge.actors.billing.beginning import KEY_LIVES
 from promptforge.actors.billing.packs import CreditPack
 from promptforge.actors.billing.subscriptions.messages import SubscriptionState, SubscriptionView
+from promptforge.actors.billing.terms import Waiver
 from promptforge.core.amounts import MILLI
 
 DEFAULT_PLANS = (
@@ -51,6 +52,7 @@ class Subscription:
     paid_until: datetime | None
     ends_at: datetime | None
     created_at: datetime
+    waiver: Waiver | None = None
 
     @property
     def failed(self) -> bool:
@@ -83,7 +85,7 @@ class Subscription:
         return None
 
 
-def begin(subscription_id: str, plan: CreditPack, *, user_id: str, customer_id: str, now: datetime) -> Subscription:
+def begin(subscription_id: str, plan: CreditPack, waiver: Waiver, *, user_id: str, customer_id: str) -> Subscription:
     """One of which Stripe has not heard."""
     return Subscription(
         id=subscription_id,
@@ -97,5 +99,6 @@ def begin(subscription_id: str, plan: CreditPack, *, user_id: str, customer_id: 
         url=None,
         paid_until=None,
         ends_at=None,
-        created_at=now,
+        created_at=waiver.accepted_at,
+        waiver=waiver,
     )

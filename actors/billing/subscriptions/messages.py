@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_types import Len
 
-from promptforge.actors.billing.messages import CreditPackView
+from promptforge.actors.billing.messages import CreditPackView, WaiverVersion
 from promptforge.core.messages import Command, Query, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 
@@ -73,10 +73,12 @@ class ListPlans(Query[PlansView]):
 class CreateSubscription(Command[SubscriptionView]):
     """Subscribe to a plan: answers the address of the payment page. The price is the server's.
 
-    One at a time: the page of another plan that was not paid yet passes.
+    One at a time: the page of another plan that was not paid yet passes. `withdrawal_waiver` is the version of the text
+    that the subscriber was shown and has agreed to.
     """
 
     plan_id: Annotated[str, Len(1, 64)]
+    withdrawal_waiver: WaiverVersion
 
 
 @requires(scope="billing:read")

@@ -14,6 +14,7 @@ from promptforge.actors.billing.stripe.sessions import CheckoutSession
 from promptforge.actors.billing.stripe.subscriptions import SubscriptionAtStripe
 from promptforge.actors.billing.subscriptions.domain import GOING_ON, Subscription, state_of
 from promptforge.actors.billing.subscriptions.messages import SubscriptionState
+from promptforge.actors.billing.terms import waiver_from, waiver_row
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
@@ -56,6 +57,7 @@ class SubscriptionStore:
                 "idempotency_key": subscription.idempotency_key,
                 "state": subscription.state.value,
                 "customer_id": subscription.customer_id,
+                "waiver": waiver_row(subscription.waiver),
                 "session_id": None,
                 "stripe_id": None,
                 "url": None,
@@ -168,4 +170,5 @@ def _subscription_from(row: Document) -> Subscription:
         paid_until=row["paid_until"],
         ends_at=row["ends_at"],
         created_at=row["created_at"],
+        waiver=waiver_from(row),
     )

@@ -87,6 +87,7 @@ from promptforge.core.runtime import Actor, handles
 from promptforge.deploy.paying_out import paying_out
 from tests.support.processes import MongoTransactions, TestProcess, job_process
 from tests.support.stripe_sandbox import PAGES, checkout_sessions_at, quiet_stripe
+from tests.support.waiving import WAIVED
 
 T = TypeVar("T")
 OF_A_BANK: dict[str, tuple[Index, ...]] = {
@@ -279,7 +280,7 @@ class Bank:
     # Stripe
 
     async def checkout(self, user_id: str, pack_id: str = "pack_500") -> CheckoutView:
-        return await self.context(user_id).ask(CreateCheckout(pack_id=pack_id))
+        return await self.context(user_id).ask(CreateCheckout(pack_id=pack_id, **WAIVED))
 
     async def record(self, event: RecordStripeEvent) -> bool:
         """Whether it was a duplicate."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 
-from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
-from promptforge.actors.billing.messages import CheckoutView, CreateCheckout, GetCheckout, ListCreditPacks
+from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable, WaiverOutdated
+from promptforge.actors.billing.messages import (
+    CheckoutView,
+    CreateCheckout,
+    GetCheckout,
+    GetWithdrawalWaiver,
+    ListCreditPacks,
+)
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
+from promptforge.actors.billing.subscriptions.messages import CreateSubscription
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound, PromptForgeError
 from promptforge.core.mongo import Mongo, Session
 from tests.integration.billing.bank import Bank, open_bank
+from tests.support.waiving import WAIVED
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +78,7 @@ async def test_anothers_checkout_and_an_unknown_pack_do_not_exist(bank: Bank) ->
     with pytest.raises(NotFound):
         await bank.context(await bank.user()).ask(GetCheckout(checkout_id=checkout.id))
     with pytest.raises(NotFound):
-        await bank.context(await bank.user()).ask(CreateCheckout(pack_id="pack_free"))
+        await bank.context(await bank.user()).ask(CreateCheckout(pack_id="pack_free", **WAIVED))
 
 
 async def test_where_the_outcome_is_unknown_the_same_key_is_sent_again(mongo: Mongo) -> None:
@@ -117,7 +127,7 @@ class Again:
 async def create_again(bank: Bank, user: str) -> CheckoutView:
     context = bank.context(user)
     context.request_handle = Again()
-    return await context.ask(CreateCheckout(pack_id="pack_500"))
+    return await context.ask(CreateCheckout(pack_id="pack_500", **WAIVED))
 
 
 async def test_a_request_that_comes_again_gets_the_checkout_it_made(mongo: Mongo) -> None:
@@ -161,3 +171,34 @@ async def test_a_key_that_stripe_has_refused_is_not_sent_again(mongo: Mongo) -> 
         states = [row["state"] for row in await bank.collection("checkouts").find({}).to_list(9)]
     assert len({request.idempotency_key for request in sessions.requests}) == 2
     assert sorted(states) == ["failed", "open"]
+
+
+async def test_nothing_is_sold_to_who_has_not_agreed_to_the_present_waiver(bank: Bank) -> None:
+    user = await bank.user()
+    with pytest.raises(WaiverOutdated) as refused:
+        await bank.context(user).ask(CreateCheckout(pack_id="pack_500", withdrawal_waiver="2019-01-01"))
+    shown = await bank.context().ask(GetWithdrawalWaiver())
+    assert refused.value.extra == {"version": shown.version}
+    assert "right of withdrawal" in shown.text
+    old = CreateSubscription(plan_id="monthly_1000", withdrawal_waiver="2019-01-01")
+    with pytest.raises(WaiverOutdated):
+        await bank.context(user).ask(old)
+    assert await bank.collection("checkouts").count_documents({}) == 0
+    assert await bank.collection("stripe_customers").count_documents({}) == 0
+
+
+async def test_what_was_agreed_to_and_when_is_kept_with_the_purchase(bank: Bank) -> None:
+    user = await bank.user()
+    before = bank.process.system.clock.now()
+    checkout = await bank.checkout(user)
+    row = await bank.collection("checkouts").find_one({"_id": checkout.id})
+    assert row is not None
+    assert row["waiver"]["version"] == WAIVED["withdrawal_waiver"]
+    assert before <= row["waiver"]["accepted_at"] <= checkout.created_at
+
+
+def test_every_version_of_the_waiver_has_its_text_and_the_present_one_is_the_newest() -> None:
+    names = sorted(
+        path.name for path in files("promptforge.actors.billing.terms").iterdir() if path.name.endswith(".md")
+    )
+    assert names[-1] == f"withdrawal-waiver-{WAIVED['withdrawal_waiver']}.md"

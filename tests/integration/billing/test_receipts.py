@@ -14,6 +14,7 @@ from promptforge.core.errors import NotFound
 from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.shop import Shop, open_shop
+from tests.support.waiving import WAIVED
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +39,9 @@ async def test_a_pack_has_a_receipt_with_tax_and_the_number_of_its_invoice(shop:
     assert (receipt.currency, receipt.subtotal, receipt.tax, receipt.total) == ("usd", 500, 95, 595)
     assert [(tax.rate, tax.amount, tax.country) for tax in receipt.taxes] == [("19", 95, "DE")]
     assert receipt.country == "DE"
+    assert receipt.withdrawal_waiver == WAIVED["withdrawal_waiver"]
+    assert receipt.waived_at is not None
+    assert receipt.waived_at <= receipt.paid_at
     (invoice,) = (await shop.till.client.v1.invoices.list_async({"limit": 9})).data
     assert (receipt.number, receipt.invoice_url) == (invoice.number, invoice.hosted_invoice_url)
     (charge,) = (await shop.till.client.v1.charges.list_async({"limit": 9})).data
@@ -47,7 +51,7 @@ async def test_a_pack_has_a_receipt_with_tax_and_the_number_of_its_invoice(shop:
 
 async def test_each_paid_month_has_one_too(shop: Shop) -> None:
     user = await shop.bank.user()
-    began = await shop.bank.context(user).ask(CreateSubscription(plan_id="monthly_1000"))
+    began = await shop.bank.context(user).ask(CreateSubscription(plan_id="monthly_1000", **WAIVED))
     row = await shop.bank.collection("subscriptions").find_one({"_id": began.id})
     assert row is not None
     await shop.till.control(f"/checkout/{row['session_id']}/pay", {"country": "FR"})
@@ -60,6 +64,7 @@ async def test_each_paid_month_has_one_too(shop: Shop) -> None:
     assert [(one.kind, one.title, one.credits) for one in months] == [
         ("subscription", "1050 PromptForge credits a month", "1050")
     ] * 2
+    assert {one.withdrawal_waiver for one in months} == {WAIVED["withdrawal_waiver"]}
     assert [(one.subtotal, one.tax, one.total, one.country) for one in months] == [(1000, 200, 1200, "FR")] * 2
     assert len({one.number for one in months} - {None}) == 2
 
@@ -142,7 +147,7 @@ async def test_whoever_pays_with_the_same_card_is_linked(shop: Shop) -> None:
     one, other, stranger = [await shop.bank.user() for _ in range(3)]
     await shop.buy(one, card="blue")
     await shop.buy(stranger, card="red")
-    began = await shop.bank.context(other).ask(CreateSubscription(plan_id="monthly_1000"))
+    began = await shop.bank.context(other).ask(CreateSubscription(plan_id="monthly_1000", **WAIVED))
     row = await shop.bank.collection("subscriptions").find_one({"_id": began.id})
     assert row is not None
     await shop.till.control(f"/checkout/{row['session_id']}/pay", {"card": "blue"})

@@ -14,6 +14,7 @@ from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import amounts
 from tests.integration.billing.shop import Shop, open_shop
+from tests.support.waiving import WAIVED
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,7 @@ async def shop(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
 
 
 async def begin(shop: Shop, user: str, plan: str = SMALL) -> SubscriptionView:
-    return await shop.bank.context(user).ask(CreateSubscription(plan_id=plan))
+    return await shop.bank.context(user).ask(CreateSubscription(plan_id=plan, **WAIVED))
 
 
 async def state(shop: Shop, user: str, subscription: SubscriptionView) -> str:

@@ -22,6 +22,7 @@ from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import amounts
 from tests.integration.billing.shop import Shop, open_shop
+from tests.support.waiving import WAIVED
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +37,7 @@ async def shop(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
 
 
 async def begin(shop: Shop, user: str) -> SubscriptionView:
-    return await shop.bank.context(user).ask(CreateSubscription(plan_id=PLAN))
+    return await shop.bank.context(user).ask(CreateSubscription(plan_id=PLAN, **WAIVED))
 
 
 async def subscribe(shop: Shop, user: str) -> tuple[SubscriptionView, str]:

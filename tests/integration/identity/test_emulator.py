@@ -20,6 +20,7 @@ from promptforge.core.principal import Role
 from promptforge.deploy.settings import Environment, Settings, faults
 from tests.support.firebase import PROJECT, AuthEmulator, SignedIn, auth_emulator
 from tests.support.running import RunningService
+from tests.support.waiving import WAIVED
 
 CHECKOUT = "/billing/checkouts"
 ME = "/users/me"
@@ -67,7 +68,7 @@ def crafted(token: str, *, algorithm: str = "none", signature: str = "", **chang
 def buy(api: httpx.Client, token: str) -> httpx.Response:
     """The beginning of a purchase of credits: a route where money moves."""
     pack = api.get("/billing/packs").json()["packs"][0]["id"]
-    return api.post(CHECKOUT, json={"pack_id": pack}, headers=bearer(token))
+    return api.post(CHECKOUT, json={"pack_id": pack, **WAIVED}, headers=bearer(token))
 
 
 def assert_refused(response: httpx.Response, code: str) -> None:

@@ -16,6 +16,7 @@ from promptforge.deploy.payments import open_payments
 from promptforge.deploy.settings import Settings
 from tests.integration.identity.test_production import forged
 from tests.support.google import PROJECT, Google, SigningKey
+from tests.support.waiving import WAIVED
 
 pytestmark = pytest.mark.anyio
 ME = "/users/me"
@@ -57,7 +58,7 @@ async def buy(api: httpx.AsyncClient, token: str) -> httpx.Response:
     """The beginning of a purchase of credits: a route where money moves."""
     pack = (await api.get("/billing/packs")).json()["packs"][0]["id"]
     headers = {"authorization": f"Bearer {token}"}
-    return await api.post("/billing/checkouts", json={"pack_id": pack}, headers=headers)
+    return await api.post("/billing/checkouts", json={"pack_id": pack, **WAIVED}, headers=headers)
 
 
 def assert_refused(response: httpx.Response, status: int, code: str, *, retryable: bool = False) -> None:

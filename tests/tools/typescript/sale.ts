@@ -90,7 +90,8 @@ async function publish(prompt: Schemas["PromptView"]): Promise<Schemas["ListingV
 
 async function buyCredits(): Promise<void> {
   const { packs } = must(await buyer.GET("/api/v1/billing/packs"));
-  const body = { pack_id: packs[0]!.id };
+  const waiver = must(await buyer.GET("/api/v1/billing/withdrawal-waiver"));
+  const body = { pack_id: packs[0]!.id, withdrawal_waiver: waiver.version };
   const once = { params: { header: { "Idempotency-Key": "one click" } }, body };
   refused("malformed_request", await buyer.POST("/api/v1/billing/checkouts", once));
   once.params.header["Idempotency-Key"] = "one-click";

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from promptforge.actors.billing import (
     ReconciliationActor,
     SalesActor,
     SealLedger,
+    SellersActor,
     SettleSales,
     StripeEventsActor,
     StripeIntakeActor,
@@ -84,7 +85,7 @@ from promptforge.actors.users.keys import store as api_keys
 from promptforge.core import audit, jobs
 from promptforge.core.clock import SystemClock
 from promptforge.core.errors import ConfigurationError
-from promptforge.core.jobs import MongoJobStore, Queue, Schedule
+from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
@@ -102,6 +103,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     MoneyActor,
     SalesActor,
     TopupsActor,
+    SellersActor,
     PayoutHoldsActor,
     AdjustmentsActor,
     CheckoutsActor,
@@ -181,10 +183,12 @@ def build_actors(
     *,
     memory: Memory | None = None,
     stripe: StripeApi | None = None,
+    secrets: Sequence[str] = (),
 ) -> list[Actor]:
     """One of each, on this database. The memory follows the change stream; without it every read is one.
 
     `stripe` is its caller's to close; without it there is one of their own, for processes that never call it.
+    `secrets`: the roots of keys; without them nothing can be sealed.
     """
     memory = memory or Memory()
     stripe = stripe or stripe_api(settings)
@@ -206,6 +210,7 @@ def build_actors(
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
+        SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
         *_stripe_actors(mongo, settings, ledger, stripe),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),

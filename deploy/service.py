@@ -104,7 +104,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
         system = System(
-            build_actors(mongo, store, settings, memory=memory, stripe=stripe),
+            build_actors(mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets),
             transactions=_Transactions(mongo),
             jobs=store,
             audit_log=AuditLog(mongo),

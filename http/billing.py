@@ -52,6 +52,13 @@ from promptforge.actors.billing.payouts.messages import (
     WithdrawPayout,
 )
 from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts
+from promptforge.actors.billing.sellers.messages import (
+    GetSellerDetails,
+    GetTrader,
+    ListSellerReport,
+    RequestSellerReport,
+    SetSellerDetails,
+)
 from promptforge.actors.billing.subscriptions.messages import (
     CancelSubscription,
     CreateSubscription,
@@ -61,7 +68,7 @@ from promptforge.actors.billing.subscriptions.messages import (
     OpenBillingPortal,
 )
 from promptforge.core.errors import NotFound
-from promptforge.http.routing import get, post
+from promptforge.http.routing import get, post, put
 
 routes = [
     get("/billing/packs", ListCreditPacks),
@@ -90,6 +97,11 @@ routes = [
     post("/billing/portal", OpenBillingPortal, errors=(StripeRefused, StripeUnavailable)),
     get("/billing/receipts", ListReceipts),
     get("/billing/receipts/{receipt_id}", GetReceipt),
+    get("/billing/seller-details", GetSellerDetails),
+    put("/billing/seller-details", SetSellerDetails),
+    get("/marketplace/sellers/{seller_id}/trader", GetTrader),
+    post("/ops/sellers/reports", RequestSellerReport, status=202, location="/jobs/{job_id}"),
+    get("/ops/sellers/reports", ListSellerReport),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/billing/webhook-events/{event_id}", GetWebhookEvent),
     post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),

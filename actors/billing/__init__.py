@@ -35,6 +35,7 @@ from promptforge.actors.billing.payouts.messages import SweepPayouts
 from promptforge.actors.billing.payouts.sending import PayoutSendingActor
 from promptforge.actors.billing.receipts.actor import ReceiptsActor
 from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
+from promptforge.actors.billing.sellers.actor import SellersActor
 from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "ReserveRun",
     "SalesActor",
     "SealLedger",
+    "SellersActor",
     "SettleSales",
     "StripeEventsActor",
     "StripeIntakeActor",

@@ -29,6 +29,8 @@ from promptforge.actors.billing.payouts import store as payouts
 from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.receipts import store as receipts
 from promptforge.actors.billing.receipts.store import ReceiptStore
+from promptforge.actors.billing.sellers import store as sellers
+from promptforge.actors.billing.sellers.store import SellerStore
 from promptforge.actors.billing.subscriptions import store as subscriptions
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.actors.billing.verification import store as verification
@@ -51,6 +53,7 @@ __all__ = [
     "PayoutStore",
     "ReceiptStore",
     "ReportStore",
+    "SellerStore",
     "SubscriptionStore",
     "Terms",
 ]
@@ -70,6 +73,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **events.INDEXES,
     **money.INDEXES,
     **receipts.INDEXES,
+    **sellers.INDEXES,
     **subscriptions.INDEXES,
     **verification.INDEXES,
 }

@@ -1,4 +1,4 @@
-"""Encryption at rest of sensitive payloads and results: Fernet with keys derived from SECRET_KEY by HKDF."""
+"""Encryption at rest, of sensitive jobs and of what features seal: Fernet with keys derived from SECRET_KEY by HKDF."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _PURPOSE = b"promptforge jobs v1"
 class Sealer:
     """Seals with the first secret, unseals with any: put a new one in front to rotate."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        self._fernet = MultiFernet([Fernet(_derive(secret)) for secret in secrets]) if secrets else None
+    def __init__(self, secrets: Sequence[str], *, purpose: bytes = _PURPOSE) -> None:
+        """`purpose`: what is sealed for one cannot be opened for another."""
+        self._fernet = MultiFernet([Fernet(_derive(secret, purpose)) for secret in secrets]) if secrets else None
 
     def seal(self, plain: bytes) -> bytes:
         if self._fernet is None:
-            raise ConfigurationError("a sensitive job needs SECRET_KEY: set it")
+            raise ConfigurationError("what is encrypted at rest needs SECRET_KEY: set it")
         return self._fernet.encrypt(plain)
 
     def unseal(self, sealed: bytes) -> bytes | None:
@@ -38,6 +39,6 @@ class Sealer:
 NO_SEALER = Sealer(())
 
 
-def _derive(secret: str) -> bytes:
-    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret.encode())
+def _derive(secret: str, purpose: bytes) -> bytes:
+    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
     return base64.urlsafe_b64encode(key)

@@ -262,6 +262,17 @@ def _listing_body(world: World) -> Any:
     return {**LISTING, "prompt_id": world.prompt()["prompt_id"]}
 
 
+SELLER_DETAILS = {
+    "kind": "individual",
+    "name": "Sam Seller",
+    "street": "Main Street 1",
+    "postal_code": "10115",
+    "city": "Berlin",
+    "country": "DE",
+    "tax_number": "12 345 678 901",
+    "tax_country": "DE",
+    "birth_date": "1990-02-28",
+}
 IMPORT = {"format": "langfuse", "items": [{"name": "Imported", "version": 1, "prompt": "Hello {{name}}"}]}
 DECISION = {"decision": "reject", "reason_code": "misleading", "public_note": "Not as described."}
 CASES: dict[str, Case] = {
@@ -365,6 +376,11 @@ CASES: dict[str, Case] = {
     "getCheckout": Case(World.checkout),
     "listReceipts": Case(),
     "getReceipt": Case(World.receipt),
+    "getSellerDetails": Case(),
+    "setSellerDetails": Case(body=lambda _: {"details": SELLER_DETAILS}),
+    "getTrader": Case(lambda world: {"seller_id": world.owner_id}),
+    "requestSellerReport": Case(body=lambda _: {"year": 2026, "quarter": 4}),
+    "listSellerReport": Case(lambda _: {"query": "year=2026&quarter=4"}),
     "listPlans": Case(),
     "createSubscription": Case(World.unsubscribed, lambda _: {"plan_id": "monthly_1000", **WAIVED}),
     "listSubscriptions": Case(),

@@ -19,6 +19,7 @@ from promptforge.actors.billing import (
     ReceiptsActor,
     ReconciliationActor,
     SalesActor,
+    SellersActor,
     StripeEventsActor,
     StripeIntakeActor,
     SubscriptionsActor,
@@ -66,6 +67,7 @@ from promptforge.actors.billing.store import (
     LedgerStore,
     ReceiptStore,
     ReportStore,
+    SellerStore,
     SubscriptionStore,
 )
 from promptforge.actors.billing.stripe.api import StripeApi
@@ -81,6 +83,7 @@ from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import MILLI
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
+from promptforge.core.jobs import Sealer
 from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
@@ -357,9 +360,9 @@ async def open_bank(
     async with AsyncExitStack() as stack:
         if api is None:
             api = await stack.enter_async_context(quiet_stripe())
-        claims = StripeClaims(api)
         customers = Customers(CustomerStore(mongo), StripeCustomers(api))
-        refunds, disputes = RefundEvents(claims), DisputeEvents(claims, DisputeStore(mongo))
+        refunds = RefundEvents(StripeClaims(api))
+        disputes = DisputeEvents(StripeClaims(api), DisputeStore(mongo))
         subscriptions, receipts = SubscriptionStore(mongo), ReceiptStore(mongo)
         stripe = StripeSubscriptions(api, PAGES)
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
@@ -372,7 +375,6 @@ async def open_bank(
             InvoiceEvents(subscriptions, stripe, ledger, ReceiptWriter(receipts)),
             *payouts.event_handlers,
         ]
-        types = [name for handler in handlers for name in handler.types]
         actors = [
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
             SalesActor(ledger, terms=terms),
@@ -383,6 +385,7 @@ async def open_bank(
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),
             ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),
+            SellersActor(SellerStore(mongo, Sealer(["a secret of tests"]))),
             *payouts.actors,
             StripeIntakeActor(events, storm),
             StripeEventsActor(events, handlers, storm, livemode=livemode),
@@ -390,7 +393,7 @@ async def open_bank(
                 StripeListing(api),
                 events,
                 Claims(refunds, disputes, ledger.topups),
-                types=types,
+                types=[name for handler in handlers for name in handler.types],
                 under_way=timedelta(seconds=-5),
             ),
             notified,

@@ -1,0 +1,180 @@
+"""Who sellers are, sealed; what buyers see of traders; and a quarter's totals, which are those of the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, date, datetime
+
+import pytest
+
+from promptforge.actors.billing.sellers.messages import (
+    BuildSellerReport,
+    GetSellerDetails,
+    GetTrader,
+    ListSellerReport,
+    SellerDetails,
+    SellerKind,
+    SellerTotalsView,
+    SetSellerDetails,
+)
+from promptforge.actors.billing.sellers.store import quarter_of
+from promptforge.core.amounts import to_millicredits
+from promptforge.core.errors import Invalid
+from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
+from tests.integration.billing.bank import Bank, open_bank
+from tests.support.processes import SteppedClock
+
+pytestmark = pytest.mark.anyio
+
+ADA = SellerDetails(
+    kind=SellerKind.INDIVIDUAL,
+    name="Ada Lovelace",
+    street="Hauptstraße 1",
+    postal_code="10115",
+    city="Berlin",
+    country="DE",
+    tax_number="12 345 678 901",
+    tax_country="DE",
+    birth_date=date(1990, 2, 28),
+)
+
+
+@pytest.fixture
+async def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
+    async with open_bank(mongo, clock=clock, running=False) as opened:
+        yield opened
+
+
+async def report(bank: Bank, moment: datetime) -> dict[str, SellerTotalsView]:
+    year, quarter = moment.year, (moment.month + 2) // 3
+    await bank.context().ask(BuildSellerReport(year=year, quarter=quarter))
+    found: dict[str, SellerTotalsView] = {}
+    cursor: str | None = None
+    while True:
+        operator = bank.context("usr_operator", Role.OPERATOR)
+        page = await operator.ask(ListSellerReport(year=year, quarter=quarter, limit=1, cursor=cursor))
+        found |= {row.seller_id: row for row in page.items}
+        cursor = page.next
+        if cursor is None:
+            return found
+
+
+async def test_details_are_the_sellers_own_and_sealed(bank: Bank) -> None:
+    seller = await bank.user()
+    context = bank.context(seller, Role.SELLER)
+    assert (await context.ask(GetSellerDetails())).details is None
+    await context.ask(SetSellerDetails(details=ADA))
+    assert (await context.ask(GetSellerDetails())).details == ADA
+    stored = [
+        row for name in ("seller_details", "audit_log") for row in await bank.collection(name).find({}).to_list(9)
+    ]
+    assert len(stored) == 2
+    for secret in ("Ada", "Hauptstra", "12 345", "1990"):
+        assert secret not in repr(stored)
+
+
+async def test_what_the_law_wants_of_a_kind_of_seller_is_asked_for(bank: Bank) -> None:
+    context = bank.context(await bank.user(), Role.SELLER)
+    company = SellerDetails(
+        kind=SellerKind.COMPANY, name="Engines Ltd", street="1", postal_code="1", city="London", country="GB",
+        tax_number="1", tax_country="GB",
+    )  # fmt: skip
+    with pytest.raises(Invalid) as refused:
+        await context.ask(SetSellerDetails(details=company, trader=True))
+    assert [error.pointer for error in refused.value.errors] == [
+        "/details/registration_number",
+        "/details/trader_email",
+    ]
+
+
+async def test_buyers_see_who_a_trader_is_and_nothing_of_anybody_else(bank: Bank) -> None:
+    trader, private = await bank.user(), await bank.user()
+    shop = SellerDetails(
+        kind=SellerKind.COMPANY, name="Engines Ltd", street="Lane 1", postal_code="N1", city="London", country="GB",
+        tax_number="999", tax_country="GB", registration_number="HRB 1", trader_email="shop@example.com",
+    )  # fmt: skip
+    await bank.context(trader, Role.SELLER).ask(SetSellerDetails(details=shop, trader=True))
+    await bank.context(private, Role.SELLER).ask(SetSellerDetails(details=ADA))
+    shown = await bank.context().ask(GetTrader(seller_id=trader))
+    assert (shown.trader, shown.name, shown.city, shown.email) == (True, "Engines Ltd", "London", "shop@example.com")
+    assert "999" not in repr(shown)
+    for seller in (private, "usr_nobody"):
+        hidden = await bank.context().ask(GetTrader(seller_id=seller))
+        assert (hidden.trader, hidden.name, hidden.street) == (False, None, None)
+
+
+async def test_a_quarters_totals_are_what_the_ledger_says(bank: Bank, clock: SteppedClock) -> None:
+    buyer, one, other = await bank.user(granted=7, purchased=500), await bank.user(), await bank.user()
+    start = clock.now()
+    for price in (10, 25, 33):
+        await bank.charge(buyer, one, price)
+    await bank.charge(buyer, other, 5, "pur_other")
+    await bank.refund("pur_other")
+    await bank.context(one, Role.SELLER).ask(SetSellerDetails(details=ADA))
+    totals = await report(bank, start)
+    assert set(totals) == {one, other}
+    assert (totals[one].details, totals[other].details) == (ADA, None)
+    assert (totals[one].sales, totals[one].gross, totals[one].refunds) == (3, "68", 0)
+    assert (totals[other].sales, totals[other].refunds, totals[other].refunded_gross) == (1, 1, "5")
+    for seller, told in totals.items():
+        assert seen_in_legs(await bank.collection("transactions").find({}).to_list(None), seller, buyer) == {
+            "gross": to_millicredits(told.gross),
+            "net": to_millicredits(told.net),
+            "refunded_gross": to_millicredits(told.refunded_gross),
+            "refunded_net": to_millicredits(told.refunded_net),
+        }
+        assert to_millicredits(told.fees) == to_millicredits(told.gross) - to_millicredits(told.net)
+
+
+def seen_in_legs(legs: list[dict[str, object]], seller: str, buyer: str) -> Mapping[str, int]:
+    """The same, added up leg by leg."""
+    journals = {leg["journal_id"] for leg in legs if leg["user_id"] == seller}
+    sums: Counter[str] = Counter({"gross": 0, "net": 0, "refunded_gross": 0, "refunded_net": 0})
+    for leg in legs:
+        key, amount = str(leg["journal_id"]), leg["amount"]
+        assert isinstance(amount, int)
+        if leg["journal_id"] not in journals or not key.startswith("purchase:"):
+            continue
+        back = key.endswith(":refund")
+        if leg["user_id"] == buyer:
+            sums["refunded_gross" if back else "gross"] += amount if back else -amount
+        if leg["user_id"] == seller:
+            sums["refunded_net" if back else "net"] += -amount if back else amount
+    return dict(sums)
+
+
+async def test_a_sale_counts_in_its_own_quarter_and_a_refund_in_its_own(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=500), await bank.user()
+    start = clock.now()
+    await bank.charge(buyer, seller, 10, "pur_a")
+    clock.advance(days=92)
+    await bank.charge(buyer, seller, 20)
+    await bank.refund("pur_a")
+    first, second = (await report(bank, start))[seller], (await report(bank, clock.now()))[seller]
+    assert (first.sales, first.gross, first.refunds) == (1, "10", 0)
+    assert (second.sales, second.gross, second.refunds, second.refunded_gross) == (1, "20", 1, "10")
+    assert (await report(bank, start))[seller] == first, "adding up again changes nothing"
+
+
+async def test_what_was_paid_out_is_told_in_money(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=500), await bank.user()
+    await bank.charge(buyer, seller, 10)
+    row = {"user_id": seller, "state": "sent", "money": 850, "currency": "usd", "transferred_at": clock.now()}
+    await bank.collection("payouts").insert_one({"_id": "pay_1", **row})
+    await bank.collection("payouts").insert_one({"_id": "pay_2", **row, "state": "returned"})
+    (told,) = (await report(bank, clock.now())).values()
+    assert [(one.currency, one.amount, one.payouts) for one in told.paid_out] == [("usd", 850, 1)]
+
+
+def test_quarters_touch_and_do_not_overlap() -> None:
+    ends = [quarter_of(2026, quarter)[1] for quarter in (1, 2, 3, 4)]
+    begins = [quarter_of(2026, quarter)[0] for quarter in (2, 3, 4)] + [quarter_of(2027, 1)[0]]
+    assert ends == begins
+    assert ends[-1] == datetime(2027, 1, 1, tzinfo=UTC)

@@ -278,6 +278,8 @@ _TOLD: dict[str, Json] = {
     "TraderView.email": "shop@example.com",
     "TraderView.registration_number": "HRB 12345",
     "TraderView.vat_number": "DE123456789",
+    "CreditLotView.id": "topup:cs_test_a1B2c3D4e5F6",
+    "CreditLotView.remaining": "975",
     "street": "Hauptstraße 1",
     "birth_date": "1990-02-28",
     "postal_code": "10115",

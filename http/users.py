@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.errors import GrantTooLarge
+from promptforge.actors.billing.ledger.messages import ListCreditLots
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
 from promptforge.actors.users.errors import HandleTaken, TooManyKeys
 from promptforge.actors.users.messages import (
@@ -19,6 +20,7 @@ routes = [
     get("/users/me", GetMe),
     patch("/users/me", UpdateProfile, errors=(HandleTaken,)),
     get("/users/me/credits", GetCredits),
+    get("/users/me/credits/lots", ListCreditLots),
     get("/users/me/transactions", ListTransactions),
     get("/users/me/api-keys", ListApiKeys),
     post("/users/me/api-keys", CreateApiKey, status=201, errors=(TooManyKeys,)),

@@ -7,12 +7,18 @@ import structlog
 from promptforge.actors.billing.errors import SelfPurchase
 from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.audit import LedgerAudit
-from promptforge.actors.billing.ledger.messages import CheckLedger, LedgerVerdict, SealLedger
+from promptforge.actors.billing.ledger.messages import (
+    CheckLedger,
+    CreditLotsView,
+    LedgerVerdict,
+    ListCreditLots,
+    SealLedger,
+)
 from promptforge.actors.billing.ledger.sales.commands import charge
 from promptforge.actors.billing.ledger.sales.domain import BASIS_POINTS, Commission, Deal
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
-from promptforge.actors.billing.ledger.views import charge_of, credits_view, transaction_view
+from promptforge.actors.billing.ledger.views import charge_of, credits_view, lots_view, transaction_view
 from promptforge.actors.billing.messages import (
     AreAccountsLinked,
     Charge,
@@ -74,6 +80,11 @@ class BillingActor(Actor):
         holdings = await self._ledger.entries.get_holdings(context.user_id)
         unfolded = await self._ledger.entries.sum_unfolded(context.user_id, holdings.pending_through)
         return credits_view(holdings, unfolded.amount)
+
+    @handles(ListCreditLots)
+    async def list_lots(self, message: ListCreditLots, context: Context) -> CreditLotsView:
+        holdings = await self._ledger.entries.get_holdings(context.user_id)
+        return lots_view(holdings, await self._ledger.entries.origins([lot.id for lot in holdings.lots]))
 
     @handles(ListTransactions)
     async def list_transactions(self, message: ListTransactions, context: Context) -> Page[TransactionView]:

@@ -279,6 +279,7 @@ CASES: dict[str, Case] = {
     "getMe": Case(),
     "updateProfile": Case(body=lambda _: {"bio": "Hello"}),
     "getCredits": Case(),
+    "listCreditLots": Case(),
     "listTransactions": Case(),
     "listApiKeys": Case(),
     "createApiKey": Case(body=lambda _: {"name": "x", "scopes": ["profile:read"]}),

@@ -28,6 +28,50 @@ MinorUnits = Annotated[int, Ge(1), Le(10**12)]
 PositiveMillicredits = Annotated[int, Ge(1), Le(10**12)]
 Reason = Annotated[str, Len(3, 500)]
 
+# Where credits came from
+
+
+class LotOrigin(StrEnum):
+    """How credits came: `topup` and `invoice` were paid for, `grant` was a gift, `opening` was there before, and
+    `settlement` is what linked buyers, and such as paid with gifts, have brought.
+    """
+
+    TOPUP = "topup"
+    INVOICE = "invoice"
+    GRANT = "grant"
+    OPENING = "opening"
+    SETTLEMENT = "settlement"
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLotView:
+    """What is left of the credits that came at once. `id` is the journal's that brought them, `settle` of all sales.
+
+    `refundable`: they were paid for, so a refund gives the money back to the card or account that paid, and to no
+    other. `came_at` is null for those of sales, which came one by one.
+    """
+
+    id: str
+    account: str
+    origin: LotOrigin
+    remaining: str
+    frozen: bool
+    refundable: bool
+    came_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLotsView:
+    """In the order in which they came; gifts are spent first, and the oldest of a kind before newer ones."""
+
+    lots: tuple[CreditLotView, ...]
+
+
+@requires(scope="credits:read")
+class ListCreditLots(Query[CreditLotsView]):
+    """List where your credits came from, and what is left of each. Earned credits are in no lot; none expire."""
+
+
 # Sales
 
 

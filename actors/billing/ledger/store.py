@@ -8,6 +8,7 @@ snapshot that the balances were read from is the one they are written to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -255,6 +256,11 @@ class LedgerStore:
             parties=tuple(row["parties"]),
             reverses=row.get("reverses"),
         )
+
+    async def origins(self, journal_ids: Sequence[str]) -> dict[str, tuple[str, datetime]]:
+        """Journal → its kind and when it was posted."""
+        rows = self._journals.find({"_id": {"$in": list(journal_ids)}}, {"kind": 1, "created_at": 1})
+        return {row["_id"]: (row["kind"], row["created_at"]) for row in await rows.to_list(len(journal_ids) or 1)}
 
     async def list_entries(self, user_id: str, cursor: Cursor | None, limit: int) -> Page[Entry]:
         """The journals that a user is a party to, newest first."""

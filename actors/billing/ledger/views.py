@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from promptforge.actors.billing.ledger.domain import Journal, Owed, PartnerAccount, Platform
-from promptforge.actors.billing.ledger.holdings import Holdings
+from promptforge.actors.billing.ledger.holdings import Holdings, Lot
+from promptforge.actors.billing.ledger.messages import CreditLotsView, CreditLotView, LotOrigin
 from promptforge.actors.billing.ledger.store import Entry
-from promptforge.actors.billing.messages import Charge, CreditsView, TransactionPartView, TransactionView
+from promptforge.actors.billing.messages import (
+    Charge,
+    CreditsView,
+    TransactionPartView,
+    TransactionView,
+)
 from promptforge.core.amounts import from_millicredits
 
 _NOT_SHOWN = frozenset({"granted_by", "requested_by", "adjustment_id"})
@@ -22,6 +31,24 @@ def credits_view(holdings: Holdings, unfolded: int) -> CreditsView:
         reserved=from_millicredits(holdings.reserved),
         debt=from_millicredits(holdings.owes),
         frozen=from_millicredits(holdings.frozen),
+    )
+
+
+def lots_view(holdings: Holdings, origins: Mapping[str, tuple[str, datetime]]) -> CreditLotsView:
+    """`origins`: of the journals that the lots are named for."""
+    return CreditLotsView(tuple(_lot_view(lot, origins.get(lot.id)) for lot in holdings.lots))
+
+
+def _lot_view(lot: Lot, came: tuple[str, datetime] | None) -> CreditLotView:
+    origin = LotOrigin(came[0]) if came is not None else LotOrigin.SETTLEMENT
+    return CreditLotView(
+        id=lot.id,
+        account=lot.fund.value,
+        origin=origin,
+        remaining=from_millicredits(lot.remaining),
+        frozen=lot.frozen,
+        refundable=origin in {LotOrigin.TOPUP, LotOrigin.INVOICE},
+        came_at=came[1] if came is not None else None,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from promptforge.actors.billing.errors import InsufficientCredits
+from promptforge.actors.billing.ledger.messages import ListCreditLots, ReservePayout
 from promptforge.actors.billing.receipts import actor
 from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts, ReceiptView
 from promptforge.actors.billing.subscriptions.messages import CreateSubscription
@@ -154,3 +156,31 @@ async def test_whoever_pays_with_the_same_card_is_linked(shop: Shop) -> None:
     await shop.hear(await shop.told())
     assert await shop.bank.linked(one, other)
     assert not await shop.bank.linked(one, stranger)
+
+
+async def test_lots_say_where_credits_came_from_and_what_can_be_refunded(shop: Shop) -> None:
+    user = await shop.bank.user(granted=5)
+    checkout, charge = await shop.buy(user)
+    await shop.hear(await shop.told())
+    await shop.bank.charge(user, await shop.bank.user(), 30)
+    lots = (await shop.bank.context(user).ask(ListCreditLots())).lots
+    assert [(lot.id, lot.origin, lot.remaining, lot.refundable) for lot in lots] == [
+        (f"topup:{checkout.session_id}", "topup", "475", True)
+    ]
+    assert lots[0].came_at is not None
+    await shop.bank.give(user, 7)
+    await shop.dispute(charge)
+    await shop.hear([event for event in await shop.told() if event["type"] == "charge.dispute.created"])
+    lots = (await shop.bank.context(user).ask(ListCreditLots())).lots
+    gift = ("granted", "grant", False)
+    assert [(lot.account, lot.origin, lot.refundable) for lot in lots] == [gift, gift], "the sale was undone"
+    assert [lot.remaining for lot in lots] == ["5", "7"]
+
+
+async def test_what_was_bought_is_never_paid_out_to_its_buyer(shop: Shop) -> None:
+    """The one way back is a refund at Stripe, to what paid."""
+    user = await shop.bank.user()
+    await shop.buy(user)
+    await shop.hear(await shop.told())
+    with pytest.raises(InsufficientCredits):
+        await shop.bank.context().ask(ReservePayout(payout_id="pay_1", user_id=user, amount_millicredits=1))

@@ -91,15 +91,15 @@ def test_many_jobs_are_changed_by_a_filter_and_never_all(jobs: Jobs, operator: P
 def test_a_paused_queue_starts_nothing_and_a_resumed_one_goes_on(
     service: Service, operator: Person, owner: Person
 ) -> None:
-    assert operator.post("/jobs/queues/default/pause")["paused"] is True
+    assert operator.post("/jobs/queues/stripe/pause")["paused"] is True
     pack = owner.get("/billing/packs")["packs"][0]
     checkout = owner.post("/billing/checkouts", {"pack_id": pack["id"], **WAIVED}, expect=201)
     assert service.pay(checkout).status_code == 200
     waiting = operator.get("/jobs?state=available&kind=billing.ProcessStripeEvent")["items"]
     assert len(waiting) == 1
-    (queue,) = [queue for queue in operator.get("/jobs/queues")["items"] if queue["queue"] == "default"]
+    (queue,) = [queue for queue in operator.get("/jobs/queues")["items"] if queue["queue"] == "stripe"]
     assert queue["available"] >= 1
-    operator.post("/jobs/queues/default/resume")
+    operator.post("/jobs/queues/stripe/resume")
     eventually(lambda: operator.get(f"/jobs/{waiting[0]['id']}")["state"] == "completed")
     assert_problem(operator.client.post("/jobs/queues/nothing/pause"), 404, "not_found")
 

@@ -66,7 +66,7 @@ async def test_prompts_of_people_become_prompts_of_their_personal_projects(mongo
         for number in range(600):
             await old_prompt(mongo, carla.user_id, number, f"Prompt {number}")
         shared = await old_prompt(mongo, bruno.user_id, 9000, "Prompt 1")
-        assert await run_migrations(mongo, MIGRATIONS) == [1, 2, 3, 4]
+        assert await run_migrations(mongo, MIGRATIONS) == [one.number for one in MIGRATIONS]
         assert await run_migrations(mongo, MIGRATIONS) == []
         (project,) = (await carla.ask(ListProjects())).items
         assert project.personal

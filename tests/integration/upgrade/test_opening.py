@@ -81,7 +81,7 @@ def _timeless(value: Any) -> Any:  # Any: BSON values
 
 async def test_every_account_begins_with_what_it_had_and_the_ledger_verifies(mongo: Mongo) -> None:
     await fill(mongo, USERS)
-    assert await upgrade(mongo) == [1, 2, 3, 4]
+    assert await upgrade(mongo) == [one.number for one in MIGRATIONS]
     assert await upgrade(mongo) == []
     report = await verify_ledger(mongo)
     assert (report.ok, report.violations) == (True, ())
@@ -236,7 +236,7 @@ async def test_two_users_with_one_uid_stop_the_start_with_a_word_on_what_to_do(m
     assert "remove the others" in refused.value.detail
     assert await mongo.collection("migrations").count_documents({"_id": 3}) == 0
     await mongo.collection("users").delete_one({"_id": 2})
-    assert await upgrade(mongo) == [1, 2, 3, 4]
+    assert await upgrade(mongo) == [one.number for one in MIGRATIONS]
 
 
 async def test_users_without_a_uid_are_set_aside(mongo: Mongo) -> None:

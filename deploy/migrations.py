@@ -77,10 +77,16 @@ async def _early_databases(mongo: Mongo) -> None:
     await LedgerSeals(mongo).adopt()
 
 
+async def _cases_of_kinds(mongo: Mongo) -> None:
+    """A revision of a listing may have a case of each kind now, so the index that allowed one is dropped."""
+    await drop_index(mongo, "moderation_cases", "listing_id_1_revision_1")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "prompts live in projects", _prompts_into_projects),
     Migration(2, "runs are in sums", _usage_into_sums),
     Migration(3, "accounts of the service before are opened", _old_database, prepare=_prepare_old_database),
     Migration(4, "early ledgers are completed", complete_early_ledgers),
     Migration(5, "an index too many is gone, and the seals have a head", _early_databases),
+    Migration(7, "cases have kinds", _cases_of_kinds),
 )

@@ -144,6 +144,7 @@ _TOLD: dict[str, Json] = {
     "category": "writing",
     "refund_policy": "2026-11: refundable within 14 days while unused",
     "reason_code": "meets_guidelines",
+    "words": "The text that was found is a quotation; the source is named in the description.",
     "note": "Clear, and does what it says.",
     "public_note": "Clear, and does what it says.",
     "internal_note": "Second listing of this seller; the first had no complaints.",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
 from promptforge.actors.marketplace.errors import (
+    AlreadyAppealed,
     AlreadyOwned,
     IllegalMove,
     NotForSale,
+    NothingToAppeal,
     OwnListing,
     PriceChanged,
     StaleRevision,
 )
 from promptforge.actors.marketplace.messages import (
+    AppealListing,
     CreateListing,
     GetListing,
     GetPurchase,
@@ -39,6 +42,11 @@ routes = [
     post("/marketplace/listings/{listing_id}/withdraw", WithdrawListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/unlist", UnlistListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/relist", RelistListing, errors=(IllegalMove,)),
+    post(
+        "/marketplace/listings/{listing_id}/appeal",
+        AppealListing,
+        errors=(IllegalMove, AlreadyAppealed, NothingToAppeal),
+    ),
     post(
         "/marketplace/listings/{listing_id}/purchases",
         PurchaseListing,

@@ -2,6 +2,7 @@
 
 from promptforge.actors.marketplace.listings.actor import ListingsActor
 from promptforge.actors.marketplace.messages import (
+    AppealListing,
     CreateListing,
     GetListing,
     GetPurchase,
@@ -19,6 +20,7 @@ from promptforge.actors.marketplace.messages import (
 from promptforge.actors.marketplace.purchases.actor import PurchasesActor
 
 __all__ = [
+    "AppealListing",
     "CreateListing",
     "GetListing",
     "GetPurchase",

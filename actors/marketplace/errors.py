@@ -20,6 +20,16 @@ class ListingMoved(Conflict):
     title = "The listing is no longer what was reviewed"
 
 
+class AlreadyAppealed(Conflict):
+    code = "already_appealed"
+    title = "This decision was appealed before, and each can be appealed once"
+
+
+class NothingToAppeal(Conflict):
+    code = "nothing_to_appeal"
+    title = "There is no decision about this listing that could be appealed"
+
+
 class NotForSale(Conflict):
     code = "not_for_sale"
     title = "The listing is not for sale at present"

@@ -24,6 +24,7 @@ Title = Annotated[str, Len(3, 120), LINE, Field(examples=["Summaries for people 
 Summary = Annotated[str, Len(3, 300), LINE]
 Description = Annotated[str, Len(3, 10_000), TEXT]
 Tag = Annotated[str, Len(1, 40), LINE]
+Words = Annotated[str, Len(10, 2000), TEXT]
 Tags = Annotated[tuple[Tag, ...], Len(0, 10)]
 
 
@@ -52,14 +53,21 @@ class ListingState(StrEnum):
     REJECTED = "rejected"
     PUBLISHED = "published"
     UNLISTED = "unlisted"
+    SUSPENDED = "suspended"
+    """Taken off the market by a moderator, who can put it back to where it was."""
 
 
 class Decision(StrEnum):
-    """What a moderator may decide about a listing in review."""
+    """What a moderator may decide: the first three about a listing in review, or one that was rejected and appealed.
+
+    `suspend` takes a listing off the market, or answers the appeal against that; `lift` puts it back to where it was.
+    """
 
     APPROVE = "approve"
     REQUEST_CHANGES = "request_changes"
     REJECT = "reject"
+    SUSPEND = "suspend"
+    LIFT = "lift"
 
 
 class ListingSort(StrEnum):
@@ -69,12 +77,17 @@ class ListingSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReviewNote:
-    """The last decision on a listing, for its seller: a stable reason code and words."""
+    """The last decision on a listing, for its seller: a stable reason code and words.
+
+    A rejection and a suspension can be appealed, once (`appealed_at`). What the appeal ends with is `final`.
+    """
 
     decision: Decision
     reason_code: str
     note: str
     decided_at: datetime
+    appealed_at: datetime | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +227,17 @@ class RelistListing(Command[ListingView]):
     listing_id: ListingId
 
 
+@requires(Role.SELLER, scope="listings:write")
+class AppealListing(Command[ListingView]):
+    """Appeal a rejection or a suspension, once, in your own words. Another moderator decides; until then it stands.
+
+    409 `already_appealed`, and `nothing_to_appeal` where the decision is final.
+    """
+
+    listing_id: ListingId
+    words: Words
+
+
 @requires(Role.SELLER, scope="listings:read")
 class ListMyListings(Query[Page[ListingView]]):
     """List your own listings in every state, newest first."""
@@ -336,7 +360,11 @@ class GetListingForReview(Query[ListingView]):
 
 @internal
 class ApplyDecision(Command[ListingView]):
-    """Carry out a moderator's decision on exactly the revision that was reviewed."""
+    """Carry out a moderator's decision.
+
+    To approve, request changes or reject takes exactly the revision that was reviewed. A suspension holds whatever the
+    seller has done meanwhile, and so does its end. Raises `ListingMoved` or `IllegalMove`.
+    """
 
     listing_id: ListingId
     revision: int

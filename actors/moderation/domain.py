@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.marketplace.messages import Decision, ListingState, ListingView
-from promptforge.actors.moderation.messages import CaseView
+from promptforge.actors.moderation.messages import CaseKind, CaseView
 from promptforge.actors.notifications.messages import NotifyUser
 
 _TOLD = {
@@ -16,14 +16,26 @@ _TOLD = {
     Decision.REJECT: (
         "listing.rejected",
         "Rejected: {title}",
-        "“{title}” was rejected and cannot be submitted again.",
+        "“{title}” was rejected and cannot be submitted again. If that is wrong, appeal: another moderator decides.",
     ),
+    Decision.SUSPEND: (
+        "listing.suspended",
+        "Suspended: {title}",
+        "“{title}” was taken off the market; buyers keep it. If that is wrong, appeal: another moderator decides.",
+    ),
+    Decision.LIFT: ("listing.lifted", "Back: {title}", "“{title}” is no longer suspended."),
 }
 
 
 def waits_for(listing: ListingView, case: CaseView) -> bool:
     """Whether the listing waits for this case; once it does not, it never will again: revisions only grow."""
-    return listing.state is ListingState.IN_REVIEW and listing.revision == case.revision
+    if case.kind is CaseKind.REPORT:
+        return listing.state in {ListingState.PUBLISHED, ListingState.UNLISTED}
+    if listing.revision != case.revision:
+        return False
+    if case.kind is CaseKind.APPEAL:
+        return listing.review is not None and listing.review.appealed_at is not None
+    return listing.state is ListingState.IN_REVIEW
 
 
 def notice_of(case: CaseView, decision: Decision, *, reason_code: str, public_note: str) -> NotifyUser:

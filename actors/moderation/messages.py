@@ -21,6 +21,16 @@ ReasonCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,49}$", examples=["
 Note = Annotated[str, Len(1, 2000), TEXT]
 
 
+class CaseKind(StrEnum):
+    """What a case is about."""
+
+    REVIEW = "review"
+    PROPOSED_CHANGE = "proposed_change"
+    REPORT = "report"
+    APPEAL = "appeal"
+    REFUND = "refund"
+
+
 class CaseState(StrEnum):
     OPEN = "open"
     DECIDED = "decided"
@@ -45,6 +55,9 @@ class CaseView:
     decided_by: str | None
     decided_at: datetime | None
     created_at: datetime
+    kind: CaseKind = CaseKind.REVIEW
+    reason: str | None = None
+    purchase_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +70,18 @@ class CaseDetailView:
 
 @internal
 class OpenCase(Command[None]):
-    """Open a case for a submitted revision of a listing; once, however often it is sent."""
+    """Open a case about a listing as it is in one revision; once, however often it is sent.
+
+    `reason`: the words of whoever wants it. `purchase_id`: of which purchase a refund is asked.
+    """
 
     listing_id: str
     revision: Annotated[int, Ge(1)]
     seller_id: str
     title: str
+    kind: CaseKind = CaseKind.REVIEW
+    reason: str | None = None
+    purchase_id: str | None = None
 
 
 @requires(Role.MODERATOR, scope="moderation:read")

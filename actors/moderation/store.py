@@ -6,7 +6,7 @@ from datetime import datetime
 
 from promptforge.actors.marketplace.messages import Decision
 from promptforge.actors.moderation.errors import AlreadyDecided
-from promptforge.actors.moderation.messages import CaseState, CaseView, DecideCase, OpenCase
+from promptforge.actors.moderation.messages import CaseKind, CaseState, CaseView, DecideCase, OpenCase
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
@@ -17,7 +17,7 @@ DECISIONS = "moderation_decisions"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     CASES: (
-        Index((("listing_id", 1), ("revision", 1)), unique=True),
+        Index((("listing_id", 1), ("revision", 1), ("kind", 1), ("purchase_id", 1)), unique=True),
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
     ),
     DECISIONS: (Index((("listing_id", 1), ("created_at", -1))),),
@@ -38,6 +38,9 @@ class CaseStore:
             "revision": message.revision,
             "seller_id": message.seller_id,
             "title": message.title,
+            "kind": message.kind.value,
+            "reason": message.reason,
+            "purchase_id": message.purchase_id,
             "created_at": now,
         }
         try:
@@ -106,4 +109,7 @@ def _case_from(row: Document) -> CaseView:
         decided_by=row.get("decided_by"),
         decided_at=row.get("decided_at"),
         created_at=row["created_at"],
+        kind=CaseKind(row.get("kind", CaseKind.REVIEW)),
+        reason=row.get("reason"),
+        purchase_id=row.get("purchase_id"),
     )

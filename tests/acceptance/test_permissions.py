@@ -68,6 +68,7 @@ SELLERS_OWN = frozenset(
         "withdrawListing",
         "unlistListing",
         "relistListing",
+        "appealListing",
     }
 )
 """Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
@@ -183,6 +184,13 @@ class World:
     def unlisted(self) -> dict[str, Any]:
         made = self.published()
         self.owner.post(f"/marketplace/listings/{made['listing_id']}/unlist")
+        return made
+
+    def rejected(self) -> dict[str, Any]:
+        made = self.submitted()
+        review = {"decision": "reject", "reason_code": "misleading", "note": "No.", "decided_at": datetime.now(UTC)}
+        changes = {"$set": {"state": "rejected", "review": review}}
+        self.database["marketplace_listings"].update_one({"_id": made["listing_id"]}, changes)
         return made
 
     def case(self) -> dict[str, Any]:
@@ -404,6 +412,7 @@ CASES: dict[str, Case] = {
     "withdrawListing": Case(World.submitted),
     "unlistListing": Case(World.published),
     "relistListing": Case(World.unlisted),
+    "appealListing": Case(World.rejected, lambda _: {"words": "It does what it says."}),
     "purchaseListing": Case(World.published, lambda _: {"expected_price": "0"}),
     "listPurchases": Case(),
     "getPurchase": Case(World.purchase),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from pydantic import MISSING
 
-from promptforge.actors.marketplace.errors import ListingMoved, StaleRevision
-from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
+from promptforge.actors.marketplace.errors import AlreadyAppealed, ListingMoved, NothingToAppeal, StaleRevision
+from promptforge.actors.marketplace.listings.domain import APPEALABLE, MOVE_OF, Move, next_state
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
+    AppealListing,
     ApplyDecision,
     CreateListing,
     Decision,
@@ -28,7 +30,7 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
     WithdrawListing,
 )
-from promptforge.actors.moderation.messages import OpenCase
+from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.prompts.messages import GetPromptVersionFor
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
@@ -78,7 +80,7 @@ class ListingsActor(Actor):
         await self._store.insert(listing, session=context.session)
         return listing.view(for_seller=True)
 
-    @handles(UpdateListing, key="listing_id", transactional=True)
+    @handles(UpdateListing, key="listing_id", atomic=True)
     async def update(self, message: UpdateListing, context: Context) -> ListingView:
         session = context.session
         listing = await self._store.get_own(message.listing_id, context.user_id, session=session)
@@ -98,36 +100,33 @@ class ListingsActor(Actor):
             return listing.view(for_seller=True)
         return (await self._store.change(listing, changes, now=context.now(), session=session)).view(for_seller=True)
 
-    @handles(SubmitListing, key="listing_id", transactional=True)
+    @handles(SubmitListing, key="listing_id", atomic=True)
     async def submit(self, message: SubmitListing, context: Context) -> ListingView:
         """The moderator's case is enqueued in the same transaction: no listing waits for a case nobody opened."""
+        listing = await self._moved(message.listing_id, Move.SUBMIT, context)
+        await context.enqueue(_case_of(listing, CaseKind.REVIEW), unique=_case_key(listing))
+        return listing.view(for_seller=True)
 
-        async def work(tx: Context) -> ListingView:
-            listing = await self._moved(message.listing_id, Move.SUBMIT, tx)
-            await tx.enqueue(
-                OpenCase(
-                    listing_id=listing.id,
-                    revision=listing.revision,
-                    seller_id=listing.seller_id,
-                    title=listing.title,
-                ),
-                unique=f"moderation.case:{listing.id}:{listing.revision}",
-            )
-            return listing.view(for_seller=True)
-
-        return await context.transaction(work)
-
-    @handles(WithdrawListing, key="listing_id", transactional=True)
+    @handles(WithdrawListing, key="listing_id", atomic=True)
     async def withdraw(self, message: WithdrawListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.WITHDRAW, context)).view(for_seller=True)
 
-    @handles(UnlistListing, key="listing_id", transactional=True)
+    @handles(UnlistListing, key="listing_id", atomic=True)
     async def unlist(self, message: UnlistListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.UNLIST, context)).view(for_seller=True)
 
-    @handles(RelistListing, key="listing_id", transactional=True)
+    @handles(RelistListing, key="listing_id", atomic=True)
     async def relist(self, message: RelistListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.RELIST, context)).view(for_seller=True)
+
+    @handles(AppealListing, key="listing_id", atomic=True)
+    async def appeal(self, message: AppealListing, context: Context) -> ListingView:
+        listing = await self._store.get_own(message.listing_id, context.user_id, session=context.session)
+        next_state(listing.state, Move.APPEAL)
+        changes = {"review": _as_stored(_appealed(listing, context.now()))}
+        listing = await self._store.change(listing, changes, now=context.now(), session=context.session)
+        await context.enqueue(_case_of(listing, CaseKind.APPEAL, reason=message.words), unique=_case_key(listing))
+        return listing.view(for_seller=True)
 
     async def _moved(self, listing_id: str, move: Move, context: Context) -> Listing:
         """Make a seller's move."""
@@ -166,21 +165,72 @@ class ListingsActor(Actor):
     async def get_for_review(self, message: GetListingForReview, context: Context) -> ListingView:
         return (await self._store.get(message.listing_id, session=context.session)).view(for_seller=True)
 
-    @handles(ApplyDecision, key="listing_id", transactional=True)
+    @handles(ApplyDecision, key="listing_id", atomic=True)
     async def apply_decision(self, message: ApplyDecision, context: Context) -> ListingView:
         listing = await self._store.get(message.listing_id, session=context.session)
-        if listing.revision != message.revision or listing.state is not ListingState.IN_REVIEW:
-            raise ListingMoved(f"The listing is {listing.state} at revision {listing.revision}")
+        _check_waiting(listing, message)
         now = context.now()
-        note = ReviewNote(message.decision, message.reason_code, message.public_note, now)
+        state = next_state(listing.state, MOVE_OF[message.decision], before=listing.suspended_from)
         changes: dict[str, Any] = {  # Any: a MongoDB document
-            "state": next_state(listing.state, MOVE_OF[message.decision]).value,
-            "review": {**asdict(note), "decision": note.decision.value},
+            "state": state.value,
+            "review": _as_stored(_note_of(listing, message, now)),
         }
         if message.decision is Decision.APPROVE:
             changes["published_at"] = listing.published_at or now
+        if state is ListingState.SUSPENDED:
+            changes["suspended_from"] = (listing.suspended_from or listing.state).value
+        if message.decision is Decision.LIFT:
+            changes["suspended_from"] = None
         decided = await self._store.change(listing, changes, now=now, session=context.session)
         return decided.view(for_seller=True)
+
+
+def _case_of(listing: Listing, kind: CaseKind, *, reason: str | None = None) -> OpenCase:
+    return OpenCase(
+        listing_id=listing.id,
+        revision=listing.revision,
+        seller_id=listing.seller_id,
+        title=listing.title,
+        kind=kind,
+        reason=reason,
+    )
+
+
+def _case_key(listing: Listing) -> str:
+    return f"moderation.case:{listing.id}:{listing.revision}"
+
+
+def _appealed(listing: Listing, now: datetime) -> ReviewNote:
+    """The decision with the appeal against it. A listing of the service before has no version to sell."""
+    note = listing.review
+    if note is None or note.decision not in APPEALABLE or note.final or not listing.content_hash:
+        raise NothingToAppeal
+    if note.appealed_at is not None:
+        raise AlreadyAppealed
+    return replace(note, appealed_at=now)
+
+
+def _note_of(listing: Listing, message: ApplyDecision, now: datetime) -> ReviewNote:
+    upheld = _waits_for_appeal(listing) and message.decision in APPEALABLE
+    return ReviewNote(message.decision, message.reason_code, message.public_note, now, final=upheld)
+
+
+def _waits_for_appeal(listing: Listing) -> bool:
+    return listing.review is not None and listing.review.appealed_at is not None
+
+
+def _check_waiting(listing: Listing, message: ApplyDecision) -> None:
+    """That the decision is about what is there; see `ApplyDecision`."""
+    on_offer = listing.state in {ListingState.PUBLISHED, ListingState.UNLISTED}
+    if message.decision is Decision.LIFT or (message.decision is Decision.SUSPEND and on_offer):
+        return
+    waits = listing.state is ListingState.IN_REVIEW or _waits_for_appeal(listing)
+    if listing.revision != message.revision or not waits:
+        raise ListingMoved(f"The listing is {listing.state} at revision {listing.revision}")
+
+
+def _as_stored(note: ReviewNote) -> dict[str, Any]:  # Any: a MongoDB document
+    return {**asdict(note), "decision": note.decision.value}
 
 
 def _is_sellers(listing: Listing, principal: Principal | None) -> bool:

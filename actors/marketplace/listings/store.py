@@ -58,6 +58,8 @@ class Listing:
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
+    suspended_from: ListingState | None = None
+    """Where it was when it was suspended."""
 
     def view(self, *, for_seller: bool) -> ListingView:
         return ListingView(
@@ -201,7 +203,7 @@ def _decode_price_cursor(token: str) -> tuple[int, str]:
 
 
 def _listing_from(row: Document) -> Listing:
-    review = row["review"]
+    suspended_from = row.get("suspended_from")
     return Listing(
         id=row["_id"],
         seller_id=row["seller_id"],
@@ -217,10 +219,13 @@ def _listing_from(row: Document) -> Listing:
         tags=tuple(row["tags"]),
         price=row["price"],
         licence=Licence(row["licence"]),
-        review=None
-        if review is None
-        else ReviewNote(Decision(review["decision"]), review["reason_code"], review["note"], review["decided_at"]),
+        review=_review_from(row["review"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         published_at=row["published_at"],
+        suspended_from=None if suspended_from is None else ListingState(suspended_from),
     )
+
+
+def _review_from(row: Document | None) -> ReviewNote | None:
+    return None if row is None else ReviewNote(**{**row, "decision": Decision(row["decision"])})

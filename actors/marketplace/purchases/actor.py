@@ -138,7 +138,7 @@ class PurchasesActor(Actor):
 
 def _check_offer(listing: Listing, expected: int) -> None:
     """That the listing is for sale at this price; each reason why not is a problem of its own."""
-    if listing.state is ListingState.UNLISTED:
+    if listing.state in {ListingState.UNLISTED, ListingState.SUSPENDED}:
         raise NotForSale
     if listing.state is not ListingState.PUBLISHED:
         raise no_listing()

@@ -91,7 +91,7 @@ def test_a_case_is_about_exactly_the_revision_in_review(state: ListingState) -> 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"decision": "suspend"},
+        {"decision": "burn"},
         {"reason_code": ""},
         {"reason_code": "Has Spaces"},
         {"reason_code": "r" * 51},

@@ -7,6 +7,7 @@ from promptforge.actors.marketplace.errors import (
     AlreadyAppealed,
     AlreadyOwned,
     IllegalMove,
+    NoProposal,
     NotForSale,
     NothingToAppeal,
     OwnListing,
@@ -17,6 +18,7 @@ from promptforge.actors.marketplace.messages import (
     AppealListing,
     CreateListing,
     GetListing,
+    GetListingHistory,
     GetPurchase,
     ListListings,
     ListMyListings,
@@ -28,9 +30,10 @@ from promptforge.actors.marketplace.messages import (
     UnlistListing,
     UpdateListing,
     WithdrawListing,
+    WithdrawProposal,
 )
 from promptforge.core.errors import NotFound
-from promptforge.http.routing import get, patch, post
+from promptforge.http.routing import delete, get, patch, post
 
 routes = [
     get("/marketplace/listings", ListListings),
@@ -38,6 +41,8 @@ routes = [
     get("/marketplace/listings/mine", ListMyListings),
     get("/marketplace/listings/{listing_id}", GetListing),
     patch("/marketplace/listings/{listing_id}", UpdateListing, errors=(IllegalMove, StaleRevision)),
+    get("/marketplace/listings/{listing_id}/history", GetListingHistory, errors=(NotFound,)),
+    delete("/marketplace/listings/{listing_id}/proposal", WithdrawProposal, errors=(IllegalMove, NoProposal)),
     post("/marketplace/listings/{listing_id}/submit", SubmitListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/withdraw", WithdrawListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/unlist", UnlistListing, errors=(IllegalMove,)),

@@ -5,6 +5,7 @@ from promptforge.actors.marketplace.messages import (
     AppealListing,
     CreateListing,
     GetListing,
+    GetListingHistory,
     GetPurchase,
     ListListings,
     ListMyListings,
@@ -16,6 +17,7 @@ from promptforge.actors.marketplace.messages import (
     UnlistListing,
     UpdateListing,
     WithdrawListing,
+    WithdrawProposal,
 )
 from promptforge.actors.marketplace.purchases.actor import PurchasesActor
 
@@ -23,6 +25,7 @@ __all__ = [
     "AppealListing",
     "CreateListing",
     "GetListing",
+    "GetListingHistory",
     "GetPurchase",
     "ListListings",
     "ListMyListings",
@@ -36,4 +39,5 @@ __all__ = [
     "UnlistListing",
     "UpdateListing",
     "WithdrawListing",
+    "WithdrawProposal",
 ]

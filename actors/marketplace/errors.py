@@ -30,6 +30,11 @@ class NothingToAppeal(Conflict):
     title = "There is no decision about this listing that could be appealed"
 
 
+class NoProposal(Conflict):
+    code = "no_proposal"
+    title = "Nothing is proposed for this listing"
+
+
 class NotForSale(Conflict):
     code = "not_for_sale"
     title = "The listing is not for sale at present"

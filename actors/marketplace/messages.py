@@ -90,9 +90,52 @@ class ReviewNote:
     final: bool = False
 
 
+class ProposalState(StrEnum):
+    IN_REVIEW = "in_review"
+    CHANGES_REQUESTED = "changes_requested"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """What became, or would become, of a field of a listing. Prices are in credits."""
+
+    field: str
+    before: str | int | tuple[str, ...] | None
+    after: str | int | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalView:
+    """A change of a listing on offer, which stays as it is until a moderator approves exactly this `revision` of it."""
+
+    revision: int
+    state: ProposalState
+    changes: tuple[FieldChange, ...]
+    proposed_at: datetime
+    review: ReviewNote | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """What became of a listing with one `revision`. `by`: whoever did it, where that is yours to know."""
+
+    revision: int
+    move: str
+    by: str | None
+    state: ListingState
+    changes: tuple[FieldChange, ...]
+    reason_code: str | None
+    note: str | None
+    created_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ListingView:
-    """A listing without what it sells. `review` is shown to its seller only; `revision` grows with every change."""
+    """A listing without what it sells. `revision` grows with every change.
+
+    `review` and `proposal` are shown to its seller only.
+    """
 
     id: str
     seller_id: str
@@ -111,6 +154,7 @@ class ListingView:
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
+    proposal: ProposalView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +227,12 @@ class CreateListing(Command[ListingView]):
 
 @requires(Role.SELLER, scope="listings:write")
 class UpdateListing(Command[ListingView]):
-    """Change a draft, or a listing whose reviewer asked for changes: only the fields that are sent change.
+    """Change a listing: only the fields that are sent change.
 
-    With `revision` the listing must still be at that revision (409 `stale_revision`).
+    A draft, or a listing whose reviewer asked for changes, changes at once. Of one that is on offer a lower price does,
+    and everything else becomes its `proposal`: it waits for a moderator while the listing stays as it is. Further edits
+    add to the proposal, and what is sent as it is already is proposed no more. With `revision` the listing must still
+    be at that revision (409 `stale_revision`).
     """
 
     listing_id: ListingId
@@ -197,6 +244,23 @@ class UpdateListing(Command[ListingView]):
     category: Category | MISSING = MISSING
     tags: Tags | MISSING = MISSING
     price: CreditAmount | MISSING = MISSING
+    licence: Licence | MISSING = MISSING
+
+
+@requires(Role.SELLER, scope="listings:write")
+class WithdrawProposal(Command[ListingView]):
+    """Take back what you proposed to change; the listing stays as it is."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, Role.MODERATOR, scope="listings:read")
+class GetListingHistory(Query[Page[HistoryEntry]]):
+    """Read everything that became of a listing of yours, newest first; moderators read any listing's."""
+
+    listing_id: ListingId
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
 
 
 @requires(Role.SELLER, scope="listings:write")
@@ -362,8 +426,9 @@ class GetListingForReview(Query[ListingView]):
 class ApplyDecision(Command[ListingView]):
     """Carry out a moderator's decision.
 
-    To approve, request changes or reject takes exactly the revision that was reviewed. A suspension holds whatever the
-    seller has done meanwhile, and so does its end. Raises `ListingMoved` or `IllegalMove`.
+    To approve, request changes or reject takes exactly the revision that was reviewed, of the listing or of what its
+    seller proposes to change. A suspension holds whatever the seller has done meanwhile, and so does its end. Raises
+    `ListingMoved` or `IllegalMove`.
     """
 
     listing_id: ListingId

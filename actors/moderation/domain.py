@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.actors.marketplace.messages import Decision, ListingState, ListingView
+from promptforge.actors.marketplace.messages import Decision, ListingState, ListingView, ProposalState
 from promptforge.actors.moderation.messages import CaseKind, CaseView
 from promptforge.actors.notifications.messages import NotifyUser
 
@@ -31,11 +31,12 @@ def waits_for(listing: ListingView, case: CaseView) -> bool:
     """Whether the listing waits for this case; once it does not, it never will again: revisions only grow."""
     if case.kind is CaseKind.REPORT:
         return listing.state in {ListingState.PUBLISHED, ListingState.UNLISTED}
-    if listing.revision != case.revision:
-        return False
     if case.kind is CaseKind.APPEAL:
         return listing.review is not None and listing.review.appealed_at is not None
-    return listing.state is ListingState.IN_REVIEW
+    if case.kind is CaseKind.PROPOSED_CHANGE:
+        proposal = listing.proposal
+        return proposal is not None and (proposal.state, proposal.revision) == (ProposalState.IN_REVIEW, case.revision)
+    return listing.state is ListingState.IN_REVIEW and listing.revision == case.revision
 
 
 def notice_of(case: CaseView, decision: Decision, *, reason_code: str, public_note: str) -> NotifyUser:

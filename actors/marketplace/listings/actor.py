@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from pydantic import MISSING
 
-from promptforge.actors.marketplace.errors import AlreadyAppealed, ListingMoved, NothingToAppeal, StaleRevision
-from promptforge.actors.marketplace.listings.domain import APPEALABLE, MOVE_OF, Move, next_state
-from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
+from promptforge.actors.marketplace.errors import NoProposal, StaleRevision
+from promptforge.actors.marketplace.listings.decisions import appealed, decided
+from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
+from promptforge.actors.marketplace.listings.history import Act
+from promptforge.actors.marketplace.listings.proposals import ON_OFFER, proposed, split, without
+from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing, proposal_row
 from promptforge.actors.marketplace.messages import (
     AppealListing,
     ApplyDecision,
     CreateListing,
-    Decision,
     GetListing,
     GetListingForReview,
+    GetListingHistory,
+    HistoryEntry,
     ListingState,
     ListingView,
     ListListings,
     ListMyListings,
+    ProposalState,
     RelistListing,
-    ReviewNote,
     SubmitListing,
     UnlistListing,
     UpdateListing,
     WithdrawListing,
+    WithdrawProposal,
 )
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.prompts.messages import GetPromptVersionFor
@@ -36,10 +39,10 @@ from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
-from promptforge.core.principal import Principal
+from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 
-_EDITABLE = ("title", "summary", "description", "category", "tags")
+_EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 
 class ListingsActor(Actor):
@@ -51,7 +54,7 @@ class ListingsActor(Actor):
 
     # Selling
 
-    @handles(CreateListing, transactional=True)
+    @handles(CreateListing, atomic=True)
     async def create(self, message: CreateListing, context: Context) -> ListingView:
         pinned = await context.ask(
             GetPromptVersionFor(prompt_id=message.prompt_id, version=message.version, owner_id=context.user_id)
@@ -77,28 +80,52 @@ class ListingsActor(Actor):
             updated_at=now,
             published_at=None,
         )
-        await self._store.insert(listing, session=context.session)
+        await self._store.insert(listing, _by_seller(Move.CREATE, context), session=context.session)
         return listing.view(for_seller=True)
 
     @handles(UpdateListing, key="listing_id", atomic=True)
     async def update(self, message: UpdateListing, context: Context) -> ListingView:
-        session = context.session
-        listing = await self._store.get_own(message.listing_id, context.user_id, session=session)
-        next_state(listing.state, Move.EDIT)
+        listing = await self._own(message.listing_id, Move.EDIT, context)
         if message.revision is not None and message.revision != listing.revision:
             raise StaleRevision(
                 f"The listing is at revision {listing.revision}, not {message.revision}",
                 extra={"revision": listing.revision},
             )
-        changes = _sent(message)
+        sent = _sent(message)
         if message.version is not MISSING:
             pinned = await context.ask(
                 GetPromptVersionFor(prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id)
             )
-            changes |= {"version": pinned.version, "content_hash": pinned.content_hash}
-        if not changes:
-            return listing.view(for_seller=True)
-        return (await self._store.change(listing, changes, now=context.now(), session=session)).view(for_seller=True)
+            sent |= {"version": pinned.version, "content_hash": pinned.content_hash}
+        if listing.state in ON_OFFER:
+            listing = await self._propose(listing, sent, context)
+        elif sent:
+            listing = await self._change(listing, sent, Move.EDIT, context)
+        return listing.view(for_seller=True)
+
+    async def _propose(self, listing: Listing, sent: dict[str, Any], context: Context) -> Listing:
+        """A lower price at once, the rest as a proposal with a case that a moderator decides."""
+        there = listing.proposal
+        at_once, later = split(listing.values, sent)
+        if at_once:
+            left = without(there, "price", revision=listing.revision + 1, now=context.now())
+            listing = await self._change(listing, {**at_once, "proposal": proposal_row(left)}, Move.EDIT, context)
+        if later:
+            wanted = proposed(listing.proposal, later, listing.values, revision=listing.revision + 1, now=context.now())
+            if wanted != listing.proposal:
+                move = Move.WITHDRAW_PROPOSAL if wanted is None else Move.PROPOSE
+                listing = await self._change(listing, {"proposal": proposal_row(wanted)}, move, context)
+        waits = listing.proposal is not None and listing.proposal.state is ProposalState.IN_REVIEW
+        if waits and listing.proposal != there:
+            await context.enqueue(_case_of(listing, CaseKind.PROPOSED_CHANGE), unique=_case_key(listing))
+        return listing
+
+    @handles(WithdrawProposal, key="listing_id", atomic=True)
+    async def withdraw_proposal(self, message: WithdrawProposal, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.WITHDRAW_PROPOSAL, context)
+        if listing.proposal is None:
+            raise NoProposal
+        return (await self._change(listing, {"proposal": None}, Move.WITHDRAW_PROPOSAL, context)).view(for_seller=True)
 
     @handles(SubmitListing, key="listing_id", atomic=True)
     async def submit(self, message: SubmitListing, context: Context) -> ListingView:
@@ -121,23 +148,41 @@ class ListingsActor(Actor):
 
     @handles(AppealListing, key="listing_id", atomic=True)
     async def appeal(self, message: AppealListing, context: Context) -> ListingView:
-        listing = await self._store.get_own(message.listing_id, context.user_id, session=context.session)
-        next_state(listing.state, Move.APPEAL)
-        changes = {"review": _as_stored(_appealed(listing, context.now()))}
-        listing = await self._store.change(listing, changes, now=context.now(), session=context.session)
+        listing = await self._own(message.listing_id, Move.APPEAL, context)
+        listing = await self._change(listing, appealed(listing, context.now()), Move.APPEAL, context)
         await context.enqueue(_case_of(listing, CaseKind.APPEAL, reason=message.words), unique=_case_key(listing))
         return listing.view(for_seller=True)
 
-    async def _moved(self, listing_id: str, move: Move, context: Context) -> Listing:
-        """Make a seller's move."""
+    async def _own(self, listing_id: str, move: Move, context: Context) -> Listing:
+        """A listing of the seller's that allows this move."""
         listing = await self._store.get_own(listing_id, context.user_id, session=context.session)
-        changes = {"state": next_state(listing.state, move).value}
-        return await self._store.change(listing, changes, now=context.now(), session=context.session)
+        next_state(listing.state, move)
+        return listing
+
+    async def _moved(self, listing_id: str, move: Move, context: Context) -> Listing:
+        listing = await self._own(listing_id, move, context)
+        return await self._change(listing, {"state": next_state(listing.state, move).value}, move, context)
+
+    async def _change(self, listing: Listing, changes: dict[str, Any], move: Move, context: Context) -> Listing:
+        return await self._store.change(listing, changes, _by_seller(move, context), session=context.session)
 
     @handles(ListMyListings)
     async def list_mine(self, message: ListMyListings, context: Context) -> Page[ListingView]:
         cursor = Cursor.decode_optional(message.cursor)
         return await self._store.list_own(context.user_id, state=message.state, cursor=cursor, limit=message.limit)
+
+    @handles(GetListingHistory)
+    async def get_history(self, message: GetListingHistory, context: Context) -> Page[HistoryEntry]:
+        listing = await self._store.get(message.listing_id)
+        moderates = context.principal is not None and context.principal.has_role(Role.MODERATOR)
+        if listing.seller_id != context.user_id and not moderates:
+            raise no_listing()
+        return await self._store.history.list_page(
+            listing.id,
+            seller_id=None if listing.seller_id != context.user_id else listing.seller_id,
+            cursor=Cursor.decode_optional(message.cursor),
+            limit=message.limit,
+        )
 
     # The market
 
@@ -168,21 +213,15 @@ class ListingsActor(Actor):
     @handles(ApplyDecision, key="listing_id", atomic=True)
     async def apply_decision(self, message: ApplyDecision, context: Context) -> ListingView:
         listing = await self._store.get(message.listing_id, session=context.session)
-        _check_waiting(listing, message)
-        now = context.now()
-        state = next_state(listing.state, MOVE_OF[message.decision], before=listing.suspended_from)
-        changes: dict[str, Any] = {  # Any: a MongoDB document
-            "state": state.value,
-            "review": _as_stored(_note_of(listing, message, now)),
-        }
-        if message.decision is Decision.APPROVE:
-            changes["published_at"] = listing.published_at or now
-        if state is ListingState.SUSPENDED:
-            changes["suspended_from"] = (listing.suspended_from or listing.state).value
-        if message.decision is Decision.LIFT:
-            changes["suspended_from"] = None
-        decided = await self._store.change(listing, changes, now=now, session=context.session)
-        return decided.view(for_seller=True)
+        act = Act(
+            MOVE_OF[message.decision], message.moderator_id, context.now(), message.reason_code, message.public_note
+        )
+        changes = decided(listing, message, act.at)
+        return (await self._store.change(listing, changes, act, session=context.session)).view(for_seller=True)
+
+
+def _by_seller(move: Move, context: Context) -> Act:
+    return Act(move, context.user_id, context.now())
 
 
 def _case_of(listing: Listing, kind: CaseKind, *, reason: str | None = None) -> OpenCase:
@@ -198,39 +237,6 @@ def _case_of(listing: Listing, kind: CaseKind, *, reason: str | None = None) -> 
 
 def _case_key(listing: Listing) -> str:
     return f"moderation.case:{listing.id}:{listing.revision}"
-
-
-def _appealed(listing: Listing, now: datetime) -> ReviewNote:
-    """The decision with the appeal against it. A listing of the service before has no version to sell."""
-    note = listing.review
-    if note is None or note.decision not in APPEALABLE or note.final or not listing.content_hash:
-        raise NothingToAppeal
-    if note.appealed_at is not None:
-        raise AlreadyAppealed
-    return replace(note, appealed_at=now)
-
-
-def _note_of(listing: Listing, message: ApplyDecision, now: datetime) -> ReviewNote:
-    upheld = _waits_for_appeal(listing) and message.decision in APPEALABLE
-    return ReviewNote(message.decision, message.reason_code, message.public_note, now, final=upheld)
-
-
-def _waits_for_appeal(listing: Listing) -> bool:
-    return listing.review is not None and listing.review.appealed_at is not None
-
-
-def _check_waiting(listing: Listing, message: ApplyDecision) -> None:
-    """That the decision is about what is there; see `ApplyDecision`."""
-    on_offer = listing.state in {ListingState.PUBLISHED, ListingState.UNLISTED}
-    if message.decision is Decision.LIFT or (message.decision is Decision.SUSPEND and on_offer):
-        return
-    waits = listing.state is ListingState.IN_REVIEW or _waits_for_appeal(listing)
-    if listing.revision != message.revision or not waits:
-        raise ListingMoved(f"The listing is {listing.state} at revision {listing.revision}")
-
-
-def _as_stored(note: ReviewNote) -> dict[str, Any]:  # Any: a MongoDB document
-    return {**asdict(note), "decision": note.decision.value}
 
 
 def _is_sellers(listing: Listing, principal: Principal | None) -> bool:

@@ -9,9 +9,12 @@ from promptforge.actors.marketplace.messages import Decision, ListingState
 
 
 class Move(StrEnum):
+    CREATE = "create"
     EDIT = "edit"
+    PROPOSE = "propose"
     SUBMIT = "submit"
     WITHDRAW = "withdraw"
+    WITHDRAW_PROPOSAL = "withdraw_proposal"
     UNLIST = "unlist"
     RELIST = "relist"
     APPEAL = "appeal"
@@ -31,19 +34,27 @@ TRANSITIONS: dict[tuple[ListingState, Move], ListingState | None] = {
     (ListingState.IN_REVIEW, Move.APPROVE): ListingState.PUBLISHED,
     (ListingState.IN_REVIEW, Move.REQUEST_CHANGES): ListingState.CHANGES_REQUESTED,
     (ListingState.IN_REVIEW, Move.REJECT): ListingState.REJECTED,
+    (ListingState.PUBLISHED, Move.EDIT): ListingState.PUBLISHED,
+    (ListingState.PUBLISHED, Move.WITHDRAW_PROPOSAL): ListingState.PUBLISHED,
     (ListingState.PUBLISHED, Move.UNLIST): ListingState.UNLISTED,
     (ListingState.PUBLISHED, Move.SUSPEND): ListingState.SUSPENDED,
+    (ListingState.UNLISTED, Move.EDIT): ListingState.UNLISTED,
+    (ListingState.UNLISTED, Move.WITHDRAW_PROPOSAL): ListingState.UNLISTED,
     (ListingState.UNLISTED, Move.RELIST): ListingState.PUBLISHED,
     (ListingState.UNLISTED, Move.SUSPEND): ListingState.SUSPENDED,
     (ListingState.REJECTED, Move.APPEAL): ListingState.REJECTED,
     (ListingState.REJECTED, Move.APPROVE): ListingState.PUBLISHED,
     (ListingState.REJECTED, Move.REQUEST_CHANGES): ListingState.CHANGES_REQUESTED,
     (ListingState.REJECTED, Move.REJECT): ListingState.REJECTED,
+    (ListingState.SUSPENDED, Move.EDIT): ListingState.SUSPENDED,
+    (ListingState.SUSPENDED, Move.WITHDRAW_PROPOSAL): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.APPEAL): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.LIFT): None,
     (ListingState.SUSPENDED, Move.SUSPEND): ListingState.SUSPENDED,
 }
-"""None: where it was before. What leads from `rejected`, and from `suspended` to itself, is the answer to an appeal."""
+"""None: where it was before. What moderators do about `rejected`, and about `suspended` but for lifting it, answers an
+appeal. An edit of what is on offer is a proposal; see `proposals`.
+"""
 MODERATORS_MOVES = frozenset({Move.APPROVE, Move.REQUEST_CHANGES, Move.REJECT, Move.SUSPEND, Move.LIFT})
 MOVE_OF = {
     Decision.APPROVE: Move.APPROVE,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from promptforge.actors.marketplace.errors import StaleRevision
+from promptforge.actors.marketplace.listings import history
+from promptforge.actors.marketplace.listings.history import Act, HistoryStore
+from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
     Category,
     Decision,
@@ -13,6 +16,7 @@ from promptforge.actors.marketplace.messages import (
     ListingSort,
     ListingState,
     ListingView,
+    ProposalState,
     ReviewNote,
 )
 from promptforge.core.amounts import from_millicredits
@@ -32,7 +36,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("price", 1), ("_id", 1)), partial=_PUBLISHED),
         Index((("category", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
         Index((("tags", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
-    )
+    ),
+    **history.INDEXES,
 }
 
 
@@ -60,6 +65,22 @@ class Listing:
     published_at: datetime | None
     suspended_from: ListingState | None = None
     """Where it was when it was suspended."""
+    proposal: Proposal | None = None
+
+    @property
+    def values(self) -> Document:
+        """What a seller can change, as stored."""
+        return {
+            "version": self.version,
+            "content_hash": self.content_hash,
+            "title": self.title,
+            "summary": self.summary,
+            "description": self.description,
+            "category": self.category.value,
+            "tags": list(self.tags),
+            "price": self.price,
+            "licence": self.licence.value,
+        }
 
     def view(self, *, for_seller: bool) -> ListingView:
         return ListingView(
@@ -80,37 +101,31 @@ class Listing:
             created_at=self.created_at,
             updated_at=self.updated_at,
             published_at=self.published_at,
+            proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
         )
 
 
 class ListingStore:
     def __init__(self, mongo: Mongo) -> None:
         self._listings = mongo.collection(LISTINGS)
+        self.history = HistoryStore(mongo)
 
-    async def insert(self, listing: Listing, *, session: Session | None = None) -> None:
-        await self._listings.insert_one(
-            {
-                "_id": listing.id,
-                "seller_id": listing.seller_id,
-                "state": listing.state.value,
-                "revision": listing.revision,
-                "prompt_id": listing.prompt_id,
-                "version": listing.version,
-                "content_hash": listing.content_hash,
-                "title": listing.title,
-                "summary": listing.summary,
-                "description": listing.description,
-                "category": listing.category.value,
-                "tags": list(listing.tags),
-                "price": listing.price,
-                "licence": listing.licence.value,
-                "review": None,
-                "created_at": listing.created_at,
-                "updated_at": listing.updated_at,
-                "published_at": None,
-            },
-            session=session,
-        )
+    async def insert(self, listing: Listing, act: Act, *, session: Session | None) -> None:
+        row = {
+            "_id": listing.id,
+            "seller_id": listing.seller_id,
+            "state": listing.state.value,
+            "revision": listing.revision,
+            "prompt_id": listing.prompt_id,
+            **listing.values,
+            "review": None,
+            "proposal": None,
+            "created_at": listing.created_at,
+            "updated_at": listing.updated_at,
+            "published_at": None,
+        }
+        await self._listings.insert_one(row, session=session)
+        await self.history.add(act, None, row, session=session)
 
     async def find(self, listing_id: str, *, session: Session | None = None) -> Listing | None:
         row = await self._listings.find_one({"_id": listing_id}, session=session)
@@ -130,17 +145,19 @@ class ListingStore:
             raise no_listing()
         return listing
 
-    async def change(
-        self, listing: Listing, changes: Document, *, now: datetime, session: Session | None = None
-    ) -> Listing:
-        """Write `changes` and a new revision. Raises `StaleRevision` where somebody was faster."""
+    async def change(self, listing: Listing, changes: Document, act: Act, *, session: Session | None) -> Listing:
+        """Write `changes`, a new revision and its place in the history, in one transaction.
+
+        Raises `StaleRevision` where somebody was faster.
+        """
         row = await self._listings.find_one_and_update(
             {"_id": listing.id, "revision": listing.revision},
-            {"$set": {**changes, "updated_at": now}, "$inc": {"revision": 1}},
+            {"$set": {**changes, "updated_at": act.at}, "$inc": {"revision": 1}},
             session=session,
         )
         if row is None:
             raise StaleRevision
+        await self.history.add(act, listing.values, row, session=session)
         return _listing_from(row)
 
     async def list_published(
@@ -224,7 +241,31 @@ def _listing_from(row: Document) -> Listing:
         updated_at=row["updated_at"],
         published_at=row["published_at"],
         suspended_from=None if suspended_from is None else ListingState(suspended_from),
+        proposal=_proposal_from(row.get("proposal")),
     )
+
+
+def proposal_row(proposal: Proposal | None) -> Document | None:
+    if proposal is None:
+        return None
+    return {
+        "revision": proposal.revision,
+        "state": proposal.state.value,
+        "changes": dict(proposal.changes),
+        "proposed_at": proposal.proposed_at,
+        "review": note_row(proposal.review),
+    }
+
+
+def note_row(note: ReviewNote | None) -> Document | None:
+    return None if note is None else {**asdict(note), "decision": note.decision.value}
+
+
+def _proposal_from(row: Document | None) -> Proposal | None:
+    if row is None:
+        return None
+    known = {**row, "state": ProposalState(row["state"]), "review": _review_from(row["review"])}
+    return Proposal(**known)
 
 
 def _review_from(row: Document | None) -> ReviewNote | None:

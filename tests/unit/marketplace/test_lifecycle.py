@@ -8,6 +8,7 @@ import pytest
 
 from promptforge.actors.marketplace.errors import IllegalMove
 from promptforge.actors.marketplace.listings.domain import MODERATORS_MOVES, MOVE_OF, TRANSITIONS, Move, next_state
+from promptforge.actors.marketplace.listings.proposals import ON_OFFER
 from promptforge.actors.marketplace.messages import Decision, ListingState
 
 LEGAL = {
@@ -25,10 +26,17 @@ LEGAL = {
         "request_changes": "changes_requested",
         "reject": "rejected",
     },
-    "published": {"unlist": "unlisted", "suspend": "suspended"},
-    "unlisted": {"relist": "published", "suspend": "suspended"},
-    "suspended": {"appeal": "suspended", "lift": "published", "suspend": "suspended"},
+    "published": {"edit": "published", "withdraw_proposal": "published", "unlist": "unlisted", "suspend": "suspended"},
+    "unlisted": {"edit": "unlisted", "withdraw_proposal": "unlisted", "relist": "published", "suspend": "suspended"},
+    "suspended": {
+        "edit": "suspended",
+        "withdraw_proposal": "suspended",
+        "appeal": "suspended",
+        "lift": "published",
+        "suspend": "suspended",
+    },
 }
+MODERATORS = {"approve", "request_changes", "reject", "suspend", "lift"}
 EVERY = list(itertools.product(ListingState, Move))
 
 
@@ -41,7 +49,7 @@ def test_a_legal_move_leads_where_the_product_says(state: ListingState, move: Mo
 def test_an_illegal_move_is_refused_and_names_what_the_seller_may_do(state: ListingState, move: Move) -> None:
     with pytest.raises(IllegalMove) as refused:
         next_state(state, move)
-    sellers = [one for one in LEGAL[state] if one in {"edit", "submit", "withdraw", "unlist", "relist", "appeal"}]
+    sellers = [one for one in LEGAL[state] if one not in MODERATORS]
     assert refused.value.extra == {"state": state.value, "legal_moves": sellers}
     assert state in refused.value.detail
     assert all(one in refused.value.detail for one in sellers)
@@ -67,9 +75,11 @@ def test_a_lifted_suspension_leads_back_and_nowhere_near_the_market_if_it_is_not
     assert next_state(ListingState.SUSPENDED, Move.LIFT) is ListingState.UNLISTED
 
 
-def test_nothing_on_the_market_can_be_edited() -> None:
+def test_every_edit_of_what_is_on_offer_is_a_proposal_and_moves_nothing() -> None:
     editable = {state for state, move in TRANSITIONS if move is Move.EDIT}
-    assert editable == {ListingState.DRAFT, ListingState.CHANGES_REQUESTED}
+    assert editable == {ListingState.DRAFT, ListingState.CHANGES_REQUESTED, *ON_OFFER}
+    assert all(next_state(state, Move.EDIT) is state for state in editable)
+    assert {state for state, move in TRANSITIONS if move is Move.WITHDRAW_PROPOSAL} == ON_OFFER
 
 
 def test_every_decision_is_a_moderators_move() -> None:

@@ -12,6 +12,9 @@ from promptforge.actors.marketplace.errors import (
     NothingToAppeal,
     OwnListing,
     PriceChanged,
+    PurchaseRefunded,
+    RefundPending,
+    RefundRefused,
     StaleRevision,
 )
 from promptforge.actors.marketplace.messages import (
@@ -26,6 +29,7 @@ from promptforge.actors.marketplace.messages import (
     ListSales,
     PurchaseListing,
     RelistListing,
+    RequestRefund,
     SubmitListing,
     UnlistListing,
     UpdateListing,
@@ -61,5 +65,10 @@ routes = [
     ),
     get("/marketplace/purchases", ListPurchases),
     get("/marketplace/purchases/{purchase_id}", GetPurchase),
+    post(
+        "/marketplace/purchases/{purchase_id}/refund",
+        RequestRefund,
+        errors=(PurchaseRefunded, RefundPending, RefundRefused),
+    ),
     get("/marketplace/sales", ListSales),
 ]

@@ -55,6 +55,21 @@ class OwnListing(Forbidden):
     title = "You cannot buy what you sell yourself"
 
 
+class RefundPending(Conflict):
+    code = "refund_pending"
+    title = "A moderator is looking at your request for this refund"
+
+
+class RefundRefused(Conflict):
+    code = "refund_refused"
+    title = "A moderator has refused this refund; the purchase says why"
+
+
+class NoRefundRequested(Conflict):
+    code = "no_refund_requested"
+    title = "Nobody waits for a decision about a refund of this purchase"
+
+
 class PurchaseRefunded(Conflict):
     code = "purchase_refunded"
     title = "This purchase was refunded: it is not yours any more"

@@ -157,9 +157,31 @@ class ListingView:
     proposal: ProposalView | None = None
 
 
+class RefundState(StrEnum):
+    IN_REVIEW = "in_review"
+    REFUSED = "refused"
+    REFUNDED = "refunded"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundView:
+    """What became of a buyer's request for a refund; a refusal has a stable reason code and words."""
+
+    state: RefundState
+    words: str
+    requested_at: datetime
+    decided_at: datetime | None
+    reason_code: str | None
+    note: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class PurchaseView:
-    """What was bought and on which terms, as they were then. `price` is in credits."""
+    """What was bought and on which terms, as they were then. `price` is in credits.
+
+    Until `automatic_refund_until` the credits come back for the asking, if it stays unused. `newer_version` is in lists
+    only: what the listing sells today, where that is a later version.
+    """
 
     id: str
     listing_id: str
@@ -175,6 +197,9 @@ class PurchaseView:
     used_at: datetime | None
     refunded_at: datetime | None
     created_at: datetime
+    automatic_refund_until: datetime | None = None
+    refund: RefundView | None = None
+    newer_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +222,7 @@ class PurchasedContentView:
 
 @dataclass(frozen=True, slots=True)
 class SaleView:
-    """A sale as its seller sees it: `net` is what they earn of the price; who bought stays private."""
+    """A sale as its seller sees it: the price less the platform's `fee` is their `net`; who bought stays private."""
 
     id: str
     listing_id: str
@@ -205,6 +230,8 @@ class SaleView:
     price: str
     net: str
     created_at: datetime
+    fee: str = "0"
+    refunded_at: datetime | None = None
 
 
 # Selling
@@ -355,7 +382,7 @@ class PurchaseListing(Command[PurchaseView]):
 
 @requires(scope="purchases:read")
 class ListPurchases(Query[Page[PurchaseView]]):
-    """List what you bought, newest first."""
+    """List what you bought, newest first, with a notice where its listing sells a newer version by now."""
 
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
@@ -366,6 +393,18 @@ class GetPurchase(Command[PurchasedContentView]):
     """Read something you bought, content included. Reading it counts as using it, which ends automatic refunds."""
 
     purchase_id: PurchaseId
+
+
+@requires(scope="purchases:write", while_suspended=True, fresh=True)
+class RequestRefund(Command[PurchaseView]):
+    """Ask for your credits back.
+
+    Within the refund policy, while the purchase is unused, they come at once. Otherwise a moderator decides, and you
+    are told why: `refund` says how it stands. 409 `purchase_refunded`, `refund_pending`, `refund_refused`.
+    """
+
+    purchase_id: PurchaseId
+    words: Words
 
 
 # For other features
@@ -403,6 +442,15 @@ class RefundPurchase(Command[PurchaseView]):
 
     purchase_id: PurchaseId
     reason: Annotated[str, Len(3, 500)]
+
+
+@internal
+class RefuseRefund(Command[PurchaseView]):
+    """A moderator has refused what a buyer asked for; the purchase says why. Raises `NoRefundRequested`."""
+
+    purchase_id: PurchaseId
+    reason_code: Annotated[str, Len(1, 50)]
+    public_note: Annotated[str, Len(1, 2000)]
 
 
 @internal

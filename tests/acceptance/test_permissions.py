@@ -21,6 +21,7 @@ from promptforge.core.messages import Access, Command
 from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
 from promptforge.http.tables import routes
+from tests.acceptance import market_setups
 from tests.support.faulty_models import faulty_models
 from tests.support.planting import dead, make_payable, plant_payout, put
 from tests.support.running import LISTING, Person, eventually, published_listing, verified_ledger
@@ -184,21 +185,9 @@ class World:
         )
         return {"listing_id": identifier}
 
-    def proposed(self) -> dict[str, Any]:
-        made = self.published()
-        self.owner.call("PATCH", f"/marketplace/listings/{made['listing_id']}", {"title": "Another title"}, expect=200)
-        return made
-
     def unlisted(self) -> dict[str, Any]:
         made = self.published()
         self.owner.post(f"/marketplace/listings/{made['listing_id']}/unlist")
-        return made
-
-    def rejected(self) -> dict[str, Any]:
-        made = self.submitted()
-        review = {"decision": "reject", "reason_code": "misleading", "note": "No.", "decided_at": datetime.now(UTC)}
-        changes = {"$set": {"state": "rejected", "review": review}}
-        self.database["marketplace_listings"].update_one({"_id": made["listing_id"]}, changes)
         return made
 
     def case(self) -> dict[str, Any]:
@@ -421,11 +410,12 @@ CASES: dict[str, Case] = {
     "unlistListing": Case(World.published),
     "relistListing": Case(World.unlisted),
     "getListingHistory": Case(World.draft),
-    "withdrawProposal": Case(World.proposed),
-    "appealListing": Case(World.rejected, lambda _: {"words": "It does what it says."}),
+    "withdrawProposal": Case(market_setups.proposed),
+    "appealListing": Case(market_setups.rejected, lambda _: {"words": "It does what it says."}),
     "purchaseListing": Case(World.published, lambda _: {"expected_price": "0"}),
     "listPurchases": Case(),
     "getPurchase": Case(World.purchase),
+    "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
     "listSales": Case(),
     "listCases": Case(),
     "getCase": Case(World.case),

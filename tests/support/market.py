@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
+from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.messages import GrantCredits
 from promptforge.actors.marketplace.messages import (
     Category,
@@ -20,9 +22,11 @@ from promptforge.actors.moderation.messages import DecideCase, ListCases
 from promptforge.actors.notifications.messages import ListNotifications, NotificationView
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, PromptView
 from promptforge.actors.users.messages import EnsureUser
+from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.messages import Message
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from tests.support.processes import TestProcess
 
@@ -104,3 +108,14 @@ async def raised(person: Context, message: Message[Any]) -> str:
     except PromptForgeError as error:
         return error.code
     return "done"
+
+
+async def top_up(mongo: Mongo, person: Context, credits: int) -> None:
+    """Credits that somebody has paid for: what is bought with a gift does not count."""
+    ledger = Ledger(mongo)
+    journal = topup_journal(f"cs_{person.user_id}", user_id=person.user_id, amount=credits * MILLI, refs={})
+
+    async def work(tx: Context) -> None:
+        await ledger.open(tx).post(journal)
+
+    await person.transaction(work)

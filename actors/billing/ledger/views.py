@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.domain import Journal, Owed, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.domain import Fund, Journal, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.store import Entry
 from promptforge.actors.billing.messages import Charge, CreditsView, TransactionPartView, TransactionView
@@ -46,4 +46,5 @@ def charge_of(journal: Journal) -> Charge:
         journal_id=journal.id,
         fee_millicredits=sum(leg.amount for leg in journal.legs if isinstance(leg.account, Platform | PartnerAccount)),
         seller_millicredits=sum(leg.amount for leg in journal.legs if leg.account is Owed.PENDING),
+        payable_millicredits=journal.total(Owed.PENDING, source=Fund.PURCHASED),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -159,6 +160,12 @@ class ListingStore:
             raise StaleRevision
         await self.history.add(act, listing.values, row, session=session)
         return _listing_from(row)
+
+    async def current_versions(self, listing_ids: Sequence[str]) -> dict[str, int]:
+        """What those of them sell that are on the market."""
+        wanted = {"_id": {"$in": list(listing_ids)}, **_PUBLISHED}
+        rows = self._listings.find(wanted, {"version": 1})
+        return {row["_id"]: row["version"] for row in await rows.to_list(len(listing_ids))}
 
     async def list_published(
         self, *, category: Category | None, tag: str | None, sort: ListingSort, cursor: str | None, limit: int

@@ -52,8 +52,9 @@ from promptforge.actors.evaluations import QUEUE as EVALUATIONS
 from promptforge.actors.evaluations import EvaluationsActor, SweepEvaluations
 from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.jobs import JobsActor
-from promptforge.actors.marketplace import ListingsActor, PurchasesActor
+from promptforge.actors.marketplace import CheckRatings, ListingsActor, PurchasesActor, ReportsActor, ReviewsActor
 from promptforge.actors.marketplace import store as marketplace
+from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.moderation import ModerationActor
 from promptforge.actors.moderation import store as moderation
 from promptforge.actors.notifications import NotificationsActor
@@ -124,6 +125,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
+    ReviewsActor,
+    ReportsActor,
     ModerationActor,
     JobsActor,
     OperationsActor,
@@ -161,6 +164,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
+    Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
     Schedule("post-money", "17 * * * *", lambda _: PostMoney()),
     Schedule("compare-money", "41 2 * * *", lambda _: CompareMoney()),
@@ -217,10 +221,20 @@ def build_actors(
         UsageActor(rollups),
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings),
-        PurchasesActor(marketplace.PurchaseStore(mongo), listings),
+        *_market_actors(mongo, listings),
         ModerationActor(moderation.CaseStore(mongo)),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
+    ]
+
+
+def _market_actors(mongo: Mongo, listings: marketplace.ListingStore) -> list[Actor]:
+    """What buyers do, and what they say of it."""
+    purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
+    return [
+        PurchasesActor(purchases, listings, Ratings(reviews, listings)),
+        ReviewsActor(reviews, purchases, listings),
+        ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
     ]
 
 

@@ -15,6 +15,7 @@ from promptforge.actors.marketplace.errors import (
     PurchaseRefunded,
     RefundPending,
     RefundRefused,
+    ReviewRemoved,
     StaleRevision,
 )
 from promptforge.actors.marketplace.messages import (
@@ -36,8 +37,17 @@ from promptforge.actors.marketplace.messages import (
     WithdrawListing,
     WithdrawProposal,
 )
+from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
+from promptforge.actors.marketplace.reviews.messages import (
+    DeleteReply,
+    DeleteReview,
+    ListReviews,
+    RemoveReview,
+    ReplyToReview,
+    WriteReview,
+)
 from promptforge.core.errors import NotFound
-from promptforge.http.routing import delete, get, patch, post
+from promptforge.http.routing import delete, get, patch, post, put
 
 routes = [
     get("/marketplace/listings", ListListings),
@@ -71,4 +81,12 @@ routes = [
         errors=(PurchaseRefunded, RefundPending, RefundRefused),
     ),
     get("/marketplace/sales", ListSales),
+    put("/marketplace/purchases/{purchase_id}/review", WriteReview, errors=(PurchaseRefunded, ReviewRemoved)),
+    delete("/marketplace/purchases/{purchase_id}/review", DeleteReview),
+    get("/marketplace/listings/{listing_id}/reviews", ListReviews),
+    put("/marketplace/reviews/{review_id}/reply", ReplyToReview),
+    delete("/marketplace/reviews/{review_id}/reply", DeleteReply),
+    post("/marketplace/reviews/{review_id}/remove", RemoveReview),
+    post("/marketplace/reviews/{review_id}/reports", ReportReview, status=201),
+    post("/marketplace/listings/{listing_id}/reports", ReportListing, status=201),
 ]

@@ -55,6 +55,11 @@ class OwnListing(Forbidden):
     title = "You cannot buy what you sell yourself"
 
 
+class ReviewRemoved(Conflict):
+    code = "review_removed"
+    title = "A moderator has removed your review of this purchase"
+
+
 class RefundPending(Conflict):
     code = "refund_pending"
     title = "A moderator is looking at your request for this refund"

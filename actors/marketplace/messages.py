@@ -117,6 +117,14 @@ class ProposalView:
 
 
 @dataclass(frozen=True, slots=True)
+class RatingView:
+    """From how many reviews that count, and how many stars of five on average: null where there are none."""
+
+    count: int
+    average: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """What became of a listing with one `revision`. `by`: whoever did it, where that is yours to know."""
 
@@ -155,6 +163,7 @@ class ListingView:
     updated_at: datetime
     published_at: datetime | None
     proposal: ProposalView | None = None
+    rating: RatingView = RatingView(0, None)
 
 
 class RefundState(StrEnum):

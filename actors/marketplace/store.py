@@ -6,8 +6,12 @@ from promptforge.actors.marketplace.listings import store as listings
 from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.marketplace.purchases import store as purchases
 from promptforge.actors.marketplace.purchases.store import PurchaseStore
+from promptforge.actors.marketplace.reports import store as reports
+from promptforge.actors.marketplace.reports.store import ReportStore
+from promptforge.actors.marketplace.reviews import store as reviews
+from promptforge.actors.marketplace.reviews.store import ReviewStore
 from promptforge.core.mongo import Index
 
-__all__ = ["INDEXES", "ListingStore", "PurchaseStore"]
+__all__ = ["INDEXES", "ListingStore", "PurchaseStore", "ReportStore", "ReviewStore"]
 
-INDEXES: dict[str, tuple[Index, ...]] = {**listings.INDEXES, **purchases.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {**listings.INDEXES, **purchases.INDEXES, **reviews.INDEXES, **reports.INDEXES}

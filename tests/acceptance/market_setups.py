@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from tests.acceptance.test_permissions import World
@@ -21,3 +22,38 @@ def proposed(world: World) -> dict[str, Any]:
     made = world.published()
     world.owner.call("PATCH", f"/marketplace/listings/{made['listing_id']}", {"title": "Another title"}, expect=200)
     return made
+
+
+REVIEW = {"stars": 4, "text": "Does what it says."}
+REPORT = {"reason": "copied", "words": "It is the same as another one."}
+
+
+def reviewed_purchase(world: World) -> dict[str, Any]:
+    made = world.purchase()
+    world.owner.call("PUT", f"/marketplace/purchases/{made['purchase_id']}/review", REVIEW, expect=200)
+    return made
+
+
+def review_of_owners(world: World) -> dict[str, Any]:
+    """A review of what the owner sells."""
+    listing_id, bystander = world.published()["listing_id"], world.people["bystander"]
+    path = f"/marketplace/listings/{listing_id}/purchases"
+    bought = bystander.post(path, {"expected_price": "0"}, expect=201)
+    review = bystander.call("PUT", f"/marketplace/purchases/{bought['id']}/review", REVIEW, expect=200)
+    return {"review_id": review["id"]}
+
+
+CaseT = TypeVar("CaseT")
+
+
+def reviews_and_reports(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "writeReview": case(lambda world: world.purchase(), lambda _: REVIEW),
+        "deleteReview": case(reviewed_purchase),
+        "listReviews": case(lambda world: world.published()),
+        "replyToReview": case(review_of_owners, lambda _: {"text": "Thank you."}),
+        "deleteReply": case(review_of_owners),
+        "removeReview": case(review_of_owners, lambda _: {"reason_code": "spam", "public_note": "Advertising."}),
+        "reportReview": case(review_of_owners, lambda _: REPORT),
+        "reportListing": case(lambda world: world.published(), lambda _: REPORT),
+    }

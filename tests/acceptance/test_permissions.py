@@ -60,6 +60,7 @@ OWNED = frozenset(
 """Parameters that name private objects."""
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id", "payout_id"})
 SEEN_BY_MODERATORS = frozenset({"getListingHistory"})
+"""Of anybody."""
 SELLERS_OWN = frozenset(
     {
         "createEvaluation",
@@ -73,6 +74,8 @@ SELLERS_OWN = frozenset(
         "appealListing",
         "getListingHistory",
         "withdrawProposal",
+        "replyToReview",
+        "deleteReply",
     }
 )
 """Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
@@ -417,6 +420,7 @@ CASES: dict[str, Case] = {
     "getPurchase": Case(World.purchase),
     "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
     "listSales": Case(),
+    **market_setups.reviews_and_reports(Case),
     "listCases": Case(),
     "getCase": Case(World.case),
     "decideCase": Case(World.case, lambda _: DECISION),

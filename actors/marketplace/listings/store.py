@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from promptforge.actors.marketplace.messages import (
     ListingState,
     ListingView,
     ProposalState,
+    RatingView,
     ReviewNote,
 )
 from promptforge.core.amounts import from_millicredits
@@ -67,6 +68,8 @@ class Listing:
     suspended_from: ListingState | None = None
     """Where it was when it was suspended."""
     proposal: Proposal | None = None
+    rating_count: int = 0
+    rating_stars: int = 0
 
     @property
     def values(self) -> Document:
@@ -102,6 +105,7 @@ class Listing:
             created_at=self.created_at,
             updated_at=self.updated_at,
             published_at=self.published_at,
+            rating=rating_view(self.rating_count, self.rating_stars),
             proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
         )
 
@@ -121,6 +125,7 @@ class ListingStore:
             **listing.values,
             "review": None,
             "proposal": None,
+            "rating": {"count": 0, "stars": 0},
             "created_at": listing.created_at,
             "updated_at": listing.updated_at,
             "published_at": None,
@@ -160,6 +165,21 @@ class ListingStore:
             raise StaleRevision
         await self.history.add(act, listing.values, row, session=session)
         return _listing_from(row)
+
+    async def add_rating(self, listing_id: str, count: int, stars: int, *, session: Session | None) -> None:
+        """Counted reviews came or went. It is no change of the listing's: the revision stays."""
+        change = {"$inc": {"rating.count": count, "rating.stars": stars}}
+        await self._listings.update_one({"_id": listing_id}, change, session=session)
+
+    async def find_rating(self, listing_id: str, *, session: Session | None = None) -> tuple[int, int] | None:
+        """How many counted reviews it shows, and their stars together."""
+        row = await self._listings.find_one({"_id": listing_id}, {"rating": 1}, session=session)
+        return None if row is None else _rating_from(row)
+
+    async def list_rated(self) -> AsyncIterator[str]:
+        """Every listing that shows a rating; of what has none there is none to compare."""
+        async for row in self._listings.find({"rating.count": {"$nin": [0, None]}}, {"_id": 1}):
+            yield row["_id"]
 
     async def current_versions(self, listing_ids: Sequence[str]) -> dict[str, int]:
         """What those of them sell that are on the market."""
@@ -214,6 +234,16 @@ class ListingStore:
         return page_of(await rows.to_list(limit + 1), limit, lambda row: _listing_from(row).view(for_seller=True))
 
 
+def rating_view(count: int, stars: int) -> RatingView:
+    return RatingView(count, round(stars / count, 2) if count else None)
+
+
+def _rating_from(row: Document) -> tuple[int, int]:
+    """Listings from before there were reviews have none."""
+    rating = row.get("rating") or {}
+    return rating.get("count", 0), rating.get("stars", 0)
+
+
 def no_listing() -> NotFound:
     return NotFound("There is no such listing, or it is not published")
 
@@ -228,6 +258,7 @@ def _decode_price_cursor(token: str) -> tuple[int, str]:
 
 def _listing_from(row: Document) -> Listing:
     suspended_from = row.get("suspended_from")
+    rating_count, rating_stars = _rating_from(row)
     return Listing(
         id=row["_id"],
         seller_id=row["seller_id"],
@@ -249,6 +280,8 @@ def _listing_from(row: Document) -> Listing:
         published_at=row["published_at"],
         suspended_from=None if suspended_from is None else ListingState(suspended_from),
         proposal=_proposal_from(row.get("proposal")),
+        rating_count=rating_count,
+        rating_stars=rating_stars,
     )
 
 

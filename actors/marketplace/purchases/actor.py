@@ -39,6 +39,7 @@ from promptforge.actors.marketplace.messages import (
 )
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
+from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.prompts.messages import ReadPromptVersion
@@ -53,9 +54,10 @@ class PurchasesActor(Actor):
     name = "purchases"
     asks = ("billing", "prompts", "sales")
 
-    def __init__(self, purchases: PurchaseStore, listings: ListingStore) -> None:
+    def __init__(self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings) -> None:
         self._purchases = purchases
         self._listings = listings
+        self._ratings = ratings
 
     @handles(PurchaseListing, transactional=True)
     async def purchase(self, message: PurchaseListing, context: Context) -> PurchaseView:
@@ -165,6 +167,7 @@ class PurchasesActor(Actor):
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return
+        await self._ratings.purchase_is_gone(purchase_id, session=tx.session)
         for notice in _refund_notices(refunded, reason):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})

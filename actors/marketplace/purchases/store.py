@@ -214,6 +214,19 @@ class PurchaseStore:
             raise no_purchase()
         return _purchase_from(row)
 
+    async def mark_reviewed(
+        self, purchase_id: str, buyer_id: str, *, now: datetime, session: Session | None
+    ) -> Purchase:
+        """Raises `NotFound`, also for somebody else's, or `PurchaseRefunded`."""
+        mine = {"_id": purchase_id, "buyer_id": buyer_id}
+        row = await self._purchases.find_one_and_update(
+            {**mine, "refunded_at": None}, {"$set": {"reviewed_at": now}}, session=session
+        )
+        if row is None:
+            await self.get_own(purchase_id, buyer_id, session=session)
+            raise PurchaseRefunded
+        return _purchase_from(row)
+
     async def set_refund(self, purchase_id: str, refund: Document, *, session: Session | None) -> Purchase:
         """Keep what was asked and decided about a refund. Raises `NotFound`."""
         changes = {"$set": {"refund": refund}}

@@ -52,7 +52,16 @@ from promptforge.actors.evaluations import QUEUE as EVALUATIONS
 from promptforge.actors.evaluations import EvaluationsActor, SweepEvaluations
 from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.jobs import JobsActor
-from promptforge.actors.marketplace import CheckRatings, ListingsActor, PurchasesActor, ReportsActor, ReviewsActor
+from promptforge.actors.marketplace import (
+    CheckRatings,
+    FavouritesActor,
+    InsightsActor,
+    ListingsActor,
+    PurchasesActor,
+    RankListings,
+    ReportsActor,
+    ReviewsActor,
+)
 from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.moderation import ModerationActor
@@ -127,6 +136,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     PurchasesActor,
     ReviewsActor,
     ReportsActor,
+    FavouritesActor,
+    InsightsActor,
     ModerationActor,
     JobsActor,
     OperationsActor,
@@ -164,6 +175,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
+    Schedule("rank-listings", "*/10 * * * *", lambda _: RankListings()),
     Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
     Schedule("post-money", "17 * * * *", lambda _: PostMoney()),
@@ -187,7 +199,11 @@ def build_actors(
     stripe = stripe or stripe_api(settings)
     stores = prompts.Stores(mongo, changed=memory.compiled.prompt_changed)
     ledger = billing.Ledger(mongo)
-    listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
+    listings, views, rollups = (
+        marketplace.ListingStore(mongo),
+        marketplace.ViewCounter(mongo),
+        ai_usage.RollupStore(mongo),
+    )
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
@@ -220,21 +236,23 @@ def build_actors(
         TrialsActor(),
         UsageActor(rollups),
         NotificationsActor(notifications.NotificationStore(mongo)),
-        ListingsActor(listings),
-        *_market_actors(mongo, listings),
+        ListingsActor(listings, views),
+        *_market_actors(mongo, listings, views),
         ModerationActor(moderation.CaseStore(mongo)),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
     ]
 
 
-def _market_actors(mongo: Mongo, listings: marketplace.ListingStore) -> list[Actor]:
+def _market_actors(mongo: Mongo, listings: marketplace.ListingStore, views: marketplace.ViewCounter) -> list[Actor]:
     """What buyers do, and what they say of it."""
     purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
     return [
         PurchasesActor(purchases, listings, Ratings(reviews, listings)),
         ReviewsActor(reviews, purchases, listings),
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
+        FavouritesActor(marketplace.FavouriteStore(mongo), listings),
+        InsightsActor(marketplace.InsightStore(mongo), views),
     ]
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from promptforge.actors.ai.models.store import RunStore
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
+from promptforge.actors.marketplace.listings.browsing import NO_RANKS
 from promptforge.actors.projects.store import ProjectStore
 from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
@@ -77,9 +78,15 @@ async def _early_databases(mongo: Mongo) -> None:
     await LedgerSeals(mongo).adopt()
 
 
-async def _cases_of_kinds(mongo: Mongo) -> None:
-    """A revision of a listing may have a case of each kind now, so the index that allowed one is dropped."""
+async def _kinds_and_ranks(mongo: Mongo) -> None:
+    """A revision of a listing may have a case of each kind now, so the index that allowed one is dropped.
+
+    And every listing has ranks, for what has none would be left out of the pages after the first.
+    """
     await drop_index(mongo, "moderation_cases", "listing_id_1_revision_1")
+    await mongo.collection("marketplace_listings").update_many(
+        {"ranks": {"$exists": False}}, {"$set": {"ranks": NO_RANKS, "rating": {"count": 0, "stars": 0}}}
+    )
 
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -88,5 +95,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "accounts of the service before are opened", _old_database, prepare=_prepare_old_database),
     Migration(4, "early ledgers are completed", complete_early_ledgers),
     Migration(5, "an index too many is gone, and the seals have a head", _early_databases),
-    Migration(7, "cases have kinds", _cases_of_kinds),
+    Migration(7, "cases have kinds and listings have ranks", _kinds_and_ranks),
 )

@@ -18,11 +18,16 @@ from promptforge.actors.marketplace.errors import (
     ReviewRemoved,
     StaleRevision,
 )
-from promptforge.actors.marketplace.messages import (
+from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
+from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories
+from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    GetListingHistory,
+    WithdrawProposal,
+)
+from promptforge.actors.marketplace.messages import (
     CreateListing,
     GetListing,
-    GetListingHistory,
     GetPurchase,
     ListListings,
     ListMyListings,
@@ -30,12 +35,13 @@ from promptforge.actors.marketplace.messages import (
     ListSales,
     PurchaseListing,
     RelistListing,
-    RequestRefund,
     SubmitListing,
     UnlistListing,
     UpdateListing,
     WithdrawListing,
-    WithdrawProposal,
+)
+from promptforge.actors.marketplace.purchases.messages import (
+    RequestRefund,
 )
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
 from promptforge.actors.marketplace.reviews.messages import (
@@ -81,6 +87,11 @@ routes = [
         errors=(PurchaseRefunded, RefundPending, RefundRefused),
     ),
     get("/marketplace/sales", ListSales),
+    get("/marketplace/dashboard", GetSellerDashboard),
+    get("/marketplace/categories", ListCategories),
+    get("/marketplace/favourites", ListFavourites),
+    put("/marketplace/listings/{listing_id}/favourite", AddFavourite),
+    delete("/marketplace/listings/{listing_id}/favourite", RemoveFavourite),
     put("/marketplace/purchases/{purchase_id}/review", WriteReview, errors=(PurchaseRefunded, ReviewRemoved)),
     delete("/marketplace/purchases/{purchase_id}/review", DeleteReview),
     get("/marketplace/listings/{listing_id}/reviews", ListReviews),

@@ -1,11 +1,18 @@
 """The marketplace: listings and purchases."""
 
+from promptforge.actors.marketplace.favourites.actor import FavouritesActor
+from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
+from promptforge.actors.marketplace.insights.actor import InsightsActor
+from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories, RankListings
 from promptforge.actors.marketplace.listings.actor import ListingsActor
-from promptforge.actors.marketplace.messages import (
+from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    GetListingHistory,
+    WithdrawProposal,
+)
+from promptforge.actors.marketplace.messages import (
     CreateListing,
     GetListing,
-    GetListingHistory,
     GetPurchase,
     ListListings,
     ListMyListings,
@@ -13,14 +20,15 @@ from promptforge.actors.marketplace.messages import (
     ListSales,
     PurchaseListing,
     RelistListing,
-    RequestRefund,
     SubmitListing,
     UnlistListing,
     UpdateListing,
     WithdrawListing,
-    WithdrawProposal,
 )
 from promptforge.actors.marketplace.purchases.actor import PurchasesActor
+from promptforge.actors.marketplace.purchases.messages import (
+    RequestRefund,
+)
 from promptforge.actors.marketplace.reports.actor import ReportsActor
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
 from promptforge.actors.marketplace.reviews.actor import ReviewsActor
@@ -35,14 +43,20 @@ from promptforge.actors.marketplace.reviews.messages import (
 )
 
 __all__ = [
+    "AddFavourite",
     "AppealListing",
     "CheckRatings",
     "CreateListing",
     "DeleteReply",
     "DeleteReview",
+    "FavouritesActor",
     "GetListing",
     "GetListingHistory",
     "GetPurchase",
+    "GetSellerDashboard",
+    "InsightsActor",
+    "ListCategories",
+    "ListFavourites",
     "ListListings",
     "ListMyListings",
     "ListPurchases",
@@ -51,7 +65,9 @@ __all__ = [
     "ListingsActor",
     "PurchaseListing",
     "PurchasesActor",
+    "RankListings",
     "RelistListing",
+    "RemoveFavourite",
     "RemoveReview",
     "ReplyToReview",
     "ReportListing",

@@ -71,8 +71,13 @@ class Decision(StrEnum):
 
 
 class ListingSort(StrEnum):
+    """`top_rated`, `best_selling` and `trending` go by ranks that are worked out every ten minutes."""
+
     NEW = "new"
     PRICE = "price"
+    TOP_RATED = "top_rated"
+    BEST_SELLING = "best_selling"
+    TRENDING = "trending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +127,6 @@ class RatingView:
 
     count: int
     average: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """What became of a listing with one `revision`. `by`: whoever did it, where that is yours to know."""
-
-    revision: int
-    move: str
-    by: str | None
-    state: ListingState
-    changes: tuple[FieldChange, ...]
-    reason_code: str | None
-    note: str | None
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,22 +275,6 @@ class UpdateListing(Command[ListingView]):
 
 
 @requires(Role.SELLER, scope="listings:write")
-class WithdrawProposal(Command[ListingView]):
-    """Take back what you proposed to change; the listing stays as it is."""
-
-    listing_id: ListingId
-
-
-@requires(Role.SELLER, Role.MODERATOR, scope="listings:read")
-class GetListingHistory(Query[Page[HistoryEntry]]):
-    """Read everything that became of a listing of yours, newest first; moderators read any listing's."""
-
-    listing_id: ListingId
-    limit: Limit = DEFAULT_LIMIT
-    cursor: CursorToken | None = None
-
-
-@requires(Role.SELLER, scope="listings:write")
 class SubmitListing(Command[ListingView]):
     """Submit a draft listing for moderation."""
 
@@ -325,17 +300,6 @@ class RelistListing(Command[ListingView]):
     """Put an unlisted listing back on the market."""
 
     listing_id: ListingId
-
-
-@requires(Role.SELLER, scope="listings:write")
-class AppealListing(Command[ListingView]):
-    """Appeal a rejection or a suspension, once, in your own words. Another moderator decides; until then it stands.
-
-    409 `already_appealed`, and `nothing_to_appeal` where the decision is final.
-    """
-
-    listing_id: ListingId
-    words: Words
 
 
 @requires(Role.SELLER, scope="listings:read")
@@ -367,10 +331,18 @@ class GetListing(Query[ListingView]):
 
 @public
 class ListListings(Query[Page[ListingView]]):
-    """Browse published listings: the newest first, or the cheapest."""
+    """Browse published listings: the newest first, the cheapest, the best rated, the best selling, or the trending.
+
+    `free` is those that cost nothing; prices are in credits, `min_rating` in stars.
+    """
 
     category: Category | None = None
     tag: Tag | None = None
+    licence: Licence | None = None
+    free: bool = False
+    min_price: CreditAmount | None = None
+    max_price: CreditAmount | None = None
+    min_rating: Annotated[float, Ge(1), Le(5)] | None = None
     sort: ListingSort = ListingSort.NEW
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
@@ -402,18 +374,6 @@ class GetPurchase(Command[PurchasedContentView]):
     """Read something you bought, content included. Reading it counts as using it, which ends automatic refunds."""
 
     purchase_id: PurchaseId
-
-
-@requires(scope="purchases:write", while_suspended=True, fresh=True)
-class RequestRefund(Command[PurchaseView]):
-    """Ask for your credits back.
-
-    Within the refund policy, while the purchase is unused, they come at once. Otherwise a moderator decides, and you
-    are told why: `refund` says how it stands. 409 `purchase_refunded`, `refund_pending`, `refund_refused`.
-    """
-
-    purchase_id: PurchaseId
-    words: Words
 
 
 # For other features
@@ -451,15 +411,6 @@ class RefundPurchase(Command[PurchaseView]):
 
     purchase_id: PurchaseId
     reason: Annotated[str, Len(3, 500)]
-
-
-@internal
-class RefuseRefund(Command[PurchaseView]):
-    """A moderator has refused what a buyer asked for; the purchase says why. Raises `NoRefundRequested`."""
-
-    purchase_id: PurchaseId
-    reason_code: Annotated[str, Len(1, 50)]
-    public_note: Annotated[str, Len(1, 2000)]
 
 
 @internal

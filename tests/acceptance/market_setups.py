@@ -57,3 +57,19 @@ def reviews_and_reports(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "reportReview": case(review_of_owners, lambda _: REPORT),
         "reportListing": case(lambda world: world.published(), lambda _: REPORT),
     }
+
+
+def marked(world: World) -> dict[str, Any]:
+    made = world.published()
+    world.owner.call("PUT", f"/marketplace/listings/{made['listing_id']}/favourite", {}, expect=200)
+    return made
+
+
+def finding(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "getSellerDashboard": case(),
+        "listCategories": case(),
+        "listFavourites": case(),
+        "addFavourite": case(lambda world: world.published()),
+        "removeFavourite": case(marked),
+    }

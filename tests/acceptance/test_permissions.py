@@ -421,6 +421,7 @@ CASES: dict[str, Case] = {
     "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
     "listSales": Case(),
     **market_setups.reviews_and_reports(Case),
+    **market_setups.finding(Case),
     "listCases": Case(),
     "getCase": Case(World.case),
     "decideCase": Case(World.case, lambda _: DECISION),

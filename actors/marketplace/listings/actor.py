@@ -8,19 +8,23 @@ from typing import Any
 from pydantic import MISSING
 
 from promptforge.actors.marketplace.errors import NoProposal, StaleRevision
+from promptforge.actors.marketplace.insights.views import ViewCounter
 from promptforge.actors.marketplace.listings.decisions import appealed, decided
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
 from promptforge.actors.marketplace.listings.history import Act
+from promptforge.actors.marketplace.listings.messages import (
+    AppealListing,
+    GetListingHistory,
+    HistoryEntry,
+    WithdrawProposal,
+)
 from promptforge.actors.marketplace.listings.proposals import ON_OFFER, proposed, split, without
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing, proposal_row
 from promptforge.actors.marketplace.messages import (
-    AppealListing,
     ApplyDecision,
     CreateListing,
     GetListing,
     GetListingForReview,
-    GetListingHistory,
-    HistoryEntry,
     ListingState,
     ListingView,
     ListListings,
@@ -31,7 +35,6 @@ from promptforge.actors.marketplace.messages import (
     UnlistListing,
     UpdateListing,
     WithdrawListing,
-    WithdrawProposal,
 )
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.prompts.messages import GetPromptVersionFor
@@ -49,8 +52,9 @@ class ListingsActor(Actor):
     name = "marketplace"
     asks = ("prompts",)
 
-    def __init__(self, store: ListingStore) -> None:
+    def __init__(self, store: ListingStore, views: ViewCounter) -> None:
         self._store = store
+        self._views = views
 
     # Selling
 
@@ -190,19 +194,16 @@ class ListingsActor(Actor):
     async def get_listing(self, message: GetListing, context: Context) -> ListingView:
         listing = await self._store.get(message.listing_id, session=context.session)
         own = _is_sellers(listing, context.principal)
+        viewer = None if context.principal is None else context.principal.user_id
         if not own and listing.state is not ListingState.PUBLISHED:
             raise no_listing()
+        if listing.seller_id != viewer:
+            self._views.add(listing.id, seller_id=listing.seller_id, viewer_id=viewer, now=context.now())
         return listing.view(for_seller=own)
 
     @handles(ListListings)
     async def browse(self, message: ListListings, context: Context) -> Page[ListingView]:
-        return await self._store.list_published(
-            category=message.category,
-            tag=message.tag,
-            sort=message.sort,
-            cursor=message.cursor,
-            limit=message.limit,
-        )
+        return await self._store.browse(message)
 
     # Moderation
 

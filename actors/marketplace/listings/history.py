@@ -7,8 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from promptforge.actors.marketplace.listings.domain import Move
+from promptforge.actors.marketplace.listings.messages import (
+    HistoryEntry,
+)
 from promptforge.actors.marketplace.listings.proposals import changes_between
-from promptforge.actors.marketplace.messages import FieldChange, HistoryEntry, ListingState
+from promptforge.actors.marketplace.messages import (
+    FieldChange,
+    ListingState,
+)
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 

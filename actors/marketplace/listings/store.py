@@ -7,38 +7,29 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from promptforge.actors.marketplace.errors import StaleRevision
-from promptforge.actors.marketplace.listings import history
+from promptforge.actors.marketplace.listings import browsing, history
 from promptforge.actors.marketplace.listings.history import Act, HistoryStore
 from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
     Category,
     Decision,
     Licence,
-    ListingSort,
     ListingState,
     ListingView,
+    ListListings,
     ProposalState,
     RatingView,
     ReviewNote,
 )
 from promptforge.core.amounts import from_millicredits
-from promptforge.core.errors import FieldError, Invalid, NotFound
+from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 LISTINGS = "marketplace_listings"
-_PUBLISHED = {"state": ListingState.PUBLISHED.value}
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    LISTINGS: (
-        Index((("seller_id", 1), ("created_at", -1))),
-        Index((("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
-        Index((("category", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
-        Index((("tags", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
-        Index((("price", 1), ("_id", 1)), partial=_PUBLISHED),
-        Index((("category", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
-        Index((("tags", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
-    ),
+    LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), *browsing.INDEXES),
     **history.INDEXES,
 }
 
@@ -126,6 +117,7 @@ class ListingStore:
             "review": None,
             "proposal": None,
             "rating": {"count": 0, "stars": 0},
+            "ranks": browsing.NO_RANKS,
             "created_at": listing.created_at,
             "updated_at": listing.updated_at,
             "published_at": None,
@@ -183,45 +175,24 @@ class ListingStore:
 
     async def current_versions(self, listing_ids: Sequence[str]) -> dict[str, int]:
         """What those of them sell that are on the market."""
-        wanted = {"_id": {"$in": list(listing_ids)}, **_PUBLISHED}
+        wanted = {"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED}
         rows = self._listings.find(wanted, {"version": 1})
         return {row["_id"]: row["version"] for row in await rows.to_list(len(listing_ids))}
 
-    async def list_published(
-        self, *, category: Category | None, tag: str | None, sort: ListingSort, cursor: str | None, limit: int
-    ) -> Page[ListingView]:
-        wanted: Document = {"state": ListingState.PUBLISHED.value}
-        if category is not None:
-            wanted["category"] = category.value
-        if tag is not None:
-            wanted["tags"] = tag
-        if sort is ListingSort.PRICE:
-            return await self._cheapest(wanted, cursor, limit)
-        seen = Cursor.decode_optional(cursor)
-        if seen is not None:
-            wanted["$or"] = [
-                {"published_at": {"$lt": seen.created_at}},
-                {"published_at": seen.created_at, "_id": {"$lt": seen.id}},
-            ]
-        rows = self._listings.find(wanted).sort([("published_at", -1), ("_id", -1)]).limit(limit + 1)
-        found = await rows.to_list(limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(
-            tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
-            Cursor(last["published_at"], last["_id"]).encode() if last else None,
-        )
+    async def published(self, listing_ids: Sequence[str]) -> dict[str, ListingView]:
+        """Those of them that are on the market."""
+        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED})
+        found = [_listing_from(row) for row in await rows.to_list(len(listing_ids))]
+        return {one.id: one.view(for_seller=False) for one in found}
 
-    async def _cheapest(self, wanted: Document, cursor: str | None, limit: int) -> Page[ListingView]:
-        """Cheapest first; the cursor is the last price and id seen."""
-        if cursor is not None:
-            price, identifier = _decode_price_cursor(cursor)
-            wanted["$or"] = [{"price": {"$gt": price}}, {"price": price, "_id": {"$gt": identifier}}]
-        rows = self._listings.find(wanted).sort([("price", 1), ("_id", 1)]).limit(limit + 1)
+    async def browse(self, message: ListListings) -> Page[ListingView]:
+        """Raises `Invalid` for a cursor that this list did not give out."""
+        limit = message.limit
+        rows = self._listings.find(browsing.wanted(message)).sort(browsing.order(message.sort)).limit(limit + 1)
         found = await rows.to_list(limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
         return Page(
             tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
-            f"{last['price']}.{last['_id']}" if last else None,
+            browsing.cursor_of(message.sort, found[limit - 1]) if len(found) > limit else None,
         )
 
     async def list_own(
@@ -246,14 +217,6 @@ def _rating_from(row: Document) -> tuple[int, int]:
 
 def no_listing() -> NotFound:
     return NotFound("There is no such listing, or it is not published")
-
-
-def _decode_price_cursor(token: str) -> tuple[int, str]:
-    price, _, identifier = token.partition(".")
-    if not price.isascii() or not price.isdecimal() or len(price) > 18 or not identifier:
-        error = FieldError("Not a cursor of this list: use `next` of the page before", "cursor", parameter="cursor")
-        raise Invalid("The cursor is not valid", errors=(error,))
-    return int(price), identifier
 
 
 def _listing_from(row: Document) -> Listing:

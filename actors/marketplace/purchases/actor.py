@@ -31,13 +31,15 @@ from promptforge.actors.marketplace.messages import (
     PurchaseListing,
     PurchaseView,
     RefundPurchase,
-    RefuseRefund,
-    RequestRefund,
     RevokePurchase,
     SaleView,
     UsePurchasedSource,
 )
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
+from promptforge.actors.marketplace.purchases.messages import (
+    RefuseRefund,
+    RequestRefund,
+)
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.moderation.messages import CaseKind, OpenCase

@@ -247,6 +247,7 @@ async def _fill(branches: Branches, mongo: Mongo, count: int) -> list[ListingVie
             "tags": [("even", "odd")[number % 2], f"tag{number % 5}"],
             "price": number // 10 * 3 % 10 * 1000,
             "published_at": row["published_at"] + timedelta(seconds=number // 3),
+            "ranks": {"trending": number * 7 % 11, "sales": number // 4, "rated": number * 3 % 5, "average": 0},
         }
         for number in range(1, count)
     ]
@@ -270,8 +271,13 @@ async def test_the_market_is_filtered_and_sorted_page_by_page(
     made = await _fill(branches, mongo, 60)
     if sort is ListingSort.PRICE:
         made.sort(key=lambda one: (Decimal(one.price), one.id))
-    else:
+    elif sort is ListingSort.NEW:
         made.sort(key=lambda one: (str(one.published_at), one.id), reverse=True)
+    else:
+        rows = await mongo.collection(LISTINGS).find({}).to_list(100)
+        name = {"top_rated": "rated", "best_selling": "sales", "trending": "trending"}[sort]
+        ranks = {row["_id"]: row["ranks"][name] for row in rows}
+        made.sort(key=lambda one: (ranks[one.id], one.id), reverse=True)
     for filters in FILTERS:
         category, tag = filters.get("category"), filters.get("tag")
         wanted = [one.title for one in made if category in {None, one.category} and (tag is None or tag in one.tags)]

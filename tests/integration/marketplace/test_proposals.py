@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from promptforge.actors.marketplace.errors import StaleRevision
+from promptforge.actors.marketplace.listings.messages import (
+    GetListingHistory,
+    HistoryEntry,
+    WithdrawProposal,
+)
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     Decision,
     GetListing,
-    GetListingHistory,
-    HistoryEntry,
     ListingState,
     ListingView,
     ProposalState,
@@ -20,7 +23,6 @@ from promptforge.actors.marketplace.messages import (
     RelistListing,
     UnlistListing,
     UpdateListing,
-    WithdrawProposal,
 )
 from promptforge.actors.moderation.messages import CaseKind
 from promptforge.actors.prompts.messages import CreateVersion

@@ -16,9 +16,11 @@ from promptforge.actors.marketplace.messages import (
     PurchaseView,
     RefundPurchase,
     RefundState,
+    UpdateListing,
+)
+from promptforge.actors.marketplace.purchases.messages import (
     RefuseRefund,
     RequestRefund,
-    UpdateListing,
 )
 from promptforge.actors.moderation.messages import CaseKind
 from promptforge.actors.prompts.messages import CreateVersion

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from promptforge.actors.marketplace.errors import IllegalMove
-from promptforge.actors.marketplace.messages import (
+from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+)
+from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     Decision,
     GetListing,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.actors.evaluations.errors import EvaluationNotFinished
 from promptforge.actors.marketplace.errors import (
     AlreadyAppealed,
     AlreadyOwned,
+    EvidenceMismatch,
     IllegalMove,
     NoProposal,
     NotForSale,
@@ -22,7 +24,9 @@ from promptforge.actors.marketplace.favourites.messages import AddFavourite, Lis
 from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    AttachEvidence,
     GetListingHistory,
+    RemoveEvidence,
     WithdrawProposal,
 )
 from promptforge.actors.marketplace.messages import (
@@ -62,6 +66,12 @@ routes = [
     get("/marketplace/listings/{listing_id}", GetListing),
     patch("/marketplace/listings/{listing_id}", UpdateListing, errors=(IllegalMove, StaleRevision)),
     get("/marketplace/listings/{listing_id}/history", GetListingHistory, errors=(NotFound,)),
+    put(
+        "/marketplace/listings/{listing_id}/evidence",
+        AttachEvidence,
+        errors=(IllegalMove, EvidenceMismatch, EvaluationNotFinished),
+    ),
+    delete("/marketplace/listings/{listing_id}/evidence", RemoveEvidence, errors=(IllegalMove,)),
     delete("/marketplace/listings/{listing_id}/proposal", WithdrawProposal, errors=(IllegalMove, NoProposal)),
     post("/marketplace/listings/{listing_id}/submit", SubmitListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/withdraw", WithdrawListing, errors=(IllegalMove,)),

@@ -7,7 +7,9 @@ from promptforge.actors.marketplace.insights.messages import GetSellerDashboard,
 from promptforge.actors.marketplace.listings.actor import ListingsActor
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    AttachEvidence,
     GetListingHistory,
+    RemoveEvidence,
     WithdrawProposal,
 )
 from promptforge.actors.marketplace.messages import (
@@ -45,6 +47,7 @@ from promptforge.actors.marketplace.reviews.messages import (
 __all__ = [
     "AddFavourite",
     "AppealListing",
+    "AttachEvidence",
     "CheckRatings",
     "CreateListing",
     "DeleteReply",
@@ -67,6 +70,7 @@ __all__ = [
     "PurchasesActor",
     "RankListings",
     "RelistListing",
+    "RemoveEvidence",
     "RemoveFavourite",
     "RemoveReview",
     "ReplyToReview",

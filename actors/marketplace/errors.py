@@ -35,6 +35,11 @@ class NoProposal(Conflict):
     title = "Nothing is proposed for this listing"
 
 
+class EvidenceMismatch(Conflict):
+    code = "evidence_mismatch"
+    title = "The evaluation is not of the version that the listing sells"
+
+
 class NotForSale(Conflict):
     code = "not_for_sale"
     title = "The listing is not for sale at present"

@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import MISSING, Field
 
+from promptforge.actors.marketplace.titles import ONE_SCRIPT
 from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
 from promptforge.core.amounts import CreditAmount
 from promptforge.core.messages import Command, Query, internal, public, requires
@@ -20,10 +21,10 @@ from promptforge.core.text import LINE, TEXT
 ListingId = Annotated[str, Len(1, 64)]
 PurchaseId = Annotated[str, Len(1, 64)]
 Revision = Annotated[int, Ge(1)]
-Title = Annotated[str, Len(3, 120), LINE, Field(examples=["Summaries for people in a hurry"])]
-Summary = Annotated[str, Len(3, 300), LINE]
+Title = Annotated[str, Len(3, 120), LINE, ONE_SCRIPT, Field(examples=["Summaries for people in a hurry"])]
+Summary = Annotated[str, Len(3, 300), LINE, ONE_SCRIPT]
 Description = Annotated[str, Len(3, 10_000), TEXT]
-Tag = Annotated[str, Len(1, 40), LINE]
+Tag = Annotated[str, Len(1, 40), LINE, ONE_SCRIPT]
 Words = Annotated[str, Len(10, 2000), TEXT]
 Tags = Annotated[tuple[Tag, ...], Len(0, 10)]
 
@@ -121,6 +122,36 @@ class ProposalView:
     review: ReviewNote | None
 
 
+class EvidenceState(StrEnum):
+    CURRENT = "current"
+    OUTDATED = "outdated"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceView:
+    """How a version did in an evaluation: on a named model, over every item of a dataset, judged by these scorers.
+
+    `outdated`, with the reason, once the listing sells another version. `tiny_model`: the small local model, whose
+    answers are worth little.
+    """
+
+    state: EvidenceState
+    outdated_because: str | None
+    evaluation_id: str
+    version: int
+    model: str
+    tiny_model: bool
+    dataset_name: str
+    dataset_revision: int
+    scorers: tuple[str, ...]
+    items: int
+    passed: int
+    pass_rate: float | None
+    mean_score: float | None
+    evaluated_at: datetime
+    attached_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class RatingView:
     """From how many reviews that count, and how many stars of five on average: null where there are none."""
@@ -155,6 +186,7 @@ class ListingView:
     published_at: datetime | None
     proposal: ProposalView | None = None
     rating: RatingView = RatingView(0, None)
+    evidence: EvidenceView | None = None
 
 
 class RefundState(StrEnum):

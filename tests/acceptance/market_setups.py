@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.support.running import LISTING
+
 if TYPE_CHECKING:
     from tests.acceptance.test_permissions import World
 
@@ -73,3 +75,41 @@ def finding(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "addFavourite": case(lambda world: world.published()),
         "removeFavourite": case(marked),
     }
+
+
+def evaluated(world: World) -> dict[str, Any]:
+    """A draft with the scorecard of its version, and the evaluation's id to attach it again."""
+    made = world.finished_evaluation()
+    evaluation = world.owner.get(f"/evaluations/{made['evaluation_id']}")
+    body = {**LISTING, "price": "0", "prompt_id": evaluation["prompt_id"]}
+    listing = world.owner.post("/marketplace/listings", body, expect=201)
+    evaluations.append(made["evaluation_id"])
+    return {"listing_id": listing["id"]}
+
+
+evaluations: list[str] = []
+"""Of the last listing that was made with one."""
+
+
+def evidence(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "attachEvidence": case(evaluated, lambda _: {"evaluation_id": evaluations[-1]}),
+        "removeEvidence": case(evaluated),
+    }
+
+
+SELLERS_OWN = frozenset(
+    {
+        "appealListing",
+        "getListingHistory",
+        "withdrawProposal",
+        "replyToReview",
+        "deleteReply",
+        "attachEvidence",
+        "removeEvidence",
+    }
+)
+
+
+def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {**reviews_and_reports(case), **finding(case), **evidence(case)}

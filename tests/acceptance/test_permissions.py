@@ -71,17 +71,14 @@ SELLERS_OWN = frozenset(
         "withdrawListing",
         "unlistListing",
         "relistListing",
-        "appealListing",
-        "getListingHistory",
-        "withdrawProposal",
-        "replyToReview",
-        "deleteReply",
+        *market_setups.SELLERS_OWN,
     }
 )
 """Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
 
 SCOPES_TOGETHER: dict[str, tuple[str, ...]] = {
     "testPrompt": ("ai:run", "prompts:read"),
+    "attachEvidence": ("evaluations:read", "listings:write"),
 }
 """What asks another feature on the caller's behalf needs that one's scope as well."""
 
@@ -420,8 +417,7 @@ CASES: dict[str, Case] = {
     "getPurchase": Case(World.purchase),
     "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
     "listSales": Case(),
-    **market_setups.reviews_and_reports(Case),
-    **market_setups.finding(Case),
+    **market_setups.cases(Case),
     "listCases": Case(),
     "getCase": Case(World.case),
     "decideCase": Case(World.case, lambda _: DECISION),

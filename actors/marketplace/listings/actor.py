@@ -7,15 +7,19 @@ from typing import Any
 
 from pydantic import MISSING
 
+from promptforge.actors.evaluations.messages import GetEvaluation, GetScorecard
 from promptforge.actors.marketplace.errors import NoProposal, StaleRevision
 from promptforge.actors.marketplace.insights.views import ViewCounter
 from promptforge.actors.marketplace.listings.decisions import appealed, decided
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
+from promptforge.actors.marketplace.listings.evidence import evidence_row
 from promptforge.actors.marketplace.listings.history import Act
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    AttachEvidence,
     GetListingHistory,
     HistoryEntry,
+    RemoveEvidence,
     WithdrawProposal,
 )
 from promptforge.actors.marketplace.listings.proposals import ON_OFFER, proposed, split, without
@@ -50,7 +54,7 @@ _EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 class ListingsActor(Actor):
     name = "marketplace"
-    asks = ("prompts",)
+    asks = ("prompts", "evaluations")
 
     def __init__(self, store: ListingStore, views: ViewCounter) -> None:
         self._store = store
@@ -155,6 +159,27 @@ class ListingsActor(Actor):
         listing = await self._own(message.listing_id, Move.APPEAL, context)
         listing = await self._change(listing, appealed(listing, context.now()), Move.APPEAL, context)
         await context.enqueue(_case_of(listing, CaseKind.APPEAL, reason=message.words), unique=_case_key(listing))
+        return listing.view(for_seller=True)
+
+    @handles(AttachEvidence, key="listing_id", atomic=True)
+    async def attach_evidence(self, message: AttachEvidence, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.EVIDENCE, context)
+        await context.ask(GetEvaluation(evaluation_id=message.evaluation_id))  # is it one that they may see?
+        card = await context.ask(GetScorecard(evaluation_id=message.evaluation_id))
+        row = evidence_row(
+            card,
+            prompt_id=listing.prompt_id,
+            version=listing.version,
+            content_hash=listing.content_hash,
+            now=context.now(),
+        )
+        return (await self._change(listing, {"evidence": row}, Move.EVIDENCE, context)).view(for_seller=True)
+
+    @handles(RemoveEvidence, key="listing_id", atomic=True)
+    async def remove_evidence(self, message: RemoveEvidence, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.EVIDENCE, context)
+        if listing.evidence is not None:
+            listing = await self._change(listing, {"evidence": None}, Move.EVIDENCE, context)
         return listing.view(for_seller=True)
 
     async def _own(self, listing_id: str, move: Move, context: Context) -> Listing:

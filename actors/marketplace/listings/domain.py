@@ -18,6 +18,7 @@ class Move(StrEnum):
     UNLIST = "unlist"
     RELIST = "relist"
     APPEAL = "appeal"
+    EVIDENCE = "evidence"
     APPROVE = "approve"
     REQUEST_CHANGES = "request_changes"
     REJECT = "reject"
@@ -27,18 +28,22 @@ class Move(StrEnum):
 
 TRANSITIONS: dict[tuple[ListingState, Move], ListingState | None] = {
     (ListingState.DRAFT, Move.EDIT): ListingState.DRAFT,
+    (ListingState.DRAFT, Move.EVIDENCE): ListingState.DRAFT,
     (ListingState.DRAFT, Move.SUBMIT): ListingState.IN_REVIEW,
     (ListingState.CHANGES_REQUESTED, Move.EDIT): ListingState.CHANGES_REQUESTED,
+    (ListingState.CHANGES_REQUESTED, Move.EVIDENCE): ListingState.CHANGES_REQUESTED,
     (ListingState.CHANGES_REQUESTED, Move.SUBMIT): ListingState.IN_REVIEW,
     (ListingState.IN_REVIEW, Move.WITHDRAW): ListingState.DRAFT,
     (ListingState.IN_REVIEW, Move.APPROVE): ListingState.PUBLISHED,
     (ListingState.IN_REVIEW, Move.REQUEST_CHANGES): ListingState.CHANGES_REQUESTED,
     (ListingState.IN_REVIEW, Move.REJECT): ListingState.REJECTED,
     (ListingState.PUBLISHED, Move.EDIT): ListingState.PUBLISHED,
+    (ListingState.PUBLISHED, Move.EVIDENCE): ListingState.PUBLISHED,
     (ListingState.PUBLISHED, Move.WITHDRAW_PROPOSAL): ListingState.PUBLISHED,
     (ListingState.PUBLISHED, Move.UNLIST): ListingState.UNLISTED,
     (ListingState.PUBLISHED, Move.SUSPEND): ListingState.SUSPENDED,
     (ListingState.UNLISTED, Move.EDIT): ListingState.UNLISTED,
+    (ListingState.UNLISTED, Move.EVIDENCE): ListingState.UNLISTED,
     (ListingState.UNLISTED, Move.WITHDRAW_PROPOSAL): ListingState.UNLISTED,
     (ListingState.UNLISTED, Move.RELIST): ListingState.PUBLISHED,
     (ListingState.UNLISTED, Move.SUSPEND): ListingState.SUSPENDED,
@@ -47,13 +52,14 @@ TRANSITIONS: dict[tuple[ListingState, Move], ListingState | None] = {
     (ListingState.REJECTED, Move.REQUEST_CHANGES): ListingState.CHANGES_REQUESTED,
     (ListingState.REJECTED, Move.REJECT): ListingState.REJECTED,
     (ListingState.SUSPENDED, Move.EDIT): ListingState.SUSPENDED,
+    (ListingState.SUSPENDED, Move.EVIDENCE): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.WITHDRAW_PROPOSAL): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.APPEAL): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.LIFT): None,
     (ListingState.SUSPENDED, Move.SUSPEND): ListingState.SUSPENDED,
 }
 """None: where it was before. What moderators do about `rejected`, and about `suspended` but for lifting it, answers an
-appeal. An edit of what is on offer is a proposal; see `proposals`.
+appeal. An edit of what is on offer is a proposal; see `proposals`. Nothing changes while it is being reviewed.
 """
 MODERATORS_MOVES = frozenset({Move.APPROVE, Move.REQUEST_CHANGES, Move.REJECT, Move.SUSPEND, Move.LIFT})
 MOVE_OF = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from promptforge.actors.evaluations.messages import EvaluationId
 from promptforge.actors.marketplace.messages import FieldChange, ListingId, ListingState, ListingView, Words
 from promptforge.core.messages import Command, Query, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -50,3 +51,22 @@ class GetListingHistory(Query[Page[HistoryEntry]]):
     listing_id: ListingId
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
+
+
+@requires(Role.SELLER, scope="listings:write")
+class AttachEvidence(Command[ListingView]):
+    """Show with a listing how its version did in a finished evaluation; it takes the place of an older scorecard.
+
+    409 `evidence_mismatch` where the evaluation is of another version, `evaluation_not_finished`; 404 where it is of
+    another prompt.
+    """
+
+    listing_id: ListingId
+    evaluation_id: EvaluationId
+
+
+@requires(Role.SELLER, scope="listings:write")
+class RemoveEvidence(Command[ListingView]):
+    """Show no scorecard with a listing any more."""
+
+    listing_id: ListingId

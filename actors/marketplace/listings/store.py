@@ -8,6 +8,7 @@ from datetime import datetime
 
 from promptforge.actors.marketplace.errors import StaleRevision
 from promptforge.actors.marketplace.listings import browsing, history
+from promptforge.actors.marketplace.listings.evidence import evidence_view
 from promptforge.actors.marketplace.listings.history import Act, HistoryStore
 from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
@@ -59,6 +60,7 @@ class Listing:
     suspended_from: ListingState | None = None
     """Where it was when it was suspended."""
     proposal: Proposal | None = None
+    evidence: Document | None = None
     rating_count: int = 0
     rating_stars: int = 0
 
@@ -96,6 +98,7 @@ class Listing:
             created_at=self.created_at,
             updated_at=self.updated_at,
             published_at=self.published_at,
+            evidence=evidence_view(self.evidence, version=self.version, content_hash=self.content_hash),
             rating=rating_view(self.rating_count, self.rating_stars),
             proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
         )
@@ -243,6 +246,7 @@ def _listing_from(row: Document) -> Listing:
         published_at=row["published_at"],
         suspended_from=None if suspended_from is None else ListingState(suspended_from),
         proposal=_proposal_from(row.get("proposal")),
+        evidence=row.get("evidence"),
         rating_count=rating_count,
         rating_stars=rating_stars,
     )

@@ -179,7 +179,10 @@ async def test_a_refused_move_names_the_legal_ones(branches: Branches) -> None:
     ):
         with pytest.raises(IllegalMove) as refused:
             await carla.ask(message)
-        assert refused.value.extra == {"state": "published", "legal_moves": ["edit", "withdraw_proposal", "unlist"]}
+        assert refused.value.extra == {
+            "state": "published",
+            "legal_moves": ["edit", "evidence", "withdraw_proposal", "unlist"],
+        }
 
 
 async def test_a_submission_and_its_case_are_one(branches: Branches) -> None:

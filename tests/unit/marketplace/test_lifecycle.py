@@ -12,24 +12,37 @@ from promptforge.actors.marketplace.listings.proposals import ON_OFFER
 from promptforge.actors.marketplace.messages import Decision, ListingState
 
 LEGAL = {
-    "draft": {"edit": "draft", "submit": "in_review"},
+    "draft": {"edit": "draft", "evidence": "draft", "submit": "in_review"},
     "in_review": {
         "withdraw": "draft",
         "approve": "published",
         "request_changes": "changes_requested",
         "reject": "rejected",
     },
-    "changes_requested": {"edit": "changes_requested", "submit": "in_review"},
+    "changes_requested": {"edit": "changes_requested", "evidence": "changes_requested", "submit": "in_review"},
     "rejected": {
         "appeal": "rejected",
         "approve": "published",
         "request_changes": "changes_requested",
         "reject": "rejected",
     },
-    "published": {"edit": "published", "withdraw_proposal": "published", "unlist": "unlisted", "suspend": "suspended"},
-    "unlisted": {"edit": "unlisted", "withdraw_proposal": "unlisted", "relist": "published", "suspend": "suspended"},
+    "published": {
+        "edit": "published",
+        "evidence": "published",
+        "withdraw_proposal": "published",
+        "unlist": "unlisted",
+        "suspend": "suspended",
+    },
+    "unlisted": {
+        "edit": "unlisted",
+        "evidence": "unlisted",
+        "withdraw_proposal": "unlisted",
+        "relist": "published",
+        "suspend": "suspended",
+    },
     "suspended": {
         "edit": "suspended",
+        "evidence": "suspended",
         "withdraw_proposal": "suspended",
         "appeal": "suspended",
         "lift": "published",

@@ -64,8 +64,12 @@ from promptforge.actors.marketplace import (
 )
 from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.marketplace.reviews.ratings import Ratings
-from promptforge.actors.moderation import ModerationActor
+from promptforge.actors.moderation import ChecksActor, ModerationActor
 from promptforge.actors.moderation import store as moderation
+from promptforge.actors.moderation.checks.terms import load as load_terms
+from promptforge.actors.moderation.duplicates.looking import Duplicates
+from promptforge.actors.moderation.duplicates.store import FingerprintStore
+from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.notifications import NotificationsActor
 from promptforge.actors.notifications import store as notifications
 from promptforge.actors.operations import OperationsActor, SealAuditLog
@@ -139,6 +143,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     FavouritesActor,
     InsightsActor,
     ModerationActor,
+    ChecksActor,
     JobsActor,
     OperationsActor,
 )
@@ -238,7 +243,7 @@ def build_actors(
         NotificationsActor(notifications.NotificationStore(mongo)),
         ListingsActor(listings, views),
         *_market_actors(mongo, listings, views),
-        ModerationActor(moderation.CaseStore(mongo)),
+        *_moderation(mongo, settings, memory),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
     ]
@@ -253,6 +258,15 @@ def _market_actors(mongo: Mongo, listings: marketplace.ListingStore, views: mark
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),
         InsightsActor(marketplace.InsightStore(mongo), views),
+    ]
+
+
+def _moderation(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]:
+    fingerprints = FingerprintStore(mongo)
+    cases = moderation.CaseStore(mongo, claim_for=timedelta(minutes=settings.moderation_claim_minutes))
+    return [
+        ModerationActor(cases, DecisionLog(mongo), fingerprints),
+        ChecksActor(cases, load_terms(settings.moderation_terms_file), Duplicates(fingerprints, memory.duplicates)),
     ]
 
 

@@ -24,6 +24,7 @@ _THINGS = {
     "AuditEntry": "aud",
     "Batch": "bat",
     "Case": "cas",
+    "Decision": "dec",
     "Checkout": "chk",
     "Dataset": "dts",
     "Evaluation": "evl",
@@ -48,7 +49,9 @@ _THINGS = {
 }
 """Whose `id` begins how; a view is named for its thing."""
 
-_PEOPLE = dict.fromkeys(("user_id", "owner_id", "seller_id", "decided_by", "requested_by"), f"usr_{_ULID}")
+_PEOPLE = dict.fromkeys(
+    ("user_id", "owner_id", "seller_id", "moderator_id", "decided_by", "requested_by"), f"usr_{_ULID}"
+)
 _MOMENTS = dict.fromkeys(("created_after", "since"), "2026-11-01T00:00:00Z") | dict.fromkeys(
     ("created_before", "until", "expires_at"), "2026-12-01T00:00:00Z"
 )
@@ -145,6 +148,16 @@ _TOLD: dict[str, Json] = {
     "summary": "A long text in five lines, and what is worth reading in full.",
     "category": "writing",
     "refund_policy": "2026-11: refundable within 14 days while unused",
+    "CaseView.reason": None,
+    "CaseView.purchase_id": None,
+    "published_version": 2,
+    "Finding.code": "openai_key",
+    "Finding.detail": "This looks like a key of OpenAI",
+    "Finding.listing_id": None,
+    "Finding.score": None,
+    "where": "content, line 2, column 6",
+    "ReasonView.words": "It meets the guidelines.",
+    "next_step": "There is nothing that you have to do.",
     "reason_code": "meets_guidelines",
     "stars": 4,
     "conversion": 0.04,

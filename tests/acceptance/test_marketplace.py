@@ -58,7 +58,11 @@ def _finished(person: Person, evaluation_id: str) -> bool:
 
 
 def decide(moderator: Person, case: Any, decision: str) -> None:
-    body = {"decision": decision, "reason_code": "meets_guidelines", "public_note": "Looked at."}
+    """With a reason that is one for the decision."""
+    reasons = moderator.get("/moderation/reasons")["reasons"]
+    reason = next(one["code"] for one in reasons if decision in one["decisions"])
+    moderator.post(f"/moderation/cases/{case['id']}/claim")
+    body = {"decision": decision, "reason_code": reason, "public_note": "Looked at."}
     moderator.post(f"/moderation/cases/{case['id']}/decision", body)
 
 

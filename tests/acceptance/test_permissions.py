@@ -21,7 +21,7 @@ from promptforge.core.messages import Access, Command
 from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
 from promptforge.http.tables import routes
-from tests.acceptance import market_setups
+from tests.acceptance import market_setups, moderation_setups
 from tests.support.faulty_models import faulty_models
 from tests.support.planting import dead, make_payable, plant_payout, put
 from tests.support.running import LISTING, Person, eventually, published_listing, verified_ledger
@@ -418,9 +418,7 @@ CASES: dict[str, Case] = {
     "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
     "listSales": Case(),
     **market_setups.cases(Case),
-    "listCases": Case(),
-    "getCase": Case(World.case),
-    "decideCase": Case(World.case, lambda _: DECISION),
+    **moderation_setups.cases(Case, World.case, DECISION),
     "listCreditPacks": Case(),
     "createCheckout": Case(body=lambda world: {"pack_id": world.owner.get("/billing/packs")["packs"][0]["id"]}),
     "getCheckout": Case(World.checkout),

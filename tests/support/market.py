@@ -18,7 +18,7 @@ from promptforge.actors.marketplace.messages import (
     PurchaseView,
     SubmitListing,
 )
-from promptforge.actors.moderation.messages import DecideCase, ListCases
+from promptforge.actors.moderation.messages import CaseView, ClaimCase, DecideCase, ListCases, ReasonCode, Verdict
 from promptforge.actors.notifications.messages import ListNotifications, NotificationView
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, PromptView
 from promptforge.actors.users.messages import EnsureUser
@@ -81,8 +81,7 @@ class Market:
         listing = await self.draft(seller, name, price=price)
         listing = await seller.ask(SubmitListing(listing_id=listing.id))
         moderator = await self.person("moderator", Role.MODERATOR)
-        case_id = await self.case_of(moderator, listing)
-        await moderator.ask(decision(case_id))
+        await judge(moderator, await self.case_of(moderator, listing))
         return listing
 
     async def buy(self, buyer: Context, listing: ListingView, price: str = "10") -> PurchaseView:
@@ -97,8 +96,26 @@ class Market:
         await self.process.runner.drain()
 
 
-def decision(case_id: str, kind: Decision = Decision.APPROVE) -> DecideCase:
-    return DecideCase(case_id=case_id, decision=kind, reason_code="meets_guidelines", public_note="Because.")
+async def judge(moderator: Context, case_id: str, kind: Decision | Verdict = Decision.APPROVE) -> CaseView:
+    """Claim the case and decide it."""
+    await moderator.ask(ClaimCase(case_id=case_id))
+    return await moderator.ask(decision(case_id, kind))
+
+
+_REASONS = {
+    Verdict.APPROVE: ReasonCode.MEETS_GUIDELINES,
+    Verdict.REQUEST_CHANGES: ReasonCode.TOO_VAGUE,
+    Verdict.REJECT: ReasonCode.MISLEADING,
+    Verdict.SUSPEND: ReasonCode.COPIED,
+    Verdict.LIFT: ReasonCode.MISTAKEN,
+    Verdict.DISMISS: ReasonCode.UNFOUNDED,
+    Verdict.REFUND: ReasonCode.DOES_NOT_WORK,
+}
+
+
+def decision(case_id: str, kind: Decision | Verdict = Decision.APPROVE) -> DecideCase:
+    verdict = Verdict(kind)
+    return DecideCase(case_id=case_id, decision=verdict, reason_code=_REASONS[verdict], public_note="Because.")
 
 
 async def raised(person: Context, message: Message[Any]) -> str:

@@ -36,10 +36,7 @@ from promptforge.actors.marketplace.messages import (
     UsePurchasedSource,
 )
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
-from promptforge.actors.marketplace.purchases.messages import (
-    RefuseRefund,
-    RequestRefund,
-)
+from promptforge.actors.marketplace.purchases.messages import HasBought, RefuseRefund, RequestRefund
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
@@ -148,6 +145,7 @@ class PurchasesActor(Actor):
             kind=CaseKind.REFUND,
             reason=words,
             purchase_id=purchase.id,
+            brought_by=purchase.buyer_id,
         )
 
     @handles(RefuseRefund, key="purchase_id", atomic=True)
@@ -179,6 +177,10 @@ class PurchasesActor(Actor):
         return await self._purchases.use_source(
             message.buyer_id, message.prompt_id, message.version, now=context.now(), session=context.session
         )
+
+    @handles(HasBought, transactional=True)
+    async def has_bought(self, message: HasBought, context: Context) -> bool:
+        return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
 
     @handles(ListPurchases)
     async def list_purchases(self, message: ListPurchases, context: Context) -> Page[PurchaseView]:

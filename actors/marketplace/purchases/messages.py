@@ -1,4 +1,4 @@
-"""Refunds that buyers ask for."""
+"""Refunds that buyers ask for, and what other features ask about purchases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated
 
 from annotated_types import Len
 
-from promptforge.actors.marketplace.messages import PurchaseId, PurchaseView, Words
-from promptforge.core.messages import Command, internal, requires
+from promptforge.actors.marketplace.messages import ListingId, PurchaseId, PurchaseView, Words
+from promptforge.core.messages import Command, Query, internal, requires
 
 
 @requires(scope="purchases:write", while_suspended=True, fresh=True)
@@ -29,3 +29,11 @@ class RefuseRefund(Command[PurchaseView]):
     purchase_id: PurchaseId
     reason_code: Annotated[str, Len(1, 50)]
     public_note: Annotated[str, Len(1, 2000)]
+
+
+@internal
+class HasBought(Query[bool]):
+    """Whether this person has ever bought the listing, given back or not."""
+
+    user_id: str
+    listing_id: ListingId

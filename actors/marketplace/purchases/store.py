@@ -28,6 +28,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("buyer_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("seller_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("created_at", -1))),
+        Index((("buyer_id", 1), ("listing_id", 1))),
     ),
     ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
 }
@@ -199,6 +200,10 @@ class PurchaseStore:
         entitled = {"_id": f"{row['buyer_id']}:{row['listing_id']}", "purchase_id": purchase_id}
         await self._entitlements.delete_one(entitled, session=session)
         return _purchase_from(row)
+
+    async def has_bought(self, user_id: str, listing_id: str, *, session: Session | None) -> bool:
+        wanted = {"buyer_id": user_id, "listing_id": listing_id}
+        return await self._purchases.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def get(self, purchase_id: str, *, session: Session | None) -> Purchase:
         """Raises `NotFound`."""

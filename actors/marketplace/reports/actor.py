@@ -67,4 +67,5 @@ def _case_of(listing: Listing, report: Report) -> OpenCase:
         title=listing.title,
         kind=CaseKind.REPORT,
         reason=f"{about}({report.reason}) {report.words}",
+        brought_by=report.reporter_id,
     )

@@ -34,7 +34,7 @@ from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
-from tests.support.market import decision, raised
+from tests.support.market import judge, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +126,7 @@ async def test_only_the_published_shows_and_only_the_seller_sees_the_rest(branch
     await check(ListingState.DRAFT)
     await carla.ask(SubmitListing(listing_id=listing.id))
     await check(ListingState.IN_REVIEW)
-    await mona.ask(decision(await branches.here.case_of(mona, listing), Decision.REQUEST_CHANGES))
+    await judge(mona, await branches.here.case_of(mona, listing), Decision.REQUEST_CHANGES)
     await check(ListingState.CHANGES_REQUESTED)
     await carla.ask(SubmitListing(listing_id=listing.id))
     await carla.ask(WithdrawListing(listing_id=listing.id))
@@ -137,7 +137,7 @@ async def test_only_the_published_shows_and_only_the_seller_sees_the_rest(branch
         {"listing_id": listing.id, "revision": submitted.revision}
     )
     assert row is not None
-    await mona.ask(decision(row["_id"]))
+    await judge(mona, row["_id"])
     await check(ListingState.PUBLISHED)
     published = (await others[0].ask(see)).published_at
     await carla.ask(UnlistListing(listing_id=listing.id))

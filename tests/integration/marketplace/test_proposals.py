@@ -30,7 +30,7 @@ from promptforge.core.context import Context
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
 from tests.integration.marketplace.test_suspensions import decided, open_cases, seen
-from tests.support.market import decision, raised
+from tests.support.market import decision, judge, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +97,7 @@ async def test_a_proposal_is_decided_in_a_case_and_applied_as_it_was_reviewed(br
     await edit(carla, listing, title="Reviewed title", tags=("x",))
     (case,) = await open_cases(branches)
     assert case.kind is CaseKind.PROPOSED_CHANGE
-    await mona.ask(decision(case.id))
+    await judge(mona, case.id)
     view = await seen(carla, listing)
     assert (view.title, view.tags, view.proposal) == ("Reviewed title", ("x",), None)
     assert (view.state, view.published_at) == (ListingState.PUBLISHED, listing.published_at)
@@ -112,7 +112,7 @@ async def test_a_proposal_that_changed_meanwhile_is_not_what_was_reviewed(branch
     assert await raised(branches.here.process.context(), about(first)) == "listing_moved"
     assert await raised(mona, decision(case.id)) == "case_obsolete"
     (case,) = await open_cases(branches)
-    await mona.ask(decision(case.id))
+    await judge(mona, case.id)
     assert (await seen(carla, listing)).title == "Second title"
 
 

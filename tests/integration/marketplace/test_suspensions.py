@@ -23,7 +23,7 @@ from promptforge.actors.moderation.messages import CaseKind, CaseView, ListCases
 from promptforge.core.context import Context
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
-from tests.support.market import decision, raised
+from tests.support.market import judge, raised
 
 pytestmark = pytest.mark.anyio
 WORDS = "The words that were found are a quotation, and it is marked as one."
@@ -133,9 +133,10 @@ async def test_what_an_appeal_ends_with_is_final(branches: Branches) -> None:
     mona, _ = await branches.person("mona", Role.MODERATOR)
     draft = await branches.here.draft(carla, "Rejected twice")
     submitted = await carla.ask(SubmitListing(listing_id=draft.id))
-    await mona.ask(decision(await branches.here.case_of(mona, submitted), Decision.REJECT))
+    await judge(mona, await branches.here.case_of(mona, submitted), Decision.REJECT)
     await carla.ask(AppealListing(listing_id=draft.id, words=WORDS))
-    await mona.ask(decision(await branches.here.case_of(mona, submitted), Decision.REJECT))
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    await judge(max_, await branches.here.case_of(max_, submitted), Decision.REJECT)
     view = await seen(carla, draft)
     assert view.state is ListingState.REJECTED
     assert view.review is not None
@@ -149,12 +150,13 @@ async def test_an_appeal_that_is_right_publishes_what_was_rejected(branches: Bra
     mona, _ = await branches.person("mona", Role.MODERATOR)
     draft = await branches.here.draft(carla, "Rejected by mistake")
     submitted = await carla.ask(SubmitListing(listing_id=draft.id))
-    await mona.ask(decision(await branches.here.case_of(mona, submitted), Decision.REJECT))
+    await judge(mona, await branches.here.case_of(mona, submitted), Decision.REJECT)
     rejected = await seen(carla, draft)
     service = branches.here.process.context()
     assert await raised(service, decided(rejected, Decision.APPROVE)) == "listing_moved", "nobody has appealed"
     await carla.ask(AppealListing(listing_id=draft.id, words=WORDS))
-    await mona.ask(decision(await branches.here.case_of(mona, submitted)))
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    await judge(max_, await branches.here.case_of(max_, submitted))
     assert (await seen(carla, draft)).state is ListingState.PUBLISHED
 
 

@@ -195,9 +195,10 @@ def _list_it(story: Story, carla: Person, mona: Person, prompt_id: str) -> str:
         )
         submitted = carla.post(f"/marketplace/listings/{listing['id']}/submit")
         note(f"the listing is {submitted['state']}")
-    with story.step("Mona finds the case in her queue (it came by a durable job) and approves it") as note:
+    with story.step("Mona finds the case in her queue (it came by a durable job), claims it and approves it") as note:
         case = story.until("the moderation case", lambda: mona.get("/moderation/cases")["items"])[0]
         decision = {"decision": "approve", "reason_code": "meets_guidelines", "public_note": "Clear and useful."}
+        mona.post(f"/moderation/cases/{case['id']}/claim")
         mona.post(f"/moderation/cases/{case['id']}/decision", decision)
         note("a listing nobody approved is nowhere to be seen; this one is now published")
     identifier: str = listing["id"]

@@ -59,10 +59,24 @@ from promptforge.actors.evaluations import QUEUE as EVALUATIONS
 from promptforge.actors.evaluations import EvaluationsActor, SweepEvaluations
 from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.jobs import JobsActor
-from promptforge.actors.marketplace import ListingsActor, PurchasesActor
+from promptforge.actors.marketplace import (
+    CheckRatings,
+    FavouritesActor,
+    InsightsActor,
+    ListingsActor,
+    PurchasesActor,
+    RankListings,
+    ReportsActor,
+    ReviewsActor,
+)
 from promptforge.actors.marketplace import store as marketplace
-from promptforge.actors.moderation import ModerationActor
+from promptforge.actors.marketplace.reviews.ratings import Ratings
+from promptforge.actors.moderation import ChecksActor, ModerationActor
 from promptforge.actors.moderation import store as moderation
+from promptforge.actors.moderation.checks.terms import load as load_terms
+from promptforge.actors.moderation.duplicates.looking import Duplicates
+from promptforge.actors.moderation.duplicates.store import FingerprintStore
+from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.notifications import NotificationsActor
 from promptforge.actors.notifications import store as notifications
 from promptforge.actors.operations import OperationsActor, SealAuditLog
@@ -133,7 +147,12 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     NotificationsActor,
     ListingsActor,
     PurchasesActor,
+    ReviewsActor,
+    ReportsActor,
+    FavouritesActor,
+    InsightsActor,
     ModerationActor,
+    ChecksActor,
     JobsActor,
     OperationsActor,
 )
@@ -170,6 +189,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
+    Schedule("rank-listings", "*/10 * * * *", lambda _: RankListings()),
+    Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
     Schedule("post-money", "17 * * * *", lambda _: PostMoney()),
     Schedule("compare-money", "41 2 * * *", lambda _: CompareMoney()),
@@ -194,7 +215,11 @@ def build_actors(
     stripe = stripe or stripe_api(settings)
     stores = prompts.Stores(mongo, changed=memory.compiled.prompt_changed)
     ledger = billing.Ledger(mongo)
-    listings, rollups = marketplace.ListingStore(mongo), ai_usage.RollupStore(mongo)
+    listings, views, rollups = (
+        marketplace.ListingStore(mongo),
+        marketplace.ViewCounter(mongo),
+        ai_usage.RollupStore(mongo),
+    )
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
@@ -228,11 +253,32 @@ def build_actors(
         TrialsActor(),
         UsageActor(rollups),
         NotificationsActor(notifications.NotificationStore(mongo)),
-        ListingsActor(listings),
-        PurchasesActor(marketplace.PurchaseStore(mongo), listings),
-        ModerationActor(moderation.CaseStore(mongo)),
+        ListingsActor(listings, views),
+        *_market_actors(mongo, listings, views),
+        *_moderation(mongo, settings, memory),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
+    ]
+
+
+def _market_actors(mongo: Mongo, listings: marketplace.ListingStore, views: marketplace.ViewCounter) -> list[Actor]:
+    """What buyers do, and what they say of it."""
+    purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
+    return [
+        PurchasesActor(purchases, listings, Ratings(reviews, listings)),
+        ReviewsActor(reviews, purchases, listings),
+        ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
+        FavouritesActor(marketplace.FavouriteStore(mongo), listings),
+        InsightsActor(marketplace.InsightStore(mongo), views),
+    ]
+
+
+def _moderation(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]:
+    fingerprints = FingerprintStore(mongo)
+    cases = moderation.CaseStore(mongo, claim_for=timedelta(minutes=settings.moderation_claim_minutes))
+    return [
+        ModerationActor(cases, DecisionLog(mongo), fingerprints),
+        ChecksActor(cases, load_terms(settings.moderation_terms_file), Duplicates(fingerprints, memory.duplicates)),
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from promptforge.actors.moderation.duplicates.index import DuplicateIndex
+from promptforge.actors.moderation.duplicates.store import FINGERPRINTS
 from promptforge.actors.projects import Memberships
 from promptforge.actors.prompts import CompiledCache
 from promptforge.core.mongo import Change, ChangeFeed, Pulse
@@ -12,13 +14,14 @@ from promptforge.core.mongo import Change, ChangeFeed, Pulse
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Both caches hold what the feed has not told them to forget; those that follow none answer nothing.
+    """They hold what the feed has not told them to forget; those that follow none answer nothing, or read anew.
 
     `look` raises where MongoDB does not answer.
     """
 
     compiled: CompiledCache = field(default_factory=CompiledCache)
     memberships: Memberships = field(default_factory=Memberships)
+    duplicates: DuplicateIndex = field(default_factory=DuplicateIndex)
     look: Callable[[], Awaitable[None]] | None = None
 
 
@@ -42,6 +45,9 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     feed.subscribe("prompts", lambda change: compiled.prompt_changed(change.document_id))
     feed.subscribe("prompt_labels", label_changed)
     feed.subscribe("projects", lambda change: memberships.project_changed(change.document_id))
+    duplicates = DuplicateIndex(heard)
+    feed.subscribe(FINGERPRINTS, lambda change: duplicates.changed(change.document_id))
     feed.on_gap(compiled.clear)
     feed.on_gap(memberships.clear)
-    return Memory(compiled, memberships, pulse.look)
+    feed.on_gap(duplicates.clear)
+    return Memory(compiled, memberships, duplicates, pulse.look)

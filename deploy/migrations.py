@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from promptforge.actors.ai.models.store import RunStore
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
+from promptforge.actors.marketplace.listings.browsing import NO_RANKS
+from promptforge.actors.moderation.store import CASES
 from promptforge.actors.projects.store import ProjectStore
 from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
@@ -77,10 +79,34 @@ async def _early_databases(mongo: Mongo) -> None:
     await LedgerSeals(mongo).adopt()
 
 
+async def _kinds_and_ranks(mongo: Mongo) -> None:
+    """A revision of a listing may have a case of each kind now, so the index that allowed one is dropped.
+
+    And every listing has ranks, for what has none would be left out of the pages after the first.
+    """
+    await drop_index(mongo, "moderation_cases", "listing_id_1_revision_1")
+    await mongo.collection("marketplace_listings").update_many(
+        {"ranks": {"$exists": False}}, {"$set": {"ranks": NO_RANKS, "rating": {"count": 0, "stars": 0}}}
+    )
+
+
+async def _cases_have_keys(mongo: Mongo) -> None:
+    """Every case was a review; now open ones have a key of their own, and a claim."""
+    cases = mongo.collection(CASES)
+    unkind: Document = {"kind": {"$exists": False}}
+    added: Document = {"kind": "review", "reason": None, "purchase_id": None, "times": 1, "brought_by": []}
+    added |= {"claim": None, "findings": {"$literal": {}}}
+    key = {"$concat": ["review:", "$listing_id", ":", {"$toString": "$revision"}]}
+    await cases.update_many({**unkind, "state": "open"}, [{"$set": {**added, "open_key": key}}])
+    await cases.update_many(unkind, [{"$set": added}])
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "prompts live in projects", _prompts_into_projects),
     Migration(2, "runs are in sums", _usage_into_sums),
     Migration(3, "accounts of the service before are opened", _old_database, prepare=_prepare_old_database),
     Migration(4, "early ledgers are completed", complete_early_ledgers),
     Migration(5, "an index too many is gone, and the seals have a head", _early_databases),
+    Migration(7, "cases have kinds and listings have ranks", _kinds_and_ranks),
+    Migration(8, "open cases have keys", _cases_have_keys),
 )

@@ -120,6 +120,14 @@ class Settings(BaseSettings):
     )
     rolling_reserve_days: int = Field(90, ge=0, le=365, description="How many days later it settles")
 
+    moderation_claim_minutes: int = Field(
+        30, ge=1, le=1440, description="How long a moderator's claim on a case counts that nobody prolongs"
+    )
+
+    moderation_terms_file: Path | None = Field(
+        None, description="A list of banned terms in the place of the one that comes with the service"
+    )
+
     llm_provider: LlmProvider | None = Field(None, description="openai, anthropic or local")
     llm_api_key: SecretStr | None = Field(None, description="The language model provider's API key")
     llm_model: CommaSeparated = Field((), description="Its models, comma separated; the first is the default")

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.actors.evaluations.errors import EvaluationNotFinished
 from promptforge.actors.marketplace.errors import (
+    AlreadyAppealed,
     AlreadyOwned,
+    EvidenceMismatch,
     IllegalMove,
+    NoProposal,
     NotForSale,
+    NothingToAppeal,
     OwnListing,
     PriceChanged,
+    PurchaseRefunded,
+    RefundPending,
+    RefundRefused,
+    ReviewRemoved,
     StaleRevision,
+)
+from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
+from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories
+from promptforge.actors.marketplace.listings.messages import (
+    AppealListing,
+    AttachEvidence,
+    GetListingHistory,
+    RemoveEvidence,
+    WithdrawProposal,
 )
 from promptforge.actors.marketplace.messages import (
     CreateListing,
@@ -26,8 +44,20 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
     WithdrawListing,
 )
+from promptforge.actors.marketplace.purchases.messages import (
+    RequestRefund,
+)
+from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
+from promptforge.actors.marketplace.reviews.messages import (
+    DeleteReply,
+    DeleteReview,
+    ListReviews,
+    RemoveReview,
+    ReplyToReview,
+    WriteReview,
+)
 from promptforge.core.errors import NotFound
-from promptforge.http.routing import get, patch, post
+from promptforge.http.routing import delete, get, patch, post, put
 
 routes = [
     get("/marketplace/listings", ListListings),
@@ -35,10 +65,23 @@ routes = [
     get("/marketplace/listings/mine", ListMyListings),
     get("/marketplace/listings/{listing_id}", GetListing),
     patch("/marketplace/listings/{listing_id}", UpdateListing, errors=(IllegalMove, StaleRevision)),
+    get("/marketplace/listings/{listing_id}/history", GetListingHistory, errors=(NotFound,)),
+    put(
+        "/marketplace/listings/{listing_id}/evidence",
+        AttachEvidence,
+        errors=(IllegalMove, EvidenceMismatch, EvaluationNotFinished),
+    ),
+    delete("/marketplace/listings/{listing_id}/evidence", RemoveEvidence, errors=(IllegalMove,)),
+    delete("/marketplace/listings/{listing_id}/proposal", WithdrawProposal, errors=(IllegalMove, NoProposal)),
     post("/marketplace/listings/{listing_id}/submit", SubmitListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/withdraw", WithdrawListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/unlist", UnlistListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/relist", RelistListing, errors=(IllegalMove,)),
+    post(
+        "/marketplace/listings/{listing_id}/appeal",
+        AppealListing,
+        errors=(IllegalMove, AlreadyAppealed, NothingToAppeal),
+    ),
     post(
         "/marketplace/listings/{listing_id}/purchases",
         PurchaseListing,
@@ -48,5 +91,23 @@ routes = [
     ),
     get("/marketplace/purchases", ListPurchases),
     get("/marketplace/purchases/{purchase_id}", GetPurchase),
+    post(
+        "/marketplace/purchases/{purchase_id}/refund",
+        RequestRefund,
+        errors=(PurchaseRefunded, RefundPending, RefundRefused),
+    ),
     get("/marketplace/sales", ListSales),
+    get("/marketplace/dashboard", GetSellerDashboard),
+    get("/marketplace/categories", ListCategories),
+    get("/marketplace/favourites", ListFavourites),
+    put("/marketplace/listings/{listing_id}/favourite", AddFavourite),
+    delete("/marketplace/listings/{listing_id}/favourite", RemoveFavourite),
+    put("/marketplace/purchases/{purchase_id}/review", WriteReview, errors=(PurchaseRefunded, ReviewRemoved)),
+    delete("/marketplace/purchases/{purchase_id}/review", DeleteReview),
+    get("/marketplace/listings/{listing_id}/reviews", ListReviews),
+    put("/marketplace/reviews/{review_id}/reply", ReplyToReview),
+    delete("/marketplace/reviews/{review_id}/reply", DeleteReply),
+    post("/marketplace/reviews/{review_id}/remove", RemoveReview),
+    post("/marketplace/reviews/{review_id}/reports", ReportReview, status=201),
+    post("/marketplace/listings/{listing_id}/reports", ReportListing, status=201),
 ]

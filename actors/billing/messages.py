@@ -331,11 +331,15 @@ class ReconcileStripe(Command[ReconciliationReport]):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The journal of a purchase: `seller_millicredits` + `fee_millicredits` = the price."""
+    """The journal of a purchase: `seller_millicredits` + `fee_millicredits` = the price.
+
+    `payable_millicredits`: how much of the seller's share can ever be paid out; gifts and linked accounts make it less.
+    """
 
     journal_id: str
     fee_millicredits: int
     seller_millicredits: int
+    payable_millicredits: int = 0
 
 
 @internal

@@ -1,6 +1,17 @@
 """The marketplace: listings and purchases."""
 
+from promptforge.actors.marketplace.favourites.actor import FavouritesActor
+from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
+from promptforge.actors.marketplace.insights.actor import InsightsActor
+from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories, RankListings
 from promptforge.actors.marketplace.listings.actor import ListingsActor
+from promptforge.actors.marketplace.listings.messages import (
+    AppealListing,
+    AttachEvidence,
+    GetListingHistory,
+    RemoveEvidence,
+    WithdrawProposal,
+)
 from promptforge.actors.marketplace.messages import (
     CreateListing,
     GetListing,
@@ -17,21 +28,61 @@ from promptforge.actors.marketplace.messages import (
     WithdrawListing,
 )
 from promptforge.actors.marketplace.purchases.actor import PurchasesActor
+from promptforge.actors.marketplace.purchases.messages import (
+    RequestRefund,
+)
+from promptforge.actors.marketplace.reports.actor import ReportsActor
+from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
+from promptforge.actors.marketplace.reviews.actor import ReviewsActor
+from promptforge.actors.marketplace.reviews.messages import (
+    CheckRatings,
+    DeleteReply,
+    DeleteReview,
+    ListReviews,
+    RemoveReview,
+    ReplyToReview,
+    WriteReview,
+)
 
 __all__ = [
+    "AddFavourite",
+    "AppealListing",
+    "AttachEvidence",
+    "CheckRatings",
     "CreateListing",
+    "DeleteReply",
+    "DeleteReview",
+    "FavouritesActor",
     "GetListing",
+    "GetListingHistory",
     "GetPurchase",
+    "GetSellerDashboard",
+    "InsightsActor",
+    "ListCategories",
+    "ListFavourites",
     "ListListings",
     "ListMyListings",
     "ListPurchases",
+    "ListReviews",
     "ListSales",
     "ListingsActor",
     "PurchaseListing",
     "PurchasesActor",
+    "RankListings",
     "RelistListing",
+    "RemoveEvidence",
+    "RemoveFavourite",
+    "RemoveReview",
+    "ReplyToReview",
+    "ReportListing",
+    "ReportReview",
+    "ReportsActor",
+    "RequestRefund",
+    "ReviewsActor",
     "SubmitListing",
     "UnlistListing",
     "UpdateListing",
     "WithdrawListing",
+    "WithdrawProposal",
+    "WriteReview",
 ]

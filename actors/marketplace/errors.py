@@ -20,6 +20,26 @@ class ListingMoved(Conflict):
     title = "The listing is no longer what was reviewed"
 
 
+class AlreadyAppealed(Conflict):
+    code = "already_appealed"
+    title = "This decision was appealed before, and each can be appealed once"
+
+
+class NothingToAppeal(Conflict):
+    code = "nothing_to_appeal"
+    title = "There is no decision about this listing that could be appealed"
+
+
+class NoProposal(Conflict):
+    code = "no_proposal"
+    title = "Nothing is proposed for this listing"
+
+
+class EvidenceMismatch(Conflict):
+    code = "evidence_mismatch"
+    title = "The evaluation is not of the version that the listing sells"
+
+
 class NotForSale(Conflict):
     code = "not_for_sale"
     title = "The listing is not for sale at present"
@@ -38,6 +58,26 @@ class AlreadyOwned(Conflict):
 class OwnListing(Forbidden):
     code = "own_listing"
     title = "You cannot buy what you sell yourself"
+
+
+class ReviewRemoved(Conflict):
+    code = "review_removed"
+    title = "A moderator has removed your review of this purchase"
+
+
+class RefundPending(Conflict):
+    code = "refund_pending"
+    title = "A moderator is looking at your request for this refund"
+
+
+class RefundRefused(Conflict):
+    code = "refund_refused"
+    title = "A moderator has refused this refund; the purchase says why"
+
+
+class NoRefundRequested(Conflict):
+    code = "no_refund_requested"
+    title = "Nobody waits for a decision about a refund of this purchase"
 
 
 class PurchaseRefunded(Conflict):

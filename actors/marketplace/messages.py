@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import MISSING, Field
 
+from promptforge.actors.marketplace.titles import ONE_SCRIPT
 from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
 from promptforge.core.amounts import CreditAmount
 from promptforge.core.messages import Command, Query, internal, public, requires
@@ -20,10 +21,11 @@ from promptforge.core.text import LINE, TEXT
 ListingId = Annotated[str, Len(1, 64)]
 PurchaseId = Annotated[str, Len(1, 64)]
 Revision = Annotated[int, Ge(1)]
-Title = Annotated[str, Len(3, 120), LINE, Field(examples=["Summaries for people in a hurry"])]
-Summary = Annotated[str, Len(3, 300), LINE]
+Title = Annotated[str, Len(3, 120), LINE, ONE_SCRIPT, Field(examples=["Summaries for people in a hurry"])]
+Summary = Annotated[str, Len(3, 300), LINE, ONE_SCRIPT]
 Description = Annotated[str, Len(3, 10_000), TEXT]
-Tag = Annotated[str, Len(1, 40), LINE]
+Tag = Annotated[str, Len(1, 40), LINE, ONE_SCRIPT]
+Words = Annotated[str, Len(10, 2000), TEXT]
 Tags = Annotated[tuple[Tag, ...], Len(0, 10)]
 
 
@@ -52,34 +54,118 @@ class ListingState(StrEnum):
     REJECTED = "rejected"
     PUBLISHED = "published"
     UNLISTED = "unlisted"
+    SUSPENDED = "suspended"
+    """Taken off the market by a moderator, who can put it back to where it was."""
 
 
 class Decision(StrEnum):
-    """What a moderator may decide about a listing in review."""
+    """What a moderator may decide: the first three about a listing in review, or one that was rejected and appealed.
+
+    `suspend` takes a listing off the market, or answers the appeal against that; `lift` puts it back to where it was.
+    """
 
     APPROVE = "approve"
     REQUEST_CHANGES = "request_changes"
     REJECT = "reject"
+    SUSPEND = "suspend"
+    LIFT = "lift"
 
 
 class ListingSort(StrEnum):
+    """`top_rated`, `best_selling` and `trending` go by ranks that are worked out every ten minutes."""
+
     NEW = "new"
     PRICE = "price"
+    TOP_RATED = "top_rated"
+    BEST_SELLING = "best_selling"
+    TRENDING = "trending"
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewNote:
-    """The last decision on a listing, for its seller: a stable reason code and words."""
+    """The last decision on a listing, for its seller: a stable reason code and words.
+
+    A rejection and a suspension can be appealed, once (`appealed_at`). What the appeal ends with is `final`.
+    """
 
     decision: Decision
     reason_code: str
     note: str
     decided_at: datetime
+    appealed_at: datetime | None = None
+    final: bool = False
+
+
+class ProposalState(StrEnum):
+    IN_REVIEW = "in_review"
+    CHANGES_REQUESTED = "changes_requested"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """What became, or would become, of a field of a listing. Prices are in credits."""
+
+    field: str
+    before: str | int | tuple[str, ...] | None
+    after: str | int | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalView:
+    """A change of a listing on offer, which stays as it is until a moderator approves exactly this `revision` of it."""
+
+    revision: int
+    state: ProposalState
+    changes: tuple[FieldChange, ...]
+    proposed_at: datetime
+    review: ReviewNote | None
+
+
+class EvidenceState(StrEnum):
+    CURRENT = "current"
+    OUTDATED = "outdated"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceView:
+    """How a version did in an evaluation: on a named model, over every item of a dataset, judged by these scorers.
+
+    `outdated`, with the reason, once the listing sells another version. `tiny_model`: the small local model, whose
+    answers are worth little.
+    """
+
+    state: EvidenceState
+    outdated_because: str | None
+    evaluation_id: str
+    version: int
+    model: str
+    tiny_model: bool
+    dataset_name: str
+    dataset_revision: int
+    scorers: tuple[str, ...]
+    items: int
+    passed: int
+    pass_rate: float | None
+    mean_score: float | None
+    evaluated_at: datetime
+    attached_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RatingView:
+    """From how many reviews that count, and how many stars of five on average: null where there are none."""
+
+    count: int
+    average: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ListingView:
-    """A listing without what it sells. `review` is shown to its seller only; `revision` grows with every change."""
+    """A listing without what it sells. `revision` grows with every change.
+
+    `review` and `proposal` are shown to its seller only.
+    """
 
     id: str
     seller_id: str
@@ -98,11 +184,36 @@ class ListingView:
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
+    proposal: ProposalView | None = None
+    rating: RatingView = RatingView(0, None)
+    evidence: EvidenceView | None = None
+
+
+class RefundState(StrEnum):
+    IN_REVIEW = "in_review"
+    REFUSED = "refused"
+    REFUNDED = "refunded"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundView:
+    """What became of a buyer's request for a refund; a refusal has a stable reason code and words."""
+
+    state: RefundState
+    words: str
+    requested_at: datetime
+    decided_at: datetime | None
+    reason_code: str | None
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class PurchaseView:
-    """What was bought and on which terms, as they were then. `price` is in credits."""
+    """What was bought and on which terms, as they were then. `price` is in credits.
+
+    Until `automatic_refund_until` the credits come back for the asking, if it stays unused. `newer_version` is in lists
+    only: what the listing sells today, where that is a later version.
+    """
 
     id: str
     listing_id: str
@@ -118,6 +229,9 @@ class PurchaseView:
     used_at: datetime | None
     refunded_at: datetime | None
     created_at: datetime
+    automatic_refund_until: datetime | None = None
+    refund: RefundView | None = None
+    newer_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +254,7 @@ class PurchasedContentView:
 
 @dataclass(frozen=True, slots=True)
 class SaleView:
-    """A sale as its seller sees it: `net` is what they earn of the price; who bought stays private."""
+    """A sale as its seller sees it: the price less the platform's `fee` is their `net`; who bought stays private."""
 
     id: str
     listing_id: str
@@ -148,6 +262,8 @@ class SaleView:
     price: str
     net: str
     created_at: datetime
+    fee: str = "0"
+    refunded_at: datetime | None = None
 
 
 # Selling
@@ -170,9 +286,12 @@ class CreateListing(Command[ListingView]):
 
 @requires(Role.SELLER, scope="listings:write")
 class UpdateListing(Command[ListingView]):
-    """Change a draft, or a listing whose reviewer asked for changes: only the fields that are sent change.
+    """Change a listing: only the fields that are sent change.
 
-    With `revision` the listing must still be at that revision (409 `stale_revision`).
+    A draft, or a listing whose reviewer asked for changes, changes at once. Of one that is on offer a lower price does,
+    and everything else becomes its `proposal`: it waits for a moderator while the listing stays as it is. Further edits
+    add to the proposal, and what is sent as it is already is proposed no more. With `revision` the listing must still
+    be at that revision (409 `stale_revision`).
     """
 
     listing_id: ListingId
@@ -184,6 +303,7 @@ class UpdateListing(Command[ListingView]):
     category: Category | MISSING = MISSING
     tags: Tags | MISSING = MISSING
     price: CreditAmount | MISSING = MISSING
+    licence: Licence | MISSING = MISSING
 
 
 @requires(Role.SELLER, scope="listings:write")
@@ -243,10 +363,18 @@ class GetListing(Query[ListingView]):
 
 @public
 class ListListings(Query[Page[ListingView]]):
-    """Browse published listings: the newest first, or the cheapest."""
+    """Browse published listings: the newest first, the cheapest, the best rated, the best selling, or the trending.
+
+    `free` is those that cost nothing; prices are in credits, `min_rating` in stars.
+    """
 
     category: Category | None = None
     tag: Tag | None = None
+    licence: Licence | None = None
+    free: bool = False
+    min_price: CreditAmount | None = None
+    max_price: CreditAmount | None = None
+    min_rating: Annotated[float, Ge(1), Le(5)] | None = None
     sort: ListingSort = ListingSort.NEW
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
@@ -267,7 +395,7 @@ class PurchaseListing(Command[PurchaseView]):
 
 @requires(scope="purchases:read")
 class ListPurchases(Query[Page[PurchaseView]]):
-    """List what you bought, newest first."""
+    """List what you bought, newest first, with a notice where its listing sells a newer version by now."""
 
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
@@ -336,7 +464,12 @@ class GetListingForReview(Query[ListingView]):
 
 @internal
 class ApplyDecision(Command[ListingView]):
-    """Carry out a moderator's decision on exactly the revision that was reviewed."""
+    """Carry out a moderator's decision.
+
+    To approve, request changes or reject takes exactly the revision that was reviewed, of the listing or of what its
+    seller proposes to change. A suspension holds whatever the seller has done meanwhile, and so does its end. Raises
+    `ListingMoved` or `IllegalMove`.
+    """
 
     listing_id: ListingId
     revision: int

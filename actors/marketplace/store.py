@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from promptforge.actors.marketplace.favourites import store as favourites
+from promptforge.actors.marketplace.favourites.store import FavouriteStore
+from promptforge.actors.marketplace.insights import views
+from promptforge.actors.marketplace.insights.store import InsightStore
+from promptforge.actors.marketplace.insights.views import ViewCounter
 from promptforge.actors.marketplace.listings import store as listings
 from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.marketplace.purchases import store as purchases
 from promptforge.actors.marketplace.purchases.store import PurchaseStore
+from promptforge.actors.marketplace.reports import store as reports
+from promptforge.actors.marketplace.reports.store import ReportStore
+from promptforge.actors.marketplace.reviews import store as reviews
+from promptforge.actors.marketplace.reviews.store import ReviewStore
 from promptforge.core.mongo import Index
 
-__all__ = ["INDEXES", "ListingStore", "PurchaseStore"]
+__all__ = [
+    "INDEXES",
+    "FavouriteStore",
+    "InsightStore",
+    "ListingStore",
+    "PurchaseStore",
+    "ReportStore",
+    "ReviewStore",
+    "ViewCounter",
+]
 
-INDEXES: dict[str, tuple[Index, ...]] = {**listings.INDEXES, **purchases.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {
+    **listings.INDEXES,
+    **purchases.INDEXES,
+    **reviews.INDEXES,
+    **reports.INDEXES,
+    **favourites.INDEXES,
+    **views.INDEXES,
+}

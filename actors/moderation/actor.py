@@ -2,88 +2,240 @@
 
 from __future__ import annotations
 
-from promptforge.actors.marketplace.messages import ApplyDecision, GetListingForReview
-from promptforge.actors.moderation.domain import notice_of, waits_for
-from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, OwnCase
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from statistics import median
+
+from promptforge.actors.marketplace.messages import (
+    ApplyDecision,
+    Decision,
+    GetListingForReview,
+    ListingView,
+    RefundPurchase,
+)
+from promptforge.actors.marketplace.purchases.messages import RefuseRefund
+from promptforge.actors.moderation.checks.messages import CheckCase
+from promptforge.actors.moderation.contents import unified, versions_of
+from promptforge.actors.moderation.domain import CHECKED, TO_THE_LISTING, check_legal, legal_decisions, waits_for
+from promptforge.actors.moderation.duplicates.store import FingerprintStore
+from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, NotClaimed
+from promptforge.actors.moderation.history import DecisionLog
+from promptforge.actors.moderation.interests import refuse_interested
 from promptforge.actors.moderation.messages import (
+    CaseContentView,
     CaseDetailView,
+    CaseKind,
     CaseState,
     CaseView,
+    ClaimCase,
     DecideCase,
     GetCase,
+    GetQueue,
+    KindOfCases,
     ListCases,
+    ListReasons,
     OpenCase,
+    QueueView,
+    ReadCaseContent,
+    ReasonsView,
+    ReleaseCase,
+    Verdict,
 )
-from promptforge.actors.moderation.store import CaseStore
+from promptforge.actors.moderation.notices import notices_of
+from promptforge.actors.moderation.reasons import REASONS, check_reason, views
+from promptforge.actors.moderation.store import CaseStore, Waiting
+from promptforge.actors.prompts.messages import ReadPromptVersion
 from promptforge.core.context import Context
-from promptforge.core.pages import Cursor, Page
+from promptforge.core.pages import Page
 from promptforge.core.runtime import Actor, handles
+
+MEASURED = timedelta(days=30)
 
 
 class ModerationActor(Actor):
     name = "moderation"
-    asks = ("marketplace",)
+    asks = ("billing", "marketplace", "purchases", "prompts")
 
-    def __init__(self, store: CaseStore) -> None:
+    def __init__(self, store: CaseStore, history: DecisionLog, fingerprints: FingerprintStore) -> None:
         self._store = store
+        self._history = history
+        self._fingerprints = fingerprints
 
-    @handles(OpenCase, key="listing_id")
+    @handles(OpenCase, key="listing_id", atomic=True)
     async def open_case(self, message: OpenCase, context: Context) -> None:
-        await self._store.open_once(message, now=context.now())
+        if context.session is None:
+            raise RuntimeError("an atomic handler runs in a transaction")
+        case_id = await self._store.open(message, now=context.now(), session=context.session)
+        if case_id is not None and message.kind in CHECKED:
+            await context.enqueue(CheckCase(case_id=case_id), unique=f"moderation.check:{case_id}")
+
+    # The queue
 
     @handles(ListCases)
     async def list_cases(self, message: ListCases, context: Context) -> Page[CaseView]:
-        cursor = Cursor.decode_optional(message.cursor)
-        return await self._store.list_page(message.state, cursor=cursor, limit=message.limit)
+        return await self._store.list_page(message, context.user_id, now=context.now())
 
     @handles(GetCase)
     async def get_case(self, message: GetCase, context: Context) -> CaseDetailView:
-        case = await self._store.get(message.case_id)
+        case = await self._store.get(message.case_id, now=context.now())
         listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
-        return CaseDetailView(case, listing)
+        history = await self._history.list_of(case.listing_id)
+        possible = legal_decisions(case.kind, listing.state) if waits_for(listing, case) else ()
+        return CaseDetailView(
+            case=case,
+            listing=listing,
+            findings=await self._store.list_findings(case.id),
+            legal_decisions=possible if case.state is CaseState.OPEN else (),
+            history=history,
+        )
+
+    @handles(GetQueue)
+    async def get_queue(self, message: GetQueue, context: Context) -> QueueView:
+        now = context.now()
+        waiting = await self._store.list_waiting(now=now)
+        took = await self._store.list_durations(since=now - MEASURED)
+        return QueueView(tuple(_kind_of_cases(kind, waiting.get(kind), took.get(kind, [])) for kind in CaseKind))
+
+    @handles(ListReasons)
+    async def list_reasons(self, message: ListReasons, context: Context) -> ReasonsView:
+        return ReasonsView(views())
+
+    # Claims
+
+    @handles(ClaimCase, key="case_id")
+    async def claim(self, message: ClaimCase, context: Context) -> CaseView:
+        return await self._unless_obsolete(message.case_id, lambda tx: self._claim(message, tx), context)
+
+    async def _claim(self, message: ClaimCase, tx: Context) -> CaseView:
+        await self._to_be_judged(message.case_id, tx)
+        case = await self._store.claim(message.case_id, tx.user_id, now=tx.now(), session=tx.session)
+        await tx.audit("case.claimed", case.id, after={"listing_id": case.listing_id})
+        return case
+
+    @handles(ReleaseCase, key="case_id", transactional=True)
+    async def release(self, message: ReleaseCase, context: Context) -> CaseView:
+        return await context.transaction(lambda tx: self._release(message, tx))
+
+    async def _release(self, message: ReleaseCase, tx: Context) -> CaseView:
+        case = await self._store.release(message.case_id, tx.user_id, now=tx.now(), session=tx.session)
+        await tx.audit("case.released", case.id, after={"listing_id": case.listing_id})
+        return case
+
+    @handles(ReadCaseContent, key="case_id", transactional=True)
+    async def read_content(self, message: ReadCaseContent, context: Context) -> CaseContentView:
+        return await context.transaction(lambda tx: self._read_content(message, tx))
+
+    async def _read_content(self, message: ReadCaseContent, tx: Context) -> CaseContentView:
+        """The claim, the entry in the audit log and the text are of one moment: nothing is shown that is not told."""
+        case = await self._store.prolong(message.case_id, tx.user_id, now=tx.now(), session=tx.session)
+        if case.claim is None:
+            raise NotClaimed
+        listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
+        number, published = versions_of(case, listing)
+        version = await tx.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=number))
+        difference = None
+        if published is not None:
+            before = await tx.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=published))
+            difference = unified(before.content, version.content)
+        shown = {"listing_id": listing.id, "prompt_id": listing.prompt_id, "version": number}
+        await tx.audit("case.content_read", case.id, after=shown)
+        return CaseContentView(
+            case_id=case.id,
+            listing_id=listing.id,
+            prompt_id=listing.prompt_id,
+            version=number,
+            kind=version.kind,
+            content=version.content,
+            settings=version.settings,
+            published_version=published,
+            unified=difference,
+            claimed_until=case.claim.claimed_until,
+        )
+
+    # Decisions
 
     @handles(DecideCase, key="case_id")
     async def decide(self, message: DecideCase, context: Context) -> CaseView:
+        return await self._unless_obsolete(message.case_id, lambda tx: self._decide(message, tx), context)
+
+    async def _unless_obsolete(
+        self, case_id: str, work: Callable[[Context], Awaitable[CaseView]], context: Context
+    ) -> CaseView:
         """A case that is closed as obsolete is committed, and so is no error within its transaction."""
         try:
-            return await context.transaction(lambda tx: self._decide(message, tx), completes=True)
+            return await context.transaction(work, completes=True)
         except CaseObsolete:
-            await context.transaction(lambda tx: self._close(message.case_id, tx))
+            await context.transaction(lambda tx: self._close(case_id, tx))
             raise
 
     async def _close(self, case_id: str, tx: Context) -> None:
-        case = await self._store.get(case_id, session=tx.session)
+        case = await self._store.get(case_id, now=tx.now(), session=tx.session)
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
-        if case.state is not CaseState.DECIDED and not waits_for(listing, case):
+        if not waits_for(listing, case):
             await self._store.close_obsolete(case, session=tx.session)
 
-    async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
-        case = await self._store.get(message.case_id, session=tx.session)
-        if case.seller_id == tx.user_id:
-            raise OwnCase
+    async def _to_be_judged(self, case_id: str, tx: Context) -> tuple[CaseView, ListingView]:
+        """The case and its listing, where it may be judged by this moderator and there is something to judge."""
+        case = await self._store.get(case_id, now=tx.now(), session=tx.session)
+        await refuse_interested(case, self._store, self._history, tx)
         if case.state is CaseState.DECIDED:
             raise AlreadyDecided
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
         if not waits_for(listing, case):
             raise CaseObsolete
+        return case, listing
+
+    async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
+        case, listing = await self._to_be_judged(message.case_id, tx)
+        check_legal(case.kind, listing.state, message.decision)
+        check_reason(message.reason_code, message.decision)
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
-        await tx.ask(
-            ApplyDecision(
-                listing_id=decided.listing_id,
-                revision=decided.revision,
-                decision=message.decision,
-                moderator_id=tx.user_id,
-                reason_code=message.reason_code,
-                public_note=message.public_note,
-            )
-        )
-        notice = notice_of(decided, message.decision, reason_code=message.reason_code, public_note=message.public_note)
-        await tx.enqueue(notice, owner_id=notice.user_id)
+        await self._history.add(decided, now=tx.now(), session=tx.session)
+        await self._carry_out(message, decided, tx)
+        if message.decision is Verdict.APPROVE:
+            await self._fingerprints.approve(listing.id, versions_of(case, listing)[0], session=tx.session)
+        await self._tell(decided, tx)
         verdict = {
             "listing_id": decided.listing_id,
             "revision": decided.revision,
             "decision": message.decision.value,
-            "reason_code": message.reason_code,
+            "reason_code": message.reason_code.value,
         }
         await tx.audit("case.decided", decided.id, before={"state": case.state.value}, after=verdict)
         return decided
+
+    async def _carry_out(self, message: DecideCase, case: CaseView, tx: Context) -> None:
+        if message.decision in TO_THE_LISTING:
+            await tx.ask(
+                ApplyDecision(
+                    listing_id=case.listing_id,
+                    revision=case.revision,
+                    decision=Decision(message.decision),
+                    moderator_id=tx.user_id,
+                    reason_code=message.reason_code,
+                    public_note=message.public_note,
+                )
+            )
+        elif message.decision is Verdict.REFUND and case.purchase_id is not None:
+            words = f"{REASONS[message.reason_code].words} {message.public_note}"
+            await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=words[:500]))
+        elif case.kind is CaseKind.REFUND and case.purchase_id is not None:
+            await tx.ask(
+                RefuseRefund(
+                    purchase_id=case.purchase_id, reason_code=message.reason_code, public_note=message.public_note
+                )
+            )
+
+    async def _tell(self, case: CaseView, tx: Context) -> None:
+        bringers = await self._store.list_bringers(case.id, session=tx.session)
+        notices = notices_of(case, bringers=bringers)
+        for notice in notices[:1]:
+            await tx.enqueue(notice, owner_id=notice.user_id)
+        await tx.enqueue_many(notices[1:])
+
+
+def _kind_of_cases(kind: CaseKind, waiting: Waiting | None, took: list[timedelta]) -> KindOfCases:
+    hours = round(median(span.total_seconds() for span in took) / 3600, 2) if took else None
+    if waiting is None:
+        return KindOfCases(kind, 0, 0, None, len(took), hours)
+    return KindOfCases(kind, waiting.open, waiting.claimed, waiting.oldest_at, len(took), hours)

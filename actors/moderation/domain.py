@@ -1,39 +1,81 @@
-"""What a case is still about, and how its decision is told to the seller."""
+"""Which cases there are, what may be decided in each, and what a case is still about."""
 
 from __future__ import annotations
 
-from promptforge.actors.marketplace.messages import Decision, ListingState, ListingView
-from promptforge.actors.moderation.messages import CaseView
-from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.marketplace.messages import ListingState, ListingView, ProposalState
+from promptforge.actors.moderation.errors import IllegalDecision
+from promptforge.actors.moderation.messages import CaseKind, CaseView, OpenCase, Verdict
 
-_TOLD = {
-    Decision.APPROVE: ("listing.approved", "Published: {title}", "“{title}” was approved and is on the market."),
-    Decision.REQUEST_CHANGES: (
-        "listing.changes_requested",
-        "Changes requested: {title}",
-        "“{title}” needs changes before it can be published. Edit it and submit it again.",
-    ),
-    Decision.REJECT: (
-        "listing.rejected",
-        "Rejected: {title}",
-        "“{title}” was rejected and cannot be submitted again.",
-    ),
+_OFFERED = (ListingState.PUBLISHED, ListingState.UNLISTED)
+_REVIEWED = (Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.REJECT)
+
+LEGAL: dict[CaseKind, dict[ListingState | None, tuple[Verdict, ...]]] = {
+    CaseKind.REVIEW: {ListingState.IN_REVIEW: _REVIEWED},
+    CaseKind.PROPOSED_CHANGE: {None: _REVIEWED},
+    CaseKind.REPORT: {
+        **dict.fromkeys(_OFFERED, (Verdict.DISMISS, Verdict.SUSPEND)),
+        ListingState.SUSPENDED: (Verdict.DISMISS, Verdict.LIFT),
+    },
+    CaseKind.APPEAL: {
+        ListingState.REJECTED: _REVIEWED,
+        ListingState.SUSPENDED: (Verdict.LIFT, Verdict.SUSPEND),
+    },
+    CaseKind.REFUND: {None: (Verdict.REFUND, Verdict.DISMISS)},
+    CaseKind.EXTRACTION: {None: (Verdict.DISMISS, Verdict.REFUND)},
 }
+"""What may be decided in a case of this kind about a listing in this state (None: in any).
+
+Deciding an appeal as before upholds the decision. A state that is missing leaves nothing to decide.
+"""
+APPEALABLE = frozenset({Verdict.REJECT, Verdict.SUSPEND})
+TO_THE_LISTING = frozenset({Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.REJECT, Verdict.SUSPEND, Verdict.LIFT})
+"""What changes the listing; the others leave it as it is."""
+CHECKED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.REPORT})
+"""Cases about a text: the automatic checks look at it."""
+_ONCE = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE})
+
+
+def opens_once(kind: CaseKind) -> bool:
+    """Whether each revision has one such case for ever; of the others there is one at a time."""
+    return kind in _ONCE
+
+
+def open_key(message: OpenCase) -> str:
+    """What an open case is about: there is one of each."""
+    subject = str(message.revision) if opens_once(message.kind) else message.purchase_id or ""
+    return f"{message.kind}:{message.listing_id}:{subject}"
+
+
+def legal_decisions(kind: CaseKind, state: ListingState) -> tuple[Verdict, ...]:
+    """None where there is nothing to decide any more."""
+    table = LEGAL[kind]
+    return table.get(state, table.get(None, ()))
+
+
+def check_legal(kind: CaseKind, state: ListingState, verdict: Verdict) -> None:
+    """Raises `IllegalDecision`, which names those that are legal."""
+    legal = legal_decisions(kind, state)
+    if verdict not in legal:
+        raise IllegalDecision(
+            f"A case of the kind {kind} is not decided by {verdict}; possible now: {', '.join(legal)}",
+            extra={"kind": kind.value, "legal_decisions": [one.value for one in legal]},
+        )
 
 
 def waits_for(listing: ListingView, case: CaseView) -> bool:
-    """Whether the listing waits for this case; once it does not, it never will again: revisions only grow."""
-    return listing.state is ListingState.IN_REVIEW and listing.revision == case.revision
+    """Whether there still is what the case is about.
 
-
-def notice_of(case: CaseView, decision: Decision, *, reason_code: str, public_note: str) -> NotifyUser:
-    """What the seller reads: what was decided, why, and what they can do."""
-    kind, title, body = _TOLD[decision]
-    return NotifyUser(
-        user_id=case.seller_id,
-        kind=kind,
-        title=title.format(title=case.title),
-        body=f"{body.format(title=case.title)} Reason ({reason_code}): {public_note}",
-        subject={"case_id": case.id, "listing_id": case.listing_id, "reason_code": reason_code},
-        dedupe_key=f"moderation.decided:{case.id}",
-    )
+    Reviews are about one revision, and once it has passed it never comes again: revisions only grow.
+    """
+    if not legal_decisions(case.kind, listing.state):
+        return False
+    match case.kind:
+        case CaseKind.REVIEW:
+            return listing.revision == case.revision
+        case CaseKind.PROPOSED_CHANGE:
+            change = listing.proposal
+            return change is not None and (change.state, change.revision) == (ProposalState.IN_REVIEW, case.revision)
+        case CaseKind.APPEAL:
+            return listing.review is not None and listing.review.appealed_at is not None
+        case CaseKind.REPORT | CaseKind.REFUND | CaseKind.EXTRACTION:
+            return True

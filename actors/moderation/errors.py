@@ -1,4 +1,4 @@
-"""What can be in the way of a decision."""
+"""What can be in the way of a claim or a decision."""
 
 from __future__ import annotations
 
@@ -15,6 +15,31 @@ class CaseObsolete(Conflict):
     title = "The listing has moved on; there is nothing to decide any more"
 
 
+class CaseClaimed(Conflict):
+    code = "case_claimed"
+    title = "Another moderator is working on this case"
+
+
+class NotClaimed(Conflict):
+    code = "not_claimed"
+    title = "Claim the case first; a claim that nobody prolonged has ended"
+
+
+class IllegalDecision(Conflict):
+    code = "illegal_decision"
+    title = "Cases of this kind are not decided like that"
+
+
 class OwnCase(Forbidden):
     code = "own_case"
-    title = "Nobody decides about their own listing"
+    title = "Nobody decides about their own listing, nor about that of an account they share a card or a bank with"
+
+
+class InterestedParty(Forbidden):
+    code = "interested_party"
+    title = "Nobody decides about what they bought or brought up themselves"
+
+
+class OwnDecision(Forbidden):
+    code = "own_decision"
+    title = "An appeal is decided by another moderator"

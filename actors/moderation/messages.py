@@ -1,4 +1,4 @@
-"""Moderation: cases that moderators decide, each with a reason that the seller gets to read."""
+"""Moderation: cases that moderators claim and decide, each with a reason that the people concerned get to read."""
 
 from __future__ import annotations
 
@@ -8,17 +8,33 @@ from enum import StrEnum
 from typing import Annotated
 
 from annotated_types import Ge, Len
-from pydantic import Field
 
-from promptforge.actors.marketplace.messages import Decision, ListingView
-from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.actors.marketplace.messages import ListingView
+from promptforge.actors.moderation.checks.messages import Finding, Severity
+from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
+from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 from promptforge.core.text import TEXT
 
 CaseId = Annotated[str, Len(1, 64)]
-ReasonCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,49}$", examples=["meets_guidelines"])]
 Note = Annotated[str, Len(1, 2000), TEXT]
+
+
+class CaseKind(StrEnum):
+    """What a case is about; it says which decisions are possible.
+
+    `review`: a listing that wants to be published. `proposed_change`: a change of a published one, which stays up
+    meanwhile. `report`: people have reported a listing. `appeal`: a seller does not accept a decision. `refund`: a
+    buyer wants a refund that is not automatic. `extraction`: somebody seems to get at a sealed text by running it.
+    """
+
+    REVIEW = "review"
+    PROPOSED_CHANGE = "proposed_change"
+    REPORT = "report"
+    APPEAL = "appeal"
+    REFUND = "refund"
+    EXTRACTION = "extraction"
 
 
 class CaseState(StrEnum):
@@ -28,17 +44,105 @@ class CaseState(StrEnum):
     """The listing moved on before anyone decided."""
 
 
+class Verdict(StrEnum):
+    """What a moderator may decide; which of them, depends on the kind of the case.
+
+    `dismiss` leaves everything as it is: the report is unfounded, the appeal or the refund refused, the suspicion
+    groundless. `refund` gives the buyer their credits back and takes the purchase from them.
+    """
+
+    APPROVE = "approve"
+    REQUEST_CHANGES = "request_changes"
+    REJECT = "reject"
+    SUSPEND = "suspend"
+    LIFT = "lift"
+    DISMISS = "dismiss"
+    REFUND = "refund"
+
+
+class ReasonCode(StrEnum):
+    """Why something is decided; `GET /moderation/reasons` has the words, and which decisions each is for."""
+
+    MEETS_GUIDELINES = "meets_guidelines"
+    TOO_VAGUE = "too_vague"
+    WRONG_DETAILS = "wrong_details"
+    POOR_QUALITY = "poor_quality"
+    MISLEADING = "misleading"
+    PERSONAL_DATA = "personal_data"
+    SECRETS = "secrets"
+    COPIED = "copied"
+    INFRINGES_RIGHTS = "infringes_rights"
+    HARMFUL = "harmful"
+    ILLEGAL = "illegal"
+    SPAM = "spam"
+    MISTAKEN = "mistaken"
+    RESOLVED = "resolved"
+    UNFOUNDED = "unfounded"
+    OUTSIDE_POLICY = "outside_policy"
+    NOT_AS_DESCRIBED = "not_as_described"
+    DOES_NOT_WORK = "does_not_work"
+    EXTRACTION = "extraction"
+
+
+class CaseOrder(StrEnum):
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+class ClaimedBy(StrEnum):
+    """Whose a case is at present."""
+
+    NOBODY = "nobody"
+    ME = "me"
+    OTHERS = "others"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonView:
+    """A reason that decisions can have: its words, and what the people concerned can do next."""
+
+    code: ReasonCode
+    decisions: tuple[Verdict, ...]
+    words: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonsView:
+    reasons: tuple[ReasonView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimView:
+    """Who is working on a case, and until when nobody else can be."""
+
+    moderator_id: str
+    claimed_at: datetime
+    claimed_until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """A case in the queue. `decided_by` and `internal_note` are for moderators only, as the whole view is."""
+    """A case in the queue. `decided_by` and `internal_note` are for moderators only, as the whole view is.
+
+    `reason` is what somebody said when the case came up: who reports, appeals or wants a refund. `times` is how often
+    the same came up while the case was open: as many people reported the listing, say. `severity` is that of the worst
+    finding of the automatic checks. `claim` is one that counts.
+    """
 
     id: str
+    kind: CaseKind
     state: CaseState
     listing_id: str
     revision: int
     seller_id: str
     title: str
-    decision: Decision | None
+    reason: str | None
+    purchase_id: str | None
+    times: int
+    severity: Severity | None
+    claim: ClaimView | None
+    decision: Verdict | None
     reason_code: str | None
     public_note: str | None
     internal_note: str | None
@@ -48,30 +152,114 @@ class CaseView:
 
 
 @dataclass(frozen=True, slots=True)
+class KindOfCases:
+    """How many cases of a kind are open, how many of those are claimed, and since when the oldest has been waiting.
+
+    `median_hours` is how long it took from the case to its decision, of those decided in the last 30 days.
+    """
+
+    kind: CaseKind
+    open: int
+    claimed: int
+    oldest_at: datetime | None
+    decided: int
+    median_hours: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    kinds: tuple[KindOfCases, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A decision as it was made; it stays as it is, whatever is decided later."""
+
+    id: str
+    case_id: str
+    kind: CaseKind
+    revision: int
+    decision: Verdict
+    reason_code: str
+    public_note: str
+    internal_note: str | None
+    decided_by: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CaseDetailView:
-    """A case with the listing as it is now."""
+    """A case with the listing as it is now, and what its seller proposes to change (`listing.proposal`).
+
+    `findings` are the automatic checks', the worst first; a moderator judges them. `legal_decisions` are those that
+    this kind of case allows, `history` what was decided about the listing before, newest first.
+    """
 
     case: CaseView
     listing: ListingView
+    findings: tuple[Finding, ...]
+    legal_decisions: tuple[Verdict, ...]
+    history: tuple[DecisionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseContentView:
+    """The sealed text that a case is about, its includes in their places.
+
+    `unified` compares it with that of `published_version`, where a change of it is proposed.
+    """
+
+    case_id: str
+    listing_id: str
+    prompt_id: str
+    version: int
+    kind: PromptKind
+    content: str | tuple[ChatMessage, ...]
+    settings: ModelSettings
+    published_version: int | None
+    unified: str | None
+    claimed_until: datetime
 
 
 @internal
 class OpenCase(Command[None]):
-    """Open a case for a submitted revision of a listing; once, however often it is sent."""
+    """Open a case, or count it once more where the same is open already.
+
+    Reviews and proposed changes: once for each revision, however often it is sent. Everything else: one open case for
+    each listing (and purchase). `reason` is what whoever brings it up says.
+    """
 
     listing_id: str
     revision: Annotated[int, Ge(1)]
     seller_id: str
     title: str
+    kind: CaseKind = CaseKind.REVIEW
+    reason: str | None = None
+    purchase_id: str | None = None
+    brought_by: str | None = None
+    """Who does not get to decide it; sellers never do."""
+
+
+@public
+class ListReasons(Query[ReasonsView]):
+    """List the reasons that decisions have, in words, with what can be done next."""
 
 
 @requires(Role.MODERATOR, scope="moderation:read")
 class ListCases(Query[Page[CaseView]]):
-    """List cases, newest first; the open ones unless another state is asked for."""
+    """List cases: the open ones unless another state is asked for, newest first unless the oldest are wanted."""
 
     state: CaseState = CaseState.OPEN
+    kind: CaseKind | None = None
+    claimed_by: ClaimedBy | None = None
+    order: CaseOrder = CaseOrder.NEWEST
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
+
+
+@requires(Role.MODERATOR, scope="moderation:read")
+class GetQueue(Query[QueueView]):
+    """Read how many cases of each kind are waiting, for how long, and how long decisions take."""
 
 
 @requires(Role.MODERATOR, scope="moderation:read")
@@ -82,15 +270,46 @@ class GetCase(Query[CaseDetailView]):
 
 
 @requires(Role.MODERATOR, scope="moderation:write")
-class DecideCase(Command[CaseView]):
-    """Decide a case; the seller is told the decision, the reason and the public note.
+class ClaimCase(Command[CaseView]):
+    """Take a case, so that nobody else decides it; a case that is yours already stays so for longer.
 
-    409 `already_decided` where another moderator was faster, `case_obsolete` where the listing has moved on; 403
-    `own_case` for one's own listing.
+    The claim ends by itself after a while (`claimed_until`) unless you go on: claiming again and reading the content
+    prolong it. 409 `case_claimed` while it is another moderator's, `already_decided` or `case_obsolete` where there is
+    nothing to decide; 403 for what you may not judge: your own listing (`own_case`), what you bought or brought up
+    yourself (`interested_party`), an appeal against your own decision (`own_decision`).
     """
 
     case_id: CaseId
-    decision: Decision
+
+
+@requires(Role.MODERATOR, scope="moderation:write")
+class ReleaseCase(Command[CaseView]):
+    """Give a case back that you have claimed. One that is not yours stays as it is."""
+
+    case_id: CaseId
+
+
+@requires(Role.MODERATOR, scope="moderation:read")
+class ReadCaseContent(Command[CaseContentView]):
+    """Read the sealed text that a case is about. Only who has claimed the case may; that they did is in the audit log.
+
+    It prolongs the claim. 409 `not_claimed` for anyone else.
+    """
+
+    case_id: CaseId
+
+
+@requires(Role.MODERATOR, scope="moderation:write")
+class DecideCase(Command[CaseView]):
+    """Decide a case that you have claimed; the seller is told the decision, the reason and the public note.
+
+    The reason must be one for this decision (422). 409 `not_claimed` where the claim is not yours (any more),
+    `illegal_decision` naming those that this kind of case allows, `already_decided`, `case_obsolete` where the listing
+    has moved on; 403 as for claiming.
+    """
+
+    case_id: CaseId
+    decision: Verdict
     reason_code: ReasonCode
     public_note: Note
     internal_note: Note | None = None

@@ -1,68 +1,210 @@
-"""Every query on the collections `moderation_cases` and `moderation_decisions`; the second is only ever added to."""
+"""Every query on the collection `moderation_cases`.
+
+`open_key` says what an open case is about; it is unique and goes with the case's end, so that there is one open case of
+each and any number of closed ones. A claim is part of the case: who takes, prolongs or decides writes that one document
+on a condition, and of two at once MongoDB lets one through.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
-from promptforge.actors.marketplace.messages import Decision
-from promptforge.actors.moderation.errors import AlreadyDecided
-from promptforge.actors.moderation.messages import CaseState, CaseView, DecideCase, OpenCase
-from promptforge.core.errors import NotFound
+from promptforge.actors.moderation.checks.findings import findings_of, worst
+from promptforge.actors.moderation.checks.messages import Finding
+from promptforge.actors.moderation.domain import open_key, opens_once
+from promptforge.actors.moderation.duplicates.store import INDEXES as FINGERPRINT_INDEXES
+from promptforge.actors.moderation.errors import AlreadyDecided, CaseClaimed, CaseObsolete, NotClaimed
+from promptforge.actors.moderation.history import INDEXES as HISTORY_INDEXES
+from promptforge.actors.moderation.messages import (
+    CaseKind,
+    CaseOrder,
+    CaseState,
+    CaseView,
+    ClaimedBy,
+    ClaimView,
+    DecideCase,
+    ListCases,
+    OpenCase,
+    Verdict,
+)
+from promptforge.core.errors import NotFound, PromptForgeError
 from promptforge.core.ids import new_id
-from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
+from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 CASES = "moderation_cases"
-DECISIONS = "moderation_decisions"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     CASES: (
-        Index((("listing_id", 1), ("revision", 1)), unique=True),
+        Index((("open_key", 1),), unique=True, partial={"open_key": {"$exists": True}}),
+        Index((("listing_id", 1), ("kind", 1), ("revision", 1))),
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
+        Index((("state", 1), ("kind", 1), ("created_at", -1), ("_id", -1))),
+        Index((("decided_at", -1),), partial={"state": CaseState.DECIDED.value}),
     ),
-    DECISIONS: (Index((("listing_id", 1), ("created_at", -1))),),
+    **HISTORY_INDEXES,
+    **FINGERPRINT_INDEXES,
 }
+MOST_PEOPLE = 1000
+"""Who brought up one case; those who come later are counted and not kept."""
+
+MOST_DECIDED = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The open cases of a kind."""
+
+    open: int
+    claimed: int
+    oldest_at: datetime
 
 
 class CaseStore:
-    def __init__(self, mongo: Mongo) -> None:
+    """`claim_for`: how long a claim counts that nobody prolongs."""
+
+    def __init__(self, mongo: Mongo, *, claim_for: timedelta = timedelta(minutes=30)) -> None:
         self._cases = mongo.collection(CASES)
-        self._decisions = mongo.collection(DECISIONS)
+        self._claim_for = claim_for
 
-    async def open_once(self, message: OpenCase, *, now: datetime) -> bool:
-        """False where this revision has a case already."""
-        document: Document = {
-            "_id": new_id("cas"),
-            "state": CaseState.OPEN.value,
-            "listing_id": message.listing_id,
-            "revision": message.revision,
-            "seller_id": message.seller_id,
-            "title": message.title,
-            "created_at": now,
-        }
-        try:
-            await self._cases.insert_one(document)
-        except DuplicateKey:
-            return False
-        return True
+    # Opening
 
-    async def get(self, case_id: str, *, session: Session | None = None) -> CaseView:
+    async def open(self, message: OpenCase, *, now: datetime, session: Session) -> str | None:
+        """The new case's id; None where it is open already, or was and is not opened twice.
+
+        Only in a transaction: what was found there is still so when it is written.
+        """
+        if opens_once(message.kind):
+            same = {"listing_id": message.listing_id, "kind": message.kind.value, "revision": message.revision}
+            if await self._cases.find_one(same, {"_id": 1}, session=session):
+                return None
+        key = {"open_key": open_key(message)}
+        known = await self._cases.find_one(key, {"brought_by": 1}, session=session)
+        if known is not None and (opens_once(message.kind) or message.brought_by in known["brought_by"]):
+            return None
+        case_id = new_id("cas")
+        update: Document = {"$setOnInsert": _opened(case_id, message, now), "$inc": {"times": 1}}
+        if message.brought_by is not None and len(known["brought_by"] if known else ()) < MOST_PEOPLE:
+            update["$push"] = {"brought_by": message.brought_by}
+        elif known is None:
+            update["$setOnInsert"]["brought_by"] = []
+        row = await self._cases.find_one_and_upsert(key, update, session=session)
+        return case_id if row["_id"] == case_id else None
+
+    # Looking
+
+    async def get(self, case_id: str, *, now: datetime, session: Session | None = None) -> CaseView:
         """Raises `NotFound`."""
-        row = await self._cases.find_one({"_id": case_id}, session=session)
-        if row is None:
-            raise NotFound("There is no such case")
-        return _case_from(row)
+        return _case_from(await self._row(case_id, session), now)
 
-    async def list_page(self, state: CaseState, *, cursor: Cursor | None, limit: int) -> Page[CaseView]:
-        wanted: Document = {"state": state.value, **(cursor.after() if cursor else {})}
-        rows = self._cases.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
-        return page_of(await rows.to_list(limit + 1), limit, _case_from)
+    async def list_bringers(self, case_id: str, *, session: Session | None) -> tuple[str, ...]:
+        """Through whom the case came up, the first `MOST_PEOPLE` of them."""
+        row = await self._cases.find_one({"_id": case_id}, {"brought_by": 1}, session=session)
+        return tuple(row["brought_by"]) if row is not None else ()
+
+    async def list_page(self, wanted: ListCases, moderator_id: str, *, now: datetime) -> Page[CaseView]:
+        parts: list[Document] = [{"state": wanted.state.value}]
+        if wanted.kind is not None:
+            parts.append({"kind": wanted.kind.value})
+        if wanted.claimed_by is not None:
+            parts.append(_claimed(wanted.claimed_by, moderator_id, now))
+        oldest_first = wanted.order is CaseOrder.OLDEST
+        cursor = Cursor.decode_optional(wanted.cursor)
+        if cursor is not None:
+            parts.append(_before(cursor) if oldest_first else cursor.after())
+        direction = 1 if oldest_first else -1
+        rows = self._cases.find({"$and": parts}).sort([("created_at", direction), ("_id", direction)])
+        found = await rows.limit(wanted.limit + 1).to_list(wanted.limit + 1)
+        return page_of(found, wanted.limit, lambda row: _case_from(row, now))
+
+    async def list_waiting(self, *, now: datetime) -> dict[CaseKind, Waiting]:
+        """The kinds of which there is an open case."""
+        claimed = {"$cond": [{"$gt": ["$claim.until", now]}, 1, 0]}
+        counted = {"open": {"$sum": 1}, "claimed": {"$sum": claimed}, "oldest_at": {"$min": "$created_at"}}
+        stages: list[Document] = [{"$match": {"state": CaseState.OPEN.value}}, {"$group": {"_id": "$kind", **counted}}]
+        rows = await self._cases.aggregate(stages).to_list(len(CaseKind))
+        return {CaseKind(row["_id"]): Waiting(row["open"], row["claimed"], row["oldest_at"]) for row in rows}
+
+    async def list_durations(self, *, since: datetime) -> dict[CaseKind, list[timedelta]]:
+        """From opening to decision, of the newest `MOST_DECIDED` since then."""
+        wanted = {"state": CaseState.DECIDED.value, "decided_at": {"$gte": since}}
+        rows = self._cases.find(wanted, {"kind": 1, "created_at": 1, "decided_at": 1}).sort([("decided_at", -1)])
+        took: dict[CaseKind, list[timedelta]] = {}
+        for row in await rows.limit(MOST_DECIDED).to_list(MOST_DECIDED):
+            took.setdefault(CaseKind(row["kind"]), []).append(row["decided_at"] - row["created_at"])
+        return took
+
+    # Findings
+
+    async def list_findings(self, case_id: str) -> tuple[Finding, ...]:
+        """The worst first."""
+        return findings_of(await self._row(case_id, None))
+
+    async def keep_findings(
+        self, case_id: str, source: str, findings: Sequence[Finding], *, session: Session | None
+    ) -> None:
+        """In the place of what the same source found before."""
+        found = [asdict(finding) for finding in findings]
+        await self._cases.update_one({"_id": case_id}, {"$set": {f"findings.{source}": found}}, session=session)
+
+    # Claims
+
+    async def claim(self, case_id: str, moderator_id: str, *, now: datetime, session: Session | None) -> CaseView:
+        """Take the case, or keep it for longer. Raises `CaseClaimed`, `AlreadyDecided` or `CaseObsolete`."""
+        free = {"$or": [{"claim": None}, {"claim.until": {"$lte": now}}, {"claim.by": moderator_id}]}
+        row = await self._cases.find_one_and_update(
+            {"_id": case_id, "state": CaseState.OPEN.value, **free},
+            [{"$set": {"claim": self._claim(moderator_id, now)}}],
+            session=session,
+        )
+        if row is None:
+            raise await self._why_not(case_id, now, session)
+        return _case_from(row, now)
+
+    async def prolong(self, case_id: str, moderator_id: str, *, now: datetime, session: Session | None) -> CaseView:
+        """Raises `NotClaimed` where the claim is not theirs any more."""
+        row = await self._cases.find_one_and_update(
+            _held(case_id, moderator_id, now), {"$set": {"claim.until": now + self._claim_for}}, session=session
+        )
+        if row is None:
+            await self._row(case_id, session)
+            raise NotClaimed
+        return _case_from(row, now)
+
+    async def release(self, case_id: str, moderator_id: str, *, now: datetime, session: Session | None) -> CaseView:
+        """Nothing changes where the claim is not theirs. Raises `NotFound`."""
+        mine = {"_id": case_id, "claim.by": moderator_id}
+        row = await self._cases.find_one_and_update(mine, {"$set": {"claim": None}}, session=session)
+        return _case_from(row or await self._row(case_id, session), now)
+
+    def _claim(self, moderator_id: str, now: datetime) -> Document:
+        """Who prolongs their claim has had it since they took it."""
+        mine = {"$and": [{"$eq": ["$claim.by", moderator_id]}, {"$gt": ["$claim.until", now]}]}
+        return {
+            "by": {"$literal": moderator_id},
+            "at": {"$cond": [mine, "$claim.at", now]},
+            "until": now + self._claim_for,
+        }
+
+    async def _why_not(self, case_id: str, now: datetime, session: Session | None) -> PromptForgeError:
+        case = await self.get(case_id, now=now, session=session)
+        if case.state is CaseState.DECIDED:
+            return AlreadyDecided()
+        if case.state is CaseState.OBSOLETE:
+            return CaseObsolete()
+        until = case.claim.claimed_until.isoformat() if case.claim is not None else None
+        return CaseClaimed(extra={"claimed_until": until})
+
+    # Ending
 
     async def decide(
         self, message: DecideCase, moderator_id: str, *, now: datetime, session: Session | None
     ) -> CaseView:
-        """Open → decided, and a row in the history. Raises `AlreadyDecided` where the case is not open."""
+        """Open → decided. Raises `NotClaimed` where the claim is not theirs any more."""
         decided = {
+            "state": CaseState.DECIDED.value,
             "decision": message.decision.value,
             "reason_code": message.reason_code,
             "public_note": message.public_note,
@@ -70,36 +212,85 @@ class CaseStore:
             "decided_by": moderator_id,
             "decided_at": now,
         }
-        case = await self._close(message.case_id, {**decided, "state": CaseState.DECIDED.value}, session)
-        history = {"_id": new_id("dec"), "case_id": case.id, "listing_id": case.listing_id, "created_at": now}
-        await self._decisions.insert_one({**history, **decided, "revision": case.revision}, session=session)
-        return case
-
-    async def close_obsolete(self, case: CaseView, *, session: Session | None) -> CaseView:
-        """Open → obsolete; a case that is obsolete already stays as it is."""
-        if case.state is CaseState.OBSOLETE:
-            return case
-        return await self._close(case.id, {"state": CaseState.OBSOLETE.value}, session)
-
-    async def _close(self, case_id: str, changes: Document, session: Session | None) -> CaseView:
-        row = await self._cases.find_one_and_update(
-            {"_id": case_id, "state": CaseState.OPEN.value}, {"$set": changes}, session=session
-        )
+        row = await self._end(_held(message.case_id, moderator_id, now), decided, session)
         if row is None:
-            raise AlreadyDecided
-        return _case_from(row)
+            raise NotClaimed
+        return _case_from(row, now)
+
+    async def close_obsolete(self, case: CaseView, *, session: Session | None) -> None:
+        """Open → obsolete; a case that has ended stays as it is."""
+        still = {"_id": case.id, "state": CaseState.OPEN.value}
+        await self._end(still, {"state": CaseState.OBSOLETE.value}, session)
+
+    async def _end(self, wanted: Document, changes: Document, session: Session | None) -> Document | None:
+        update = {"$set": {**changes, "claim": None}, "$unset": {"open_key": ""}}
+        return await self._cases.find_one_and_update(wanted, update, session=session)
+
+    async def _row(self, case_id: str, session: Session | None) -> Document:
+        row = await self._cases.find_one({"_id": case_id}, session=session)
+        if row is None:
+            raise NotFound("There is no such case")
+        return row
 
 
-def _case_from(row: Document) -> CaseView:
+def _opened(case_id: str, message: OpenCase, now: datetime) -> Document:
+    return {
+        "_id": case_id,
+        "state": CaseState.OPEN.value,
+        "kind": message.kind.value,
+        "listing_id": message.listing_id,
+        "revision": message.revision,
+        "seller_id": message.seller_id,
+        "title": message.title,
+        "reason": message.reason,
+        "purchase_id": message.purchase_id,
+        "claim": None,
+        "findings": {},
+        "created_at": now,
+    }
+
+
+def _held(case_id: str, moderator_id: str, now: datetime) -> Document:
+    return {
+        "_id": case_id,
+        "state": CaseState.OPEN.value,
+        "claim.by": moderator_id,
+        "claim.until": {"$gt": now},
+    }
+
+
+def _claimed(by: ClaimedBy, moderator_id: str, now: datetime) -> Document:
+    match by:
+        case ClaimedBy.NOBODY:
+            return {"$or": [{"claim": None}, {"claim.until": {"$lte": now}}]}
+        case ClaimedBy.ME:
+            return {"claim.by": moderator_id, "claim.until": {"$gt": now}}
+        case ClaimedBy.OTHERS:
+            return {"claim.by": {"$ne": moderator_id}, "claim.until": {"$gt": now}}
+
+
+def _before(cursor: Cursor) -> Document:
+    """The rows that follow where the oldest come first."""
+    at = cursor.created_at
+    return {"$or": [{"created_at": {"$gt": at}}, {"created_at": at, "_id": {"$gt": cursor.id}}]}
+
+
+def _case_from(row: Document, now: datetime) -> CaseView:
     decision = row.get("decision")
     return CaseView(
         id=row["_id"],
+        kind=CaseKind(row["kind"]),
         state=CaseState(row["state"]),
         listing_id=row["listing_id"],
         revision=row["revision"],
         seller_id=row["seller_id"],
         title=row["title"],
-        decision=None if decision is None else Decision(decision),
+        reason=row["reason"],
+        purchase_id=row["purchase_id"],
+        times=row["times"],
+        severity=worst(findings_of(row)),
+        claim=_claim_from(row["claim"], now),
+        decision=None if decision is None else Verdict(decision),
         reason_code=row.get("reason_code"),
         public_note=row.get("public_note"),
         internal_note=row.get("internal_note"),
@@ -107,3 +298,10 @@ def _case_from(row: Document) -> CaseView:
         decided_at=row.get("decided_at"),
         created_at=row["created_at"],
     )
+
+
+def _claim_from(claim: Document | None, now: datetime) -> ClaimView | None:
+    """None where it has ended."""
+    if claim is None or claim["until"] <= now:
+        return None
+    return ClaimView(claim["by"], claim["at"], claim["until"])

@@ -16,6 +16,7 @@ from promptforge.core.messages import Access, Command
 from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
 from promptforge.http.tables import routes
+from tests.support import market_setups
 from tests.support.faulty_models import faulty_models
 from tests.support.permission_cases import CASES, World
 from tests.support.running import eventually, verified_ledger
@@ -54,6 +55,8 @@ OWNED = frozenset(
 )
 """Parameters that name private objects."""
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id", "payout_id"})
+SEEN_BY_MODERATORS = frozenset({"getListingHistory"})
+"""Of anybody."""
 SELLERS_OWN = frozenset(
     {
         "createEvaluation",
@@ -64,12 +67,14 @@ SELLERS_OWN = frozenset(
         "withdrawListing",
         "unlistListing",
         "relistListing",
+        *market_setups.SELLERS_OWN,
     }
 )
 """Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
 
 SCOPES_TOGETHER: dict[str, tuple[str, ...]] = {
     "testPrompt": ("ai:run", "prompts:read"),
+    "attachEvidence": ("evaluations:read", "listings:write"),
 }
 """What asks another feature on the caller's behalf needs that one's scope as well."""
 
@@ -133,6 +138,8 @@ def owners_refusal(route: Route, caller: str) -> tuple[int, str] | None:
     if caller in OWNERS:
         return (403, "own_listing") if route.operation == "purchaseListing" else None
     if not OWNED.intersection(route.parameters) and route.operation not in SELLERS_OWN:
+        return None
+    if route.operation in SEEN_BY_MODERATORS and caller == "moderator":
         return None
     oversees = caller != "suspended" and {Role.OPERATOR, Role.ADMIN}.intersection(ROLES.get(caller, ()))
     if oversees and SEEN_BY_OPERATORS.intersection(route.parameters):

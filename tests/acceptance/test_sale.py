@@ -106,6 +106,7 @@ def _publish(seller: Person, buyer: Person, moderator: Person, prompt_id: str) -
     case = eventually(lambda: moderator.get("/moderation/cases")["items"])[0]
     assert case["listing_id"] == listing["id"]
     decision = {"decision": "approve", "reason_code": "meets_guidelines", "public_note": "Clear."}
+    moderator.post(f"/moderation/cases/{case['id']}/claim")
     decided = moderator.post(f"/moderation/cases/{case['id']}/decision", decision)
     assert decided["state"] == "decided"
     again = moderator.post(f"/moderation/cases/{case['id']}/decision", decision, expect=409)

@@ -127,6 +127,7 @@ def _texts(seen: Seen) -> None:
     ada.post(f"/marketplace/listings/{listing['id']}/submit")
     case = eventually(lambda: mona.get("/moderation/cases")["items"])[0]
     decision = {"decision": "reject", "reason_code": "misleading", "public_note": MARK, "internal_note": MARK}
+    mona.post(f"/moderation/cases/{case['id']}/claim")
     mona.post(f"/moderation/cases/{case['id']}/decision", decision)
     assert seen.send(mona, "POST", f"/moderation/cases/{case['id']}/decision", json=decision).status_code == 409
 

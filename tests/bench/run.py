@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, edge, opening, serving, versions, webhooks
+from tests.bench import analytics, asks, duplicates, edge, opening, serving, versions, webhooks
 
 BENCHMARKS = {
     "analytics": analytics.run,
     "asks": asks.run,
+    "duplicates": duplicates.run,
     "edge": edge.run,
     "opening": opening.run,
     "serving": serving.run,

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from promptforge.actors.billing.ledger.topups.domain import topup_journal
+from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.messages import GrantCredits
 from promptforge.actors.marketplace.messages import (
     Category,
@@ -16,13 +18,15 @@ from promptforge.actors.marketplace.messages import (
     PurchaseView,
     SubmitListing,
 )
-from promptforge.actors.moderation.messages import DecideCase, ListCases
+from promptforge.actors.moderation.messages import CaseView, ClaimCase, DecideCase, ListCases, ReasonCode, Verdict
 from promptforge.actors.notifications.messages import ListNotifications, NotificationView
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, PromptView
 from promptforge.actors.users.messages import EnsureUser
+from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.messages import Message
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from tests.support.processes import TestProcess
 
@@ -77,8 +81,7 @@ class Market:
         listing = await self.draft(seller, name, price=price)
         listing = await seller.ask(SubmitListing(listing_id=listing.id))
         moderator = await self.person("moderator", Role.MODERATOR)
-        case_id = await self.case_of(moderator, listing)
-        await moderator.ask(decision(case_id))
+        await judge(moderator, await self.case_of(moderator, listing))
         return listing
 
     async def buy(self, buyer: Context, listing: ListingView, price: str = "10") -> PurchaseView:
@@ -93,8 +96,26 @@ class Market:
         await self.process.runner.drain()
 
 
-def decision(case_id: str, kind: Decision = Decision.APPROVE) -> DecideCase:
-    return DecideCase(case_id=case_id, decision=kind, reason_code="meets_guidelines", public_note="Because.")
+async def judge(moderator: Context, case_id: str, kind: Decision | Verdict = Decision.APPROVE) -> CaseView:
+    """Claim the case and decide it."""
+    await moderator.ask(ClaimCase(case_id=case_id))
+    return await moderator.ask(decision(case_id, kind))
+
+
+_REASONS = {
+    Verdict.APPROVE: ReasonCode.MEETS_GUIDELINES,
+    Verdict.REQUEST_CHANGES: ReasonCode.TOO_VAGUE,
+    Verdict.REJECT: ReasonCode.MISLEADING,
+    Verdict.SUSPEND: ReasonCode.COPIED,
+    Verdict.LIFT: ReasonCode.MISTAKEN,
+    Verdict.DISMISS: ReasonCode.UNFOUNDED,
+    Verdict.REFUND: ReasonCode.DOES_NOT_WORK,
+}
+
+
+def decision(case_id: str, kind: Decision | Verdict = Decision.APPROVE) -> DecideCase:
+    verdict = Verdict(kind)
+    return DecideCase(case_id=case_id, decision=verdict, reason_code=_REASONS[verdict], public_note="Because.")
 
 
 async def raised(person: Context, message: Message[Any]) -> str:
@@ -104,3 +125,14 @@ async def raised(person: Context, message: Message[Any]) -> str:
     except PromptForgeError as error:
         return error.code
     return "done"
+
+
+async def top_up(mongo: Mongo, person: Context, credits: int) -> None:
+    """Credits that somebody has paid for: what is bought with a gift does not count."""
+    ledger = Ledger(mongo)
+    journal = topup_journal(f"cs_{person.user_id}", user_id=person.user_id, amount=credits * MILLI, refs={})
+
+    async def work(tx: Context) -> None:
+        await ledger.open(tx).post(journal)
+
+    await person.transaction(work)

@@ -12,6 +12,7 @@ import httpx
 from pymongo import MongoClient
 
 from promptforge.core.ids import new_id
+from tests.support import market_setups, moderation_setups
 from tests.support.planting import dead, make_payable, plant_payout, plant_receipt, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service
@@ -359,13 +360,16 @@ CASES: dict[str, Case] = {
     "withdrawListing": Case(World.submitted),
     "unlistListing": Case(World.published),
     "relistListing": Case(World.unlisted),
+    "getListingHistory": Case(World.draft),
+    "withdrawProposal": Case(market_setups.proposed),
+    "appealListing": Case(market_setups.rejected, lambda _: {"words": "It does what it says."}),
     "purchaseListing": Case(World.published, lambda _: {"expected_price": "0"}),
     "listPurchases": Case(),
     "getPurchase": Case(World.purchase),
+    "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
     "listSales": Case(),
-    "listCases": Case(),
-    "getCase": Case(World.case),
-    "decideCase": Case(World.case, lambda _: DECISION),
+    **market_setups.cases(Case),
+    **moderation_setups.cases(Case, World.case, DECISION),
     "listCreditPacks": Case(),
     "getWithdrawalWaiver": Case(),
     "createCheckout": Case(

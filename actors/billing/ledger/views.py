@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from promptforge.actors.billing.ledger.domain import Journal, Owed, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.domain import Fund, Journal, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import Holdings, Lot
 from promptforge.actors.billing.ledger.messages import CreditLotsView, CreditLotView, LotOrigin
 from promptforge.actors.billing.ledger.store import Entry
@@ -73,4 +73,5 @@ def charge_of(journal: Journal) -> Charge:
         journal_id=journal.id,
         fee_millicredits=sum(leg.amount for leg in journal.legs if isinstance(leg.account, Platform | PartnerAccount)),
         seller_millicredits=sum(leg.amount for leg in journal.legs if leg.account is Owed.PENDING),
+        payable_millicredits=journal.total(Owed.PENDING, source=Fund.PURCHASED),
     )

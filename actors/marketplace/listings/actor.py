@@ -2,54 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from pydantic import MISSING
 
-from promptforge.actors.marketplace.errors import ListingMoved, StaleRevision
+from promptforge.actors.evaluations.messages import GetEvaluation, GetScorecard
+from promptforge.actors.marketplace.errors import NoProposal, StaleRevision
+from promptforge.actors.marketplace.insights.views import ViewCounter
+from promptforge.actors.marketplace.listings.decisions import appealed, decided
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
-from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
+from promptforge.actors.marketplace.listings.evidence import evidence_row
+from promptforge.actors.marketplace.listings.history import Act
+from promptforge.actors.marketplace.listings.messages import (
+    AppealListing,
+    AttachEvidence,
+    GetListingHistory,
+    HistoryEntry,
+    RemoveEvidence,
+    WithdrawProposal,
+)
+from promptforge.actors.marketplace.listings.proposals import ON_OFFER, proposed, split, without
+from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing, proposal_row
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     CreateListing,
-    Decision,
     GetListing,
     GetListingForReview,
     ListingState,
     ListingView,
     ListListings,
     ListMyListings,
+    ProposalState,
     RelistListing,
-    ReviewNote,
     SubmitListing,
     UnlistListing,
     UpdateListing,
     WithdrawListing,
 )
-from promptforge.actors.moderation.messages import OpenCase
+from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.prompts.messages import GetPromptVersionFor
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
-from promptforge.core.principal import Principal
+from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 
-_EDITABLE = ("title", "summary", "description", "category", "tags")
+_EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 
 class ListingsActor(Actor):
     name = "marketplace"
-    asks = ("prompts",)
+    asks = ("prompts", "evaluations")
 
-    def __init__(self, store: ListingStore) -> None:
+    def __init__(self, store: ListingStore, views: ViewCounter) -> None:
         self._store = store
+        self._views = views
 
     # Selling
 
-    @handles(CreateListing, transactional=True)
+    @handles(CreateListing, atomic=True)
     async def create(self, message: CreateListing, context: Context) -> ListingView:
         pinned = await context.ask(
             GetPromptVersionFor(prompt_id=message.prompt_id, version=message.version, owner_id=context.user_id)
@@ -75,70 +88,130 @@ class ListingsActor(Actor):
             updated_at=now,
             published_at=None,
         )
-        await self._store.insert(listing, session=context.session)
+        await self._store.insert(listing, _by_seller(Move.CREATE, context), session=context.session)
         return listing.view(for_seller=True)
 
-    @handles(UpdateListing, key="listing_id", transactional=True)
+    @handles(UpdateListing, key="listing_id", atomic=True)
     async def update(self, message: UpdateListing, context: Context) -> ListingView:
-        session = context.session
-        listing = await self._store.get_own(message.listing_id, context.user_id, session=session)
-        next_state(listing.state, Move.EDIT)
+        listing = await self._own(message.listing_id, Move.EDIT, context)
         if message.revision is not None and message.revision != listing.revision:
             raise StaleRevision(
                 f"The listing is at revision {listing.revision}, not {message.revision}",
                 extra={"revision": listing.revision},
             )
-        changes = _sent(message)
+        sent = _sent(message)
         if message.version is not MISSING:
             pinned = await context.ask(
                 GetPromptVersionFor(prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id)
             )
-            changes |= {"version": pinned.version, "content_hash": pinned.content_hash}
-        if not changes:
-            return listing.view(for_seller=True)
-        return (await self._store.change(listing, changes, now=context.now(), session=session)).view(for_seller=True)
+            sent |= {"version": pinned.version, "content_hash": pinned.content_hash}
+        if listing.state in ON_OFFER:
+            listing = await self._propose(listing, sent, context)
+        elif sent:
+            listing = await self._change(listing, sent, Move.EDIT, context)
+        return listing.view(for_seller=True)
 
-    @handles(SubmitListing, key="listing_id", transactional=True)
+    async def _propose(self, listing: Listing, sent: dict[str, Any], context: Context) -> Listing:
+        """A lower price at once, the rest as a proposal with a case that a moderator decides."""
+        there = listing.proposal
+        at_once, later = split(listing.values, sent)
+        if at_once:
+            left = without(there, "price", revision=listing.revision + 1, now=context.now())
+            listing = await self._change(listing, {**at_once, "proposal": proposal_row(left)}, Move.EDIT, context)
+        if later:
+            wanted = proposed(listing.proposal, later, listing.values, revision=listing.revision + 1, now=context.now())
+            if wanted != listing.proposal:
+                move = Move.WITHDRAW_PROPOSAL if wanted is None else Move.PROPOSE
+                listing = await self._change(listing, {"proposal": proposal_row(wanted)}, move, context)
+        waits = listing.proposal is not None and listing.proposal.state is ProposalState.IN_REVIEW
+        if waits and listing.proposal != there:
+            await context.enqueue(_case_of(listing, CaseKind.PROPOSED_CHANGE), unique=_case_key(listing))
+        return listing
+
+    @handles(WithdrawProposal, key="listing_id", atomic=True)
+    async def withdraw_proposal(self, message: WithdrawProposal, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.WITHDRAW_PROPOSAL, context)
+        if listing.proposal is None:
+            raise NoProposal
+        return (await self._change(listing, {"proposal": None}, Move.WITHDRAW_PROPOSAL, context)).view(for_seller=True)
+
+    @handles(SubmitListing, key="listing_id", atomic=True)
     async def submit(self, message: SubmitListing, context: Context) -> ListingView:
         """The moderator's case is enqueued in the same transaction: no listing waits for a case nobody opened."""
+        listing = await self._moved(message.listing_id, Move.SUBMIT, context)
+        await context.enqueue(_case_of(listing, CaseKind.REVIEW), unique=_case_key(listing))
+        return listing.view(for_seller=True)
 
-        async def work(tx: Context) -> ListingView:
-            listing = await self._moved(message.listing_id, Move.SUBMIT, tx)
-            await tx.enqueue(
-                OpenCase(
-                    listing_id=listing.id,
-                    revision=listing.revision,
-                    seller_id=listing.seller_id,
-                    title=listing.title,
-                ),
-                unique=f"moderation.case:{listing.id}:{listing.revision}",
-            )
-            return listing.view(for_seller=True)
-
-        return await context.transaction(work)
-
-    @handles(WithdrawListing, key="listing_id", transactional=True)
+    @handles(WithdrawListing, key="listing_id", atomic=True)
     async def withdraw(self, message: WithdrawListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.WITHDRAW, context)).view(for_seller=True)
 
-    @handles(UnlistListing, key="listing_id", transactional=True)
+    @handles(UnlistListing, key="listing_id", atomic=True)
     async def unlist(self, message: UnlistListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.UNLIST, context)).view(for_seller=True)
 
-    @handles(RelistListing, key="listing_id", transactional=True)
+    @handles(RelistListing, key="listing_id", atomic=True)
     async def relist(self, message: RelistListing, context: Context) -> ListingView:
         return (await self._moved(message.listing_id, Move.RELIST, context)).view(for_seller=True)
 
-    async def _moved(self, listing_id: str, move: Move, context: Context) -> Listing:
-        """Make a seller's move."""
+    @handles(AppealListing, key="listing_id", atomic=True)
+    async def appeal(self, message: AppealListing, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.APPEAL, context)
+        listing = await self._change(listing, appealed(listing, context.now()), Move.APPEAL, context)
+        await context.enqueue(_case_of(listing, CaseKind.APPEAL, reason=message.words), unique=_case_key(listing))
+        return listing.view(for_seller=True)
+
+    @handles(AttachEvidence, key="listing_id", atomic=True)
+    async def attach_evidence(self, message: AttachEvidence, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.EVIDENCE, context)
+        await context.ask(GetEvaluation(evaluation_id=message.evaluation_id))  # is it one that they may see?
+        card = await context.ask(GetScorecard(evaluation_id=message.evaluation_id))
+        row = evidence_row(
+            card,
+            prompt_id=listing.prompt_id,
+            version=listing.version,
+            content_hash=listing.content_hash,
+            now=context.now(),
+        )
+        return (await self._change(listing, {"evidence": row}, Move.EVIDENCE, context)).view(for_seller=True)
+
+    @handles(RemoveEvidence, key="listing_id", atomic=True)
+    async def remove_evidence(self, message: RemoveEvidence, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.EVIDENCE, context)
+        if listing.evidence is not None:
+            listing = await self._change(listing, {"evidence": None}, Move.EVIDENCE, context)
+        return listing.view(for_seller=True)
+
+    async def _own(self, listing_id: str, move: Move, context: Context) -> Listing:
+        """A listing of the seller's that allows this move."""
         listing = await self._store.get_own(listing_id, context.user_id, session=context.session)
-        changes = {"state": next_state(listing.state, move).value}
-        return await self._store.change(listing, changes, now=context.now(), session=context.session)
+        next_state(listing.state, move)
+        return listing
+
+    async def _moved(self, listing_id: str, move: Move, context: Context) -> Listing:
+        listing = await self._own(listing_id, move, context)
+        return await self._change(listing, {"state": next_state(listing.state, move).value}, move, context)
+
+    async def _change(self, listing: Listing, changes: dict[str, Any], move: Move, context: Context) -> Listing:
+        return await self._store.change(listing, changes, _by_seller(move, context), session=context.session)
 
     @handles(ListMyListings)
     async def list_mine(self, message: ListMyListings, context: Context) -> Page[ListingView]:
         cursor = Cursor.decode_optional(message.cursor)
         return await self._store.list_own(context.user_id, state=message.state, cursor=cursor, limit=message.limit)
+
+    @handles(GetListingHistory)
+    async def get_history(self, message: GetListingHistory, context: Context) -> Page[HistoryEntry]:
+        listing = await self._store.get(message.listing_id)
+        moderates = context.principal is not None and context.principal.has_role(Role.MODERATOR)
+        if listing.seller_id != context.user_id and not moderates:
+            raise no_listing()
+        return await self._store.history.list_page(
+            listing.id,
+            seller_id=None if listing.seller_id != context.user_id else listing.seller_id,
+            cursor=Cursor.decode_optional(message.cursor),
+            limit=message.limit,
+        )
 
     # The market
 
@@ -146,19 +219,16 @@ class ListingsActor(Actor):
     async def get_listing(self, message: GetListing, context: Context) -> ListingView:
         listing = await self._store.get(message.listing_id, session=context.session)
         own = _is_sellers(listing, context.principal)
+        viewer = None if context.principal is None else context.principal.user_id
         if not own and listing.state is not ListingState.PUBLISHED:
             raise no_listing()
+        if listing.seller_id != viewer:
+            self._views.add(listing.id, seller_id=listing.seller_id, viewer_id=viewer, now=context.now())
         return listing.view(for_seller=own)
 
     @handles(ListListings)
     async def browse(self, message: ListListings, context: Context) -> Page[ListingView]:
-        return await self._store.list_published(
-            category=message.category,
-            tag=message.tag,
-            sort=message.sort,
-            cursor=message.cursor,
-            limit=message.limit,
-        )
+        return await self._store.browse(message)
 
     # Moderation
 
@@ -166,21 +236,33 @@ class ListingsActor(Actor):
     async def get_for_review(self, message: GetListingForReview, context: Context) -> ListingView:
         return (await self._store.get(message.listing_id, session=context.session)).view(for_seller=True)
 
-    @handles(ApplyDecision, key="listing_id", transactional=True)
+    @handles(ApplyDecision, key="listing_id", atomic=True)
     async def apply_decision(self, message: ApplyDecision, context: Context) -> ListingView:
         listing = await self._store.get(message.listing_id, session=context.session)
-        if listing.revision != message.revision or listing.state is not ListingState.IN_REVIEW:
-            raise ListingMoved(f"The listing is {listing.state} at revision {listing.revision}")
-        now = context.now()
-        note = ReviewNote(message.decision, message.reason_code, message.public_note, now)
-        changes: dict[str, Any] = {  # Any: a MongoDB document
-            "state": next_state(listing.state, MOVE_OF[message.decision]).value,
-            "review": {**asdict(note), "decision": note.decision.value},
-        }
-        if message.decision is Decision.APPROVE:
-            changes["published_at"] = listing.published_at or now
-        decided = await self._store.change(listing, changes, now=now, session=context.session)
-        return decided.view(for_seller=True)
+        act = Act(
+            MOVE_OF[message.decision], message.moderator_id, context.now(), message.reason_code, message.public_note
+        )
+        changes = decided(listing, message, act.at)
+        return (await self._store.change(listing, changes, act, session=context.session)).view(for_seller=True)
+
+
+def _by_seller(move: Move, context: Context) -> Act:
+    return Act(move, context.user_id, context.now())
+
+
+def _case_of(listing: Listing, kind: CaseKind, *, reason: str | None = None) -> OpenCase:
+    return OpenCase(
+        listing_id=listing.id,
+        revision=listing.revision,
+        seller_id=listing.seller_id,
+        title=listing.title,
+        kind=kind,
+        reason=reason,
+    )
+
+
+def _case_key(listing: Listing) -> str:
+    return f"moderation.case:{listing.id}:{listing.revision}"
 
 
 def _is_sellers(listing: Listing, principal: Principal | None) -> bool:

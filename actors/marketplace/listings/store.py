@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from promptforge.actors.marketplace.errors import StaleRevision
+from promptforge.actors.marketplace.listings import browsing, history
+from promptforge.actors.marketplace.listings.evidence import evidence_view
+from promptforge.actors.marketplace.listings.history import Act, HistoryStore
+from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
     Category,
     Decision,
     Licence,
-    ListingSort,
     ListingState,
     ListingView,
+    ListListings,
+    ProposalState,
+    RatingView,
     ReviewNote,
 )
 from promptforge.core.amounts import from_millicredits
-from promptforge.core.errors import FieldError, Invalid, NotFound
+from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 LISTINGS = "marketplace_listings"
-_PUBLISHED = {"state": ListingState.PUBLISHED.value}
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    LISTINGS: (
-        Index((("seller_id", 1), ("created_at", -1))),
-        Index((("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
-        Index((("category", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
-        Index((("tags", 1), ("published_at", -1), ("_id", -1)), partial=_PUBLISHED),
-        Index((("price", 1), ("_id", 1)), partial=_PUBLISHED),
-        Index((("category", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
-        Index((("tags", 1), ("price", 1), ("_id", 1)), partial=_PUBLISHED),
-    )
+    LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), *browsing.INDEXES),
+    **history.INDEXES,
 }
 
 
@@ -58,6 +57,27 @@ class Listing:
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
+    suspended_from: ListingState | None = None
+    """Where it was when it was suspended."""
+    proposal: Proposal | None = None
+    evidence: Document | None = None
+    rating_count: int = 0
+    rating_stars: int = 0
+
+    @property
+    def values(self) -> Document:
+        """What a seller can change, as stored."""
+        return {
+            "version": self.version,
+            "content_hash": self.content_hash,
+            "title": self.title,
+            "summary": self.summary,
+            "description": self.description,
+            "category": self.category.value,
+            "tags": list(self.tags),
+            "price": self.price,
+            "licence": self.licence.value,
+        }
 
     def view(self, *, for_seller: bool) -> ListingView:
         return ListingView(
@@ -78,37 +98,35 @@ class Listing:
             created_at=self.created_at,
             updated_at=self.updated_at,
             published_at=self.published_at,
+            evidence=evidence_view(self.evidence, version=self.version, content_hash=self.content_hash),
+            rating=rating_view(self.rating_count, self.rating_stars),
+            proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
         )
 
 
 class ListingStore:
     def __init__(self, mongo: Mongo) -> None:
         self._listings = mongo.collection(LISTINGS)
+        self.history = HistoryStore(mongo)
 
-    async def insert(self, listing: Listing, *, session: Session | None = None) -> None:
-        await self._listings.insert_one(
-            {
-                "_id": listing.id,
-                "seller_id": listing.seller_id,
-                "state": listing.state.value,
-                "revision": listing.revision,
-                "prompt_id": listing.prompt_id,
-                "version": listing.version,
-                "content_hash": listing.content_hash,
-                "title": listing.title,
-                "summary": listing.summary,
-                "description": listing.description,
-                "category": listing.category.value,
-                "tags": list(listing.tags),
-                "price": listing.price,
-                "licence": listing.licence.value,
-                "review": None,
-                "created_at": listing.created_at,
-                "updated_at": listing.updated_at,
-                "published_at": None,
-            },
-            session=session,
-        )
+    async def insert(self, listing: Listing, act: Act, *, session: Session | None) -> None:
+        row = {
+            "_id": listing.id,
+            "seller_id": listing.seller_id,
+            "state": listing.state.value,
+            "revision": listing.revision,
+            "prompt_id": listing.prompt_id,
+            **listing.values,
+            "review": None,
+            "proposal": None,
+            "rating": {"count": 0, "stars": 0},
+            "ranks": browsing.NO_RANKS,
+            "created_at": listing.created_at,
+            "updated_at": listing.updated_at,
+            "published_at": None,
+        }
+        await self._listings.insert_one(row, session=session)
+        await self.history.add(act, None, row, session=session)
 
     async def find(self, listing_id: str, *, session: Session | None = None) -> Listing | None:
         row = await self._listings.find_one({"_id": listing_id}, session=session)
@@ -128,54 +146,56 @@ class ListingStore:
             raise no_listing()
         return listing
 
-    async def change(
-        self, listing: Listing, changes: Document, *, now: datetime, session: Session | None = None
-    ) -> Listing:
-        """Write `changes` and a new revision. Raises `StaleRevision` where somebody was faster."""
+    async def change(self, listing: Listing, changes: Document, act: Act, *, session: Session | None) -> Listing:
+        """Write `changes`, a new revision and its place in the history, in one transaction.
+
+        Raises `StaleRevision` where somebody was faster.
+        """
         row = await self._listings.find_one_and_update(
             {"_id": listing.id, "revision": listing.revision},
-            {"$set": {**changes, "updated_at": now}, "$inc": {"revision": 1}},
+            {"$set": {**changes, "updated_at": act.at}, "$inc": {"revision": 1}},
             session=session,
         )
         if row is None:
             raise StaleRevision
+        await self.history.add(act, listing.values, row, session=session)
         return _listing_from(row)
 
-    async def list_published(
-        self, *, category: Category | None, tag: str | None, sort: ListingSort, cursor: str | None, limit: int
-    ) -> Page[ListingView]:
-        wanted: Document = {"state": ListingState.PUBLISHED.value}
-        if category is not None:
-            wanted["category"] = category.value
-        if tag is not None:
-            wanted["tags"] = tag
-        if sort is ListingSort.PRICE:
-            return await self._cheapest(wanted, cursor, limit)
-        seen = Cursor.decode_optional(cursor)
-        if seen is not None:
-            wanted["$or"] = [
-                {"published_at": {"$lt": seen.created_at}},
-                {"published_at": seen.created_at, "_id": {"$lt": seen.id}},
-            ]
-        rows = self._listings.find(wanted).sort([("published_at", -1), ("_id", -1)]).limit(limit + 1)
-        found = await rows.to_list(limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(
-            tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
-            Cursor(last["published_at"], last["_id"]).encode() if last else None,
-        )
+    async def add_rating(self, listing_id: str, count: int, stars: int, *, session: Session | None) -> None:
+        """Counted reviews came or went. It is no change of the listing's: the revision stays."""
+        change = {"$inc": {"rating.count": count, "rating.stars": stars}}
+        await self._listings.update_one({"_id": listing_id}, change, session=session)
 
-    async def _cheapest(self, wanted: Document, cursor: str | None, limit: int) -> Page[ListingView]:
-        """Cheapest first; the cursor is the last price and id seen."""
-        if cursor is not None:
-            price, identifier = _decode_price_cursor(cursor)
-            wanted["$or"] = [{"price": {"$gt": price}}, {"price": price, "_id": {"$gt": identifier}}]
-        rows = self._listings.find(wanted).sort([("price", 1), ("_id", 1)]).limit(limit + 1)
+    async def find_rating(self, listing_id: str, *, session: Session | None = None) -> tuple[int, int] | None:
+        """How many counted reviews it shows, and their stars together."""
+        row = await self._listings.find_one({"_id": listing_id}, {"rating": 1}, session=session)
+        return None if row is None else _rating_from(row)
+
+    async def list_rated(self) -> AsyncIterator[str]:
+        """Every listing that shows a rating; of what has none there is none to compare."""
+        async for row in self._listings.find({"rating.count": {"$nin": [0, None]}}, {"_id": 1}):
+            yield row["_id"]
+
+    async def current_versions(self, listing_ids: Sequence[str]) -> dict[str, int]:
+        """What those of them sell that are on the market."""
+        wanted = {"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED}
+        rows = self._listings.find(wanted, {"version": 1})
+        return {row["_id"]: row["version"] for row in await rows.to_list(len(listing_ids))}
+
+    async def published(self, listing_ids: Sequence[str]) -> dict[str, ListingView]:
+        """Those of them that are on the market."""
+        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED})
+        found = [_listing_from(row) for row in await rows.to_list(len(listing_ids))]
+        return {one.id: one.view(for_seller=False) for one in found}
+
+    async def browse(self, message: ListListings) -> Page[ListingView]:
+        """Raises `Invalid` for a cursor that this list did not give out."""
+        limit = message.limit
+        rows = self._listings.find(browsing.wanted(message)).sort(browsing.order(message.sort)).limit(limit + 1)
         found = await rows.to_list(limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
         return Page(
             tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
-            f"{last['price']}.{last['_id']}" if last else None,
+            browsing.cursor_of(message.sort, found[limit - 1]) if len(found) > limit else None,
         )
 
     async def list_own(
@@ -188,20 +208,23 @@ class ListingStore:
         return page_of(await rows.to_list(limit + 1), limit, lambda row: _listing_from(row).view(for_seller=True))
 
 
+def rating_view(count: int, stars: int) -> RatingView:
+    return RatingView(count, round(stars / count, 2) if count else None)
+
+
+def _rating_from(row: Document) -> tuple[int, int]:
+    """Listings from before there were reviews have none."""
+    rating = row.get("rating") or {}
+    return rating.get("count", 0), rating.get("stars", 0)
+
+
 def no_listing() -> NotFound:
     return NotFound("There is no such listing, or it is not published")
 
 
-def _decode_price_cursor(token: str) -> tuple[int, str]:
-    price, _, identifier = token.partition(".")
-    if not price.isascii() or not price.isdecimal() or len(price) > 18 or not identifier:
-        error = FieldError("Not a cursor of this list: use `next` of the page before", "cursor", parameter="cursor")
-        raise Invalid("The cursor is not valid", errors=(error,))
-    return int(price), identifier
-
-
 def _listing_from(row: Document) -> Listing:
-    review = row["review"]
+    suspended_from = row.get("suspended_from")
+    rating_count, rating_stars = _rating_from(row)
     return Listing(
         id=row["_id"],
         seller_id=row["seller_id"],
@@ -217,10 +240,40 @@ def _listing_from(row: Document) -> Listing:
         tags=tuple(row["tags"]),
         price=row["price"],
         licence=Licence(row["licence"]),
-        review=None
-        if review is None
-        else ReviewNote(Decision(review["decision"]), review["reason_code"], review["note"], review["decided_at"]),
+        review=_review_from(row["review"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         published_at=row["published_at"],
+        suspended_from=None if suspended_from is None else ListingState(suspended_from),
+        proposal=_proposal_from(row.get("proposal")),
+        evidence=row.get("evidence"),
+        rating_count=rating_count,
+        rating_stars=rating_stars,
     )
+
+
+def proposal_row(proposal: Proposal | None) -> Document | None:
+    if proposal is None:
+        return None
+    return {
+        "revision": proposal.revision,
+        "state": proposal.state.value,
+        "changes": dict(proposal.changes),
+        "proposed_at": proposal.proposed_at,
+        "review": note_row(proposal.review),
+    }
+
+
+def note_row(note: ReviewNote | None) -> Document | None:
+    return None if note is None else {**asdict(note), "decision": note.decision.value}
+
+
+def _proposal_from(row: Document | None) -> Proposal | None:
+    if row is None:
+        return None
+    known = {**row, "state": ProposalState(row["state"]), "review": _review_from(row["review"])}
+    return Proposal(**known)
+
+
+def _review_from(row: Document | None) -> ReviewNote | None:
+    return None if row is None else ReviewNote(**{**row, "decision": Decision(row["decision"])})

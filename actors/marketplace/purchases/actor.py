@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from promptforge.actors.billing.ledger.messages import ReverseSale
 from promptforge.actors.billing.messages import Charge, ChargePurchase
-from promptforge.actors.marketplace.errors import AlreadyOwned, NotForSale, OwnListing, PriceChanged
+from promptforge.actors.marketplace.errors import (
+    AlreadyOwned,
+    NoRefundRequested,
+    NotForSale,
+    OwnListing,
+    PriceChanged,
+    PurchaseRefunded,
+    RefundPending,
+    RefundRefused,
+)
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
     GetPurchase,
@@ -26,7 +35,11 @@ from promptforge.actors.marketplace.messages import (
     SaleView,
     UsePurchasedSource,
 )
+from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
+from promptforge.actors.marketplace.purchases.messages import HasBought, RefuseRefund, RequestRefund
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
+from promptforge.actors.marketplace.reviews.ratings import Ratings
+from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.prompts.messages import ReadPromptVersion
 from promptforge.core.amounts import from_millicredits, to_millicredits
@@ -35,17 +48,15 @@ from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
-REFUND_POLICY = "2026-11: refundable within 14 days while unused"
-"""The text version that a purchase is made under; it stays with the purchase."""
-
 
 class PurchasesActor(Actor):
     name = "purchases"
     asks = ("billing", "prompts", "sales")
 
-    def __init__(self, purchases: PurchaseStore, listings: ListingStore) -> None:
+    def __init__(self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings) -> None:
         self._purchases = purchases
         self._listings = listings
+        self._ratings = ratings
 
     @handles(PurchaseListing, transactional=True)
     async def purchase(self, message: PurchaseListing, context: Context) -> PurchaseView:
@@ -100,12 +111,53 @@ class PurchasesActor(Actor):
 
     @handles(RefundPurchase, key="purchase_id", transactional=True)
     async def refund(self, message: RefundPurchase, context: Context) -> PurchaseView:
-        async def work(tx: Context) -> PurchaseView:
-            await tx.ask(ReverseSale(purchase_id=message.purchase_id, reason=message.reason))
-            await self._take_back(message.purchase_id, message.reason, tx)
-            return (await self._purchases.get(message.purchase_id, session=tx.session)).view()
+        return await context.transaction(lambda tx: self._refund(message.purchase_id, message.reason, tx))
 
-        return await context.transaction(work)
+    async def _refund(self, purchase_id: str, reason: str, tx: Context) -> PurchaseView:
+        await tx.ask(ReverseSale(purchase_id=purchase_id, reason=reason))
+        await self._take_back(purchase_id, reason, tx)
+        return (await self._purchases.get(purchase_id, session=tx.session)).view()
+
+    @handles(RequestRefund, key="purchase_id", atomic=True)
+    async def request_refund(self, message: RequestRefund, context: Context) -> PurchaseView:
+        """A use that comes in between conflicts with this transaction, which then sees it."""
+        purchase = await self._purchases.get_own(message.purchase_id, context.user_id, session=context.session)
+        if purchase.refunded_at is not None:
+            raise PurchaseRefunded
+        if purchase.refund is not None:
+            raise RefundPending if purchase.refund.get("refused_at") is None else RefundRefused
+        now = context.now()
+        request = {"words": message.words, "requested_at": now}
+        asked = await self._purchases.set_refund(purchase.id, request, session=context.session)
+        until = purchase.automatic_refund_until
+        if until is not None and now < until:
+            return await self._refund(purchase.id, "The buyer asked for it within the refund policy", context)
+        await context.enqueue(await self._refund_case(purchase, message.words, context), unique=f"refund:{purchase.id}")
+        return asked.view()
+
+    async def _refund_case(self, purchase: Purchase, words: str, tx: Context) -> OpenCase:
+        listing = await self._listings.get(purchase.listing_id, session=tx.session)
+        return OpenCase(
+            listing_id=listing.id,
+            revision=listing.revision,
+            seller_id=listing.seller_id,
+            title=purchase.title,
+            kind=CaseKind.REFUND,
+            reason=words,
+            purchase_id=purchase.id,
+            brought_by=purchase.buyer_id,
+        )
+
+    @handles(RefuseRefund, key="purchase_id", atomic=True)
+    async def refuse_refund(self, message: RefuseRefund, context: Context) -> PurchaseView:
+        purchase = await self._purchases.get(message.purchase_id, session=context.session)
+        request = purchase.refund
+        if request is None or request.get("refused_at") is not None or purchase.refunded_at is not None:
+            raise NoRefundRequested
+        why = {"refused_at": context.now(), "reason_code": message.reason_code, "note": message.public_note}
+        refused = await self._purchases.set_refund(purchase.id, {**request, **why}, session=context.session)
+        await context.enqueue(_refusal(refused, message), owner_id=refused.buyer_id)
+        return refused.view()
 
     @handles(RevokePurchase, atomic=True)
     async def revoke(self, message: RevokePurchase, context: Context) -> None:
@@ -115,6 +167,7 @@ class PurchasesActor(Actor):
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return
+        await self._ratings.purchase_is_gone(purchase_id, session=tx.session)
         for notice in _refund_notices(refunded, reason):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})
@@ -125,10 +178,21 @@ class PurchasesActor(Actor):
             message.buyer_id, message.prompt_id, message.version, now=context.now(), session=context.session
         )
 
+    @handles(HasBought, transactional=True)
+    async def has_bought(self, message: HasBought, context: Context) -> bool:
+        return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
+
     @handles(ListPurchases)
     async def list_purchases(self, message: ListPurchases, context: Context) -> Page[PurchaseView]:
         cursor = Cursor.decode_optional(message.cursor)
-        return await self._purchases.list_bought(context.user_id, cursor=cursor, limit=message.limit)
+        page = await self._purchases.list_bought(context.user_id, cursor=cursor, limit=message.limit)
+        current = await self._listings.current_versions([purchase.listing_id for purchase in page.items])
+
+        def newer(purchase: Purchase) -> int | None:
+            version = current.get(purchase.listing_id, 0)
+            return version if version > purchase.version else None
+
+        return Page(tuple(one.view(newer_version=newer(one)) for one in page.items), page.next)
 
     @handles(ListSales)
     async def list_sales(self, message: ListSales, context: Context) -> Page[SaleView]:
@@ -138,7 +202,7 @@ class PurchasesActor(Actor):
 
 def _check_offer(listing: Listing, expected: int) -> None:
     """That the listing is for sale at this price; each reason why not is a problem of its own."""
-    if listing.state is ListingState.UNLISTED:
+    if listing.state in {ListingState.UNLISTED, ListingState.SUSPENDED}:
         raise NotForSale
     if listing.state is not ListingState.PUBLISHED:
         raise no_listing()
@@ -163,6 +227,7 @@ def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context
         fee=charge.fee_millicredits,
         journal_id=charge.journal_id,
         refund_policy=REFUND_POLICY,
+        payable=charge.payable_millicredits,
         used_at=None,
         created_at=tx.now(),
     )
@@ -200,6 +265,18 @@ def _notices(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:
             subject=subject,
             dedupe_key=f"purchase.completed:{purchase.id}",
         ),
+    )
+
+
+def _refusal(purchase: Purchase, message: RefuseRefund) -> NotifyUser:
+    return NotifyUser(
+        user_id=purchase.buyer_id,
+        kind="refund.refused",
+        title=f"Refund refused: {purchase.title}",
+        body=f"A moderator has refused the refund of “{purchase.title}”; the purchase stays yours. "
+        f"Reason ({message.reason_code}): {message.public_note}",
+        subject={"purchase_id": purchase.id, "listing_id": purchase.listing_id, "reason_code": message.reason_code},
+        dedupe_key=f"refund.refused:{purchase.id}",
     )
 
 

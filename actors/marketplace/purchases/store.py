@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promptforge.actors.marketplace.errors import PurchaseRefunded
-from promptforge.actors.marketplace.messages import Licence, PurchasedSource, PurchaseView, SaleView
+from promptforge.actors.marketplace.messages import (
+    Licence,
+    PurchasedSource,
+    PurchaseView,
+    RefundState,
+    RefundView,
+    SaleView,
+)
+from promptforge.actors.marketplace.purchases.domain import automatic_until, counts
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
@@ -20,6 +28,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("buyer_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("seller_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("created_at", -1))),
+        Index((("buyer_id", 1), ("listing_id", 1))),
     ),
     ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
 }
@@ -46,8 +55,22 @@ class Purchase:
     used_at: datetime | None
     created_at: datetime
     refunded_at: datetime | None = None
+    payable: int = 0
+    """What of the seller's share can be paid out."""
+    refund: Document | None = None
+    """What the buyer asked for, and a refusal."""
 
-    def view(self) -> PurchaseView:
+    @property
+    def counts(self) -> bool:
+        """Whether it counts for its listing, while it stands."""
+        return counts(price=self.price, seller_share=self.seller_share, payable=self.payable)
+
+    @property
+    def automatic_refund_until(self) -> datetime | None:
+        gone = self.used_at is not None or self.refunded_at is not None
+        return automatic_until(self.refund_policy, self.created_at, used=gone)
+
+    def view(self, *, newer_version: int | None = None) -> PurchaseView:
         return PurchaseView(
             id=self.id,
             listing_id=self.listing_id,
@@ -63,6 +86,23 @@ class Purchase:
             used_at=self.used_at,
             refunded_at=self.refunded_at,
             created_at=self.created_at,
+            automatic_refund_until=self.automatic_refund_until,
+            refund=self._refund_view(),
+            newer_version=newer_version,
+        )
+
+    def _refund_view(self) -> RefundView | None:
+        if self.refund is None:
+            return None
+        refused = self.refund.get("refused_at")
+        state = RefundState.IN_REVIEW if refused is None else RefundState.REFUSED
+        return RefundView(
+            state=state if self.refunded_at is None else RefundState.REFUNDED,
+            words=self.refund["words"],
+            requested_at=self.refund["requested_at"],
+            decided_at=self.refunded_at or refused,
+            reason_code=self.refund.get("reason_code"),
+            note=self.refund.get("note"),
         )
 
 
@@ -109,10 +149,12 @@ class PurchaseStore:
                 "price": purchase.price,
                 "seller_share": purchase.seller_share,
                 "fee": purchase.fee,
+                "payable": purchase.payable,
                 "journal_id": purchase.journal_id,
                 "refund_policy": purchase.refund_policy,
                 "used_at": None,
                 "refunded_at": None,
+                "refund": None,
                 "created_at": purchase.created_at,
             },
             session=session,
@@ -125,7 +167,7 @@ class PurchaseStore:
         await self._purchases.update_one(unused, {"$set": {"used_at": now}})
         row = await self._purchases.find_one(mine)
         if row is None:
-            raise NotFound("There is no such purchase, or it is not yours")
+            raise no_purchase()
         if row.get("refunded_at") is not None:
             raise PurchaseRefunded
         return _purchase_from(row)
@@ -159,6 +201,10 @@ class PurchaseStore:
         await self._entitlements.delete_one(entitled, session=session)
         return _purchase_from(row)
 
+    async def has_bought(self, user_id: str, listing_id: str, *, session: Session | None) -> bool:
+        wanted = {"buyer_id": user_id, "listing_id": listing_id}
+        return await self._purchases.find_one(wanted, {"_id": 1}, session=session) is not None
+
     async def get(self, purchase_id: str, *, session: Session | None) -> Purchase:
         """Raises `NotFound`."""
         row = await self._purchases.find_one({"_id": purchase_id}, session=session)
@@ -166,9 +212,37 @@ class PurchaseStore:
             raise NotFound("There is no such purchase")
         return _purchase_from(row)
 
-    async def list_bought(self, buyer_id: str, *, cursor: Cursor | None, limit: int) -> Page[PurchaseView]:
+    async def get_own(self, purchase_id: str, buyer_id: str, *, session: Session | None = None) -> Purchase:
+        """Raises `NotFound`, also for somebody else's."""
+        row = await self._purchases.find_one({"_id": purchase_id, "buyer_id": buyer_id}, session=session)
+        if row is None:
+            raise no_purchase()
+        return _purchase_from(row)
+
+    async def mark_reviewed(
+        self, purchase_id: str, buyer_id: str, *, now: datetime, session: Session | None
+    ) -> Purchase:
+        """Raises `NotFound`, also for somebody else's, or `PurchaseRefunded`."""
+        mine = {"_id": purchase_id, "buyer_id": buyer_id}
+        row = await self._purchases.find_one_and_update(
+            {**mine, "refunded_at": None}, {"$set": {"reviewed_at": now}}, session=session
+        )
+        if row is None:
+            await self.get_own(purchase_id, buyer_id, session=session)
+            raise PurchaseRefunded
+        return _purchase_from(row)
+
+    async def set_refund(self, purchase_id: str, refund: Document, *, session: Session | None) -> Purchase:
+        """Keep what was asked and decided about a refund. Raises `NotFound`."""
+        changes = {"$set": {"refund": refund}}
+        row = await self._purchases.find_one_and_update({"_id": purchase_id}, changes, session=session)
+        if row is None:
+            raise no_purchase()
+        return _purchase_from(row)
+
+    async def list_bought(self, buyer_id: str, *, cursor: Cursor | None, limit: int) -> Page[Purchase]:
         rows = self._page({"buyer_id": buyer_id}, cursor)
-        return page_of(await rows.limit(limit + 1).to_list(limit + 1), limit, lambda row: _purchase_from(row).view())
+        return page_of(await rows.limit(limit + 1).to_list(limit + 1), limit, _purchase_from)
 
     async def list_sold(self, seller_id: str, *, cursor: Cursor | None, limit: int) -> Page[SaleView]:
         rows = self._page({"seller_id": seller_id}, cursor)
@@ -178,6 +252,10 @@ class PurchaseStore:
         return self._purchases.find({**wanted, **(cursor.after() if cursor else {})}).sort(
             [("created_at", -1), ("_id", -1)]
         )
+
+
+def no_purchase() -> NotFound:
+    return NotFound("There is no such purchase, or it is not yours")
 
 
 def _purchase_from(row: Document) -> Purchase:
@@ -199,6 +277,8 @@ def _purchase_from(row: Document) -> Purchase:
         used_at=row["used_at"],
         created_at=row["created_at"],
         refunded_at=row.get("refunded_at"),
+        payable=row.get("payable", 0),
+        refund=row.get("refund"),
     )
 
 
@@ -210,4 +290,6 @@ def _sale_from(row: Document) -> SaleView:
         price=from_millicredits(row["price"]),
         net=from_millicredits(row["seller_share"]),
         created_at=row["created_at"],
+        fee=from_millicredits(row["fee"]),
+        refunded_at=row.get("refunded_at"),
     )

@@ -34,7 +34,7 @@ from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
-from tests.support.market import decision, raised
+from tests.support.market import judge, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +126,7 @@ async def test_only_the_published_shows_and_only_the_seller_sees_the_rest(branch
     await check(ListingState.DRAFT)
     await carla.ask(SubmitListing(listing_id=listing.id))
     await check(ListingState.IN_REVIEW)
-    await mona.ask(decision(await branches.here.case_of(mona, listing), Decision.REQUEST_CHANGES))
+    await judge(mona, await branches.here.case_of(mona, listing), Decision.REQUEST_CHANGES)
     await check(ListingState.CHANGES_REQUESTED)
     await carla.ask(SubmitListing(listing_id=listing.id))
     await carla.ask(WithdrawListing(listing_id=listing.id))
@@ -137,7 +137,7 @@ async def test_only_the_published_shows_and_only_the_seller_sees_the_rest(branch
         {"listing_id": listing.id, "revision": submitted.revision}
     )
     assert row is not None
-    await mona.ask(decision(row["_id"]))
+    await judge(mona, row["_id"])
     await check(ListingState.PUBLISHED)
     published = (await others[0].ask(see)).published_at
     await carla.ask(UnlistListing(listing_id=listing.id))
@@ -173,14 +173,16 @@ async def test_a_refused_move_names_the_legal_ones(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     listing = await branches.here.published(carla, "Public")
     for message in (
-        UpdateListing(listing_id=listing.id, price="1"),
         SubmitListing(listing_id=listing.id),
         WithdrawListing(listing_id=listing.id),
         RelistListing(listing_id=listing.id),
     ):
         with pytest.raises(IllegalMove) as refused:
             await carla.ask(message)
-        assert refused.value.extra == {"state": "published", "legal_moves": ["unlist"]}
+        assert refused.value.extra == {
+            "state": "published",
+            "legal_moves": ["edit", "evidence", "withdraw_proposal", "unlist"],
+        }
 
 
 async def test_a_submission_and_its_case_are_one(branches: Branches) -> None:
@@ -248,6 +250,7 @@ async def _fill(branches: Branches, mongo: Mongo, count: int) -> list[ListingVie
             "tags": [("even", "odd")[number % 2], f"tag{number % 5}"],
             "price": number // 10 * 3 % 10 * 1000,
             "published_at": row["published_at"] + timedelta(seconds=number // 3),
+            "ranks": {"trending": number * 7 % 11, "sales": number // 4, "rated": number * 3 % 5, "average": 0},
         }
         for number in range(1, count)
     ]
@@ -271,8 +274,13 @@ async def test_the_market_is_filtered_and_sorted_page_by_page(
     made = await _fill(branches, mongo, 60)
     if sort is ListingSort.PRICE:
         made.sort(key=lambda one: (Decimal(one.price), one.id))
-    else:
+    elif sort is ListingSort.NEW:
         made.sort(key=lambda one: (str(one.published_at), one.id), reverse=True)
+    else:
+        rows = await mongo.collection(LISTINGS).find({}).to_list(100)
+        name = {"top_rated": "rated", "best_selling": "sales", "trending": "trending"}[sort]
+        ranks = {row["_id"]: row["ranks"][name] for row in rows}
+        made.sort(key=lambda one: (ranks[one.id], one.id), reverse=True)
     for filters in FILTERS:
         category, tag = filters.get("category"), filters.get("tag")
         wanted = [one.title for one in made if category in {None, one.category} and (tag is None or tag in one.tags)]

@@ -29,7 +29,7 @@ from promptforge.core.context import Context
 from promptforge.core.principal import Principal, Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
 from tests.integration.marketplace.test_listings import offer
-from tests.support.market import Market, decision, raised
+from tests.support.market import Market, judge, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -157,7 +157,7 @@ async def test_the_purchase_keeps_the_terms_and_the_version_of_its_day(branches:
     prompt = await carla.ask(CreatePrompt(name="Chat", kind=PromptKind.CHAT, first_version=first))
     listing = await carla.ask(offer(prompt.id, price="12.345"))
     await carla.ask(SubmitListing(listing_id=listing.id))
-    await mona.ask(decision(await market.case_of(mona, listing)))
+    await judge(mona, await market.case_of(mona, listing))
     purchase = await market.buy(bruno, listing, "12.345")
     await carla.ask(CreateVersion(prompt_id=prompt.id, content=messages[1:]))
     await carla.ask(UnlistListing(listing_id=listing.id))

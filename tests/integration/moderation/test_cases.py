@@ -15,17 +15,21 @@ from promptforge.actors.marketplace.messages import (
     WithdrawListing,
 )
 from promptforge.actors.moderation.messages import (
+    CaseKind,
     CaseState,
+    ClaimCase,
     DecideCase,
     GetCase,
     ListCases,
     OpenCase,
+    ReasonCode,
+    Verdict,
 )
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt, write_conflict
-from tests.support.market import decision, raised
+from tests.support.market import decision, judge, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -47,24 +51,29 @@ async def case_of(branches: Branches, listing: ListingView) -> str:
 
 
 async def test_a_case_is_opened_once_however_often_its_job_runs(branches: Branches) -> None:
-    opening = OpenCase(listing_id="lst_1", revision=2, seller_id="usr_1", title="A title")
     services = [branches.here.process.context(), branches.there.process.context()]
-    assert await all_at_once([(service, opening) for service in services * 8]) == {"done": 16}
-    assert await branches.count("moderation_cases") == 1
+    for kind, times in ((CaseKind.REVIEW, 1), (CaseKind.REPORT, 16), (CaseKind.PROPOSED_CHANGE, 1)):
+        opening = OpenCase(listing_id="lst_1", revision=2, seller_id="usr_1", title="A title", kind=kind)
+        assert await all_at_once([(service, opening) for service in services * 8]) == {"done": 16}
+        assert await branches.count("moderation_cases", kind=kind.value) == 1
+        assert await branches.count("moderation_cases", kind=kind.value, times=times) == 1
 
 
 async def test_of_moderators_in_two_processes_one_decides(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     listing, case_id = await submitted(branches, carla, "Contested")
     moderators = [await branches.person(f"moderator{number}", Role.MODERATOR) for number in range(4)]
-    kinds = list(Decision)
+    kinds = [Decision.APPROVE, Decision.REQUEST_CHANGES, Decision.REJECT]
+    await moderators[0][0].ask(ClaimCase(case_id=case_id))
     asks = [(person, decision(case_id, kinds[number % 3])) for number, pair in enumerate(moderators) for person in pair]
-    assert await all_at_once(asks) == {"done": 1, "already_decided": 7}
+    outcomes = await all_at_once(asks)
+    assert outcomes["done"] == 1
+    assert set(outcomes) <= {"done", "not_claimed", "already_decided"}
     case = (await moderators[0][0].ask(GetCase(case_id=case_id))).case
     leads_to = {
-        Decision.APPROVE: ListingState.PUBLISHED,
-        Decision.REQUEST_CHANGES: ListingState.CHANGES_REQUESTED,
-        Decision.REJECT: ListingState.REJECTED,
+        Verdict.APPROVE: ListingState.PUBLISHED,
+        Verdict.REQUEST_CHANGES: ListingState.CHANGES_REQUESTED,
+        Verdict.REJECT: ListingState.REJECTED,
     }
     seen = await carla.ask(GetListing(listing_id=listing.id))
     assert case.decision is not None
@@ -79,6 +88,7 @@ async def test_a_decision_that_does_not_commit_decides_nothing(branches: Branche
     carla, _ = await branches.person("carla", Role.SELLER)
     mona, mona_there = await branches.person("mona", Role.MODERATOR)
     listing, case_id = await submitted(branches, carla, "Interrupted")
+    await mona.ask(ClaimCase(case_id=case_id))
     branches.transactions.before_commit = interrupt
     with pytest.raises(Interrupted):
         await mona.ask(decision(case_id, Decision.REJECT))
@@ -105,6 +115,8 @@ async def test_what_moved_on_before_the_commit_makes_the_case_obsolete(branches:
     mona, _ = await branches.person("mona", Role.MODERATOR)
     listing, case_id = await submitted(branches, carla, "Withdrawn")
 
+    await mona.ask(ClaimCase(case_id=case_id))
+
     async def withdrawn() -> None:
         # The decision holds the listing until it is aborted, and the withdrawal waits for that.
         tasks.start_soon(carla_there.ask, WithdrawListing(listing_id=listing.id))
@@ -126,6 +138,7 @@ async def test_a_decision_that_meets_a_withdrawal_comes_before_it_or_not_at_all(
     mona, _ = await branches.person("mona", Role.MODERATOR)
     for number in range(6):
         listing, case_id = await submitted(branches, carla, f"Raced {number}")
+        await mona.ask(ClaimCase(case_id=case_id))
         asks = [(mona, decision(case_id)), (carla_there, WithdrawListing(listing_id=listing.id))]
         outcomes = await all_at_once(asks if number % 2 else asks[::-1])
         state = (await carla.ask(GetListing(listing_id=listing.id))).state
@@ -152,7 +165,7 @@ async def test_each_submission_has_a_case_of_its_own_and_the_old_one_decides_not
     new = await case_of(branches, again)
     detail = await mona.ask(GetCase(case_id=new))
     assert (detail.case.title, detail.listing.title) == ("Something else", "Something else")
-    assert (await mona.ask(decision(new))).state is CaseState.DECIDED
+    assert (await judge(mona, new)).state is CaseState.DECIDED
 
 
 async def test_the_seller_hears_the_reason_and_not_the_internal_note(branches: Branches) -> None:
@@ -161,11 +174,12 @@ async def test_the_seller_hears_the_reason_and_not_the_internal_note(branches: B
     listing, case_id = await submitted(branches, carla, "Noted")
     message = DecideCase(
         case_id=case_id,
-        decision=Decision.REQUEST_CHANGES,
-        reason_code="too_vague",
+        decision=Verdict.REQUEST_CHANGES,
+        reason_code=ReasonCode.TOO_VAGUE,
         public_note="Say what it is for.",
         internal_note="third time",
     )
+    await mona.ask(ClaimCase(case_id=case_id))
     case = await mona.ask(message)
     assert (case.internal_note, case.decided_by) == ("third time", mona.user_id)
     seen = await carla.ask(GetListing(listing_id=listing.id))
@@ -182,7 +196,7 @@ async def test_the_queue_is_for_moderators_and_comes_in_pages(branches: Branches
     carla, _ = await branches.person("carla", Role.SELLER)
     mona, _ = await branches.person("mona", Role.MODERATOR)
     ids = [(await submitted(branches, carla, f"Case {number}"))[1] for number in range(5)]
-    await mona.ask(decision(ids[0]))
+    await judge(mona, ids[0])
     for message in (ListCases(), GetCase(case_id=ids[1]), decision(ids[1])):
         assert await raised(carla, message) == "forbidden"
     for message in (GetCase(case_id="cas_nowhere"), decision("cas_nowhere")):

@@ -1,0 +1,1 @@
+"""Favourites: listings that somebody wants to find again."""

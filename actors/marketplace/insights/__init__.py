@@ -1,0 +1,1 @@
+"""How listings do: views by day, ranks for browsing, and the dashboard of a seller."""

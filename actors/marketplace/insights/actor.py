@@ -1,0 +1,77 @@
+"""Categories, ranks and dashboards; and the loop that writes the views."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from promptforge.actors.marketplace.insights.dashboard import best, dashboard
+from promptforge.actors.marketplace.insights.domain import Ranks, average, rated, trending
+from promptforge.actors.marketplace.insights.messages import (
+    CategoriesView,
+    CategoryView,
+    GetSellerDashboard,
+    ListCategories,
+    RankListings,
+    SellerDashboard,
+)
+from promptforge.actors.marketplace.insights.store import InsightStore, Ranked, Tally
+from promptforge.actors.marketplace.insights.views import ViewCounter, day_of
+from promptforge.actors.marketplace.messages import Category
+from promptforge.core.context import Context
+from promptforge.core.runtime import Actor, handles
+
+AT_ONCE = 500
+COUNTED_FOR_SECONDS = 30.0
+
+
+class InsightsActor(Actor):
+    name = "insights"
+
+    def __init__(self, store: InsightStore, views: ViewCounter) -> None:
+        self._store = store
+        self._views = views
+        self._categories: tuple[float, CategoriesView] | None = None
+
+    async def run(self, context: Context) -> None:
+        await self._views.run()
+
+    async def stop(self) -> None:
+        await self._views.flush()
+
+    @handles(ListCategories)
+    async def list_categories(self, message: ListCategories, context: Context) -> CategoriesView:
+        now = context.system.monotonic()
+        if self._categories is None or now - self._categories[0] > COUNTED_FOR_SECONDS:
+            counts = [CategoryView(one, await self._store.count_published(one)) for one in Category]
+            self._categories = now, CategoriesView(tuple(counts))
+        return self._categories[1]
+
+    @handles(GetSellerDashboard)
+    async def get_dashboard(self, message: GetSellerDashboard, context: Context) -> SellerDashboard:
+        today = day_of(context.now())
+        since = today - timedelta(days=message.days - 1)
+        rows = await self._store.days_of_seller(context.user_id, since=since, until=today + timedelta(days=1))
+        titles = await self._store.titles(list(best(rows)))
+        return dashboard(rows, titles, since=since.date(), until=today.date())
+
+    @handles(RankListings)
+    async def rank(self, message: RankListings, context: Context) -> int:
+        """A batch at a time, in flat memory; only what changed is written."""
+        changed, after = 0, ""
+        while listings := await self._store.list_published(after, AT_ONCE):
+            tallies = await self._store.tally([one.id for one in listings], now=context.now())
+            ranks = {one.id: _ranks_of(one, tallies.get(one.id, Tally())) for one in listings}
+            differing = {one.id: ranks[one.id] for one in listings if ranks[one.id] != one.ranks}
+            if differing:
+                await self._store.write_ranks(differing)
+            changed, after = changed + len(differing), listings[-1].id
+        return changed
+
+
+def _ranks_of(listing: Ranked, tally: Tally) -> Ranks:
+    return Ranks(
+        trending=trending(tally.sales_by_age, tally.views_by_age),
+        sales=tally.sales,
+        rated=rated(listing.rating_count, listing.rating_stars),
+        average=average(listing.rating_count, listing.rating_stars),
+    )

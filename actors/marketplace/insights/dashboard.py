@@ -1,0 +1,54 @@
+"""A seller's dashboard, added up from what happened on each day to each listing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+
+from promptforge.actors.marketplace.insights.messages import DaySum, ListingSum, SalesSum, SellerDashboard
+from promptforge.actors.marketplace.insights.store import DayOfListing
+from promptforge.core.amounts import from_millicredits
+
+TOP = 10
+
+
+def total_of(rows: Iterable[DayOfListing]) -> SalesSum:
+    rows = list(rows)
+    views, sales = sum(row.views for row in rows), sum(row.sales for row in rows)
+    return SalesSum(
+        views=views,
+        sales=sales,
+        gross=from_millicredits(sum(row.gross for row in rows)),
+        net=from_millicredits(sum(row.net for row in rows)),
+        refunds=sum(row.refunds for row in rows),
+        refunded_net=from_millicredits(sum(row.refunded_net for row in rows)),
+        conversion=round(sales / views, 4) if views else None,
+    )
+
+
+def best(rows: Sequence[DayOfListing]) -> dict[str, list[DayOfListing]]:
+    """Those that earned most, what was refunded left out; of equals the one that was seen more."""
+    by_listing: dict[str, list[DayOfListing]] = defaultdict(list)
+    for row in rows:
+        by_listing[row.listing_id].append(row)
+
+    def worth(listing_id: str) -> tuple[int, int, str]:
+        own = by_listing[listing_id]
+        return sum(row.net - row.refunded_net for row in own), sum(row.views for row in own), listing_id
+
+    return {one: by_listing[one] for one in sorted(by_listing, key=worth, reverse=True)[:TOP]}
+
+
+def dashboard(rows: Sequence[DayOfListing], titles: Mapping[str, str], *, since: date, until: date) -> SellerDashboard:
+    """Every day from `since` to `until`, both of them in it, has a place."""
+    by_day: dict[date, list[DayOfListing]] = defaultdict(list)
+    for row in rows:
+        by_day[row.day].append(row)
+    days = []
+    for number in range((until - since).days + 1):
+        day = since + timedelta(days=number)
+        own = total_of(by_day[day])
+        days.append(DaySum(day, own.views, own.sales, own.net))
+    top = tuple(ListingSum(one, titles.get(one, ""), total_of(own)) for one, own in best(rows).items())
+    return SellerDashboard(since, until, total_of(rows), top, tuple(days))

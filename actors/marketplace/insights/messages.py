@@ -1,0 +1,87 @@
+"""How a seller's listings do, what is how popular, and which categories there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from promptforge.actors.marketplace.messages import Category
+from promptforge.core.jobs import job
+from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.principal import Role
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryView:
+    """How many published listings a category has."""
+
+    category: Category
+    listings: int
+
+
+@dataclass(frozen=True, slots=True)
+class CategoriesView:
+    categories: tuple[CategoryView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SalesSum:
+    """Sales in credits, as they were made: `gross` is what buyers paid, `net` what the seller got of it.
+
+    Of these, `refunds` were taken back later, and `refunded_net` with them. `conversion` is sales by views.
+    """
+
+    views: int
+    sales: int
+    gross: str
+    net: str
+    refunds: int
+    refunded_net: str
+    conversion: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DaySum:
+    day: date
+    views: int
+    sales: int
+    net: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListingSum:
+    listing_id: str
+    title: str
+    total: SalesSum
+
+
+@dataclass(frozen=True, slots=True)
+class SellerDashboard:
+    """How your listings did on these days (UTC), all together, the ten that earned most, and day by day."""
+
+    since: date
+    until: date
+    total: SalesSum
+    top: tuple[ListingSum, ...]
+    days: tuple[DaySum, ...]
+
+
+@public
+class ListCategories(Query[CategoriesView]):
+    """List the categories with how many listings each has; counted at most every half minute."""
+
+
+@requires(Role.SELLER, scope="listings:read")
+class GetSellerDashboard(Query[SellerDashboard]):
+    """Read how your listings did on the last `days`, today among them."""
+
+    days: Annotated[int, Ge(1), Le(366)] = 30
+
+
+@internal
+@job(timeout_seconds=600)
+class RankListings(Command[int]):
+    """Work out how published listings rank for browsing (docs/marketplace.md); answers how many ranks changed."""

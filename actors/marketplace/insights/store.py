@@ -1,0 +1,126 @@
+"""What is added up over the market: sales, views by day, ranks; always of some listings or of one seller, by index."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+
+from promptforge.actors.marketplace.insights.domain import TREND_DAYS, Ranks
+from promptforge.actors.marketplace.insights.views import DAYS, day_of
+from promptforge.actors.marketplace.listings.store import LISTINGS
+from promptforge.actors.marketplace.messages import Category, ListingState
+from promptforge.actors.marketplace.purchases.store import PURCHASES
+from promptforge.core.mongo import Document, Mongo, UpdateOne
+
+_PUBLISHED = {"state": ListingState.PUBLISHED.value}
+_COUNTS: Document = {"$expr": {"$and": [{"$gt": ["$payable", 0]}, {"$eq": ["$payable", "$seller_share"]}]}}
+"""As `purchases.domain.counts` says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A published listing as it ranks at present."""
+
+    id: str
+    rating_count: int
+    rating_stars: int
+    ranks: Ranks
+
+
+@dataclass(slots=True)
+class Tally:
+    """Of one listing: counted sales that stand, altogether and by how many days ago; views by how many days ago."""
+
+    sales: int = 0
+    sales_by_age: dict[int, int] = field(default_factory=dict)
+    views_by_age: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfListing:
+    """What was sold and seen of one listing on one day, in millicredits."""
+
+    listing_id: str
+    day: date
+    views: int = 0
+    sales: int = 0
+    gross: int = 0
+    net: int = 0
+    refunds: int = 0
+    refunded_net: int = 0
+
+
+class InsightStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._listings = mongo.collection(LISTINGS)
+        self._purchases = mongo.collection(PURCHASES)
+        self._days = mongo.collection(DAYS)
+
+    async def count_published(self, category: Category) -> int:
+        return await self._listings.count_documents({**_PUBLISHED, "category": category.value})
+
+    # Ranks
+
+    async def list_published(self, after: str, limit: int) -> list[Ranked]:
+        wanted = {"_id": {"$gt": after}, **_PUBLISHED}
+        rows = self._listings.find(wanted, {"rating": 1, "ranks": 1}).sort([("_id", 1)]).limit(limit)
+        return [_ranked_from(row) for row in await rows.to_list(limit)]
+
+    async def tally(self, listing_ids: Sequence[str], *, now: datetime) -> Mapping[str, Tally]:
+        found: dict[str, Tally] = defaultdict(Tally)
+        today, since = day_of(now), day_of(now) - timedelta(days=TREND_DAYS - 1)
+        some: Document = {"listing_id": {"$in": list(listing_ids)}}
+        age = {"$dateDiff": {"startDate": "$created_at", "endDate": today, "unit": "day"}}
+        pipeline: list[Document] = [
+            {"$match": {**some, "refunded_at": None, **_COUNTS}},
+            {"$group": {"_id": {"listing": "$listing_id", "age": age}, "sales": {"$sum": 1}}},
+        ]
+        async for row in self._purchases.aggregate(pipeline):
+            one = found[row["_id"]["listing"]]
+            one.sales += row["sales"]
+            one.sales_by_age[row["_id"]["age"]] = row["sales"]
+        async for row in self._days.find({**some, "day": {"$gte": since}}):
+            found[row["listing_id"]].views_by_age[(today - row["day"]).days] = row["views"]
+        return found
+
+    async def write_ranks(self, changed: Mapping[str, Ranks]) -> None:
+        writes = [UpdateOne({"_id": one}, {"$set": {"ranks": asdict(ranks)}}) for one, ranks in changed.items()]
+        await self._listings.bulk_write(writes, ordered=False)
+
+    # A seller's
+
+    async def days_of_seller(self, seller_id: str, *, since: datetime, until: datetime) -> list[DayOfListing]:
+        """What was sold in the days from `since` to before `until`, and separately what was seen."""
+        found = []
+        between = {"$gte": since, "$lt": until}
+        refunded = {"$ne": [{"$ifNull": ["$refunded_at", None]}, None]}
+        day = {"$dateTrunc": {"date": "$created_at", "unit": "day"}}
+        pipeline: list[Document] = [
+            {"$match": {"seller_id": seller_id, "created_at": between}},
+            {
+                "$group": {
+                    "_id": {"listing": "$listing_id", "day": day},
+                    "sales": {"$sum": 1},
+                    "gross": {"$sum": "$price"},
+                    "net": {"$sum": "$seller_share"},
+                    "refunds": {"$sum": {"$cond": [refunded, 1, 0]}},
+                    "refunded_net": {"$sum": {"$cond": [refunded, "$seller_share", 0]}},
+                }
+            },
+        ]
+        async for row in self._purchases.aggregate(pipeline):
+            key = row.pop("_id")
+            found.append(DayOfListing(key["listing"], key["day"].date(), **row))
+        seen = self._days.find({"seller_id": seller_id, "day": between})
+        return found + [DayOfListing(row["listing_id"], row["day"].date(), views=row["views"]) async for row in seen]
+
+    async def titles(self, listing_ids: Sequence[str]) -> dict[str, str]:
+        rows = self._listings.find({"_id": {"$in": list(listing_ids)}}, {"title": 1})
+        return {row["_id"]: row["title"] for row in await rows.to_list(len(listing_ids))}
+
+
+def _ranked_from(row: Document) -> Ranked:
+    rating = row.get("rating") or {}
+    return Ranked(row["_id"], rating.get("count", 0), rating.get("stars", 0), Ranks(**(row.get("ranks") or {})))

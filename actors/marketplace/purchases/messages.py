@@ -1,0 +1,39 @@
+"""Refunds that buyers ask for, and what other features ask about purchases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Len
+
+from promptforge.actors.marketplace.messages import ListingId, PurchaseId, PurchaseView, Words
+from promptforge.core.messages import Command, Query, internal, requires
+
+
+@requires(scope="purchases:write", while_suspended=True, fresh=True)
+class RequestRefund(Command[PurchaseView]):
+    """Ask for your credits back.
+
+    Within the refund policy, while the purchase is unused, they come at once. Otherwise a moderator decides, and you
+    are told why: `refund` says how it stands. 409 `purchase_refunded`, `refund_pending`, `refund_refused`.
+    """
+
+    purchase_id: PurchaseId
+    words: Words
+
+
+@internal
+class RefuseRefund(Command[PurchaseView]):
+    """A moderator has refused what a buyer asked for; the purchase says why. Raises `NoRefundRequested`."""
+
+    purchase_id: PurchaseId
+    reason_code: Annotated[str, Len(1, 50)]
+    public_note: Annotated[str, Len(1, 2000)]
+
+
+@internal
+class HasBought(Query[bool]):
+    """Whether this person has ever bought the listing, given back or not."""
+
+    user_id: str
+    listing_id: ListingId

@@ -1,0 +1,1 @@
+"""Reports: what people hold against a listing or a review; moderators decide."""

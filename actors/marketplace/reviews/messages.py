@@ -1,0 +1,98 @@
+"""Reviews of what was bought, the seller's replies, and what moderators take away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
+from pydantic import Field
+
+from promptforge.actors.marketplace.messages import ListingId, PurchaseId
+from promptforge.core.jobs import job
+from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
+from promptforge.core.principal import Role
+from promptforge.core.text import TEXT
+
+ReviewId = Annotated[str, Len(1, 64)]
+Stars = Annotated[int, Ge(1), Le(5)]
+ReviewText = Annotated[str, Len(1, 4000), TEXT]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewView:
+    """A review; who wrote it is not told. `counted`: it is part of the listing's rating.
+
+    What was free, or was paid for with a gift or between linked accounts, is not counted, and neither is what was
+    refunded.
+    """
+
+    id: str
+    listing_id: str
+    version: int
+    stars: int
+    text: str
+    counted: bool
+    reply: str | None
+    replied_at: datetime | None
+    created_at: datetime
+    edited_at: datetime | None
+
+
+@requires(scope="purchases:write")
+class WriteReview(Command[ReviewView]):
+    """Say what something is worth that you have bought, from one star to five. There is one review of each purchase:
+    the same again changes it. 409 `purchase_refunded`, `review_removed`.
+    """
+
+    purchase_id: PurchaseId
+    stars: Stars
+    text: ReviewText
+
+
+@requires(scope="purchases:write")
+class DeleteReview(Command[None]):
+    """Take your review back; you may write another one."""
+
+    purchase_id: PurchaseId
+
+
+@public
+class ListReviews(Query[Page[ReviewView]]):
+    """List the reviews of a published listing, newest first."""
+
+    listing_id: ListingId
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@requires(Role.SELLER, scope="listings:write")
+class ReplyToReview(Command[ReviewView]):
+    """Answer a review of a listing of yours, for all to see; the same again changes the answer."""
+
+    review_id: ReviewId
+    text: ReviewText
+
+
+@requires(Role.SELLER, scope="listings:write")
+class DeleteReply(Command[ReviewView]):
+    """Take back your answer to a review."""
+
+    review_id: ReviewId
+
+
+@requires(Role.MODERATOR, scope="moderation:write")
+class RemoveReview(Command[ReviewView]):
+    """Take a review away, out of the listing's rating too; its author is told why, and cannot write another one."""
+
+    review_id: ReviewId
+    reason_code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,49}$", examples=["spam"])]
+    public_note: Annotated[str, Len(1, 2000), TEXT]
+
+
+@internal
+@job(timeout_seconds=600)
+class CheckRatings(Command[int]):
+    """Add up every listing's counted reviews and compare with the rating that it shows; answers how many differ."""

@@ -1,0 +1,36 @@
+"""Ratings: a review and the sum on its listing change in one commit, or neither does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from promptforge.actors.marketplace.listings.store import ListingStore
+from promptforge.actors.marketplace.reviews.store import NONE, Rating, Review, ReviewStore, review_id
+from promptforge.core.mongo import Session
+
+
+class Ratings:
+    """Everything that changes a review goes through here, in a transaction."""
+
+    def __init__(self, reviews: ReviewStore, listings: ListingStore) -> None:
+        self._reviews = reviews
+        self._listings = listings
+
+    async def put(self, before: Review | None, after: Review, *, session: Session | None) -> Review:
+        await self._add(after, NONE if before is None else before.rating, after.rating, session)
+        return await self._reviews.put(after, session=session)
+
+    async def delete(self, review: Review, *, session: Session | None) -> None:
+        await self._add(review, review.rating, NONE, session)
+        await self._reviews.delete(review, session=session)
+
+    async def purchase_is_gone(self, purchase_id: str, *, session: Session | None) -> None:
+        """A refunded purchase's review stays to be read, and counts no more."""
+        review = await self._reviews.find(review_id(purchase_id), session=session)
+        if review is not None and review.counted:
+            await self.put(review, replace(review, counted=False), session=session)
+
+    async def _add(self, review: Review, before: Rating, after: Rating, session: Session | None) -> None:
+        change = after.minus(before)
+        if change != NONE:
+            await self._listings.add_rating(review.listing_id, change.count, change.stars, session=session)

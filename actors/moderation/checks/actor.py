@@ -1,0 +1,78 @@
+"""Carries the checks out, as jobs of their own: what they find is kept with the case, and no case waits for them.
+
+The rules' findings are committed with the job's completion. Even the worst finding decides nothing: a moderator does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import structlog
+from anyio import to_thread
+
+from promptforge.actors.marketplace.messages import GetListingForReview, ListingView
+from promptforge.actors.moderation.checks.findings import sorted_findings
+from promptforge.actors.moderation.checks.messages import CheckCase, Finding
+from promptforge.actors.moderation.checks.passages import passages_of
+from promptforge.actors.moderation.checks.personal import find_personal_data
+from promptforge.actors.moderation.checks.secrets import find_secrets
+from promptforge.actors.moderation.checks.terms import TermList
+from promptforge.actors.moderation.contents import text_of, versions_of
+from promptforge.actors.moderation.duplicates.fingerprints import fingerprint
+from promptforge.actors.moderation.duplicates.looking import Duplicates
+from promptforge.actors.moderation.messages import CaseView
+from promptforge.actors.moderation.store import CaseStore
+from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
+from promptforge.core.context import Context
+from promptforge.core.errors import DATABASE_AWAY
+from promptforge.core.runtime import Actor, handles
+
+RULES, DUPLICATES = "rules", "duplicates"
+
+log = structlog.get_logger(__name__)
+
+
+class ChecksActor(Actor):
+    name = "checks"
+    asks = ("marketplace", "prompts")
+
+    def __init__(self, store: CaseStore, terms: TermList, duplicates: Duplicates) -> None:
+        self._store = store
+        self._terms = terms
+        self._duplicates = duplicates
+
+    async def run(self, context: Context) -> None:
+        """Read the index in the background, so that the first check need not wait for it."""
+        try:
+            await self._duplicates.catch_up()
+        except DATABASE_AWAY as error:
+            log.warning("moderation.index_not_read", error=error.code)
+
+    @handles(CheckCase, key="case_id", atomic=True)
+    async def check(self, message: CheckCase, context: Context) -> int:
+        case, listing, version = await self._read(message.case_id, context)
+        # A long text takes a moment, in which the loop has others to serve.
+        found = await to_thread.run_sync(lambda: sorted_findings(self._rules(case, listing, version)))
+        await self._store.keep_findings(case.id, RULES, found, session=context.session)
+        alike = await self._alike(listing, version, context)
+        await self._store.keep_findings(case.id, DUPLICATES, alike, session=context.session)
+        return len(found) + len(alike)
+
+    async def _alike(self, listing: ListingView, version: PromptVersionView, context: Context) -> list[Finding]:
+        """Kept first: of two copies checked at once, whichever is approved later is found by the next check."""
+        own = await to_thread.run_sync(fingerprint, text_of(version.content))
+        store = self._duplicates.store
+        await store.keep(listing.id, version.version, listing.seller_id, own, session=context.session)
+        return await self._duplicates.find(own, listing_id=listing.id, seller_id=listing.seller_id)
+
+    async def _read(self, case_id: str, context: Context) -> tuple[CaseView, ListingView, PromptVersionView]:
+        case = await self._store.get(case_id, now=context.now(), session=context.session)
+        listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
+        number, _ = versions_of(case, listing)
+        return case, listing, await context.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=number))
+
+    def _rules(self, case: CaseView, listing: ListingView, version: PromptVersionView) -> Iterator[Finding]:
+        for passage in passages_of(case, listing, version):
+            yield from find_secrets(passage)
+            yield from find_personal_data(passage)
+            yield from self._terms.find(passage)

@@ -1,0 +1,36 @@
+"""Which text a case is about, and how it differs from the one that is published."""
+
+from __future__ import annotations
+
+import difflib
+
+from promptforge.actors.marketplace.messages import ListingView
+from promptforge.actors.moderation.messages import CaseKind, CaseView
+from promptforge.actors.prompts.messages import ChatMessage
+
+Content = str | tuple[ChatMessage, ...]
+
+
+def versions_of(case: CaseView, listing: ListingView) -> tuple[int, int | None]:
+    """The version under review, and the published one where that is another."""
+    if case.kind is not CaseKind.PROPOSED_CHANGE or listing.proposal is None:
+        return listing.version, None
+    for change in listing.proposal.changes:
+        if change.field == "version" and isinstance(change.after, int):
+            return change.after, listing.version
+    return listing.version, None
+
+
+def text_of(content: Content) -> str:
+    """One text, the messages of a chat under their roles."""
+    if isinstance(content, str):
+        return content
+    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in content)
+
+
+def unified(before: Content, after: Content) -> str:
+    """As `diff -u` shows it."""
+    lines = difflib.unified_diff(
+        text_of(before).splitlines(), text_of(after).splitlines(), "published", "under review", lineterm=""
+    )
+    return "\n".join(lines)

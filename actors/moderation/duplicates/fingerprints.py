@@ -1,0 +1,101 @@
+"""What a text is recognised by: its meaning as a vector, and its passages of four words as hashes.
+
+Both forget what copying changes first: case, punctuation, the names of variables. The vector finds texts that say the
+same, the passages find texts that were taken over, whole or within a longer one. Neither gives the text away.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIMENSIONS = 256
+WORDS = 4
+MOST_PASSAGES = 2000
+"""Of longer texts the smallest hashes are kept: a sample that is the same for the same passages."""
+SAMPLES = 16
+LONGEST = 100_000
+"""Characters that are read: the beginning of longer texts says enough."""
+_VARIABLE = re.compile(r"\{\{[^{}]{0,200}\}\}")
+_WORD = re.compile(r"\w+")
+
+Passages = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """`vector` has the length 1; `passages` are sorted and each there once."""
+
+    vector: NDArray[np.float32]
+    passages: Passages
+
+    @property
+    def code(self) -> NDArray[np.uint64]:
+        """The signs of the vector, 256 bits: near vectors differ in few."""
+        return np.packbits(self.vector > 0).view(np.uint64)
+
+    @property
+    def samples(self) -> NDArray[np.uint32]:
+        """A few passages, by which the text is found within another; filled up with the last."""
+        first = (self.passages[:SAMPLES] >> np.uint64(32)).astype(np.uint32)
+        return np.pad(first, (0, SAMPLES - len(first)), mode="edge")
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """From 0 to 1: how near in meaning, how many passages are in both of all, and of those of the shorter text."""
+
+    meaning: float
+    common: float
+    contained: float
+
+
+def fingerprint(text: str) -> Fingerprint:
+    """Takes a moment the first time: the words' vectors are loaded."""
+    words = words_of(text) or ["_"]
+    embedded = _embedder().embed([" ".join(words)], norm=True)[0]
+    return Fingerprint(np.asarray(embedded, np.float32), passages_of(words))
+
+
+def words_of(text: str) -> list[str]:
+    plain = unicodedata.normalize("NFKC", _VARIABLE.sub(" _ ", text[:LONGEST])).casefold()
+    return _WORD.findall(plain)
+
+
+def passages_of(words: list[str]) -> Passages:
+    """The hashes of each four words that follow each other; of a shorter text the one of all."""
+    runs = {" ".join(words[at : at + WORDS]) for at in range(max(len(words) - WORDS, 0) + 1)}
+    hashes = sorted(int.from_bytes(blake2b(run.encode(), digest_size=8).digest(), "big") for run in runs)
+    return np.array(hashes[:MOST_PASSAGES], np.uint64)
+
+
+def likeness(one: Fingerprint, other: Fingerprint) -> Likeness:
+    """Where one was cut to a sample, both are looked at as far as that reaches."""
+    first, second = one.passages, other.passages
+    cut = [passages[-1] for passages in (first, second) if len(passages) == MOST_PASSAGES]
+    if cut:
+        first, second = first[first <= min(cut)], second[second <= min(cut)]
+    same = len(np.intersect1d(first, second, assume_unique=True))
+    of_all, of_shorter = len(first) + len(second) - same, min(len(first), len(second))
+    return Likeness(
+        meaning=float(one.vector @ other.vector),
+        common=same / of_all if of_all else 0.0,
+        contained=same / of_shorter if of_shorter else 0.0,
+    )
+
+
+@cache
+def _embedder() -> Any:  # Any: the library's class is loaded when first used
+    """Vectors and tokenizer are in the package: nothing is downloaded, and nothing may be."""
+    import wordllama  # noqa: PLC0415  # takes half a second, which only processes that check spend
+
+    folder = Path(wordllama.__file__).parent
+    return wordllama.WordLlama.load(cache_dir=folder, disable_download=True, dim=DIMENSIONS)

@@ -1,0 +1,73 @@
+"""Looks for what was approved before and is like a text: candidates from memory, then each exactly."""
+
+from __future__ import annotations
+
+import anyio
+from anyio import to_thread
+
+from promptforge.actors.moderation.checks.messages import Check, Finding, Severity
+from promptforge.actors.moderation.duplicates.fingerprints import Fingerprint, Likeness, likeness
+from promptforge.actors.moderation.duplicates.index import DuplicateIndex
+from promptforge.actors.moderation.duplicates.store import FingerprintStore, Known
+
+TAKEN_OVER = 0.8
+"""From how many common passages on it is the same text, for a person who compares."""
+PARTLY = 0.4
+SAYS_THE_SAME = 0.93
+SAYS_MUCH_THE_SAME = 0.85
+MOST_NAMED = 5
+
+
+class Duplicates:
+    """One search at a time: it catches up with what has changed before it looks."""
+
+    def __init__(self, store: FingerprintStore, index: DuplicateIndex) -> None:
+        self.store = store
+        self._index = index
+        self._lock = anyio.Lock()
+
+    async def catch_up(self) -> int:
+        """Read what has changed since the last time, or everything; answers how many texts are known."""
+        async with self._lock:
+            await self._catch_up()
+            return len(self._index)
+
+    async def _catch_up(self) -> None:
+        ids = self._index.take_changed()
+        if ids is None or ids:
+            try:
+                self._index.put([entry async for entry in self.store.each_entry(ids)])
+            except BaseException:
+                self._index.clear()
+                raise
+
+    async def find(self, wanted: Fingerprint, *, listing_id: str, seller_id: str) -> list[Finding]:
+        """The listings that it is like, the likest first."""
+        async with self._lock:
+            await self._catch_up()
+            candidates = await to_thread.run_sync(self._index.candidates, wanted)
+        others = [known for known in await self.store.list_known(candidates) if known.listing_id != listing_id]
+        liked = [(likeness(wanted, known.fingerprint), known) for known in others]
+        liked.sort(key=lambda pair: max(pair[0].contained, pair[0].meaning), reverse=True)
+        found: dict[str, Finding] = {}
+        for like, known in liked:
+            finding = _finding(like, known, own=known.seller_id == seller_id)
+            if finding is not None:
+                found.setdefault(known.listing_id, finding)
+        return list(found.values())[:MOST_NAMED]
+
+
+def _finding(like: Likeness, known: Known, *, own: bool) -> Finding | None:
+    if max(like.common, like.contained) >= PARTLY:
+        severity = Severity.HIGH if max(like.common, like.contained) >= TAKEN_OVER else Severity.MEDIUM
+        code, score = "same_passages", max(like.common, like.contained)
+        detail = f"{like.contained:.0%} of the shorter text's passages of four words are in the other one too"
+    elif like.meaning >= SAYS_MUCH_THE_SAME:
+        severity = Severity.MEDIUM if like.meaning >= SAYS_THE_SAME else Severity.LOW
+        code, score = "same_meaning", like.meaning
+        detail = "It says much the same in other words"
+    else:
+        return None
+    if own:
+        severity, detail = Severity.LOW, f"{detail}; the other one is the same seller's"
+    return Finding(Check.NEAR_DUPLICATE, severity, code, detail, listing_id=known.listing_id, score=round(score, 3))

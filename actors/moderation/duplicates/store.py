@@ -1,0 +1,74 @@
+"""Every query on the collection `moderation_fingerprints`: one document for each version of a listing that was checked.
+
+A version is `approved` in the transaction that approves it, and from then on others are compared with it, whatever
+becomes of its listing: what was suspended is not to come back under another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from promptforge.actors.moderation.duplicates.fingerprints import Fingerprint
+from promptforge.actors.moderation.duplicates.index import Entry
+from promptforge.core.mongo import Document, Index, Mongo, Session
+
+FINGERPRINTS = "moderation_fingerprints"
+_KNOWN: Document = {"approved": True, "code": {"$exists": True}}
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    FINGERPRINTS: (Index((("approved", 1), ("_id", 1)), partial={"approved": True}),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An approved version and what it is recognised by."""
+
+    listing_id: str
+    seller_id: str
+    fingerprint: Fingerprint
+
+
+class FingerprintStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._fingerprints = mongo.collection(FINGERPRINTS)
+
+    async def keep(
+        self, listing_id: str, version: int, seller_id: str, found: Fingerprint, *, session: Session | None
+    ) -> None:
+        """Of a version; whether it is approved stays as it is."""
+        fields = {
+            "listing_id": listing_id,
+            "seller_id": seller_id,
+            "code": found.code.tobytes(),
+            "samples": found.samples.tobytes(),
+            "vector": found.vector.astype(np.float16).tobytes(),
+            "passages": found.passages.tobytes(),
+        }
+        await self._fingerprints.find_one_and_upsert(
+            {"_id": f"{listing_id}:{version}"}, {"$set": fields}, session=session
+        )
+
+    async def approve(self, listing_id: str, version: int, *, session: Session | None) -> None:
+        """Also where the check has not run yet: what it finds then is of an approved version."""
+        await self._fingerprints.find_one_and_upsert(
+            {"_id": f"{listing_id}:{version}"}, {"$set": {"approved": True}}, session=session
+        )
+
+    async def each_entry(self, ids: Sequence[str] | None) -> AsyncIterator[Entry]:
+        """Of those with these ids that are approved; None: of all."""
+        wanted = _KNOWN if ids is None else {**_KNOWN, "_id": {"$in": list(ids)}}
+        async for row in self._fingerprints.find(wanted, {"code": 1, "samples": 1}).batch_size(5000):
+            yield Entry(row["_id"], np.frombuffer(row["code"], np.uint64), np.frombuffer(row["samples"], np.uint32))
+
+    async def list_known(self, ids: Sequence[str]) -> list[Known]:
+        rows = await self._fingerprints.find({**_KNOWN, "_id": {"$in": list(ids)}}).to_list(len(ids))
+        return [_known_from(row) for row in rows]
+
+
+def _known_from(row: Document) -> Known:
+    vector = np.frombuffer(row["vector"], np.float16).astype(np.float32)
+    return Known(row["listing_id"], row["seller_id"], Fingerprint(vector, np.frombuffer(row["passages"], np.uint64)))

@@ -1,0 +1,119 @@
+"""How a decision is told to those whom it concerns: what was decided, why, what they can do, and how to appeal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from promptforge.actors.moderation.domain import APPEALABLE
+from promptforge.actors.moderation.messages import CaseKind, CaseView, ReasonCode, Verdict
+from promptforge.actors.moderation.reasons import REASONS
+from promptforge.actors.notifications.messages import NotifyUser
+
+_TOLD = {
+    Verdict.APPROVE: ("listing.approved", "Published: {title}", "“{title}” was approved and is on the market."),
+    Verdict.REQUEST_CHANGES: (
+        "listing.changes_requested",
+        "Changes requested: {title}",
+        "“{title}” needs changes before it can be published. Edit it and submit it again.",
+    ),
+    Verdict.REJECT: (
+        "listing.rejected",
+        "Rejected: {title}",
+        "“{title}” was rejected and cannot be submitted again.",
+    ),
+    Verdict.SUSPEND: (
+        "listing.suspended",
+        "Suspended: {title}",
+        "“{title}” was taken off the market; who has bought it keeps it.",
+    ),
+    Verdict.LIFT: ("listing.lifted", "Back: {title}", "“{title}” is no longer suspended and is where it was before."),
+}
+_CHANGE_TOLD = {
+    Verdict.APPROVE: ("change.approved", "Changed: {title}", "Your change of “{title}” was approved and is live."),
+    Verdict.REQUEST_CHANGES: (
+        "change.changes_requested",
+        "Changes requested: {title}",
+        "Your change of “{title}” needs changes itself. What is published stays as it is meanwhile.",
+    ),
+    Verdict.REJECT: (
+        "change.rejected",
+        "Change rejected: {title}",
+        "Your change of “{title}” was rejected. What is published stays as it is.",
+    ),
+}
+_UPHELD = "Your appeal was heard by another moderator, who decided as before. That is final."
+_APPEAL = (
+    "If you think that this is wrong, appeal, once and in your own words "
+    "(POST /marketplace/listings/{listing_id}/appeal): another moderator decides."
+)
+
+
+def notices_of(case: CaseView, *, bringers: Iterable[str]) -> list[NotifyUser]:
+    """Of a case that is decided; each is sent once, however often.
+
+    What became of a refund, buyer and seller hear from the purchase itself.
+    """
+    if case.decision is None or case.reason_code is None or case.public_note is None:
+        raise ValueError("the case is not decided")
+    verdict, reason = case.decision, ReasonCode(case.reason_code)
+    notices = []
+    if (case.kind, verdict) in _SELLERS:
+        notices.append(_to_seller(case, verdict, reason, case.public_note))
+    if case.kind is CaseKind.REPORT:
+        notices += [_to_reporter(case, verdict, user_id, reason) for user_id in bringers]
+    return notices
+
+
+_SELLERS = {
+    *((kind, verdict) for kind in (CaseKind.REVIEW, CaseKind.APPEAL, CaseKind.REPORT) for verdict in _TOLD),
+    *((CaseKind.PROPOSED_CHANGE, verdict) for verdict in _CHANGE_TOLD),
+}
+"""What the seller hears of: everything that changes their listing."""
+
+
+def _to_seller(case: CaseView, verdict: Verdict, reason: ReasonCode, note: str) -> NotifyUser:
+    told = _CHANGE_TOLD if case.kind is CaseKind.PROPOSED_CHANGE else _TOLD
+    kind, title, body = told[verdict]
+    parts = [body.format(title=case.title)]
+    if case.kind is CaseKind.APPEAL and verdict in APPEALABLE:
+        parts.append(_UPHELD)
+    elif case.kind is CaseKind.APPEAL:
+        parts.append("Your appeal was heard by another moderator, and changed the decision.")
+    parts += _why(reason, note)
+    if verdict in APPEALABLE and case.kind in {CaseKind.REVIEW, CaseKind.REPORT}:
+        parts.append(_APPEAL.format(listing_id=case.listing_id))
+    return _notice(case, case.seller_id, kind, _Text(title.format(title=case.title), parts))
+
+
+def _to_reporter(case: CaseView, verdict: Verdict, user_id: str, reason: ReasonCode) -> NotifyUser:
+    """Not what was noted for the seller: that is between them and us."""
+    outcome = "taken off the market" if verdict is Verdict.SUSPEND else "left as it is"
+    words = REASONS[reason].words
+    parts = [f"You reported “{case.title}”. It was looked into, and was {outcome}: {words} Thank you."]
+    return _notice(case, user_id, "report.decided", _Text(f"Your report: {case.title}", parts))
+
+
+def _why(reason: ReasonCode, note: str) -> list[str]:
+    told = REASONS[reason]
+    return [f"Why ({reason}): {told.words} {note}", f"What you can do: {told.next_step}"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    title: str
+    parts: list[str]
+
+
+def _notice(case: CaseView, user_id: str, kind: str, text: _Text) -> NotifyUser:
+    subject = {"case_id": case.id, "listing_id": case.listing_id, "reason_code": str(case.reason_code)}
+    if case.purchase_id is not None:
+        subject["purchase_id"] = case.purchase_id
+    return NotifyUser(
+        user_id=user_id,
+        kind=kind,
+        title=text.title,
+        body="\n\n".join(text.parts),
+        subject=subject,
+        dedupe_key=f"moderation.decided:{case.id}:{user_id}",
+    )

@@ -1,0 +1,115 @@
+"""What the operations of the market need before somebody who may can be served; see `test_permissions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.support.running import LISTING
+
+if TYPE_CHECKING:
+    from tests.support.permission_cases import World
+
+
+def rejected(world: World) -> dict[str, Any]:
+    made = world.submitted()
+    review = {"decision": "reject", "reason_code": "misleading", "note": "No.", "decided_at": datetime.now(UTC)}
+    changes = {"$set": {"state": "rejected", "review": review}}
+    world.database["marketplace_listings"].update_one({"_id": made["listing_id"]}, changes)
+    return made
+
+
+def proposed(world: World) -> dict[str, Any]:
+    made = world.published()
+    world.owner.call("PATCH", f"/marketplace/listings/{made['listing_id']}", {"title": "Another title"}, expect=200)
+    return made
+
+
+REVIEW = {"stars": 4, "text": "Does what it says."}
+REPORT = {"reason": "copied", "words": "It is the same as another one."}
+
+
+def reviewed_purchase(world: World) -> dict[str, Any]:
+    made = world.purchase()
+    world.owner.call("PUT", f"/marketplace/purchases/{made['purchase_id']}/review", REVIEW, expect=200)
+    return made
+
+
+def review_of_owners(world: World) -> dict[str, Any]:
+    """A review of what the owner sells."""
+    listing_id, bystander = world.published()["listing_id"], world.people["bystander"]
+    path = f"/marketplace/listings/{listing_id}/purchases"
+    bought = bystander.post(path, {"expected_price": "0"}, expect=201)
+    review = bystander.call("PUT", f"/marketplace/purchases/{bought['id']}/review", REVIEW, expect=200)
+    return {"review_id": review["id"]}
+
+
+CaseT = TypeVar("CaseT")
+
+
+def reviews_and_reports(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "writeReview": case(lambda world: world.purchase(), lambda _: REVIEW),
+        "deleteReview": case(reviewed_purchase),
+        "listReviews": case(lambda world: world.published()),
+        "replyToReview": case(review_of_owners, lambda _: {"text": "Thank you."}),
+        "deleteReply": case(review_of_owners),
+        "removeReview": case(review_of_owners, lambda _: {"reason_code": "spam", "public_note": "Advertising."}),
+        "reportReview": case(review_of_owners, lambda _: REPORT),
+        "reportListing": case(lambda world: world.published(), lambda _: REPORT),
+    }
+
+
+def marked(world: World) -> dict[str, Any]:
+    made = world.published()
+    world.owner.call("PUT", f"/marketplace/listings/{made['listing_id']}/favourite", {}, expect=200)
+    return made
+
+
+def finding(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "getSellerDashboard": case(),
+        "listCategories": case(),
+        "listFavourites": case(),
+        "addFavourite": case(lambda world: world.published()),
+        "removeFavourite": case(marked),
+    }
+
+
+def evaluated(world: World) -> dict[str, Any]:
+    """A draft with the scorecard of its version, and the evaluation's id to attach it again."""
+    made = world.finished_evaluation()
+    evaluation = world.owner.get(f"/evaluations/{made['evaluation_id']}")
+    body = {**LISTING, "price": "0", "prompt_id": evaluation["prompt_id"]}
+    listing = world.owner.post("/marketplace/listings", body, expect=201)
+    evaluations.append(made["evaluation_id"])
+    return {"listing_id": listing["id"]}
+
+
+evaluations: list[str] = []
+"""Of the last listing that was made with one."""
+
+
+def evidence(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "attachEvidence": case(evaluated, lambda _: {"evaluation_id": evaluations[-1]}),
+        "removeEvidence": case(evaluated),
+    }
+
+
+SELLERS_OWN = frozenset(
+    {
+        "appealListing",
+        "getListingHistory",
+        "withdrawProposal",
+        "replyToReview",
+        "deleteReply",
+        "attachEvidence",
+        "removeEvidence",
+    }
+)
+
+
+def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {**reviews_and_reports(case), **finding(case), **evidence(case)}

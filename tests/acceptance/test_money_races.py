@@ -16,6 +16,7 @@ import pytest
 from promptforge.core.principal import Role
 from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, serving
+from tests.support.waiving import WAIVED
 
 AT_ONCE = 50
 T = TypeVar("T")
@@ -64,7 +65,7 @@ def at_once(number: int, do: Callable[[int], T]) -> list[T]:
 
 
 def checkout_of(buyer: Person) -> dict[str, Any]:
-    made: dict[str, Any] = buyer.post("/billing/checkouts", {"pack_id": "pack_500"}, expect=201)
+    made: dict[str, Any] = buyer.post("/billing/checkouts", {"pack_id": "pack_500", **WAIVED}, expect=201)
     return made
 
 

@@ -298,7 +298,7 @@ _TOLD: dict[str, Json] = {
     "reserved": "0",
     "debt": "0",
     "frozen": "0",
-    "QueueView.available": 4,
+    "CaseQueueView.available": 4,
     "credits": "1000",
     "bonus_credits": "25",
     "total_credits": "1025",

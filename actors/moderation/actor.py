@@ -25,6 +25,7 @@ from promptforge.actors.moderation.messages import (
     CaseContentView,
     CaseDetailView,
     CaseKind,
+    CaseQueueView,
     CaseState,
     CaseView,
     ClaimCase,
@@ -35,7 +36,6 @@ from promptforge.actors.moderation.messages import (
     ListCases,
     ListReasons,
     OpenCase,
-    QueueView,
     ReadCaseContent,
     ReasonsView,
     ReleaseCase,
@@ -90,11 +90,11 @@ class ModerationActor(Actor):
         )
 
     @handles(GetQueue)
-    async def get_queue(self, message: GetQueue, context: Context) -> QueueView:
+    async def get_queue(self, message: GetQueue, context: Context) -> CaseQueueView:
         now = context.now()
         waiting = await self._store.list_waiting(now=now)
         took = await self._store.list_durations(since=now - MEASURED)
-        return QueueView(tuple(_kind_of_cases(kind, waiting.get(kind), took.get(kind, [])) for kind in CaseKind))
+        return CaseQueueView(tuple(_kind_of_cases(kind, waiting.get(kind), took.get(kind, [])) for kind in CaseKind))
 
     @handles(ListReasons)
     async def list_reasons(self, message: ListReasons, context: Context) -> ReasonsView:

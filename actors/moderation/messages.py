@@ -167,7 +167,7 @@ class KindOfCases:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueView:
+class CaseQueueView:
     kinds: tuple[KindOfCases, ...]
 
 
@@ -258,7 +258,7 @@ class ListCases(Query[Page[CaseView]]):
 
 
 @requires(Role.MODERATOR, scope="moderation:read")
-class GetQueue(Query[QueueView]):
+class GetQueue(Query[CaseQueueView]):
     """Read how many cases of each kind are waiting, for how long, and how long decisions take."""
 
 

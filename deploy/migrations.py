@@ -86,7 +86,8 @@ async def _kinds_and_ranks(mongo: Mongo) -> None:
     """
     await drop_index(mongo, "moderation_cases", "listing_id_1_revision_1")
     await mongo.collection("marketplace_listings").update_many(
-        {"ranks": {"$exists": False}}, {"$set": {"ranks": NO_RANKS, "rating": {"count": 0, "stars": 0}}}
+        {"ranks": {"$exists": False}, "state": {"$exists": True}},
+        {"$set": {"ranks": NO_RANKS, "rating": {"count": 0, "stars": 0}}},
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -55,6 +57,10 @@ def case_of(moderator: Person, path: str, kind: str) -> Any:
 
 def _finished(person: Person, evaluation_id: str) -> bool:
     return bool(person.get(f"/evaluations/{evaluation_id}")["status"] == "finished")
+
+
+def _is_suspended(person: Person) -> bool:
+    return bool(person.get("/users/me")["suspended"])
 
 
 def decide(moderator: Person, case: Any, decision: str) -> None:
@@ -175,6 +181,34 @@ def test_browsing_favourites_categories_and_reports(
     assert case_of(moderator, path, "report")["reason"].endswith(report["words"])
     for title in ("Summ\u0430ries", "safe\u202etxet", "Sum\u200dmaries"):
         seller.call("PATCH", path, {"title": title}, expect=422)
+
+
+def test_a_sale_beside_the_suspension_of_its_buyer_is_before_it_or_refused(
+    service: Service, seller: Person, moderator: Person
+) -> None:
+    path = path_of(service, seller, moderator, "Last minute")
+    buyers = [service.person(f"late{number}") for number in range(6)]
+    ids = [buyer.get("/users/me")["id"] for buyer in buyers]
+    for buyer in buyers:
+        fund(service, buyer)
+    eventually(lambda: all(buyer.get("/users/me/credits")["available"] != "0" for buyer in buyers))
+    before = [Decimal(buyer.get("/users/me/credits")["available"]) for buyer in buyers]
+
+    def buy(buyer: Person) -> tuple[int, str | None]:
+        reply = buyer.client.post(f"{path}/purchases", json={"expected_price": "25"})
+        return reply.status_code, reply.json().get("code")
+
+    with service.database() as client, ThreadPoolExecutor(len(buyers)) as pool:
+        clicks = [pool.submit(buy, buyer) for buyer in buyers]
+        for user_id in ids:
+            client["promptforge"]["users"].update_one({"_id": user_id}, {"$set": {"suspended": True}})
+        outcomes = [click.result() for click in clicks]
+    assert set(outcomes) <= {(201, None), (403, "account_suspended")}
+    for buyer, had, (status, _) in zip(buyers, before, outcomes, strict=True):
+        left = Decimal(buyer.get("/users/me/credits")["available"])
+        assert had - left == (25 if status == 201 else 0)
+        eventually(partial(_is_suspended, buyer))
+        assert buy(buyer) == (403, "account_suspended")
 
 
 def test_the_ledger_is_right_after_all_that(service: Service) -> None:

@@ -117,12 +117,22 @@ async def test_what_moved_on_before_the_commit_makes_the_case_obsolete(branches:
 
     await mona.ask(ClaimCase(case_id=case_id))
 
+    done = anyio.Event()
+
+    async def withdraw() -> None:
+        await carla_there.ask(WithdrawListing(listing_id=listing.id))
+        done.set()
+
     async def withdrawn() -> None:
-        # The decision holds the listing until it is aborted, and the withdrawal waits for that.
-        tasks.start_soon(carla_there.ask, WithdrawListing(listing_id=listing.id))
-        await anyio.sleep(0.05)
+        """The decision holds the listing until it is aborted: it loses until the withdrawal has come in between."""
+        if branches.transactions.attempts == 1:
+            tasks.start_soon(withdraw)
+        if done.is_set():
+            return  # the case is being closed
+        branches.transactions.before_commit = withdrawn
         raise write_conflict()
 
+    branches.transactions.attempts = 0
     branches.transactions.before_commit = withdrawn
     async with anyio.create_task_group() as tasks:
         outcome = await raised(mona, decision(case_id))

@@ -223,19 +223,7 @@ def build_actors(
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
-        BillingActor(
-            ledger,
-            billing.LedgerAudit(mongo),
-            billing.LedgerSeals(mongo),
-            billing.ReportStore(mongo),
-            fee_bp=settings.platform_fee_bp,
-            commission_max_bp=settings.partner_commission_max_bp,
-        ),
-        SalesActor(ledger, terms=settlement_terms(settings)),
-        TopupsActor(ledger),
-        PayoutHoldsActor(ledger),
-        AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
-        SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
+        *_ledger_actors(mongo, settings, ledger, secrets),
         *_stripe_actors(mongo, settings, ledger, stripe),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
         PromptsActor(stores),
@@ -258,6 +246,25 @@ def build_actors(
         *_moderation(mongo, settings, memory),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
+    ]
+
+
+def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, secrets: Sequence[str]) -> list[Actor]:
+    """What moves credits."""
+    return [
+        BillingActor(
+            ledger,
+            billing.LedgerAudit(mongo),
+            billing.LedgerSeals(mongo),
+            billing.ReportStore(mongo),
+            fee_bp=settings.platform_fee_bp,
+            commission_max_bp=settings.partner_commission_max_bp,
+        ),
+        SalesActor(ledger, terms=settlement_terms(settings)),
+        TopupsActor(ledger),
+        PayoutHoldsActor(ledger),
+        AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
+        SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
     ]
 
 

@@ -361,8 +361,7 @@ async def open_bank(
         if api is None:
             api = await stack.enter_async_context(quiet_stripe())
         customers = Customers(CustomerStore(mongo), StripeCustomers(api))
-        refunds = RefundEvents(StripeClaims(api))
-        disputes = DisputeEvents(StripeClaims(api), DisputeStore(mongo))
+        refunds, disputes = RefundEvents(StripeClaims(api)), DisputeEvents(StripeClaims(api), DisputeStore(mongo))
         subscriptions, receipts = SubscriptionStore(mongo), ReceiptStore(mongo)
         stripe = StripeSubscriptions(api, PAGES)
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())

@@ -215,11 +215,7 @@ def build_actors(
     stripe = stripe or stripe_api(settings)
     stores = prompts.Stores(mongo, changed=memory.compiled.prompt_changed)
     ledger = billing.Ledger(mongo)
-    listings, views, rollups = (
-        marketplace.ListingStore(mongo),
-        marketplace.ViewCounter(mongo),
-        ai_usage.RollupStore(mongo),
-    )
+    rollups = ai_usage.RollupStore(mongo)
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
@@ -241,8 +237,7 @@ def build_actors(
         TrialsActor(),
         UsageActor(rollups),
         NotificationsActor(notifications.NotificationStore(mongo)),
-        ListingsActor(listings, views),
-        *_market_actors(mongo, listings, views),
+        *_market_actors(mongo),
         *_moderation(mongo, settings, memory),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
@@ -268,10 +263,12 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
     ]
 
 
-def _market_actors(mongo: Mongo, listings: marketplace.ListingStore, views: marketplace.ViewCounter) -> list[Actor]:
-    """What buyers do, and what they say of it."""
+def _market_actors(mongo: Mongo) -> list[Actor]:
+    """What sellers offer, what buyers do, and what they say of it."""
+    listings, views = marketplace.ListingStore(mongo), marketplace.ViewCounter(mongo)
     purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
     return [
+        ListingsActor(listings, views),
         PurchasesActor(purchases, listings, Ratings(reviews, listings)),
         ReviewsActor(reviews, purchases, listings),
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import LISTING, Person, eventually, fund, published_listing
+from tests.support.running import LISTING, Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, serving
 from tests.support.troubled_model import troubled_model
 
@@ -213,4 +213,4 @@ def test_a_sale_beside_the_suspension_of_its_buyer_is_before_it_or_refused(
 
 def test_the_ledger_is_right_after_all_that(service: Service) -> None:
     operator = service.person("otto", Role.OPERATOR)
-    assert operator.get("/ops/ledger")["ok"]
+    assert verified_ledger(operator)["ok"]

@@ -363,9 +363,8 @@ async def open_bank(
         customers = Customers(CustomerStore(mongo), StripeCustomers(api))
         refunds, disputes = RefundEvents(StripeClaims(api)), DisputeEvents(StripeClaims(api), DisputeStore(mongo))
         subscriptions, receipts = SubscriptionStore(mongo), ReceiptStore(mongo)
-        stripe = StripeSubscriptions(api, PAGES)
+        stripe, storm = StripeSubscriptions(api, PAGES), Storm()
         payouts = paying_out(mongo, api, rules, base="https://a.example", clock=clock or SystemClock())
-        storm = Storm()
         handlers: list[EventHandler] = [
             CheckoutEvents(checkouts, subscriptions, ledger, ReceiptWriter(receipts)),
             refunds,

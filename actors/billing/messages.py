@@ -254,7 +254,7 @@ class RecordStripeEvent(Command[RecordedEvent]):
 
 
 @internal
-@job(queue="stripe")
+@job(queue="stripe", keep_dead=None)
 class ProcessStripeEvent(Command[None]):
     """Apply a recorded event: its effect and the mark that it is processed are one transaction."""
 

@@ -102,7 +102,7 @@ class SettleSales(Command[int]):
 
 
 @internal
-@job(timeout_seconds=600)
+@job(timeout_seconds=600, keep_dead=None)
 class SettleSeller(Command[int]):
     """Settle what is due of a seller's sales, and fold their pending legs; answers how many sales settled."""
 

@@ -7,7 +7,7 @@ from promptforge.core.messages import Command, internal
 
 
 @internal
-@job(timeout_seconds=3600)
+@job(timeout_seconds=3600, keep_dead=None)
 class PostMoney(Command[int]):
     """Post what has moved at Stripe since the last time, each balance transaction once; answers how many were new."""
 

@@ -122,7 +122,7 @@ class ReleasePayout(Command[PayoutView]):
 
 
 @internal
-@job(max_attempts=100, timeout_seconds=120)
+@job(max_attempts=100, timeout_seconds=120, keep_dead=None)
 class SendPayout(Command[None]):
     """Take a payout one step further: to Stripe, or to its end."""
 

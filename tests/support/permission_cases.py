@@ -83,6 +83,8 @@ class World:
 
     def finished_evaluation(self) -> dict[str, Any]:
         made = self.evaluation()
+        over = {"_id": made["evaluation_id"], "finished_at": {"$ne": None}}
+        eventually(lambda: self.database["evaluations"].find_one(over))  # its job would say something else later
         ended = {"status": "finished", "finished_at": datetime.now(UTC)}
         self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": ended})
         return {**made, "query": f"with={made['evaluation_id']}"}

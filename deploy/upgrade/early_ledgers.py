@@ -71,6 +71,7 @@ def _sale(journal: Document, legs: Sequence[Document]) -> Sale | None:
         payable=of(Fund.PURCHASED),
         granted=of(Fund.GRANTED),
         paid_with=tuple(leg["lot"] for leg in legs if leg["lot"] and leg["account"] in set(Fund)),
+        buyer_id=journal["refs"]["buyer_id"],
     )
 
 

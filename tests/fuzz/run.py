@@ -49,6 +49,7 @@ expected-statuses = {accepted}
 """
 NOT_IN_THE_SCHEMA = {
     "addProjectMember": 422,  # nobody may have the handle
+    "setSellerDetails": 422,  # a person has a date of birth, a company a number
     "receiveStripeEvent": 400,  # nobody can make up a signature
     "createPrompt": 422,  # what content may be depends on the prompt's kind
     "createPromptVersion": 422,

@@ -81,7 +81,9 @@ async function publish(prompt: Schemas["PromptView"]): Promise<Schemas["ListingV
     return cases.items.find((one) => one.listing_id === listing.id);
   });
   const decision = { decision: "approve", reason_code: "meets_guidelines", public_note: "Clear." } as const;
-  const decide = { params: { path: { case_id: waiting.id } }, body: decision };
+  const path = { case_id: waiting.id };
+  must(await moderator.POST("/api/v1/moderation/cases/{case_id}/claim", { params: { path } }));
+  const decide = { params: { path }, body: decision };
   must(await moderator.POST("/api/v1/moderation/cases/{case_id}/decision", decide));
   const published = must(await buyer.GET("/api/v1/marketplace/listings/{listing_id}", at));
   step(`listing ${published.state}`);

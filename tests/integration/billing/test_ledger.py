@@ -42,7 +42,9 @@ pytestmark = pytest.mark.anyio
 async def test_a_sale_takes_the_price_and_gives_the_shares(bank: Bank) -> None:
     buyer, seller = await bank.user(purchased=30), await bank.user()
     charge = await bank.charge(buyer, seller, 25, "pur_a")
-    assert charge == Charge("purchase:pur_a", fee_millicredits=3750, seller_millicredits=21250, payable_millicredits=21250)
+    assert charge == Charge(
+        "purchase:pur_a", fee_millicredits=3750, seller_millicredits=21250, payable_millicredits=21250
+    )
     assert amounts(await bank.credits(buyer)) == {"purchased": "5"}
     assert amounts(await bank.credits(seller)) == {"pending": "21.25"}
     assert (await bank.credits(seller)).available == "0"

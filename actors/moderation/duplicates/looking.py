@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import anyio
 from anyio import to_thread
 
@@ -35,11 +37,10 @@ class Duplicates:
     async def _catch_up(self) -> None:
         ids = self._index.take_changed()
         if ids is None or ids:
-            try:
+            with ExitStack() as undo:
+                undo.callback(self._index.clear)  # where it is cut short, everything is read the next time
                 self._index.put([entry async for entry in self.store.each_entry(ids)])
-            except BaseException:
-                self._index.clear()
-                raise
+                undo.pop_all()
 
     async def find(self, wanted: Fingerprint, *, listing_id: str, seller_id: str) -> list[Finding]:
         """The listings that it is like, the likest first."""

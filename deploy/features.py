@@ -77,8 +77,9 @@ from promptforge.actors.moderation.checks.terms import load as load_terms
 from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
 from promptforge.actors.moderation.history import DecisionLog
-from promptforge.actors.notifications import NotificationsActor
+from promptforge.actors.notifications import NotificationsActor, PreferencesActor
 from promptforge.actors.notifications import store as notifications
+from promptforge.actors.notifications.preferences import store as preferences
 from promptforge.actors.operations import OperationsActor, SealAuditLog
 from promptforge.actors.projects import ProjectsActor
 from promptforge.actors.projects import store as projects
@@ -93,9 +94,10 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.prompts.comparison.actor import ComparisonActor
 from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
-from promptforge.actors.users import ApiKeysActor, UsersActor
+from promptforge.actors.users import ApiKeysActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys
+from promptforge.actors.users.settings.store import SettingsStore
 from promptforge.core import audit, jobs
 from promptforge.core.clock import SystemClock
 from promptforge.core.errors import ConfigurationError
@@ -113,6 +115,7 @@ from promptforge.http import counters, idempotency
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
     ApiKeysActor,
+    SettingsActor,
     BillingActor,
     MoneyActor,
     SalesActor,
@@ -145,6 +148,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     DatasetsActor,
     EvaluationsActor,
     NotificationsActor,
+    PreferencesActor,
     ListingsActor,
     PurchasesActor,
     ReviewsActor,
@@ -168,6 +172,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **datasets.INDEXES,
     **evaluations.INDEXES,
     **notifications.INDEXES,
+    **preferences.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
     **jobs.INDEXES,
@@ -219,6 +224,7 @@ def build_actors(
     return [
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
+        SettingsActor(SettingsStore(mongo)),
         *_ledger_actors(mongo, settings, ledger, secrets),
         *_stripe_actors(mongo, settings, ledger, stripe),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),
@@ -236,7 +242,7 @@ def build_actors(
         AssistantActor(),
         TrialsActor(),
         UsageActor(rollups),
-        NotificationsActor(notifications.NotificationStore(mongo)),
+        *_notification_actors(mongo),
         *_market_actors(mongo),
         *_moderation(mongo, settings, memory),
         JobsActor(job_store),
@@ -261,6 +267,12 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
         SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
     ]
+
+
+def _notification_actors(mongo: Mongo) -> list[Actor]:
+    """What tells people things."""
+    chosen = preferences.PreferenceStore(mongo)
+    return [NotificationsActor(notifications.NotificationStore(mongo), chosen), PreferencesActor(chosen)]
 
 
 def _market_actors(mongo: Mongo) -> list[Actor]:

@@ -14,11 +14,14 @@ from promptforge.actors.users.messages import (
     RevokeApiKey,
     UpdateProfile,
 )
+from promptforge.actors.users.settings.messages import GetSettings, UpdateSettings
 from promptforge.http.routing import delete, get, patch, post
 
 routes = [
     get("/users/me", GetMe),
     patch("/users/me", UpdateProfile, errors=(HandleTaken,)),
+    get("/users/me/settings", GetSettings),
+    patch("/users/me/settings", UpdateSettings),
     get("/users/me/credits", GetCredits),
     get("/users/me/credits/lots", ListCreditLots),
     get("/users/me/transactions", ListTransactions),

@@ -3,10 +3,22 @@
 from promptforge.actors.notifications.actor import NotificationsActor
 from promptforge.actors.notifications.messages import (
     CountUnread,
+    DeleteNotification,
     ListNotifications,
     MarkAllRead,
     MarkRead,
     NotifyUser,
 )
 
-__all__ = ["CountUnread", "ListNotifications", "MarkAllRead", "MarkRead", "NotificationsActor", "NotifyUser"]
+from promptforge.actors.notifications.preferences import PreferencesActor
+
+__all__ = [
+    "CountUnread",
+    "DeleteNotification",
+    "ListNotifications",
+    "MarkAllRead",
+    "MarkRead",
+    "NotificationsActor",
+    "NotifyUser",
+    "PreferencesActor",
+]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from promptforge.actors.notifications.kinds import kind_of
 from promptforge.actors.notifications.messages import (
     CountUnread,
+    DeleteNotification,
     ListNotifications,
     MarkAllRead,
     MarkedView,
@@ -12,6 +14,9 @@ from promptforge.actors.notifications.messages import (
     NotifyUser,
     UnreadView,
 )
+from promptforge.actors.notifications.preferences.domain import carries
+from promptforge.actors.notifications.preferences.messages import Channel
+from promptforge.actors.notifications.preferences.store import PreferenceStore
 from promptforge.actors.notifications.store import NotificationStore
 from promptforge.core.context import Context
 from promptforge.core.pages import Cursor, Page
@@ -21,12 +26,19 @@ from promptforge.core.runtime import Actor, handles
 class NotificationsActor(Actor):
     name = "notifications"
 
-    def __init__(self, store: NotificationStore) -> None:
+    def __init__(self, store: NotificationStore, preferences: PreferenceStore) -> None:
         self._store = store
+        self._preferences = preferences
 
-    @handles(NotifyUser, key="user_id")
+    @handles(NotifyUser, key="user_id", atomic=True)
     async def notify(self, message: NotifyUser, context: Context) -> None:
-        await self._store.insert_once(message, now=context.now())
+        """What is not to be shown is kept all the same, for the other channels."""
+        session = context.session
+        if session is None:
+            raise RuntimeError("an atomic handler has a transaction")
+        chosen = await self._preferences.chosen_by(message.user_id, session=session)
+        shown = carries(Channel.IN_APP, kind_of(message.kind), chosen)
+        await self._store.insert_once(message, shown=shown, now=context.now(), session=session)
 
     @handles(ListNotifications)
     async def list_notifications(self, message: ListNotifications, context: Context) -> Page[NotificationView]:
@@ -41,6 +53,10 @@ class NotificationsActor(Actor):
     async def mark_read(self, message: MarkRead, context: Context) -> NotificationView:
         now, session = context.now(), context.session
         return await self._store.mark_read(message.notification_id, context.user_id, now=now, session=session)
+
+    @handles(DeleteNotification, transactional=True)
+    async def delete(self, message: DeleteNotification, context: Context) -> None:
+        await self._store.delete(message.notification_id, context.user_id, now=context.now(), session=context.session)
 
     @handles(MarkAllRead, transactional=True)
     async def mark_all_read(self, message: MarkAllRead, context: Context) -> MarkedView:

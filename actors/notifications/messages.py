@@ -41,7 +41,10 @@ class MarkedView:
 
 @internal
 class NotifyUser(Command[None]):
-    """Tell a person something; once per `dedupe_key`, however often it is sent."""
+    """Tell a person something; once per `dedupe_key`, however often it is sent.
+
+    `kind` is one of `notifications/kinds.py`, which says what becomes of it.
+    """
 
     user_id: Annotated[str, Len(1, 64)]
     kind: Annotated[str, Len(1, 64)]
@@ -68,6 +71,13 @@ class CountUnread(Query[UnreadView]):
 @requires(scope="notifications:write", while_suspended=True)
 class MarkRead(Command[NotificationView]):
     """Mark one of your notifications as read; a second time changes nothing."""
+
+    notification_id: NotificationId
+
+
+@requires(scope="notifications:write", while_suspended=True)
+class DeleteNotification(Command[None]):
+    """Delete one of your notifications for good. What was not sent by email or webhook yet will not be."""
 
     notification_id: NotificationId
 

@@ -1,53 +1,75 @@
-"""Every query on the `notifications` collection."""
+"""Every query on the `notifications` collection: all that was told, to each person in order.
+
+The numbers of one person's notifications (`seq`) are given in the order of their commits and without gaps, because each
+transaction that tells somebody something takes the next one from the same document. So who has seen a number has seen
+all below it, and a stream can go on after it. A notification that was deleted, or that its reader did not want to be
+shown here, stays as a row that nobody sees: it is what makes telling it again do nothing.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from promptforge.actors.notifications.messages import NotificationView, NotifyUser
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
-from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
+from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 NOTIFICATIONS = "notifications"
+COUNTERS = "notification_counters"
+KEPT = timedelta(days=400)
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     NOTIFICATIONS: (
         Index((("dedupe_key", 1),), unique=True),
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("user_id", 1), ("read_at", 1), ("created_at", -1), ("_id", -1))),
-    )
+        Index((("user_id", 1), ("seq", 1)), unique=True, partial={"seq": {"$exists": True}}),
+        Index((("expire_at", 1),), ttl_seconds=0),
+    ),
+    COUNTERS: (),
 }
+_VISIBLE = {"hidden": {"$ne": True}}
 
 
 class NotificationStore:
     def __init__(self, mongo: Mongo) -> None:
         self._notifications = mongo.collection(NOTIFICATIONS)
+        self._counters = mongo.collection(COUNTERS)
 
-    async def insert_once(self, message: NotifyUser, *, now: datetime) -> bool:
-        """False where this was told already."""
+    async def insert_once(
+        self, message: NotifyUser, *, shown: bool, now: datetime, session: Session
+    ) -> str | None:
+        """The id; None where this was told already."""
+        told = {"dedupe_key": message.dedupe_key}
+        if await self._notifications.find_one(told, {"_id": 1}, session=session) is not None:
+            return None
+        counter = await self._counters.find_one_and_upsert(
+            {"_id": message.user_id}, {"$inc": {"seq": 1}}, session=session
+        )
         document: Document = {
             "_id": new_id("ntf"),
+            "seq": counter["seq"],
             "user_id": message.user_id,
             "kind": message.kind,
             "title": message.title,
             "body": message.body,
             "subject": dict(message.subject),
-            "dedupe_key": message.dedupe_key,
-            "read_at": None,
+            "read_at": None if shown else now,
             "created_at": now,
+            "expire_at": now + KEPT,
         }
-        try:
-            await self._notifications.insert_one(document)
-        except DuplicateKey:
-            return False
-        return True
+        if not shown:
+            document["hidden"] = True
+        # An upsert: an insert that collides would abort the transaction for good instead of beginning it again.
+        row = await self._notifications.find_one_and_upsert(told, {"$setOnInsert": document}, session=session)
+        return document["_id"] if row["_id"] == document["_id"] else None
 
     async def list_page(
         self, user_id: str, *, unread: bool, cursor: Cursor | None, limit: int
     ) -> Page[NotificationView]:
-        wanted: Document = {"user_id": user_id, **(cursor.after() if cursor else {})}
+        wanted: Document = {"user_id": user_id, **_VISIBLE, **(cursor.after() if cursor else {})}
         if unread:
             wanted["read_at"] = None
         rows = self._notifications.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
@@ -60,12 +82,22 @@ class NotificationStore:
         self, notification_id: str, user_id: str, *, now: datetime, session: Session | None = None
     ) -> NotificationView:
         """Raises `NotFound`. The first time stays: reading again does not move `read_at`."""
-        mine = {"_id": notification_id, "user_id": user_id}
+        mine = {"_id": notification_id, "user_id": user_id, **_VISIBLE}
         await self._notifications.update_one({**mine, "read_at": None}, {"$set": {"read_at": now}}, session=session)
         row = await self._notifications.find_one(mine, session=session)
         if row is None:
             raise NotFound("There is no such notification, or it is not yours")
         return _view(row)
+
+    async def delete(
+        self, notification_id: str, user_id: str, *, now: datetime, session: Session | None = None
+    ) -> None:
+        """What it said is gone; that it was said stays. Raises `NotFound`, also where it is deleted already."""
+        emptied = {"hidden": True, "deleted_at": now, "read_at": now, "title": "", "body": "", "subject": {}}
+        mine = {"_id": notification_id, "user_id": user_id, **_VISIBLE}
+        done = await self._notifications.update_one(mine, {"$set": emptied}, session=session)
+        if not done.matched_count:
+            raise NotFound("There is no such notification, or it is not yours")
 
     async def mark_all_read(self, user_id: str, *, now: datetime, session: Session | None = None) -> int:
         unread = {"user_id": user_id, "read_at": None}

@@ -3,5 +3,15 @@
 from promptforge.actors.users.actor import UsersActor
 from promptforge.actors.users.keys.actor import ApiKeysActor
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, GetMe, GetPublicProfile, UpdateProfile
+from promptforge.actors.users.settings.actor import SettingsActor
 
-__all__ = ["ApiKeysActor", "EnsureUser", "GetIdentity", "GetMe", "GetPublicProfile", "UpdateProfile", "UsersActor"]
+__all__ = [
+    "ApiKeysActor",
+    "EnsureUser",
+    "GetIdentity",
+    "GetMe",
+    "GetPublicProfile",
+    "SettingsActor",
+    "UpdateProfile",
+    "UsersActor",
+]

@@ -1,0 +1,70 @@
+"""Every kind of notification: its stable name, what it is, and which channels carry it unless somebody chooses otherwise.
+
+A mandatory kind is always shown in the service itself: it is about money, security or a decision on what is one's own.
+In the service and to webhooks everything goes by default; by email, what should not wait until somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from promptforge.actors.notifications.preferences.messages import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`email`: whether it goes by email by default."""
+
+    name: str
+    title: str
+    mandatory: bool = False
+    email: bool = False
+
+    def by_default(self, channel: Channel) -> bool:
+        return self.email if channel is Channel.EMAIL else True
+
+
+def _important(name: str, title: str) -> Kind:
+    return Kind(name, title, mandatory=True, email=True)
+
+
+_ALL = (
+    # Credits and money
+    Kind("credits.granted", "Credits are yours", mandatory=True),
+    _important("credits.taken_back", "Credits were taken back"),
+    Kind("credits.given_back", "Credits are yours again", mandatory=True),
+    _important("credits.owed", "You owe credits"),
+    _important("credits.frozen", "Credits are frozen"),
+    Kind("credits.thawed", "Credits can be spent again", mandatory=True),
+    _important("subscription.payment_failed", "A subscription could not be paid"),
+    _important("connect.bank_details", "Your bank details have changed"),
+    _important("payout.sent", "A payout is on its way"),
+    _important("payout.returned", "A payout was refused"),
+    _important("payout.reversed", "A payout was reversed"),
+    _important("payout.held", "A payout is on hold"),
+    # Buying and selling
+    Kind("listing.sold", "A listing of yours was bought", email=True),
+    Kind("purchase.completed", "You bought a listing", email=True),
+    _important("sale.refunded", "A sale of yours was refunded"),
+    _important("purchase.refunded", "A purchase of yours was refunded"),
+    _important("refund.refused", "A refund was refused"),
+    Kind("listing.reviewed", "A listing of yours was reviewed"),
+    # Decisions of moderators
+    _important("review.removed", "A review of yours was removed"),
+    _important("listing.approved", "A listing of yours was approved"),
+    _important("listing.changes_requested", "A listing of yours needs changes"),
+    _important("listing.rejected", "A listing of yours was rejected"),
+    _important("listing.suspended", "A listing of yours was suspended"),
+    _important("listing.lifted", "A listing of yours is no longer suspended"),
+    _important("change.approved", "A change of a listing was approved"),
+    _important("change.changes_requested", "A change of a listing needs changes"),
+    _important("change.rejected", "A change of a listing was rejected"),
+    Kind("report.decided", "A report of yours was decided"),
+)
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+
+
+def kind_of(name: str) -> Kind:
+    """What is not in the list was told by another version of the service: it is shown here, and nobody can turn it off."""
+    return KINDS.get(name) or Kind(name, name, mandatory=True)

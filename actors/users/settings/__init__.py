@@ -1,0 +1,5 @@
+"""What each person has set for themselves."""
+
+from promptforge.actors.users.settings.actor import SettingsActor
+
+__all__ = ["SettingsActor"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from promptforge.http import notification_examples
 from promptforge.http.schemas import PREFIX, Schema
 
 Json = Any  # whatever JSON can be
@@ -341,8 +342,7 @@ _TOLD: dict[str, Json] = {
     "unresolved[]": "re_3SZb2kJ4d8Q0aB3c1XyZ0123",
     "api_version": "2026-10-28.endive",
     # Notifications
-    "NotificationView.kind": "listing.sold",
-    "NotificationView.title": "Sold",
+    **notification_examples.TOLD,
     "body": "Somebody bought “Summaries for people in a hurry”.",
     "subject{}": "lst_" + _ULID,
     # Keys, the audit log and the ledger's report

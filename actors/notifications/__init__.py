@@ -9,8 +9,7 @@ from promptforge.actors.notifications.messages import (
     MarkRead,
     NotifyUser,
 )
-
-from promptforge.actors.notifications.preferences import PreferencesActor
+from promptforge.actors.notifications.preferences.actor import PreferencesActor
 
 __all__ = [
     "CountUnread",

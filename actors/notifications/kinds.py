@@ -1,4 +1,4 @@
-"""Every kind of notification: its stable name, what it is, and which channels carry it unless somebody chooses otherwise.
+"""Every kind of notification: its stable name, what it is, and which channels carry it unless somebody chose otherwise.
 
 A mandatory kind is always shown in the service itself: it is about money, security or a decision on what is one's own.
 In the service and to webhooks everything goes by default; by email, what should not wait until somebody looks.
@@ -66,5 +66,5 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 
 
 def kind_of(name: str) -> Kind:
-    """What is not in the list was told by another version of the service: it is shown here, and nobody can turn it off."""
+    """What is not in the list was told by another version of the service: it is shown, and nobody can turn that off."""
     return KINDS.get(name) or Kind(name, name, mandatory=True)

@@ -38,9 +38,7 @@ class NotificationStore:
         self._notifications = mongo.collection(NOTIFICATIONS)
         self._counters = mongo.collection(COUNTERS)
 
-    async def insert_once(
-        self, message: NotifyUser, *, shown: bool, now: datetime, session: Session
-    ) -> str | None:
+    async def insert_once(self, message: NotifyUser, *, shown: bool, now: datetime, session: Session) -> str | None:
         """The id; None where this was told already."""
         told = {"dedupe_key": message.dedupe_key}
         if await self._notifications.find_one(told, {"_id": 1}, session=session) is not None:

@@ -206,7 +206,7 @@ class World:
 
     def notification(self) -> dict[str, Any]:
         def find() -> Any:
-            return self.database["notifications"].find_one({"user_id": self.owner_id})
+            return self.database["notifications"].find_one({"user_id": self.owner_id, "hidden": None})
 
         if find() is None:
             self.published()  # its seller hears of the decision
@@ -413,6 +413,9 @@ CASES: dict[str, Case] = {
     "countUnreadNotifications": Case(),
     "markAllNotificationsRead": Case(),
     "markNotificationRead": Case(World.notification),
+    "deleteNotification": Case(World.notification),
+    "getSettings": Case(),
+    "updateSettings": Case(body=lambda _: {"notifications": {"listing.sold": {"email": False}}}),
     "listJobs": Case(),
     "streamJobs": Case(),
     "changeJobs": Case(body=lambda _: {"action": "cancel", "kind": "tests.none"}),

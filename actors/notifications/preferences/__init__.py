@@ -1,5 +1,1 @@
 """Which channels carry what, as each person has chosen."""
-
-from promptforge.actors.notifications.preferences.actor import PreferencesActor
-
-__all__ = ["PreferencesActor"]

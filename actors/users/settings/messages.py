@@ -51,6 +51,6 @@ class UpdateSettings(Command[SettingsView]):
     """
 
     locale: Locale | MISSING = MISSING
-    default_model: ModelName | None | MISSING = MISSING
+    default_model: ModelName | MISSING | None = MISSING
     marketing: bool | MISSING = MISSING
     notifications: Choices | MISSING = MISSING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, duplicates, edge, opening, serving, versions, webhooks
+from tests.bench import analytics, asks, duplicates, edge, opening, sealed, serving, versions, webhooks
 
 BENCHMARKS = {
     "analytics": analytics.run,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "duplicates": duplicates.run,
     "edge": edge.run,
     "opening": opening.run,
+    "sealed": sealed.run,
     "serving": serving.run,
     "versions": versions.run,
     "webhooks": webhooks.run,

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.core.audit import AuditLog
-from promptforge.core.clock import SystemClock
+from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.identity import Principals
-from promptforge.core.jobs import Codec, JobRunner, MongoJobStore, Sealer, follow_jobs
+from promptforge.core.jobs import Codec, DocumentClock, JobRunner, MongoJobStore, Sealer, follow_jobs
 from promptforge.core.mongo import (
     Change,
     ChangeFeed,
@@ -88,8 +88,11 @@ class _Transactions:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Everything but the listening socket. Leaving it drains: jobs, then actors, then the feed, then MongoDB."""
+async def open_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
+    """Everything but the listening socket. Leaving it drains: jobs, then actors, then the feed, then MongoDB.
+
+    `clock`: this machine's.
+    """
     async with open_database(settings) as database, _stripe(settings) as stripe:
         mongo = database.mongo
         await prepare_migrations(mongo, MIGRATIONS)
@@ -99,12 +102,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             await refuse_live_events(mongo)
         secrets = secret_keys(settings)
         codec = Codec(job_messages(), sealer=Sealer(secrets))
-        store = MongoJobStore(mongo, codec, SystemClock(), queues=QUEUES, schedules=SCHEDULES)
+        store = MongoJobStore(mongo, codec, clock or SystemClock(), queues=QUEUES, schedules=SCHEDULES)
+        await store.processes.register()  # tells the server's time before anything is stamped with it
         feed = ChangeFeed(mongo)
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
         system = System(
             build_actors(mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets),
+            clock=DocumentClock(store.clock),
             transactions=_Transactions(mongo),
             jobs=store,
             audit_log=AuditLog(mongo),

@@ -137,6 +137,10 @@ class UnknownAtStripe(PromptForgeError):
     retryable = True
 
 
+class CustomerGone(UnknownAtStripe):
+    """The customer of whoever buys was deleted at Stripe: another one has to be made."""
+
+
 class UnreadableAnswer(PromptForgeError):
     """Stripe's answer has another shape than its API has."""
 
@@ -164,7 +168,7 @@ class StripeDeclined(StripeRefused):
     """Stripe answered with an error that it replays to the same key. `reason` is its code, or its type without one."""
 
     def __init__(self, reason: str, http_status: int) -> None:
-        super().__init__()
+        super().__init__(f"The payment provider refused this: {reason}")
         self.reason = reason
         self.http_status = http_status
 

@@ -10,6 +10,7 @@ from promptforge.core.jobs.queues import Queue, Rate
 from promptforge.core.jobs.runner import JobRunner
 from promptforge.core.jobs.schedules import Missed, Schedule, ScheduleStatus
 from promptforge.core.jobs.sealing import Sealer
+from promptforge.core.jobs.server_clock import DocumentClock
 from promptforge.core.jobs.states import ANY_STATE, FINAL_STATES, LIVE_STATES, JobState
 from promptforge.core.jobs.store import MongoJobStore
 
@@ -24,6 +25,7 @@ __all__ = [
     "BulkOutcome",
     "Codec",
     "Discard",
+    "DocumentClock",
     "Job",
     "JobError",
     "JobPolicy",

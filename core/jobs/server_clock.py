@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 from promptforge.core.clock import Clock
 
+TOLERATED = timedelta(seconds=2)
+
 
 class ServerClock:
     """This machine's clock, corrected by the offset measured at each heartbeat."""
@@ -13,6 +15,7 @@ class ServerClock:
     def __init__(self, clock: Clock) -> None:
         self.local = clock
         self._offset = timedelta()
+        self._unsure = timedelta()
         self.measured = False
 
     def now(self) -> datetime:
@@ -21,5 +24,31 @@ class ServerClock:
 
     def measure(self, sent: datetime, server: datetime, received: datetime) -> None:
         """The server said `server` between `sent` and `received` of the local clock."""
-        self._offset = server - (sent + (received - sent) / 2)
+        self._unsure = (received - sent) / 2
+        self._offset = server - (sent + self._unsure)
         self.measured = True
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the local clock is certainly more than `TOLERATED` away from the server's."""
+        return abs(self._offset) - abs(self._unsure) > TOLERATED
+
+
+class DocumentClock:
+    """The time that documents are stamped with: this machine's, or the server's where this machine's is wrong.
+
+    Much relies on two processes' stamps being no minutes apart: what is sealed or added up is what is so old that nobody
+    can still add to it. A clock that is right is not corrected, because each measurement errs by milliseconds, and time
+    would then go back a little now and then.
+    """
+
+    def __init__(self, server: ServerClock) -> None:
+        self._server = server
+        self.monotonic = server.local.monotonic
+
+    def now(self) -> datetime:
+        """In whole milliseconds."""
+        if not self._server.is_off:
+            return self._server.local.now()
+        now = self._server.now()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)

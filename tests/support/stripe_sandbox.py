@@ -138,9 +138,9 @@ async def sdk(
 
 
 @asynccontextmanager
-async def stripe_api(url: str) -> AsyncIterator[StripeApi]:
+async def stripe_api(url: str, key: str = API_KEY) -> AsyncIterator[StripeApi]:
     """The product's own client."""
-    api = StripeApi(API_KEY, api_base=url)
+    api = StripeApi(key, api_base=url)
     try:
         yield api
     finally:

@@ -8,7 +8,7 @@ from promptforge.actors.billing.beginning import KEY_LIVES, begun_or_id
 from promptforge.actors.billing.checkouts.domain import Checkout
 from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.customers.making import Customers
-from promptforge.actors.billing.errors import StripeRefused
+from promptforge.actors.billing.errors import CustomerGone, StripeRefused
 from promptforge.actors.billing.messages import (
     CheckoutState,
     CheckoutView,
@@ -27,6 +27,9 @@ from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
+
+TRIES = 3
+"""What an earlier request has left unfinished may name a customer that was deleted at Stripe, too."""
 
 
 class CheckoutsActor(Actor):
@@ -61,18 +64,25 @@ class CheckoutsActor(Actor):
         pack = self._packs.get(message.pack_id)
         if pack is None:
             raise NotFound("There is no such credit pack")
-        checkout = await self._begin(pack, accept(message.withdrawal_waiver, now=context.now()), context)
-        if checkout.state is not CheckoutState.CREATING:
-            return checkout.view()
-        reach("checkout.before_call")
-        try:
-            session = await self._sessions.create(_request(checkout))
-        except StripeRefused:
-            await self._store.give_up(checkout.id)
-            raise
-        reach("checkout.after_call")
-        opened = await self._store.open(checkout.id, session)
-        return opened.view()
+        waiver = accept(message.withdrawal_waiver, now=context.now())
+        for _ in range(TRIES):
+            checkout = await self._begin(pack, waiver, context)
+            if checkout.state is not CheckoutState.CREATING:
+                return checkout.view()
+            reach("checkout.before_call")
+            try:
+                session = await self._sessions.create(_request(checkout))
+            except CustomerGone:
+                await self._store.give_up(checkout.id)
+                await self._customers.forget(context, checkout.customer_id)
+                continue
+            except StripeRefused:
+                await self._store.give_up(checkout.id)
+                raise
+            reach("checkout.after_call")
+            opened = await self._store.open(checkout.id, session)
+            return opened.view()
+        raise StripeRefused("The payment provider does not know you; try again")
 
     async def _begin(self, pack: CreditPack, waiver: Waiver, context: Context) -> Checkout:
         """The key is stored before Stripe hears of it, and one whose outcome is unknown is sent again."""

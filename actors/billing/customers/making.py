@@ -30,3 +30,8 @@ class Customers:
             raise
         await self._store.keep(context.user_id, made)
         return made
+
+    async def forget(self, context: Context, gone: str | None) -> None:
+        """The caller's customer was deleted at Stripe; of several who notice, one makes room for another one."""
+        if gone is not None:
+            await self._store.forget(context.user_id, gone, f"customer:{context.user_id}:{new_id('key')}")

@@ -43,6 +43,13 @@ class CustomerStore:
     async def keep(self, user_id: str, customer_id: str) -> None:
         await self._customers.update_one({"_id": user_id}, {"$set": {"customer_id": customer_id}})
 
+    async def forget(self, user_id: str, gone: str, another: str) -> None:
+        """The customer was deleted at Stripe: the next one is made with `another` key. Its id stays for the record."""
+        await self._customers.update_one(
+            {"_id": user_id, "customer_id": gone},
+            {"$set": {"customer_id": None, "idempotency_key": another}, "$push": {"gone": gone}},
+        )
+
     async def use_another_key(self, user_id: str, refused: str, another: str) -> None:
         """Stripe answers every request with the refused key as it did the first."""
         await self._customers.update_one(

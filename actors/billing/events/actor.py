@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
-from promptforge.actors.billing.errors import EventApplied
+from promptforge.actors.billing.errors import EventApplied, StripeUnavailable
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent, ignored, quarantined, refusal
-from promptforge.actors.billing.events.handling import Effect, EventHandler, refusal_of_origin, table_of
+from promptforge.actors.billing.events.handling import Effect, EventHandler, Origin, refusal_of_origin, table_of
 from promptforge.actors.billing.events.recording import EVENT_ATTEMPTS, Storm
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.ledger.transaction import session_of
@@ -71,7 +71,7 @@ class StripeEventsActor(Actor):
             return refused
         if (reason := refusal_of_origin(event, handler.origin)) is not None:
             # Our own account has payouts too, and no seller's.
-            return ignored(reason) if event.account is None else quarantined(reason)
+            return ignored(reason) if handler.origin is Origin.CONNECTED else quarantined(reason)
         return await handler.read(event)
 
     async def _apply(self, event_id: str, verdict: Outcome | Effect, tx: Context) -> None:
@@ -143,6 +143,8 @@ class _FailureNoted:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, StripeUnavailable):  # never the last attempt: the sweep makes another job
+            await self._events.note_failure(self._event_id, WebhookEventState.RECEIVED, f"{error.code}: {error.detail}")
         if not isinstance(error, Exception) or isinstance(error, Unavailable):
             return  # it went well, or it was interrupted, or there is no database to write to: the job tries again
         final = self._attempt >= EVENT_ATTEMPTS

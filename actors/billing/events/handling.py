@@ -79,6 +79,8 @@ def refusal_of_origin(event: StripeEvent, origin: Origin) -> str | None:
     """
     if origin is Origin.PLATFORM and event.account is not None:
         return "it is an event of a connected account"
+    if origin is Origin.PLATFORM and event.payload.get("context"):  # says whose an object is, where `account` does not
+        return "it is an event of another account's object"
     if origin is Origin.CONNECTED and event.account is None:
         return "it is an event of no connected account"
     return None

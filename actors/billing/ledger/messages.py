@@ -195,7 +195,17 @@ class ReservePayout(Command[PayoutHold]):
 
 @internal
 class BeginPayoutTransfer(Command[PayoutHold]):
-    """Mark a payout as being sent, before Stripe hears of it. Raises `PayoutNotOpen` where it was cancelled."""
+    """Mark a payout as being sent, before Stripe hears of it. Raises `PayoutNotOpen` where it was cancelled.
+
+    Raises `DebtOutstanding` or `PayoutOnHold` where such a thing has come up since it was requested.
+    """
+
+    payout_id: Id
+
+
+@internal
+class CheckPayoutTransfer(Query[PayoutHold]):
+    """Whether a payout that Stripe has not made so far may still be sent; raises as `BeginPayoutTransfer` does."""
 
     payout_id: Id
 

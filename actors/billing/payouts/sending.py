@@ -7,13 +7,22 @@ the transfers of the payout's group are listed, and only where there is none ano
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from promptforge.actors.billing.connect.refreshing import ConnectRefresher
-from promptforge.actors.billing.errors import StripeDeclined, StripeRefused, UnknownAtStripe
-from promptforge.actors.billing.ledger.messages import BeginPayoutTransfer
+from promptforge.actors.billing.errors import (
+    DebtOutstanding,
+    PayoutOnHold,
+    StripeDeclined,
+    StripeRefused,
+    UnknownAtStripe,
+)
+from promptforge.actors.billing.ledger.messages import BeginPayoutTransfer, CheckPayoutTransfer
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.payouts.domain import (
     AT_STRIPE,
@@ -39,6 +48,8 @@ AT_ONCE = 500
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 
 class PayoutSendingActor(Actor):
     """It is an actor of its own because it waits for Stripe, and nothing else should wait with it."""
@@ -60,12 +71,14 @@ class PayoutSendingActor(Actor):
         payout = await self._payouts.find(message.payout_id)
         if payout is not None and payout.state is PayoutProgress.REQUESTED:
             await self._wait_for_obstacles(payout, context)
-            payout = await context.transaction(lambda tx: self._begin(message.payout_id, tx))
+            payout = await self._unless_owing(payout, partial(self._begin, message.payout_id), context)
         if payout is None or payout.state not in AT_STRIPE:
             return
         transfer = None
         if payout.must_look(context.now()):
             transfer = await self._find_transfer(payout)
+            if transfer is None:  # nothing has left so far
+                await self._unless_owing(payout, partial(self._check, payout.id), context)
         if transfer is None:
             transfer = await self._ask(payout, context)
         if transfer is not None:
@@ -82,6 +95,17 @@ class PayoutSendingActor(Actor):
         if obstacle is not None:
             await self._note(payout, obstacle.detail, context)
             raise Snooze(OBSTACLE_SECONDS)
+
+    async def _unless_owing(self, payout: Payout, work: Callable[[Context], Awaitable[T]], context: Context) -> T:
+        """What `work` answers; while the seller owes, or a payment of theirs is disputed, the payout waits instead."""
+        try:
+            return await context.transaction(work)
+        except (DebtOutstanding, PayoutOnHold) as obstacle:
+            await self._note(payout, obstacle.detail, context)
+            raise Snooze(OBSTACLE_SECONDS, obstacle.detail) from obstacle
+
+    async def _check(self, payout_id: str, tx: Context) -> None:
+        await tx.ask(CheckPayoutTransfer(payout_id=payout_id))
 
     async def _note(self, payout: Payout, reason: str, context: Context) -> None:
         await self._payouts.move(payout.id, {payout.state}, now=context.now(), session=None, reason=reason)

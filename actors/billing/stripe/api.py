@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
-from promptforge.actors.billing.errors import StripeDeclined, StripeRefused, StripeUnavailable, UnknownAtStripe
+from promptforge.actors.billing.errors import (
+    CustomerGone,
+    StripeDeclined,
+    StripeRefused,
+    StripeUnavailable,
+    UnknownAtStripe,
+)
 from promptforge.core.breaker import Breaker
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ TRY_SECONDS = 8.0
 RETRIES = 2
 ALL_TRIES_SECONDS = 20.0
 AGAIN_SECONDS = 5.0
+ACCOUNT_GONE = "account_invalid"
+"""403 with this code is about a connected account that has left; any other is about our own key."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,16 +58,17 @@ class StripeApi:
         `StripeRefused` where this key can never succeed: Stripe stores an answered 5xx too, and replays it to the key
         (docs.stripe.com/api/idempotent_requests). `about` is for the log.
         """
-        return await self._call(work, about, repeatable_5xx=False)
+        return await self._call(work, about, is_read=False)
 
     async def read(self, work: Work, *, about: str) -> Answer:
         """Call something that changes nothing.
 
-        Raises `StripeUnavailable`, `UnknownAtStripe` where there is no such object, `StripeRefused` otherwise.
+        Raises `StripeUnavailable`, also where Stripe does not take our key (it is mended, and then the answer is another
+        one), `UnknownAtStripe` where there is no such object, `StripeRefused` otherwise.
         """
-        return await self._call(work, about, repeatable_5xx=True)
+        return await self._call(work, about, is_read=True)
 
-    async def _call(self, work: Work, about: str, *, repeatable_5xx: bool) -> Answer:
+    async def _call(self, work: Work, about: str, *, is_read: bool) -> Answer:
         client = await self._client()
         import stripe  # noqa: PLC0415  # loaded by now
 
@@ -77,7 +86,7 @@ class StripeApi:
         except stripe.StripeError as error:
             away = isinstance(error, stripe.APIConnectionError) or (error.http_status or 0) >= 500
             learn = self._breaker.failed if away else self._breaker.neither
-            raise _translated(error, about, repeatable_5xx=repeatable_5xx) from error
+            raise _translated(error, about, is_read=is_read) from error
         finally:
             learn()
         return answer
@@ -104,7 +113,7 @@ class StripeApi:
 
 
 def _translated(
-    error: stripe.StripeError, about: str, *, repeatable_5xx: bool
+    error: stripe.StripeError, about: str, *, is_read: bool
 ) -> StripeUnavailable | StripeRefused | UnknownAtStripe:
     import stripe  # noqa: PLC0415  # loaded by now
 
@@ -117,8 +126,12 @@ def _translated(
         error=type(error).__name__,
     )
     status = error.http_status or 0
-    if isinstance(error, stripe.APIConnectionError) or status in {409, 429} or (repeatable_5xx and status >= 500):
+    code = error.code or (error.error.code if error.error else None)  # of 401 and 403 the SDK says it there only
+    if isinstance(error, stripe.APIConnectionError) or status in {409, 429} or (is_read and status >= 500):
         return StripeUnavailable(retry_after_seconds=AGAIN_SECONDS)
-    if error.code == "resource_missing":
-        return UnknownAtStripe(f"Stripe does not know {about}")
-    return StripeDeclined(error.code or type(error).__name__, status)
+    if is_read and (status == 401 or (status == 403 and code != ACCOUNT_GONE)):
+        return StripeUnavailable("The payment provider does not take this service's key", retry_after_seconds=60)
+    if code == "resource_missing":
+        gone = CustomerGone if isinstance(error, stripe.InvalidRequestError) and error.param == "customer" else None
+        return (gone or UnknownAtStripe)(f"Stripe does not know {about}")
+    return StripeDeclined(code or type(error).__name__, status)

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable, UnknownAtStripe
+from promptforge.actors.billing.errors import CustomerGone, StripeRefused, StripeUnavailable, UnknownAtStripe
 from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.pages import PageRules, page_params
 from promptforge.actors.billing.stripe.sessions import CheckoutSession, SessionRequest
@@ -40,8 +40,10 @@ class StripeCheckoutSessions:
                 ),
                 about=request.checkout_id,
             )
+        except CustomerGone:
+            raise
         except UnknownAtStripe as error:
-            raise StripeRefused from error
+            raise StripeRefused(error.detail) from error
         return _read(session, request)
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from promptforge.actors.billing.beginning import KEY_LIVES, begun_or_id
 from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.errors import (
     AlreadySubscribed,
+    CustomerGone,
     NotSubscribed,
     StripeRefused,
     StripeUnavailable,
@@ -70,15 +71,22 @@ class SubscriptionsActor(Actor):
         plan = self._plans.get(message.plan_id)
         if plan is None:
             raise NotFound("There is no such plan")
-        subscription = await self._begin(plan, accept(message.withdrawal_waiver, now=context.now()), context)
-        if subscription.state is not SubscriptionState.CREATING:
-            return subscription.view()
-        try:
-            page = await self._stripe.make_page(_request(subscription))
-        except (StripeRefused, UnknownAtStripe):
-            await self._store.give_up(subscription.id)
-            raise
-        return (await self._store.open(subscription.id, page)).view()
+        waiver = accept(message.withdrawal_waiver, now=context.now())
+        for _ in range(TRIES):
+            subscription = await self._begin(plan, waiver, context)
+            if subscription.state is not SubscriptionState.CREATING:
+                return subscription.view()
+            try:
+                page = await self._stripe.make_page(_request(subscription))
+            except CustomerGone:
+                await self._store.give_up(subscription.id)
+                await self._customers.forget(context, subscription.customer_id)
+                continue
+            except (StripeRefused, UnknownAtStripe):
+                await self._store.give_up(subscription.id)
+                raise
+            return (await self._store.open(subscription.id, page)).view()
+        raise StripeRefused("The payment provider does not know you; try again")
 
     async def _begin(self, plan: CreditPack, waiver: Waiver, context: Context) -> Subscription:
         customer_id = await self._customers.of(context)
@@ -144,6 +152,11 @@ class SubscriptionsActor(Actor):
 
     @handles(OpenBillingPortal)
     async def open_portal(self, message: OpenBillingPortal, context: Context) -> PortalView:
+        customer_id = await self._customers.of(context)
+        try:
+            return PortalView(await self._stripe.portal(customer_id))
+        except CustomerGone:
+            await self._customers.forget(context, customer_id)
         return PortalView(await self._stripe.portal(await self._customers.of(context)))
 
 

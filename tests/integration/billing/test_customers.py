@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from promptforge.actors.billing.errors import StripeRefused
-from promptforge.actors.billing.subscriptions.messages import CreateSubscription
+from promptforge.actors.billing.subscriptions.messages import CreateSubscription, OpenBillingPortal
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.shop import Shop, open_shop
 from tests.support.waiving import WAIVED
@@ -49,6 +49,40 @@ async def test_the_key_of_a_customer_is_stored_before_stripe_hears_of_it(shop: S
     assert row["idempotency_key"] != f"customer:{user}", "Stripe would answer this key with the same error for ever"
     await shop.till.control("/faults", method="DELETE")
     assert (await shop.bank.checkout(user)).state == "open"
+
+
+async def delete_customer(shop: Shop) -> str:
+    (customer,) = await customers(shop)
+    await shop.till.client.v1.customers.delete_async(customer)
+    return customer
+
+
+async def test_a_customer_that_was_deleted_at_stripe_is_made_anew_when_something_is_bought(shop: Shop) -> None:
+    user = await shop.bank.user()
+    await shop.bank.checkout(user)
+    gone = await delete_customer(shop)
+    async with anyio.create_task_group() as tasks:
+        for pack in ("pack_1000", "pack_5000") * 2:
+            tasks.start_soon(shop.bank.checkout, user, pack)
+    (customer,) = await customers(shop)
+    assert customer != gone
+    row = await shop.bank.collection("stripe_customers").find_one({"_id": user})
+    assert row is not None
+    assert (row["customer_id"], row["gone"]) == (customer, [gone])
+    assert (await shop.bank.checkout(user, "pack_5000")).state == "open"
+
+
+async def test_a_customer_that_was_deleted_at_stripe_is_made_anew_for_a_subscription_and_for_the_portal(
+    shop: Shop,
+) -> None:
+    user = await shop.bank.user()
+    await shop.bank.checkout(user)
+    await delete_customer(shop)
+    subscription = await shop.bank.context(user).ask(CreateSubscription(plan_id="monthly_1000", **WAIVED))
+    assert subscription.state == "open"
+    await delete_customer(shop)
+    assert (await shop.bank.context(user).ask(OpenBillingPortal())).url
+    assert len(await customers(shop)) == 1
 
 
 async def test_what_was_bought_once_is_among_the_customers_invoices(shop: Shop) -> None:

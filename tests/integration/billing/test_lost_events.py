@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -22,8 +23,10 @@ from promptforge.core.errors import Forbidden
 from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
+from promptforge.http.webhooks import event_from
 from tests.integration.billing.bank import Bank, amounts, open_bank, session_event
 from tests.integration.billing.shop import Shop, open_shop
+from tests.support.stripe_sandbox import open_till, stripe_api
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +90,28 @@ async def test_a_replay_of_what_is_still_wrong_is_refused_again(bank: Bank) -> N
     await bank.until_quiet()
     await bank.until_event("evt_1", "quarantined")
     assert amounts(await bank.credits(user)) == {}
+
+
+async def test_a_key_that_stripe_does_not_take_costs_no_event(mongo: Mongo) -> None:
+    """A key is rotated, and this process has the old one for a while."""
+    told = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "refund.created",
+        "api_version": "2026-10-28.endive",
+        "livemode": False,
+        "created": 1_795_000_000,
+        "data": {"object": {"id": "re_1", "object": "refund"}},
+    }
+    async with (
+        open_till() as till,
+        stripe_api(till.sandbox.url, "sk_test_of_before") as api,
+        open_bank(mongo, api=api, running=False) as bank,
+    ):
+        await bank.record(event_from(json.dumps(told).encode()))
+        await bank.process.runner.drain()
+        shown = await bank.context("usr_op", Role.OPERATOR).ask(GetWebhookEvent(event_id="evt_1"))
+        assert (shown.event.state, "key" in (shown.event.reason or "")) == (WebhookEventState.RECEIVED, True)
 
 
 async def reconciled(shop: Shop) -> ReconciliationReport:

@@ -18,6 +18,7 @@ from promptforge.actors.billing.errors import (
 from promptforge.actors.billing.ledger.messages import (
     BeginPayoutTransfer,
     CancelPayout,
+    CheckPayoutTransfer,
     FinalisePayout,
     FreezeTopup,
     PayoutHold,
@@ -93,6 +94,26 @@ async def test_nothing_is_paid_out_to_whoever_owes_or_is_disputed_with(bank: Ban
     await bank.collection("users").update_one({"_id": seller}, {"$set": {"credits.debt": -1}})
     with pytest.raises(DebtOutstanding):
         await reserve(bank, seller, 1)
+
+
+@pytest.mark.parametrize("owing", [True, False])
+async def test_a_debt_or_a_dispute_since_the_request_keeps_a_payout_from_being_sent(
+    bank: Bank, seller: str, *, owing: bool
+) -> None:
+    topup = await bank.top_up(seller, 100)
+    await reserve(bank, seller, 50)
+    if owing:
+        await bank.charge(seller, await bank.user(), 145)
+        refund = TakeBackTopup(topup_id=topup, claim_id="re_1", kind=ClaimKind.REFUND, amount=1, captured=1)
+        await bank.context().ask(refund)
+    else:
+        await bank.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
+    refused = DebtOutstanding if owing else PayoutOnHold
+    for message in (BeginPayoutTransfer(payout_id="po_1"), CheckPayoutTransfer(payout_id="po_1")):
+        with pytest.raises(refused):
+            await bank.context().ask(message)
+    assert (await bank.context().ask(CancelPayout(payout_id="po_1"))).state == "released"
+    assert (await bank.verify()).violations == ()
 
 
 async def test_every_step_again_answers_the_same_and_moves_nothing(bank: Bank, seller: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from promptforge.actors.billing.ledger.messages import FreezeTopup, ThawTopup
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.billing.payouts.messages import PayoutView
 from promptforge.core.mongo import Mongo
@@ -229,3 +230,42 @@ async def test_events_that_a_stranger_could_mint_change_nothing(ready: Payroll, 
     assert row["state"] in {WebhookEventState.IGNORED, WebhookEventState.QUARANTINED}
     assert (await ready.payout(payout_id)).state == "sent"
     assert await ready.credits() == ("35", "0")
+
+
+async def disputed(payroll: Payroll) -> ThawTopup:
+    """A payment of the seller's own is disputed; answers what ends that."""
+    topup = await payroll.bank.top_up(payroll.seller, 5)
+    await payroll.bank.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
+    return ThawTopup(topup_id=topup, dispute_id="dp_1")
+
+
+async def test_a_dispute_since_the_request_is_waited_for_and_then_it_is_sent(ready: Payroll) -> None:
+    payout = await ready.request()
+    decided = await disputed(ready)
+    await ready.run()
+    waiting = await ready.payout(payout.id)
+    assert (waiting.state, "disputed" in (waiting.reason or "")) == ("requested", True)
+    assert await ready.transfers() == []
+    await ready.bank.context().ask(decided)
+    await later(ready, minutes=16)
+    assert (await ready.payout(payout.id)).state == "sent"
+    assert len(await ready.transfers()) == 1
+
+
+async def test_a_dispute_while_the_platform_has_no_money_is_waited_for_too(mongo: Mongo) -> None:
+    async with open_payroll(mongo) as payroll:
+        await payroll.onboard()
+        await payroll.fault("server_error")
+        payout = await payroll.request()
+        await payroll.run()
+        assert (await payroll.payout(payout.id)).state == "sending"
+        decided = await disputed(payroll)
+        await later(payroll, minutes=20)
+        waiting = await payroll.payout(payout.id)
+        assert (waiting.state, "disputed" in (waiting.reason or "")) == ("sending", True)
+        assert await payroll.transfers() == []
+        await payroll.bank.context().ask(decided)
+        await later(payroll, minutes=20)
+        assert (await payroll.payout(payout.id)).state == "sent"
+        assert len(await payroll.transfers()) == 1
+        assert await payroll.ended_well()

@@ -14,7 +14,7 @@ import anyio.abc
 import h11
 import pytest
 
-from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable
+from promptforge.actors.billing.errors import StripeRefused, StripeUnavailable, UnknownAtStripe
 from promptforge.actors.billing.stripe import api
 from promptforge.actors.billing.stripe.live import StripeCheckoutSessions
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions, SessionRequest
@@ -38,7 +38,7 @@ class LittleStripe:
             connection = h11.Connection(h11.SERVER)
             request, body = await _receive(stream, connection)
             headers = {name.decode().lower(): value.decode() for name, value in request.headers}
-            key = headers["idempotency-key"]
+            key = headers.get("idempotency-key", "")
             self.seen.append((key, dict(parse_qsl(body.decode()))))
             step = self.script.pop(0) if self.script else None
             if step == "hang":
@@ -182,6 +182,32 @@ def _error(kind: str) -> dict[str, Any]:  # Any: JSON
 async def test_an_error_says_whether_the_key_can_be_used_again(answer: Answer, expected: type[Exception]) -> None:
     async with at_little_stripe(LittleStripe([answer])) as sessions:
         with pytest.raises(expected):
+            await sessions.create(a_request())
+
+
+def _refused_key(code: str | None = None) -> dict[str, Any]:  # Any: JSON
+    return {"error": {"type": "invalid_request_error", "message": "no", **({"code": code} if code else {})}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((401, _refused_key()), StripeUnavailable),
+        ((403, _refused_key("more_permissions_required")), StripeUnavailable),
+        ((403, _refused_key("account_invalid")), StripeRefused),
+        ((404, _refused_key("resource_missing")), UnknownAtStripe),
+        ((500, _refused_key()), StripeUnavailable),
+    ],
+)
+async def test_a_question_is_asked_again_once_our_key_is_mended(answer: Answer, expected: type[Exception]) -> None:
+    async with at_little_stripe(LittleStripe([answer])) as sessions:
+        with pytest.raises(expected):
+            await sessions._api.read(lambda client: client.v1.refunds.retrieve_async("re_1"), about="re_1")
+
+
+async def test_a_refusal_names_what_stripe_said() -> None:
+    async with at_little_stripe(LittleStripe([(402, _refused_key("card_declined"))])) as sessions:
+        with pytest.raises(StripeRefused, match="card_declined"):
             await sessions.create(a_request())
 
 

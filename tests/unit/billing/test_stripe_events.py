@@ -109,6 +109,12 @@ def test_an_event_counts_only_from_where_its_type_comes(account: str | None, ori
     assert (refusal_of_origin(event(account=account), origin) is None) == applies
 
 
+def test_an_event_in_the_context_of_another_account_is_not_about_our_objects() -> None:
+    told = replace(event(), payload={**event().payload, "context": "acct_1"})
+    assert refusal_of_origin(told, Origin.PLATFORM) is not None
+    assert refusal_of_origin(replace(told, payload={**told.payload, "context": None}), Origin.PLATFORM) is None
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -8,6 +8,7 @@ from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.messages import (
     BeginPayoutTransfer,
     CancelPayout,
+    CheckPayoutTransfer,
     FinalisePayout,
     PayoutHold,
     ReservePayout,
@@ -43,6 +44,13 @@ class PayoutHoldsActor(Actor):
             "payout.sending", lambda books: commands.begin_sending(books, message.payout_id), context
         )
 
+    @handles(CheckPayoutTransfer, transactional=True)
+    async def check(self, message: CheckPayoutTransfer, context: Context) -> PayoutHold:
+        async def work(tx: Context) -> PayoutHold:
+            return _hold(await commands.check_sending(self._ledger.open(tx), message.payout_id))
+
+        return await context.transaction(work)
+
     @handles(FinalisePayout, key="payout_id", transactional=True)
     async def finalise(self, message: FinalisePayout, context: Context) -> PayoutHold:
         return await self._moved("payout.sent", lambda books: commands.finish(books, message.payout_id), context)
@@ -68,9 +76,13 @@ class PayoutHoldsActor(Actor):
         async def work(tx: Context) -> PayoutHold:
             payout = await move(self._ledger.open(tx))
             await tx.audit(action, payout.id, after=_facts(payout))
-            return PayoutHold(payout.id, payout.user_id, payout.amount, payout.state)
+            return _hold(payout)
 
         return await context.transaction(work)
+
+
+def _hold(payout: Payout) -> PayoutHold:
+    return PayoutHold(payout.id, payout.user_id, payout.amount, payout.state)
 
 
 def _facts(payout: Payout) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits, JournalMismatch, PayoutOnHold
 from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.payouts.domain import (
     Payout,
     PayoutState,
@@ -33,11 +34,7 @@ async def reserve(books: Books, payout_id: str, *, user_id: str, amount: int) ->
         if (there.user_id, there.amount) != (user_id, amount):
             raise JournalMismatch(f"The payout {payout_id} was reserved before, and differently")
         return there
-    holdings = await books.holdings(user_id)
-    if holdings.owes:
-        raise DebtOutstanding(f"You owe {from_millicredits(holdings.owes)} credits; they are paid before a payout")
-    if await books.has_open_dispute(user_id):
-        raise PayoutOnHold("One of your payments is disputed; payouts wait until that is decided")
+    holdings = await _owing_nothing(books, user_id)
     if holdings.earned < amount:
         has = from_millicredits(holdings.earned)
         raise InsufficientCredits(f"You have {has} credits from settled sales, and only those are paid out")
@@ -47,15 +44,35 @@ async def reserve(books: Books, payout_id: str, *, user_id: str, amount: int) ->
     return payout
 
 
+async def _owing_nothing(books: Books, user_id: str) -> Holdings:
+    """What they have. Raises `DebtOutstanding`, or `PayoutOnHold` while a payment of theirs is disputed."""
+    holdings = await books.holdings(user_id)
+    if holdings.owes:
+        raise DebtOutstanding(f"You owe {from_millicredits(holdings.owes)} credits; they are paid before a payout")
+    if await books.has_open_dispute(user_id):
+        raise PayoutOnHold("One of your payments is disputed; payouts wait until that is decided")
+    return holdings
+
+
 async def begin_sending(books: Books, payout_id: str) -> Payout:
     """Before Stripe hears of it: from here on it cannot be cancelled. Again answers the same.
 
-    Raises `PayoutNotOpen` where it was cancelled.
+    Raises `PayoutNotOpen` where it was cancelled; `DebtOutstanding` or `PayoutOnHold` where a debt or a dispute has come
+    up since it was requested: it can still be cancelled then, which pays the debt.
     """
     payout = await get_payout(books, payout_id)
     if payout.state in {PayoutState.SENDING, PayoutState.SENT}:
         return payout
-    await books.put_payout(payout := payout.sending())
+    sending = payout.sending()
+    await _owing_nothing(books, payout.user_id)
+    await books.put_payout(sending)
+    return sending
+
+
+async def check_sending(books: Books, payout_id: str) -> Payout:
+    """Before Stripe is asked once more for what it has refused so far. Raises as `begin_sending` does."""
+    payout = await get_payout(books, payout_id)
+    await _owing_nothing(books, payout.user_id)
     return payout
 
 

@@ -37,9 +37,9 @@ class ServerClock:
 class DocumentClock:
     """The time that documents are stamped with: this machine's, or the server's where this machine's is wrong.
 
-    Much relies on two processes' stamps being no minutes apart: what is sealed or added up is what is so old that nobody
-    can still add to it. A clock that is right is not corrected, because each measurement errs by milliseconds, and time
-    would then go back a little now and then.
+    Much relies on two processes' stamps being no minutes apart: what is sealed or added up is what is so old that
+    nobody can still add to it. A clock that is right is not corrected, because each measurement errs by milliseconds,
+    and time would then go back a little now and then.
     """
 
     def __init__(self, server: ServerClock) -> None:

@@ -63,8 +63,8 @@ class StripeApi:
     async def read(self, work: Work, *, about: str) -> Answer:
         """Call something that changes nothing.
 
-        Raises `StripeUnavailable`, also where Stripe does not take our key (it is mended, and then the answer is another
-        one), `UnknownAtStripe` where there is no such object, `StripeRefused` otherwise.
+        Raises `StripeUnavailable`, also where Stripe does not take our key (once it is mended the answer is another),
+        `UnknownAtStripe` where there is no such object, `StripeRefused` otherwise.
         """
         return await self._call(work, about, is_read=True)
 

@@ -41,8 +41,8 @@ class CheckoutSessions(Protocol):
         """Make the page, or answer the one that this key has made before.
 
         Raises `StripeUnavailable` where it is not known whether the page exists (send the same request again), and
-        `StripeRefused` where this key can never have one; `CustomerGone` where that is so because Stripe has not got the
-        customer any more.
+        `StripeRefused` where this key can never have one, or `CustomerGone` where that is because the customer was
+        deleted there.
         """
         ...
 

@@ -57,8 +57,8 @@ async def _owing_nothing(books: Books, user_id: str) -> Holdings:
 async def begin_sending(books: Books, payout_id: str) -> Payout:
     """Before Stripe hears of it: from here on it cannot be cancelled. Again answers the same.
 
-    Raises `PayoutNotOpen` where it was cancelled; `DebtOutstanding` or `PayoutOnHold` where a debt or a dispute has come
-    up since it was requested: it can still be cancelled then, which pays the debt.
+    Raises `PayoutNotOpen` where it was cancelled, and `DebtOutstanding` or `PayoutOnHold` where a debt or a dispute has
+    come up since it was requested: it can still be cancelled then, which pays the debt.
     """
     payout = await get_payout(books, payout_id)
     if payout.state in {PayoutState.SENDING, PayoutState.SENT}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -101,9 +101,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         if settings.stripe_api_base is not None:
             await refuse_live_events(mongo)
         secrets = secret_keys(settings)
-        codec = Codec(job_messages(), sealer=Sealer(secrets))
-        store = MongoJobStore(mongo, codec, clock or SystemClock(), queues=QUEUES, schedules=SCHEDULES)
-        await store.processes.register()  # tells the server's time before anything is stamped with it
+        store = await _job_store(mongo, secrets, clock or SystemClock())
         feed = ChangeFeed(mongo)
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
@@ -152,6 +150,14 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             async with system.running(grace_seconds=settings.grace_seconds), _running(runner, settings.grace_seconds):
                 yield Service(system, app, version)
             tasks.cancel_scope.cancel()
+
+
+async def _job_store(mongo: Mongo, secrets: Sequence[str], clock: Clock) -> MongoJobStore:
+    """It knows the server's time, before anything is stamped with it."""
+    codec = Codec(job_messages(), sealer=Sealer(secrets))
+    store = MongoJobStore(mongo, codec, clock, queues=QUEUES, schedules=SCHEDULES)
+    await store.processes.register()
+    return store
 
 
 @asynccontextmanager

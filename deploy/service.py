@@ -133,16 +133,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                 counters=SharedCounters(mongo),
                 replies=Replies(mongo),
             ),
-            settings=HttpSettings(
-                version=version,
-                allowed_origins=settings.allowed_origin,
-                rate_limits=settings.rate_limits,
-                secrets=secrets,
-                trusted_proxies=settings.trusted_proxies,
-                https_only=settings.production,
-                metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
-                webhook_secrets=_webhook_secrets(settings),
-            ),
+            settings=_http_settings(settings, secrets, version),
             routes=routes,
         )
         async with anyio.create_task_group() as tasks:
@@ -169,6 +160,19 @@ async def _stripe(settings: Settings) -> AsyncIterator[StripeApi]:
     finally:
         with anyio.CancelScope(shield=True):
             await api.close()
+
+
+def _http_settings(settings: Settings, secrets: Sequence[str], version: str) -> HttpSettings:
+    return HttpSettings(
+        version=version,
+        allowed_origins=settings.allowed_origin,
+        rate_limits=settings.rate_limits,
+        secrets=secrets,
+        trusted_proxies=settings.trusted_proxies,
+        https_only=settings.production,
+        metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+        webhook_secrets=_webhook_secrets(settings),
+    )
 
 
 def _webhook_secrets(settings: Settings) -> WebhookSecrets:

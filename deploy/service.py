@@ -162,7 +162,7 @@ async def _stripe(settings: Settings) -> AsyncIterator[StripeApi]:
             await api.close()
 
 
-def _http_settings(settings: Settings, secrets: Sequence[str], version: str) -> HttpSettings:
+def _http_settings(settings: Settings, secrets: tuple[str, ...], version: str) -> HttpSettings:
     return HttpSettings(
         version=version,
         allowed_origins=settings.allowed_origin,

@@ -12,6 +12,7 @@ from promptforge.actors.ai.usage import store as ai_usage
 from promptforge.actors.billing import (
     AdjustmentsActor,
     BillingActor,
+    BudgetsActor,
     CheckLedger,
     CheckoutsActor,
     CompareMoney,
@@ -117,6 +118,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ApiKeysActor,
     SettingsActor,
     BillingActor,
+    BudgetsActor,
     MoneyActor,
     SalesActor,
     TopupsActor,
@@ -261,6 +263,7 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
             fee_bp=settings.platform_fee_bp,
             commission_max_bp=settings.partner_commission_max_bp,
         ),
+        BudgetsActor(ledger),
         SalesActor(ledger, terms=settlement_terms(settings)),
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),

@@ -99,7 +99,9 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class RunUsage:
-    """What a run took. `credits` were charged; `cost_microusd` is the price of its tokens in millionths of a US dollar.
+    """What a run took. `credits` were charged, a seller's share included.
+
+    `cost_microusd` is the price of its tokens in millionths of a US dollar.
 
     `estimated`: the provider told no count, and the tokens were counted here. `first_token_ms` is None where the answer
     came whole.
@@ -148,6 +150,36 @@ class RunModel(Command[RunResult]):
     max_millicredits: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SellersShare:
+    """What a run of a sealed prompt earns its seller, in millicredits, before the platform's fee."""
+
+    seller_id: str
+    gross_millicredits: Annotated[int, Ge(1), Le(10**12)]
+
+
+@internal
+class BeginRun(Command[None]):
+    """Reserve for a run and write it down, in the asker's transaction; `RunModel` with its `run_id` carries it out.
+
+    So the asker keeps in one commit what the run is for. With a `share`, its seller earns that much (`SettleRun`), and
+    it is held besides what the model may cost. With `trial_of`, a listing, the run is paid out of the budget that its
+    seller has set aside, and costs the principal nothing. Again with the same `run_id` it changes nothing.
+
+    Raises what `RunModel` raises before it asks the model, and `BudgetSpent`.
+    """
+
+    purpose: Annotated[str, Len(1, 40)]
+    messages: Annotated[tuple[RunMessage, ...], Len(1, 1000)]
+    run_id: RunId
+    settings: RunSettings = RunSettings()
+    prompt_id: str | None = None
+    prompt_version: int | None = None
+    max_millicredits: int | None = None
+    share: SellersShare | None = None
+    trial_of: str | None = None
+
+
 @internal
 class StreamRun(Command[ReplyStream[RunResult]]):
     """The same, piece by piece: the run begins when the first piece is read, and errors come from there.
@@ -178,12 +210,14 @@ class SettleRun(Command[RunUsage]):
     """Close a run that was left open (`settle=False`), in the asker's transaction; answers what it cost.
 
     With an `error_code` it counts as failed, and nothing is charged. Raises `RunClosed` where it was closed before: by
-    an earlier try, or because it stayed open for too long.
+    an earlier try, or because it stayed open for too long. A run that was begun with a share earns it for its seller
+    only where it has `earned` it.
     """
 
     run_id: RunId
     usage: RunUsage
     error_code: str | None = None
+    earned: bool = False
 
 
 @internal

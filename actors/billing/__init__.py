@@ -6,13 +6,13 @@ from promptforge.actors.billing.connect.actor import ConnectActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
 from promptforge.actors.billing.events.recording import StripeIntakeActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
-from promptforge.actors.billing.ledger.messages import CheckLedger, SealLedger, SettleSales
+from promptforge.actors.billing.ledger.budgets.actor import BudgetsActor
+from promptforge.actors.billing.ledger.messages import CheckLedger, CloseRun, ReserveRun, SealLedger, SettleSales
 from promptforge.actors.billing.ledger.payouts.actor import PayoutHoldsActor
 from promptforge.actors.billing.ledger.sales.actor import SalesActor
 from promptforge.actors.billing.ledger.topups.actor import TopupsActor
 from promptforge.actors.billing.messages import (
     ChargePurchase,
-    CloseRun,
     CreateCheckout,
     GetCheckout,
     GetCredits,
@@ -25,7 +25,6 @@ from promptforge.actors.billing.messages import (
     ReconcileStripe,
     RecordStripeEvent,
     RequestVerification,
-    ReserveRun,
     SweepStripeEvents,
 )
 from promptforge.actors.billing.money.actor import MoneyActor
@@ -41,6 +40,7 @@ from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 __all__ = [
     "AdjustmentsActor",
     "BillingActor",
+    "BudgetsActor",
     "ChargePurchase",
     "CheckLedger",
     "CheckoutsActor",

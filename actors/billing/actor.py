@@ -9,9 +9,13 @@ from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.messages import (
     CheckLedger,
+    CloseRun,
     CreditLotsView,
     LedgerVerdict,
     ListCreditLots,
+    ReserveRun,
+    RunCharge,
+    RunHold,
     SealLedger,
 )
 from promptforge.actors.billing.ledger.sales.commands import charge
@@ -23,16 +27,12 @@ from promptforge.actors.billing.messages import (
     AreAccountsLinked,
     Charge,
     ChargePurchase,
-    CloseRun,
     CreditsView,
     GetCredits,
     GetLedgerReport,
     LedgerReport,
     ListTransactions,
     RequestVerification,
-    ReserveRun,
-    RunCharge,
-    RunHold,
     TransactionView,
     VerificationStarted,
 )
@@ -127,9 +127,11 @@ class BillingActor(Actor):
     @handles(ReserveRun, key="user_id", transactional=True)
     async def reserve_run(self, message: ReserveRun, context: Context) -> RunHold:
         async def work(tx: Context) -> RunHold:
-            journal = await runs.reserve(
-                self._ledger.open(tx), message.run_id, user_id=message.user_id, amount=message.amount_millicredits
-            )
+            books, amount = self._ledger.open(tx), message.amount_millicredits
+            if message.trial_of is not None:
+                await runs.reserve_from_budget(books, message.run_id, subject=message.trial_of, amount=amount)
+                return RunHold(amount)
+            journal = await runs.reserve(books, message.run_id, user_id=message.user_id, amount=amount)
             return RunHold(runs.held(journal))
 
         return await context.transaction(work)
@@ -137,8 +139,11 @@ class BillingActor(Actor):
     @handles(CloseRun, key="run_id", transactional=True)
     async def close_run(self, message: CloseRun, context: Context) -> RunCharge:
         async def work(tx: Context) -> RunCharge:
-            journal, first = await runs.close(self._ledger.open(tx), message.run_id, charge=message.charge_millicredits)
-            return RunCharge(runs.charged(journal), first=first)
+            share = message.share
+            earned = None if share is None else runs.Earned(share.seller_id, share.gross_millicredits, self._fee_bp)
+            books, charge = self._ledger.open(tx), message.charge_millicredits
+            journal, first = await runs.close(books, message.run_id, charge=charge, earned=earned)
+            return RunCharge(runs.charged(journal), first=first, share_millicredits=runs.share(journal))
 
         return await context.transaction(work)
 

@@ -19,6 +19,13 @@ class DebtOutstanding(PromptForgeError):
     title = "You owe credits; pay them first"
 
 
+class BudgetSpent(Conflict):
+    """Nobody's credits are left to pay for another trial with."""
+
+    code = "trial_budget_spent"
+    title = "The seller's budget for trials of this listing is used up at present"
+
+
 class SelfPurchase(Conflict):
     code = "self_purchase"
     title = "Nobody buys from themselves"

@@ -368,53 +368,6 @@ class AreAccountsLinked(Query[bool]):
     other: UserId
 
 
-# Runs of language models
-
-
-@dataclass(frozen=True, slots=True)
-class RunHold:
-    """What is reserved for a run."""
-
-    held_millicredits: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunCharge:
-    """How a run was closed; `first`: by this very command, and not by one before."""
-
-    charged_millicredits: int
-    first: bool
-
-
-def credits_turn(user_id: str) -> str:
-    """The turn (see `Context.transaction`) of what sets somebody's credits aside or spends them, often at once."""
-    return f"credits:{user_id}"
-
-
-@internal
-class ReserveRun(Command[RunHold]):
-    """Set credits aside for a run of a language model, exactly once per run: `run:{id}:reserve`.
-
-    The same run again answers the same hold. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402).
-    """
-
-    run_id: Annotated[str, Len(1, 64)]
-    user_id: UserId
-    amount_millicredits: Annotated[int, Ge(1), Le(10**12)]
-
-
-@internal
-class CloseRun(Command[RunCharge]):
-    """Charge for a run what it cost, at most what is held, and give the rest back to where it came from.
-
-    A charge of 0 releases the hold. There is one `run:{id}:close`: whoever closes first decides, and who comes later
-    hears what was charged. Raises `NotFound` where nothing was reserved.
-    """
-
-    run_id: Annotated[str, Len(1, 64)]
-    charge_millicredits: Millicredits
-
-
 # Verification
 
 

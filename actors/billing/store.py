@@ -15,6 +15,7 @@ from promptforge.actors.billing.ledger import store as ledger
 from promptforge.actors.billing.ledger.adjustments import store as adjustments
 from promptforge.actors.billing.ledger.adjustments.store import AdjustmentStore
 from promptforge.actors.billing.ledger.audit import LedgerAudit
+from promptforge.actors.billing.ledger.budgets import store as budgets
 from promptforge.actors.billing.ledger.payouts import store as payout_holds
 from promptforge.actors.billing.ledger.sales import store as sales
 from promptforge.actors.billing.ledger.sales.domain import Terms
@@ -64,6 +65,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **topups.INDEXES,
     **links.INDEXES,
     **payout_holds.INDEXES,
+    **budgets.INDEXES,
     **connect.INDEXES,
     **payouts.INDEXES,
     **adjustments.INDEXES,

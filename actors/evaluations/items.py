@@ -22,7 +22,7 @@ from promptforge.actors.ai.messages import (
     SettleRun,
     StreamRun,
 )
-from promptforge.actors.billing.messages import credits_turn
+from promptforge.actors.billing.ledger.messages import credits_turn
 from promptforge.actors.datasets.messages import ItemView
 from promptforge.actors.evaluations.domain import passes
 from promptforge.actors.evaluations.judge import MAX_TOKENS, PURPOSE, SCHEMA, judge_messages, read_judgement

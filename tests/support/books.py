@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
 from promptforge.actors.billing.ledger.books import MOST_SALES, Books
+from promptforge.actors.billing.ledger.budgets.domain import Budget
 from promptforge.actors.billing.ledger.domain import Fund, Journal, Leg, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import Holdings, Lots, stored_legs, with_debts_paid
 from promptforge.actors.billing.ledger.payouts.domain import Payout
@@ -44,6 +45,7 @@ class Pages:
     partners: dict[str, int] = field(default_factory=dict)
     payouts: dict[str, Payout] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
 
     def copy(self) -> Pages:
         return Pages(*(dict(getattr(self, name)) for name in self.__slots__))
@@ -154,6 +156,15 @@ class MemoryBooks(Books):
         holdings = self.pages.users[user_id]
         self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))
 
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        return self.pages.budgets.get(budget_id)
+
+    async def open_budgets(self, subject: str) -> Sequence[Budget]:
+        return [budget for budget in self.pages.budgets.values() if budget.subject == subject and not budget.ended]
+
+    async def put_budget(self, budget: Budget) -> None:
+        self.pages.budgets[budget.id] = budget
+
     async def partner_earned(self, partner_id: str) -> int:
         return self.pages.partners.get(partner_id, 0)
 
@@ -173,6 +184,7 @@ def broken_invariants(pages: Pages) -> list[str]:
         *_wrong_sales(pages, legs),
         *_wrong_topups(pages, legs),
         *_unearned(pages),
+        *_wrong_budgets(pages),
         *(["gifts became money"] if payable_mass(legs) > 0 else []),
     ]
 
@@ -232,6 +244,20 @@ def _wrong_topups(pages: Pages, legs: Sequence[Leg]) -> list[str]:
         if topup.taken != topup.due or net[topup.id] != topup.taken - topup.credits
     ]
     return found + [f"{topup.id}: taken {topup.taken}, due {topup.due}, at Stripe {net[topup.id]}" for topup in wrong]
+
+
+def _wrong_budgets(pages: Pages) -> list[str]:
+    """What is in a budget is what its journals put in and took out, and no trial holds more than there is."""
+    left: dict[str, int] = defaultdict(int)
+    for journal in pages.journals.values():
+        if "budget_id" in journal.refs:
+            left[journal.refs["budget_id"]] += journal.total(Owed.RESERVED)
+    wrong = []
+    for budget in pages.budgets.values():
+        expected = 0 if budget.ended else budget.funded - budget.spent
+        if left[budget.id] != expected or budget.held > max(0, expected):
+            wrong.append(f"{budget}: legs {left[budget.id]}")
+    return wrong
 
 
 def _unearned(pages: Pages) -> list[str]:

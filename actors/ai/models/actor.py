@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.ai.messages import (
+    BeginRun,
     ListModels,
     ModelsView,
     ModelView,
@@ -59,6 +60,21 @@ class ModelsActor(Actor):
             budget=message.max_millicredits,
         )
         return await ReplyStream(self._runs.carry_out(order, context, whole=True)).whole()
+
+    @handles(BeginRun, key="run_id", transactional=True)
+    async def begin_run(self, message: BeginRun, context: Context) -> None:
+        order = Order(
+            message.purpose,
+            message.messages,
+            message.settings,
+            message.prompt_id,
+            message.prompt_version,
+            run_id=message.run_id,
+            budget=message.max_millicredits,
+            share=message.share,
+            trial_of=message.trial_of,
+        )
+        await context.transaction(lambda tx: self._runs.begin(order, tx))
 
     @handles(StreamRun)
     async def stream_run(self, message: StreamRun, context: Context) -> ReplyStream[RunResult]:

@@ -26,6 +26,7 @@ from promptforge.actors.ai.messages import (
     RunResult,
     RunSettings,
     RunUsage,
+    SellersShare,
     SettleRun,
     UsageRecord,
 )
@@ -34,7 +35,7 @@ from promptforge.actors.ai.models.domain import Terms
 from promptforge.actors.ai.models.store import OpenRun, RunStore
 from promptforge.actors.ai.providers.interface import End, Prompt, Speaker, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.tokens import spoken_tokens
-from promptforge.actors.billing.messages import CloseRun, ReserveRun, credits_turn
+from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare, credits_turn
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, PromptForgeError
@@ -64,6 +65,8 @@ class Order:
     settle: bool = True
     budget: int | None = None
     """Millicredits."""
+    share: SellersShare | None = None
+    trial_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class _Ending:
     usage: RunUsage
     outcome: RunOutcome = RunOutcome.OK
     code: str | None = None
+    earned: bool = False
 
 
 @dataclass(slots=True)
@@ -130,7 +134,10 @@ class Runs:
         model = self._catalogue.find(order.settings.model)
         prompt = _prompt(order, model)
         with anyio.CancelScope(shield=True):  # either it is written down and we know it, or it is not
-            run = await self._open(order, model, prompt, context)
+            opened = self._opened(order, model, prompt, context)
+            turn = credits_turn(opened.user_id)
+            known = order.run_id is not None
+            run = await context.transaction(lambda tx: self._write_down(opened, tx, known=known), turn=turn)
         monotonic = context.system.monotonic
         meter = _Meter(model, prompt, monotonic())
         ended: _Ending | None = _Ending(NOTHING, RunOutcome.FAILED, "internal_error")
@@ -169,8 +176,14 @@ class Runs:
 
     # Beginning
 
-    async def _open(self, order: Order, model: Model, prompt: Prompt, context: Context) -> OpenRun:
+    async def begin(self, order: Order, tx: Context) -> None:
+        """Write a run down, in the asker's transaction, for whoever carries it out later."""
+        model = self._catalogue.find(order.settings.model)
+        await self._write_down(self._opened(order, model, _prompt(order, model), tx), tx, known=True)
+
+    def _opened(self, order: Order, model: Model, prompt: Prompt, context: Context) -> OpenRun:
         terms = self._catalogue.terms(model)
+        most = terms.charge(model.provider.count_tokens(prompt.turns), prompt.max_tokens)
         run = OpenRun(
             id=order.run_id or new_id("run"),
             user_id=context.user_id,
@@ -179,17 +192,17 @@ class Runs:
             model=model.name,
             provider=model.provider.name,
             terms=terms,
-            held=terms.charge(model.provider.count_tokens(prompt.turns), prompt.max_tokens),
+            held=most + (order.share.gross_millicredits if order.share is not None else 0),
             prompt_id=order.prompt_id,
             prompt_version=order.prompt_version,
             started_at=context.now(),
+            share=order.share,
+            trial_of=order.trial_of,
         )
         if order.budget is not None and run.held > order.budget:
-            most, wanted = from_millicredits(run.held), from_millicredits(order.budget)
-            raise OverBudget(f"This may cost up to {most} credits, and you want to spend {wanted} at most")
-        return await context.transaction(
-            lambda tx: self._write_down(run, tx, known=order.run_id is not None), turn=credits_turn(run.user_id)
-        )
+            held, wanted = from_millicredits(run.held), from_millicredits(order.budget)
+            raise OverBudget(f"This may cost up to {held} credits, and you want to spend {wanted} at most")
+        return run
 
     async def _write_down(self, run: OpenRun, tx: Context, *, known: bool) -> OpenRun:
         expires_at = tx.now() + timedelta(seconds=HOLD_SECONDS)
@@ -201,7 +214,8 @@ class Runs:
                 await self._store.prolong(run.id, expires_at=expires_at, session=tx.session)
                 return begun
         if run.held:
-            await tx.ask(ReserveRun(run_id=run.id, user_id=run.user_id, amount_millicredits=run.held))
+            hold = ReserveRun(run_id=run.id, user_id=run.user_id, amount_millicredits=run.held, trial_of=run.trial_of)
+            await tx.ask(hold)
         await self._store.insert(run, expires_at=expires_at, session=tx.session)
         return run
 
@@ -230,8 +244,11 @@ class Runs:
     async def _charge(self, run: OpenRun, ended: _Ending, tx: Context) -> RunUsage:
         usage, charged = ended.usage, 0
         if run.held:
-            charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=run.charge(usage)))
-            charged = charge.charged_millicredits
+            share = None
+            if run.share is not None and ended.earned:
+                share = RunShare(run.share.seller_id, run.share.gross_millicredits)
+            charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=run.charge(usage), share=share))
+            charged = 0 if run.trial_of is not None else charge.charged_millicredits + charge.share_millicredits
         usage = replace(usage, credits=from_millicredits(charged))
         await self._store.insert_usage(_record(run, replace(ended, usage=usage), tx), tx)
         return usage
@@ -241,7 +258,7 @@ class Runs:
         run = await self._store.find(message.run_id, session=tx.session)
         if run is None:
             raise RunClosed
-        ended = _Ending(message.usage)
+        ended = _Ending(message.usage, earned=message.earned)
         if message.error_code is not None:
             ended = _Ending(NOTHING, RunOutcome.FAILED, message.error_code)
         return await self._close(run, ended, tx)

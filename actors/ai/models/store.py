@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, UsageRecord
+from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, SellersShare, UsageRecord
 from promptforge.actors.ai.models.domain import Price, Terms
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.core.amounts import from_millicredits, to_millicredits
@@ -46,10 +46,15 @@ class OpenRun:
     prompt_id: str | None
     prompt_version: int | None
     started_at: datetime
+    share: SellersShare | None = None
+    """What of the hold is a seller's, if the run earns it."""
+    trial_of: str | None = None
+    """The listing whose budget pays."""
 
     def charge(self, usage: RunUsage) -> int:
-        """What it is charged for this, in millicredits: what is beyond its reservation is the platform's."""
-        return min(self.held, self.terms.charge(usage.input_tokens, usage.output_tokens))
+        """What the model costs for this, in millicredits: what is beyond its reservation is the platform's."""
+        held = self.held - (self.share.gross_millicredits if self.share is not None else 0)
+        return min(held, self.terms.charge(usage.input_tokens, usage.output_tokens))
 
 
 class RunStore:
@@ -134,10 +139,13 @@ def _run_row(run: OpenRun) -> Document:
         "prompt_id": run.prompt_id,
         "prompt_version": run.prompt_version,
         "started_at": run.started_at,
+        "share": None if run.share is None else [run.share.seller_id, run.share.gross_millicredits],
+        "trial_of": run.trial_of,
     }
 
 
 def _run_from(row: Document) -> OpenRun:
+    share = row.get("share")
     return OpenRun(
         id=row["_id"],
         user_id=row["user_id"],
@@ -150,6 +158,8 @@ def _run_from(row: Document) -> OpenRun:
         prompt_id=row["prompt_id"],
         prompt_version=row["prompt_version"],
         started_at=row["started_at"],
+        share=None if share is None else SellersShare(*share),
+        trial_of=row.get("trial_of"),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from promptforge.actors.billing.ledger.budgets.domain import Budget
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.payouts.domain import Payout
@@ -74,6 +75,14 @@ class Books(Protocol):
     async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
         """Mark what is left of a lot, if anything is; what comes back to it later is frozen by its `Topup`."""
         ...
+
+    async def find_budget(self, budget_id: str) -> Budget | None: ...
+
+    async def open_budgets(self, subject: str) -> Sequence[Budget]:
+        """Those that have not ended, the oldest first."""
+        ...
+
+    async def put_budget(self, budget: Budget) -> None: ...
 
     async def partner_earned(self, partner_id: str) -> int: ...
 

@@ -95,10 +95,17 @@ class JournalKind(StrEnum):
     PAYOUT_RELEASE = "payout_release"
     RUN_RESERVE = "run_reserve"
     RUN_CLOSE = "run_close"
+    RUN_REFUND = "run_refund"
+    TRIAL_FUND = "trial_fund"
+    TRIAL_RETURN = "trial_return"
 
 
-MAY_BE_EMPTY = frozenset({JournalKind.PURCHASE, JournalKind.PURCHASE_REFUND})
-"""A free listing's: each purchase has exactly one journal, and each refund of one too."""
+MAY_BE_EMPTY = frozenset(
+    {JournalKind.PURCHASE, JournalKind.PURCHASE_REFUND, JournalKind.RUN_RESERVE, JournalKind.RUN_CLOSE}
+)
+"""A free listing's: each purchase has exactly one journal, and each refund of one too. And those of trials, which hold
+credits that are reserved already.
+"""
 
 
 class UnbalancedJournal(ValueError):

@@ -116,6 +116,34 @@ def plan_payment(holdings: Holdings, price: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def parts_before(parts: Sequence[Part], amount: int) -> list[Part]:
+    """The first `amount` of them."""
+    taken: list[Part] = []
+    for part in parts:
+        if amount:
+            taken.append(replace(part, amount=min(amount, part.amount)))
+            amount -= taken[-1].amount
+    return taken
+
+
+def parts_after(parts: Sequence[Part], amount: int) -> list[Part]:
+    """What is left of them behind the first `amount`."""
+    left: list[Part] = []
+    for part in parts:
+        gone = min(amount, part.amount)
+        amount -= gone
+        if part.amount > gone:
+            left.append(replace(part, amount=part.amount - gone))
+    return left
+
+
+def sums_by_fund(parts: Sequence[Part]) -> list[tuple[Fund, int]]:
+    sums: dict[Fund, int] = {}
+    for part in parts:
+        sums[part.fund] = sums.get(part.fund, 0) + part.amount
+    return list(sums.items())
+
+
 def changes_of(legs: Iterable[Leg]) -> dict[UserAccount, int]:
     """Account → millicredits, of one user's legs."""
     changes: dict[UserAccount, int] = defaultdict(int)

@@ -109,6 +109,71 @@ class SettleSeller(Command[int]):
     seller_id: Id
 
 
+# Runs of language models
+
+
+@dataclass(frozen=True, slots=True)
+class RunHold:
+    """What is reserved for a run."""
+
+    held_millicredits: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunShare:
+    """What a run earns a seller, in millicredits, before the platform's fee."""
+
+    seller_id: Id
+    gross_millicredits: Annotated[int, Ge(1), Le(10**12)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCharge:
+    """How a run was closed; `first`: by this very command, and not by one before.
+
+    `charged_millicredits` is what the model cost, `share_millicredits` what was paid for the seller besides.
+    """
+
+    charged_millicredits: int
+    first: bool
+    share_millicredits: int = 0
+
+
+def credits_turn(user_id: str) -> str:
+    """The turn (see `Context.transaction`) of what sets somebody's credits aside or spends them, often at once."""
+    return f"credits:{user_id}"
+
+
+@internal
+class ReserveRun(Command[RunHold]):
+    """Set credits aside for a run of a language model, exactly once per run: `run:{id}:reserve`.
+
+    The same run again answers the same hold. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402). With
+    `trial_of`, a listing, it is paid from a budget that its seller has set aside; raises `BudgetSpent` (409).
+    """
+
+    run_id: Annotated[str, Len(1, 64)]
+    user_id: Id
+    amount_millicredits: Annotated[int, Ge(1), Le(10**12)]
+    trial_of: Annotated[str, Len(1, 64)] | None = None
+
+
+@internal
+class CloseRun(Command[RunCharge]):
+    """Charge for a run what it cost, at most what is held, and give the rest back to where it came from.
+
+    A charge of 0 releases the hold. There is one `run:{id}:close`: whoever closes first decides, and who comes later
+    hears what was charged. Raises `NotFound` where nothing was reserved.
+
+    A `share` is taken besides: the platform's fee of it at once, the rest is pending for its seller and settles like a
+    sale. Where the two share a card or a bank account, or it was paid with gifts, it is never paid out.
+    """
+
+    run_id: Annotated[str, Len(1, 64)]
+    charge_millicredits: Annotated[int, Ge(0), Le(10**12)]
+    share: RunShare | None = None
+
+
 # Claims on the charge of a top-up
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.budgets.domain import Budget
+from promptforge.actors.billing.ledger.budgets.store import BudgetStore
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.payouts.domain import Payout
@@ -41,6 +43,7 @@ class Ledger:
         self.sales = SaleStore(mongo)
         self.topups = TopupStore(mongo)
         self.payouts = PayoutStore(mongo)
+        self.budgets = BudgetStore(mongo)
         self.links = LinkStore(mongo)
 
     def open(self, tx: Context) -> MongoBooks:
@@ -95,6 +98,15 @@ class MongoBooks(Books):
 
     async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
         await self._ledger.entries.freeze_lot(user_id, lot, frozen=frozen, session=self._session)
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        return await self._ledger.budgets.find(budget_id, session=self._session)
+
+    async def open_budgets(self, subject: str) -> Sequence[Budget]:
+        return await self._ledger.budgets.open_of(subject, session=self._session)
+
+    async def put_budget(self, budget: Budget) -> None:
+        await self._ledger.budgets.put(budget, session=self._session)
 
     async def partner_earned(self, partner_id: str) -> int:
         return await self._ledger.entries.partner_earned(partner_id, session=self._session)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from promptforge.actors.billing.ledger.domain import JournalKind
+from promptforge.actors.billing.ledger.domain import JournalKind, Platform
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS
 from promptforge.actors.billing.payouts.messages import PayoutProgress
 from promptforge.actors.billing.payouts.store import PAYOUTS
@@ -26,6 +26,9 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     DETAILS: (),
     TOTALS: (Index((("period", 1), ("created_at", -1), ("_id", -1))),),
 }
+_SOLD = [JournalKind.PURCHASE.value, JournalKind.RUN_CLOSE.value]
+_BACK = [JournalKind.PURCHASE_REFUND.value, JournalKind.RUN_REFUND.value]
+_RUNS = [JournalKind.RUN_CLOSE.value, JournalKind.RUN_REFUND.value]
 _details = TypeAdapter(SellerDetails)
 NOBODY = SellerDetailsView(None, trader=False, updated_at=None)
 
@@ -122,37 +125,41 @@ def period_of(year: int, quarter: int) -> str:
 
 
 def _sums(begins: datetime, ends: datetime) -> list[Document]:
-    """By seller: what buyers paid and got back, what of it the seller got and gave, and the rest, which are fees."""
-    kinds = (JournalKind.PURCHASE.value, JournalKind.PURCHASE_REFUND.value)
+    """By seller: what buyers paid and got back, what of it the seller got and gave, and the rest, which are fees.
 
-    def of(user: str) -> Document:
-        mine = {"$filter": {"input": "$legs", "cond": {"$eq": ["$$this.user_id", user]}}}
+    A run that earned its seller a share is a sale of that share.
+    """
+
+    def legs_with(field: str, value: str) -> Document:
+        mine = {"$filter": {"input": "$legs", "cond": {"$eq": [f"$$this.{field}", value]}}}
         return {"$sum": {"$map": {"input": mine, "in": "$$this.amount"}}}
 
-    def when(kind: JournalKind, value: Any) -> Document:  # Any: an expression
-        return {"$sum": {"$cond": [{"$eq": ["$kind", kind.value]}, value, 0]}}
+    def when(kinds: list[str], value: Any) -> Document:  # Any: an expression
+        return {"$sum": {"$cond": [{"$in": ["$kind", kinds]}, value, 0]}}
 
-    sold, back = JournalKind.PURCHASE, JournalKind.PURCHASE_REFUND
+    got = legs_with("user_id", "$refs.seller_id")
+    shared: Document = {"$multiply": [-1, {"$add": [got, legs_with("account", Platform.FEES.value)]}]}
+    wanted: Document = {"kind": {"$in": [*_SOLD, *_BACK]}, "created_at": {"$gte": begins, "$lt": ends}}
     return [
-        {"$match": {"kind": {"$in": list(kinds)}, "created_at": {"$gte": begins, "$lt": ends}}},
+        {"$match": {**wanted, "refs.seller_id": {"$exists": True}}},
         {"$lookup": {"from": LEGS, "localField": "_id", "foreignField": "journal_id", "as": "legs"}},
         {
             "$project": {
                 "kind": 1,
                 "seller": "$refs.seller_id",
-                "paid": of("$refs.buyer_id"),
-                "got": of("$refs.seller_id"),
+                "paid": {"$cond": [{"$in": ["$kind", _RUNS]}, shared, legs_with("user_id", "$refs.buyer_id")]},
+                "got": got,
             }
         },
         {
             "$group": {
                 "_id": "$seller",
-                "sales": when(sold, 1),
-                "gross": when(sold, {"$multiply": ["$paid", -1]}),
-                "net": when(sold, "$got"),
-                "refunds": when(back, 1),
-                "refunded_gross": when(back, "$paid"),
-                "refunded_net": when(back, {"$multiply": ["$got", -1]}),
+                "sales": when(_SOLD, 1),
+                "gross": when(_SOLD, {"$multiply": ["$paid", -1]}),
+                "net": when(_SOLD, "$got"),
+                "refunds": when(_BACK, 1),
+                "refunded_gross": when(_BACK, "$paid"),
+                "refunded_net": when(_BACK, {"$multiply": ["$got", -1]}),
             }
         },
         {"$sort": {"_id": 1}},

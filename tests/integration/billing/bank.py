@@ -14,6 +14,7 @@ import anyio
 from promptforge.actors.billing import (
     AdjustmentsActor,
     BillingActor,
+    BudgetsActor,
     CheckoutsActor,
     PayoutHoldsActor,
     ReceiptsActor,
@@ -374,6 +375,7 @@ async def open_bank(
             *payouts.event_handlers,
         ]
         actors = [
+            BudgetsActor(ledger),
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
             SalesActor(ledger, terms=terms),
             TopupsActor(ledger),

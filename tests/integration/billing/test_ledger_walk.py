@@ -15,17 +15,18 @@ import pytest
 from promptforge.actors.billing.ledger.messages import (
     BeginPayoutTransfer,
     CancelPayout,
+    CloseRun,
     FinalisePayout,
     FreezeTopup,
     GiveBackTopup,
     ReservePayout,
+    ReserveRun,
     ReturnPayout,
     SettleSeller,
     TakeBackTopup,
     ThawTopup,
 )
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
-from promptforge.actors.billing.messages import CloseRun, ReserveRun
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.messages import Command
 from promptforge.core.mongo import Mongo

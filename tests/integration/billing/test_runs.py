@@ -9,8 +9,9 @@ import pytest
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
 from promptforge.actors.billing.ledger.adjustments.domain import grant_journal
+from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunCharge, RunHold
 from promptforge.actors.billing.ledger.topups.domain import topup_journal
-from promptforge.actors.billing.messages import CloseRun, ListTransactions, ReserveRun, RunCharge, RunHold
+from promptforge.actors.billing.messages import ListTransactions
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound, PromptForgeError
 from tests.integration.billing.bank import Bank, Interrupted, amounts

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare
 from promptforge.actors.billing.sellers.messages import (
     BuildSellerReport,
     GetSellerDetails,
@@ -148,6 +149,16 @@ def seen_in_legs(legs: list[dict[str, object]], seller: str, buyer: str) -> Mapp
         if leg["user_id"] == seller:
             sums["refunded_net" if back else "net"] += -amount if back else amount
     return dict(sums)
+
+
+async def test_the_share_of_a_run_is_a_sale_of_that_share(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=10), await bank.user()
+    for share in (RunShare(seller, 1000), None):
+        run_id = f"run_{share is None}"
+        await bank.context().ask(ReserveRun(run_id=run_id, user_id=buyer, amount_millicredits=2000))
+        await bank.context().ask(CloseRun(run_id=run_id, charge_millicredits=300, share=share))
+    told = (await report(bank, clock.now()))[seller]
+    assert (told.sales, told.gross, told.net, told.fees, told.refunds) == (1, "1", "0.85", "0.15", 0)
 
 
 async def test_a_sale_counts_in_its_own_quarter_and_a_refund_in_its_own(bank: Bank, clock: SteppedClock) -> None:

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.adjustments.commands import grant, write_off
+from promptforge.actors.billing.ledger.budgets import commands as budgets
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.opening.domain import opening_journal
 from promptforge.actors.billing.ledger.payouts import commands as payouts
@@ -147,14 +148,17 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(purchase=purchases)
     def sale_settles(self, purchase: str) -> None:
+        self._settles(f"purchase:{purchase}")
+
+    def _settles(self, sale: str) -> None:
         for _ in range(2):  # the second time is for the rolling reserve, if that is due as well
-            self._do(lambda: sales.settle(self.books, f"purchase:{purchase}", TERMS))
+            self._do(lambda: sales.settle(self.books, sale, TERMS))
 
     @rule(days=st.sampled_from([1, 8, 31, 100]))
     def time_passes(self, days: int) -> None:
         self.books.clock += timedelta(days=days)
-        for purchase in list(self.books.pages.sales):
-            self.sale_settles(purchase.removeprefix("purchase:"))
+        for sale in list(self.books.pages.sales):
+            self._settles(sale)
 
     @rule(
         target=claims,
@@ -220,6 +224,32 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(run_id=consumes(held), charge=st.integers(0, 2_000))
     def run_ends(self, run_id: str, charge: int) -> None:
         self._do(lambda: runs.close(self.books, run_id, charge=charge))
+
+    @rule(run_id=consumes(held), charge=st.integers(0, 2_000), seller=users, gross=AMOUNTS)
+    def sealed_run_ends(self, run_id: str, charge: int, seller: str, gross: int) -> None:
+        """Nobody earns a share of their own runs: who asks sees to that."""
+        reserved = self.books.pages.journals.get(runs.reserve_key(run_id))
+        own = reserved is not None and seller in reserved.parties
+        earned = None if own else runs.Earned(seller, gross, 1500)
+        self._do(lambda: runs.close(self.books, run_id, charge=charge, earned=earned))
+
+    @rule(target=held, payer=users, percent=PERCENT)
+    def somebody_tries(self, payer: str, percent: int) -> str:
+        run_id = self._new("run")
+        room = sum(budget.room for budget in self.books.pages.budgets.values() if budget.subject == payer)
+        amount = self._share(room, percent)
+        self._do(lambda: runs.reserve_from_budget(self.books, run_id, subject=payer, amount=amount))
+        return run_id
+
+    @rule(user=users, percent=PERCENT)
+    def pays_for_trials(self, user: str, percent: int) -> None:
+        budget_id = self._new("bud")
+        amount = self._share(self.books.pages.users[user].available, percent)
+        self._do(lambda: budgets.fund(self.books, budget_id, user_id=user, subject=user, amount=amount))
+
+    @rule(user=users)
+    def wants_the_budget_back(self, user: str) -> None:
+        self._do(lambda: budgets.give_back(self.books, user, user_id=user))
 
     @rule(user=users)
     def debt_is_written_off(self, user: str) -> None:

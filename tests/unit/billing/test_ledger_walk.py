@@ -61,8 +61,11 @@ class Walk:
             self._dispute: 1,
             self._cash_out: 2,
             self._go_on_with_payout: 4,
-            self._run: 1,
-            self._end_run: 1,
+            self._run: 2,
+            self._try: 2,
+            self._end_run: 3,
+            self._fund: 1,
+            self._withdraw: 1,
             self._write_off: 1,
             self._share_a_card: 1,
             self._again: 2,
@@ -133,9 +136,25 @@ class Walk:
         started = self._machine.runs_a_model(user=self._somebody(), percent=self._rng.randint(1, 60))
         self._runs.append(made(started, str))
 
+    def _try(self) -> None:
+        tried = self._machine.somebody_tries(payer=self._somebody(), percent=self._rng.randint(1, 105))
+        self._runs.append(made(tried, str))
+
+    def _fund(self) -> None:
+        self._machine.pays_for_trials(user=self._somebody(), percent=self._rng.randint(1, 40))
+
+    def _withdraw(self) -> None:
+        self._machine.wants_the_budget_back(user=self._somebody())
+
     def _end_run(self) -> None:
-        if self._runs:
-            self._machine.run_ends(run_id=self._runs.pop(), charge=self._rng.randint(0, 2_000))
+        if not self._runs:
+            return
+        run_id = self._runs.pop(self._rng.randrange(len(self._runs)))
+        if self._rng.random() < 0.4:
+            self._machine.run_ends(run_id=run_id, charge=self._rng.randint(0, 2_000))
+        else:
+            charge, gross = self._rng.randint(0, 200), self._rng.randint(1, 2_000)
+            self._machine.sealed_run_ends(run_id=run_id, charge=charge, seller=self._somebody(), gross=gross)
 
     def _write_off(self) -> None:
         self._machine.debt_is_written_off(user=self._somebody())
@@ -172,5 +191,7 @@ def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
     legs = {f"topup_refund {account}-" for account in ("pending", "earned", "purchased", "debt", "platform:losses")}
     legs |= {f"purchase_refund {account}-" for account in ("pending", "earned", "purchased", "granted", "debt")}
     legs |= {"settlement debt+", "topup debt+", "dispute_reinstated debt+", "purchase_refund partner:ptn_1:earned-"}
+    legs |= {f"run_close {account}" for account in ("pending+", "granted+", "platform:fees+", "platform:llm+")}
+    legs |= {f"run_refund {account}" for account in ("pending-", "purchased+", "platform:fees-")}
     legs |= {"linked settlement", "settlement platform:fees+", "settlement granted+"}
     assert {*JournalKind, *legs} - reached.keys() == set(), "the walk did not get there, so it proves nothing of it"

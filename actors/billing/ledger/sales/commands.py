@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.errors import JournalMismatch
+from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.books import Books
-from promptforge.actors.billing.ledger.domain import Journal, Leg, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.domain import Journal, JournalKind, Leg, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import (
     Holdings,
     Part,
@@ -78,6 +79,25 @@ async def refund(books: Books, purchase_id: str, *, reason: str) -> tuple[Journa
     journal = refund_journal(purchase, legs, reason)
     await books.post(journal)
     return journal, True
+
+
+async def refund_share(books: Books, sale: Sale, *, reason: str) -> Journal | None:
+    """Give back a seller's share of a run: `run:{id}:refund`, once. What the model cost stays paid."""
+    closed = await books.find_journal(sale.id)
+    reserved = await books.find_journal(closed.reverses or "") if closed is not None else None
+    if closed is None or reserved is None:
+        raise NotFound(f"There is no run {sale.id}")
+    key = runs.refund_key(closed.refs["run_id"])
+    if await books.find_journal(key) is not None:
+        return None
+    bought = runs.share_bought(reserved, closed)
+    legs, claim = refund_of(bought, sale)
+    await books.put_sale(reversed_sale(sale))
+    legs += await _from_seller(books, sale.seller_id, claim)
+    refs = {"run_id": closed.refs["run_id"], "seller_id": sale.seller_id, "reason": reason}
+    journal = Journal(key, JournalKind.RUN_REFUND, refs, tuple(legs), closed.parties, reverses=closed.id)
+    await books.post(journal)
+    return journal
 
 
 async def _from_seller(books: Books, seller_id: str, claim: Claim) -> list[Leg]:

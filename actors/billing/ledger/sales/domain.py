@@ -231,7 +231,9 @@ def _settled_unpayable(sale: Sale) -> tuple[Journal | None, Sale]:
 def _settlement(sale: Sale, legs: Sequence[Leg], **more: str) -> Journal | None:
     if not legs:
         return None
-    refs = {"sale": sale.id, "purchase_id": sale.id.removeprefix(purchase_key("")), **more}
+    of_purchase = sale.id.startswith(purchase_key(""))
+    sold = {"purchase_id": sale.id.removeprefix(purchase_key(""))} if of_purchase else {}
+    refs = {"sale": sale.id, **sold, **more}
     return Journal(settle_key(sale), JournalKind.SETTLEMENT, refs, tuple(legs), (sale.seller_id,))
 
 

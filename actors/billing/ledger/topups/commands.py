@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.domain import Journal, Leg
 from promptforge.actors.billing.ledger.holdings import taken_from_lot, total_of
-from promptforge.actors.billing.ledger.sales.commands import refund, take_payable
+from promptforge.actors.billing.ledger.sales.commands import refund, refund_share, take_payable
 from promptforge.actors.billing.ledger.sales.domain import purchase_key
 from promptforge.actors.billing.ledger.topups.domain import (
     Claim,
@@ -83,6 +83,9 @@ async def _undo_sales(books: Books, topup: Topup, take: int) -> tuple[str, ...]:
         holdings = await books.holdings(topup.user_id)
         if sum(lot.remaining for lot in holdings.lots if lot.id == topup.id) >= take:
             break
+        if not sale.id.startswith(purchase_key("")):
+            await refund_share(books, sale, reason="the payment was disputed")
+            continue
         purchase_id = sale.id.removeprefix(purchase_key(""))
         await refund(books, purchase_id, reason="the payment was disputed")
         refunded.append(purchase_id)

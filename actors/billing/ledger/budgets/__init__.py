@@ -1,0 +1,1 @@
+"""Budgets: credits that somebody sets aside for what others run."""

@@ -78,9 +78,12 @@ from promptforge.actors.moderation.checks.terms import load as load_terms
 from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
 from promptforge.actors.moderation.history import DecisionLog
-from promptforge.actors.notifications import NotificationsActor, PreferencesActor
-from promptforge.actors.notifications import store as notifications
-from promptforge.actors.notifications.preferences import store as preferences
+from promptforge.actors.notifications import (
+    NotificationsActor,
+    PreferencesActor,
+    WebhooksActor,
+    WebhookSendingActor,
+)
 from promptforge.actors.operations import OperationsActor, SealAuditLog
 from promptforge.actors.projects import ProjectsActor
 from promptforge.actors.projects import store as projects
@@ -106,6 +109,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Index, Mongo
 from promptforge.core.runtime import Actor
+from promptforge.deploy import notifying
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.paying_out import paying_out
@@ -151,6 +155,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     EvaluationsActor,
     NotificationsActor,
     PreferencesActor,
+    WebhooksActor,
+    WebhookSendingActor,
     ListingsActor,
     PurchasesActor,
     ReviewsActor,
@@ -173,8 +179,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **prompts.INDEXES,
     **datasets.INDEXES,
     **evaluations.INDEXES,
-    **notifications.INDEXES,
-    **preferences.INDEXES,
+    **notifying.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
     **jobs.INDEXES,
@@ -183,7 +188,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **idempotency.INDEXES,
 }
 
-QUEUES: tuple[Queue, ...] = (Queue(EVALUATIONS, concurrency=4, fair=True), Queue("stripe", concurrency=4))
+QUEUES: tuple[Queue, ...] = (
+    Queue(EVALUATIONS, concurrency=4, fair=True),
+    Queue("stripe", concurrency=4),
+    *notifying.QUEUES,
+)
 """Queues with a description of their own; one that a message's policy names needs none."""
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -244,7 +253,7 @@ def build_actors(
         AssistantActor(),
         TrialsActor(),
         UsageActor(rollups),
-        *_notification_actors(mongo),
+        *notifying.build_actors(mongo, settings, secrets),
         *_market_actors(mongo),
         *_moderation(mongo, settings, memory),
         JobsActor(job_store),
@@ -270,12 +279,6 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
         SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
     ]
-
-
-def _notification_actors(mongo: Mongo) -> list[Actor]:
-    """What tells people things."""
-    chosen = preferences.PreferenceStore(mongo)
-    return [NotificationsActor(notifications.NotificationStore(mongo), chosen), PreferencesActor(chosen)]
 
 
 def _market_actors(mongo: Mongo) -> list[Actor]:

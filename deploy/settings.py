@@ -141,6 +141,9 @@ class Settings(BaseSettings):
         10_000, ge=1, le=10**9, description="Microdollars of a language model's price that one credit pays"
     )
     metrics_token: SecretStr | None = Field(None, description="Bearer token for scraping /metrics")
+    webhook_local_hosts: CommaSeparated = Field(
+        (), description="Hosts that users' webhooks may name though they are private, also without TLS, comma separated"
+    )
     smtp_url: SecretStr | None = Field(None, description="Mail server")
 
     failpoints: CommaSeparated = Field(

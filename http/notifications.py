@@ -9,7 +9,25 @@ from promptforge.actors.notifications.messages import (
     MarkAllRead,
     MarkRead,
 )
-from promptforge.http.routing import delete, get, post
+from promptforge.actors.notifications.webhooks.errors import DeliveryPending, TooManyWebhooks, WebhookDisabled
+from promptforge.actors.notifications.webhooks.messages import (
+    CreateWebhook,
+    DeleteWebhook,
+    DisableWebhook,
+    EnableWebhook,
+    GetWebhook,
+    GetWebhookDelivery,
+    ListWebhookDeliveries,
+    ListWebhooks,
+    RedeliverWebhook,
+    RotateWebhookSecret,
+    TestWebhook,
+    UpdateWebhook,
+)
+from promptforge.http.routing import delete, get, patch, post
+
+_WEBHOOK = "/notifications/webhooks/{webhook_id}"
+_MADE = f"{_WEBHOOK}/deliveries/{{id}}"
 
 routes = [
     get("/notifications", ListNotifications),
@@ -17,4 +35,24 @@ routes = [
     post("/notifications/read", MarkAllRead, name="markAllNotificationsRead"),
     post("/notifications/{notification_id}/read", MarkRead, name="markNotificationRead"),
     delete("/notifications/{notification_id}", DeleteNotification),
+    get("/notifications/webhooks", ListWebhooks),
+    post("/notifications/webhooks", CreateWebhook, status=201, location=_WEBHOOK, errors=(TooManyWebhooks,)),
+    get(_WEBHOOK, GetWebhook),
+    patch(_WEBHOOK, UpdateWebhook),
+    delete(_WEBHOOK, DeleteWebhook),
+    post(f"{_WEBHOOK}/secret", RotateWebhookSecret),
+    post(f"{_WEBHOOK}/enable", EnableWebhook),
+    post(f"{_WEBHOOK}/disable", DisableWebhook),
+    post(
+        f"{_WEBHOOK}/test", TestWebhook, status=202, location=f"{_WEBHOOK}/deliveries/{{id}}", errors=(WebhookDisabled,)
+    ),
+    get(f"{_WEBHOOK}/deliveries", ListWebhookDeliveries),
+    get(f"{_WEBHOOK}/deliveries/{{delivery_id}}", GetWebhookDelivery),
+    post(
+        f"{_WEBHOOK}/deliveries/{{delivery_id}}/send",
+        RedeliverWebhook,
+        status=202,
+        location=f"{_WEBHOOK}/deliveries/{{id}}",
+        errors=(DeliveryPending, WebhookDisabled),
+    ),
 ]

@@ -10,6 +10,8 @@ from promptforge.actors.notifications.messages import (
     NotifyUser,
 )
 from promptforge.actors.notifications.preferences.actor import PreferencesActor
+from promptforge.actors.notifications.webhooks.actor import WebhooksActor
+from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 
 __all__ = [
     "CountUnread",
@@ -20,4 +22,6 @@ __all__ = [
     "NotificationsActor",
     "NotifyUser",
     "PreferencesActor",
+    "WebhookSendingActor",
+    "WebhooksActor",
 ]

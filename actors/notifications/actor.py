@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from promptforge.actors.notifications.kinds import kind_of
 from promptforge.actors.notifications.messages import (
     CountUnread,
@@ -23,10 +26,21 @@ from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
 
+class Outlet(Protocol):
+    """A way out of this service."""
+
+    async def record(self, told_id: str, message: NotifyUser, tx: Context) -> None:
+        """Record what is to be sent, in the transaction that tells it, and enqueue its sending."""
+        ...
+
+
 class NotificationsActor(Actor):
+    """`outlets`: where what is told goes besides the list of it."""
+
     name = "notifications"
 
-    def __init__(self, store: NotificationStore, preferences: PreferenceStore) -> None:
+    def __init__(self, store: NotificationStore, preferences: PreferenceStore, outlets: Sequence[Outlet] = ()) -> None:
+        self._outlets = tuple(outlets)
         self._store = store
         self._preferences = preferences
 
@@ -38,7 +52,10 @@ class NotificationsActor(Actor):
             raise RuntimeError("an atomic handler has a transaction")
         chosen = await self._preferences.chosen_by(message.user_id, session=session)
         shown = carries(Channel.IN_APP, kind_of(message.kind), chosen)
-        await self._store.insert_once(message, shown=shown, now=context.now(), session=session)
+        told_id = await self._store.insert_once(message, shown=shown, now=context.now(), session=session)
+        if told_id is not None:
+            for outlet in self._outlets:
+                await outlet.record(told_id, message, context)
 
     @handles(ListNotifications)
     async def list_notifications(self, message: ListNotifications, context: Context) -> Page[NotificationView]:

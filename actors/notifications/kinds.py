@@ -43,6 +43,8 @@ _ALL = (
     _important("payout.returned", "A payout was refused"),
     _important("payout.reversed", "A payout was reversed"),
     _important("payout.held", "A payout is on hold"),
+    # What is sent elsewhere
+    _important("webhook.disabled", "A webhook of yours was disabled"),
     # Buying and selling
     Kind("listing.sold", "A listing of yours was bought", email=True),
     Kind("purchase.completed", "You bought a listing", email=True),

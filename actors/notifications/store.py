@@ -73,6 +73,11 @@ class NotificationStore:
         rows = self._notifications.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, _view)
 
+    async def find_told(self, notification_id: str) -> NotificationView | None:
+        """Shown or not; None where it was deleted."""
+        row = await self._notifications.find_one({"_id": notification_id, "deleted_at": None})
+        return None if row is None else _view(row)
+
     async def count_unread(self, user_id: str) -> int:
         return await self._notifications.count_documents({"user_id": user_id, "read_at": None})
 

@@ -14,7 +14,9 @@ from promptforge.actors.users.domain import (
     stored_roles,
 )
 from promptforge.actors.users.messages import (
+    Contact,
     EnsureUser,
+    GetContact,
     GetIdentity,
     GetMe,
     GetNames,
@@ -110,6 +112,11 @@ class UsersActor(Actor):
     async def get_identity(self, message: GetIdentity, context: Context) -> Identity | None:
         user = await self._store.find(message.user_id)
         return None if user is None else user.identity()
+
+    @handles(GetContact, transactional=True)
+    async def get_contact(self, message: GetContact, context: Context) -> Contact | None:
+        user = await self._store.find(message.user_id, session=context.session)
+        return None if user is None else Contact(user.id, user.email, user.display_name, user.suspended)
 
     @handles(GetMe, transactional=True)
     async def get_me(self, message: GetMe, context: Context) -> MeView:

@@ -142,6 +142,23 @@ class GetNames(Query[tuple[PersonName, ...]]):
     user_ids: tuple[UserId, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How somebody is reached. `email` is what Firebase says it is."""
+
+    user_id: str
+    email: str | None
+    display_name: str | None
+    suspended: bool
+
+
+@internal
+class GetContact(Query[Contact | None]):
+    """How to reach somebody; null where there is no such person."""
+
+    user_id: UserId
+
+
 @requires(scope="profile:read")
 class GetMe(Query[MeView]):
     """Read your own account and profile."""

@@ -1,0 +1,1 @@
+"""What is to be sent outside this service, each piece recorded once."""

@@ -1,0 +1,49 @@
+"""One piece to be sent: one notification, to one person, by one channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from promptforge.actors.notifications.deliveries.messages import DeliveryState
+
+KEPT = timedelta(days=30)
+MOST_ATTEMPTS_KEPT = 30
+MAIL = "email"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`outcome` is a status, or a word for why there was none."""
+
+    at: datetime
+    outcome: str
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """`event_id` is the notification's id, or the delivery's own where it is a test.
+
+    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for.
+    """
+
+    id: str
+    event_id: str
+    user_id: str
+    channel: str
+    kind: str
+    state: DeliveryState
+    reason: str | None
+    failures: int
+    attempts: tuple[Attempt, ...]
+    created_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def is_test(self) -> bool:
+        return self.event_id == self.id
+
+    @property
+    def pending(self) -> bool:
+        return self.state is DeliveryState.PENDING

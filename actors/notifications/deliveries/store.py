@@ -1,0 +1,129 @@
+"""Every query on `notification_deliveries`.
+
+There is one document for each notification and channel, whoever tells it and however often: that is its unique key. A
+write about an attempt is fenced by `pending`, so what has ended stays as it ended.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from promptforge.actors.notifications.deliveries.domain import KEPT, MOST_ATTEMPTS_KEPT, Attempt, Delivery
+from promptforge.actors.notifications.deliveries.messages import DeliveryState
+from promptforge.core.ids import new_id
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor
+
+DELIVERIES = "notification_deliveries"
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    DELIVERIES: (
+        Index((("event_id", 1), ("channel", 1)), unique=True),
+        Index((("channel", 1), ("created_at", -1), ("_id", -1))),
+        Index((("expire_at", 1),), ttl_seconds=0),
+    )
+}
+_PENDING = {"state": DeliveryState.PENDING.value}
+
+
+class DeliveryStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._deliveries = mongo.collection(DELIVERIES)
+
+    async def record(
+        self, event_id: str | None, channel: str, *, user_id: str, kind: str, now: datetime, session: Session | None
+    ) -> str:
+        """The id of the delivery of this event by this channel, which is made where there is none.
+
+        Without an event it is a test.
+        """
+        identifier = new_id("dlv")
+        key = {"event_id": event_id or identifier, "channel": channel}
+        document: Document = {
+            "_id": identifier,
+            "user_id": user_id,
+            "kind": kind,
+            "failures": 0,
+            "attempts": [],
+            "created_at": now,
+            "expire_at": now + KEPT,
+            **_PENDING,
+        }
+        row = await self._deliveries.find_one_and_upsert(
+            key, {"$setOnInsert": document}, projection={"_id": 1}, session=session
+        )
+        recorded: str = row["_id"]
+        return recorded
+
+    async def find(self, delivery_id: str, *, session: Session | None = None) -> Delivery | None:
+        row = await self._deliveries.find_one({"_id": delivery_id}, session=session)
+        return None if row is None else delivery_from(row)
+
+    async def find_of(self, delivery_id: str, channel: str, *, session: Session | None = None) -> Delivery | None:
+        row = await self._deliveries.find_one({"_id": delivery_id, "channel": channel}, session=session)
+        return None if row is None else delivery_from(row)
+
+    async def list_of(
+        self, channel: str, *, state: DeliveryState | None, cursor: Cursor | None, limit: int
+    ) -> list[Document]:
+        """Newest first, one more than `limit`."""
+        wanted: Document = {"channel": channel, **(cursor.after() if cursor else {})}
+        if state is not None:
+            wanted["state"] = state.value
+        rows = self._deliveries.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        return await rows.to_list(limit + 1)
+
+    async def note_attempt(
+        self, delivery_id: str, attempt: Attempt, *, failed: bool, session: Session | None = None
+    ) -> None:
+        """One more attempt of a pending delivery, which stays pending."""
+        await self._deliveries.update_one(
+            {"_id": delivery_id, **_PENDING}, _pushed(attempt, failed=failed), session=session
+        )
+
+    async def end(
+        self,
+        delivery_id: str,
+        state: DeliveryState,
+        *,
+        reason: str | None,
+        attempt: Attempt | None,
+        now: datetime,
+        session: Session | None = None,
+    ) -> bool:
+        """False where it had ended already."""
+        update = _pushed(attempt, failed=state is DeliveryState.FAILED) if attempt is not None else {}
+        update["$set"] = {"state": state.value, "reason": reason, "ended_at": now}
+        done = await self._deliveries.update_one({"_id": delivery_id, **_PENDING}, update, session=session)
+        return done.matched_count == 1
+
+    async def begin_again(self, delivery_id: str, *, now: datetime, session: Session | None) -> Delivery | None:
+        """Pending once more; None where it is pending already, or not there."""
+        ended = {"_id": delivery_id, "state": {"$ne": DeliveryState.PENDING.value}}
+        fresh = {**_PENDING, "failures": 0, "reason": None, "ended_at": None, "expire_at": now + KEPT, "asked_at": now}
+        row = await self._deliveries.find_one_and_update(ended, {"$set": fresh}, session=session)
+        return None if row is None else delivery_from(row)
+
+
+def _pushed(attempt: Attempt, *, failed: bool) -> Document:
+    one = {"at": attempt.at, "outcome": attempt.outcome, "milliseconds": attempt.milliseconds}
+    pushed: Document = {"$push": {"attempts": {"$each": [one], "$slice": -MOST_ATTEMPTS_KEPT}}}
+    if failed:
+        pushed["$inc"] = {"failures": 1}
+    return pushed
+
+
+def delivery_from(row: Document) -> Delivery:
+    return Delivery(
+        id=row["_id"],
+        event_id=row["event_id"],
+        user_id=row["user_id"],
+        channel=row["channel"],
+        kind=row["kind"],
+        state=DeliveryState(row["state"]),
+        reason=row.get("reason"),
+        failures=row["failures"],
+        attempts=tuple(Attempt(**one) for one in row["attempts"]),
+        created_at=row["created_at"],
+        ended_at=row.get("ended_at"),
+    )

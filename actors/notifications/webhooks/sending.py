@@ -1,0 +1,178 @@
+"""Makes the attempts: signed by Standard Webhooks, to an address that was checked, and recorded.
+
+What is recorded of an attempt is committed after the request. A process that ends in between leaves the delivery
+pending and its job to be rescued, so the receiver gets the same once more, with the same `webhook-id`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from random import Random
+
+from standardwebhooks import Webhook as Signer
+
+from promptforge.actors.notifications.deliveries.domain import Attempt, Delivery
+from promptforge.actors.notifications.deliveries.messages import DeliveryState
+from promptforge.actors.notifications.deliveries.store import DeliveryStore
+from promptforge.actors.notifications.kinds import kind_of
+from promptforge.actors.notifications.messages import NotificationView, NotifyUser
+from promptforge.actors.notifications.preferences.domain import carries
+from promptforge.actors.notifications.preferences.messages import Channel
+from promptforge.actors.notifications.preferences.store import PreferenceStore
+from promptforge.actors.notifications.store import NotificationStore
+from promptforge.actors.notifications.webhooks.domain import Verdict, Webhook, outcome_of, payload_of, verdict_of
+from promptforge.actors.notifications.webhooks.gate import PLACES, Gate
+from promptforge.actors.notifications.webhooks.messages import SendWebhook
+from promptforge.actors.notifications.webhooks.store import WebhookStore
+from promptforge.actors.users.messages import GetContact
+from promptforge.core.context import Context
+from promptforge.core.egress import Answer, Outward
+from promptforge.core.failpoints import reach
+from promptforge.core.jobs import RetryAfter, Sealer
+from promptforge.core.runtime import Actor, handles
+
+TIMEOUT_SECONDS = 15.0
+_WORDS = {
+    "gone": "It answered 410 (Gone), which means that it wants no more.",
+    "failing": "Nothing has got through to it for the most of a day.",
+}
+
+
+class WebhookSendingActor(Actor):
+    """`timeout_seconds` is for one request, from its name's resolution to the answer's head."""
+
+    name = "webhook_sending"
+    asks = ("users",)
+    workers = PLACES
+
+    def __init__(
+        self,
+        webhooks: WebhookStore,
+        deliveries: DeliveryStore,
+        notifications: NotificationStore,
+        preferences: PreferenceStore,
+        *,
+        sealer: Sealer,
+        outward: Outward,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._webhooks = webhooks
+        self._deliveries = deliveries
+        self._notifications = notifications
+        self._preferences = preferences
+        self._sealer = sealer
+        self._outward = outward
+        self._timeout_seconds = timeout_seconds
+        self._rng = Random()  # noqa: S311  # jitter only
+        self._gate = Gate(time.monotonic, self._rng)
+
+    async def stop(self) -> None:
+        await self._outward.close()
+
+    @handles(SendWebhook)
+    async def send(self, message: SendWebhook, context: Context) -> None:
+        delivery = await self._deliveries.find(message.delivery_id)
+        if delivery is None or not delivery.pending:
+            return
+        webhook = await self._webhooks.find(delivery.channel)
+        told = await self._notifications.find_told(delivery.event_id)
+        secrets = self._secrets_of(webhook, context.now()) if webhook is not None else []
+        why_not = await self._why_not(delivery, webhook, told, context)
+        if webhook is None or why_not is not None or not secrets:
+            reason = why_not or "secret_lost"
+            await self._deliveries.end(
+                delivery.id, DeliveryState.SKIPPED, reason=reason, attempt=None, now=context.now()
+            )
+            return
+        with self._gate.entered(webhook.id, failing=webhook.failing_since is not None) as breaker:
+            payload = payload_of(delivery, told)
+            headers = _signed(delivery.event_id, payload, secrets, context.now())
+            answer = await self._outward.post(webhook.url, headers, payload, timeout_seconds=self._timeout_seconds)
+            if answer.status is None:
+                breaker.failed()
+            else:
+                breaker.succeeded()
+        reach("notifications.webhook.sent")
+        await self._record(delivery, webhook, answer, context)
+
+    async def _why_not(
+        self, delivery: Delivery, webhook: Webhook | None, told: NotificationView | None, context: Context
+    ) -> str | None:
+        """Judged now, and not when it happened: a choice counts for all that has not left yet."""
+        if webhook is None:
+            return "webhook_deleted"
+        if not webhook.enabled:
+            return "webhook_disabled"
+        contact = await context.ask(GetContact(user_id=delivery.user_id))
+        if contact is None or contact.suspended:
+            return "account_suspended"
+        if not delivery.is_test:
+            return await self._unwanted(delivery, webhook, told)
+        return None
+
+    async def _unwanted(self, delivery: Delivery, webhook: Webhook, told: NotificationView | None) -> str | None:
+        if told is None:
+            return "notification_deleted"
+        chosen = await self._preferences.chosen_by(delivery.user_id)
+        if not webhook.wants(delivery.kind) or not carries(Channel.WEBHOOK, kind_of(delivery.kind), chosen):
+            return "not_wanted"
+        return None
+
+    def _secrets_of(self, webhook: Webhook, now: datetime) -> list[str]:
+        """The present one first; none where no SECRET_KEY opens them any more."""
+        sealed = [webhook.secret]
+        if webhook.old_secret is not None and webhook.old_secret_until is not None and now < webhook.old_secret_until:
+            sealed.append(webhook.old_secret)
+        opened = [self._sealer.unseal(one) for one in sealed]
+        return [one.decode() for one in opened if one is not None]
+
+    async def _record(self, delivery: Delivery, webhook: Webhook, answer: Answer, context: Context) -> None:
+        now = context.now()
+        attempt = Attempt(now, outcome_of(answer), round(answer.seconds * 1000))
+        if not answer.ok:
+            await self._webhooks.note_failed(webhook.id, now=now, session=None)
+            webhook = await self._webhooks.find(webhook.id) or webhook
+        verdict = verdict_of(answer, delivery, webhook, now=now, rng=self._rng)
+        if verdict.retry_seconds is not None:
+            await self._deliveries.note_attempt(delivery.id, attempt, failed=True)
+            raise RetryAfter(verdict.retry_seconds, f"The receiver: {attempt.outcome}")
+
+        async def work(tx: Context) -> None:
+            await self._deliveries.end(
+                delivery.id, verdict.state, reason=None, attempt=attempt, now=now, session=tx.session
+            )
+            if answer.ok:
+                await self._webhooks.note_delivered(webhook, now=now, session=tx.session)
+            await self._disable(webhook, verdict, tx)
+
+        await context.transaction(work, completes=True)
+
+    async def _disable(self, webhook: Webhook, verdict: Verdict, tx: Context) -> None:
+        """Once, with one notice to its owner, however many deliveries find out at the same time."""
+        reason = verdict.disable
+        if reason is None or not await self._webhooks.disable(webhook.id, reason, now=tx.now(), session=tx.session):
+            return
+        notice = NotifyUser(
+            user_id=webhook.user_id,
+            kind="webhook.disabled",
+            title="A webhook was disabled",
+            body=f"{_WORDS[reason]} Nothing more is sent to {webhook.url} until you enable it again. What it missed "
+            "can be sent again from its deliveries.",
+            subject={"webhook_id": webhook.id, "reason": reason},
+            dedupe_key=f"webhook.disabled:{webhook.id}:{tx.now().isoformat()}",
+        )
+        await tx.enqueue(notice, owner_id=webhook.user_id)
+
+
+def _signed(event_id: str, payload: bytes, secrets: Iterable[str], now: datetime) -> dict[str, str]:
+    """The headers of Standard Webhooks, with a signature by each secret."""
+    text = payload.decode()
+    return {
+        "content-type": "application/json",
+        "user-agent": "PromptForge-Webhooks/1",
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(Signer(secret).sign(event_id, now, text) for secret in secrets),
+    }

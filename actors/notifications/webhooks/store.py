@@ -1,0 +1,130 @@
+"""Every query on the collection `webhooks`: where people want to be called, and how that went lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from promptforge.actors.notifications.webhooks.domain import MOST_WEBHOOKS, Webhook
+from promptforge.actors.notifications.webhooks.errors import TooManyWebhooks
+from promptforge.actors.notifications.webhooks.messages import WebhookState
+from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document, Index, Mongo, Session
+
+WEBHOOKS = "webhooks"
+
+INDEXES: dict[str, tuple[Index, ...]] = {WEBHOOKS: (Index((("user_id", 1), ("slot", 1)), unique=True),)}
+NOTED_EVERY = timedelta(minutes=1)
+"""That something was delivered is noted this often: a busy webhook's document would be written with each delivery."""
+_NOT_THERE = "There is no such webhook, or it is not yours"
+
+
+class WebhookStore:
+    """A person's webhooks have slots, and a slot has one: so there are never too many, whoever makes them at once."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._webhooks = mongo.collection(WEBHOOKS)
+
+    async def insert(self, webhook: Webhook, *, session: Session) -> None:
+        """Raises `TooManyWebhooks`."""
+        rows = await self._webhooks.find({"user_id": webhook.user_id}, {"slot": 1}, session=session).to_list(None)
+        free = set(range(MOST_WEBHOOKS)) - {row["slot"] for row in rows}
+        if not free:
+            raise TooManyWebhooks(f"You have {MOST_WEBHOOKS} webhooks: delete one first")
+        await self._webhooks.insert_one({**_document(webhook), "slot": min(free)}, session=session)
+
+    async def get(self, webhook_id: str, user_id: str, *, session: Session | None = None) -> Webhook:
+        """Raises `NotFound`."""
+        row = await self._webhooks.find_one({"_id": webhook_id, "user_id": user_id}, session=session)
+        if row is None:
+            raise NotFound(_NOT_THERE)
+        return _webhook_from(row)
+
+    async def find(self, webhook_id: str, *, session: Session | None = None) -> Webhook | None:
+        row = await self._webhooks.find_one({"_id": webhook_id}, session=session)
+        return None if row is None else _webhook_from(row)
+
+    async def list_of(self, user_id: str, *, session: Session | None = None) -> list[Webhook]:
+        """Oldest first."""
+        rows = self._webhooks.find({"user_id": user_id}, session=session).sort([("_id", 1)])
+        return [_webhook_from(row) for row in await rows.to_list(MOST_WEBHOOKS)]
+
+    async def update(
+        self, webhook_id: str, user_id: str, changes: Mapping[str, object], *, session: Session | None
+    ) -> Webhook:
+        """Raises `NotFound`."""
+        row = await self._webhooks.find_one_and_update(
+            {"_id": webhook_id, "user_id": user_id}, {"$set": dict(changes)}, session=session
+        )
+        if row is None:
+            raise NotFound(_NOT_THERE)
+        return _webhook_from(row)
+
+    async def delete(self, webhook_id: str, user_id: str, *, session: Session | None) -> None:
+        """Raises `NotFound`."""
+        done = await self._webhooks.delete_one({"_id": webhook_id, "user_id": user_id}, session=session)
+        if not done.deleted_count:
+            raise NotFound(_NOT_THERE)
+
+    async def note_delivered(self, webhook: Webhook, *, now: datetime, session: Session | None) -> None:
+        """It works: what failed before is forgotten."""
+        if (
+            webhook.failing_since is None
+            and webhook.delivered_at is not None
+            and now - webhook.delivered_at < NOTED_EVERY
+        ):
+            return
+        fields = {"failing_since": None, "delivered_at": now}
+        await self._webhooks.update_one({"_id": webhook.id}, {"$set": fields}, session=session)
+
+    async def note_failed(self, webhook_id: str, *, now: datetime, session: Session | None) -> None:
+        await self._webhooks.update_one(
+            {"_id": webhook_id, "failing_since": None}, {"$set": {"failing_since": now}}, session=session
+        )
+
+    async def disable(self, webhook_id: str, reason: str, *, now: datetime, session: Session | None) -> bool:
+        """False where it is disabled already, or gone."""
+        done = await self._webhooks.update_one(
+            {"_id": webhook_id, "state": WebhookState.ENABLED.value},
+            {"$set": {"state": WebhookState.DISABLED.value, "reason": reason, "updated_at": now}},
+            session=session,
+        )
+        return done.matched_count == 1
+
+
+def _document(webhook: Webhook) -> Document:
+    return {
+        "_id": webhook.id,
+        "user_id": webhook.user_id,
+        "url": webhook.url,
+        "description": webhook.description,
+        "kinds": list(webhook.kinds),
+        "state": webhook.state.value,
+        "reason": webhook.reason,
+        "secret": webhook.secret,
+        "old_secret": webhook.old_secret,
+        "old_secret_until": webhook.old_secret_until,
+        "failing_since": webhook.failing_since,
+        "delivered_at": webhook.delivered_at,
+        "created_at": webhook.created_at,
+        "updated_at": webhook.updated_at,
+    }
+
+
+def _webhook_from(row: Document) -> Webhook:
+    return Webhook(
+        id=row["_id"],
+        user_id=row["user_id"],
+        url=row["url"],
+        description=row["description"],
+        kinds=tuple(row["kinds"]),
+        state=WebhookState(row["state"]),
+        reason=row["reason"],
+        secret=bytes(row["secret"]),
+        old_secret=bytes(row["old_secret"]) if row["old_secret"] is not None else None,
+        old_secret_until=row["old_secret_until"],
+        failing_since=row["failing_since"],
+        delivered_at=row["delivered_at"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

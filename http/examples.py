@@ -28,6 +28,7 @@ _THINGS = {
     "Decision": "dec",
     "Checkout": "chk",
     "Dataset": "dts",
+    "Delivery": "dlv",
     "Evaluation": "evl",
     "Grant": "grt",
     "Item": "itm",
@@ -48,6 +49,7 @@ _THINGS = {
     "PurchasedContent": "pur",
     "Sale": "pur",
     "Subscription": "sbs",
+    "Webhook": "whk",
 }
 """Whose `id` begins how; a view is named for its thing."""
 

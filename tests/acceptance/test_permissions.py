@@ -48,6 +48,8 @@ OWNED = frozenset(
         "receipt_id",
         "payout_id",
         "notification_id",
+        "webhook_id",
+        "delivery_id",
         "key_id",
         "job_id",
         "batch_id",

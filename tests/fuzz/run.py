@@ -76,6 +76,9 @@ NOT_IN_THE_SCHEMA = {
     "createEvaluation": 422,  # what a scorer needs depends on its kind
     "requestPayout": 422,  # the least amount is a setting
     "compareEvaluations": 422,
+    "updateSettings": 422,  # kinds are those that there are, and some must be shown
+    "createWebhook": 422,  # an address of the public internet
+    "updateWebhook": 422,
 }
 """Operations whose valid requests may be refused by a rule of its own, and how."""
 

@@ -12,7 +12,7 @@ import httpx
 from pymongo import MongoClient
 
 from promptforge.core.ids import new_id
-from tests.support import market_setups, moderation_setups
+from tests.support import market_setups, moderation_setups, notification_setups
 from tests.support.planting import dead, make_payable, plant_payout, plant_receipt, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service
@@ -414,6 +414,7 @@ CASES: dict[str, Case] = {
     "markAllNotificationsRead": Case(),
     "markNotificationRead": Case(World.notification),
     "deleteNotification": Case(World.notification),
+    **notification_setups.cases(Case),
     "getSettings": Case(),
     "updateSettings": Case(body=lambda _: {"notifications": {"listing.sold": {"email": False}}}),
     "listJobs": Case(),

@@ -205,7 +205,7 @@ class RedeliverWebhook(Command[DeliveryView]):
 
 
 @internal
-@job(queue="webhooks", max_attempts=100, timeout_seconds=45.0)
+@job(queue="webhooks", timeout_seconds=45.0)
 class SendWebhook(Command[None]):
     """Make one attempt at a delivery to a webhook."""
 

@@ -22,7 +22,7 @@ from promptforge.actors.notifications.preferences.domain import carries
 from promptforge.actors.notifications.preferences.messages import Channel
 from promptforge.actors.notifications.preferences.store import PreferenceStore
 from promptforge.actors.notifications.store import NotificationStore
-from promptforge.actors.notifications.webhooks.domain import Verdict, Webhook, outcome_of, payload_of, verdict_of
+from promptforge.actors.notifications.webhooks.domain import Webhook, outcome_of, payload_of, verdict_of
 from promptforge.actors.notifications.webhooks.gate import PLACES, Gate
 from promptforge.actors.notifications.webhooks.messages import SendWebhook
 from promptforge.actors.notifications.webhooks.store import WebhookStore
@@ -30,7 +30,7 @@ from promptforge.actors.users.messages import GetContact
 from promptforge.core.context import Context
 from promptforge.core.egress import Answer, Outward
 from promptforge.core.failpoints import reach
-from promptforge.core.jobs import RetryAfter, Sealer
+from promptforge.core.jobs import Sealer, Snooze
 from promptforge.core.runtime import Actor, handles
 
 TIMEOUT_SECONDS = 15.0
@@ -137,7 +137,7 @@ class WebhookSendingActor(Actor):
         verdict = verdict_of(answer, delivery, webhook, now=now, rng=self._rng)
         if verdict.retry_seconds is not None:
             await self._deliveries.note_attempt(delivery.id, attempt, failed=True)
-            raise RetryAfter(verdict.retry_seconds, f"The receiver: {attempt.outcome}")
+            raise Snooze(verdict.retry_seconds, f"The receiver: {attempt.outcome}")  # no failure of ours
 
         async def work(tx: Context) -> None:
             await self._deliveries.end(
@@ -145,14 +145,14 @@ class WebhookSendingActor(Actor):
             )
             if answer.ok:
                 await self._webhooks.note_delivered(webhook, now=now, session=tx.session)
-            await self._disable(webhook, verdict, tx)
+            if verdict.disable is not None:
+                await self._disable(webhook, verdict.disable, delivery, tx)
 
         await context.transaction(work, completes=True)
 
-    async def _disable(self, webhook: Webhook, verdict: Verdict, tx: Context) -> None:
+    async def _disable(self, webhook: Webhook, reason: str, delivery: Delivery, tx: Context) -> None:
         """Once, with one notice to its owner, however many deliveries find out at the same time."""
-        reason = verdict.disable
-        if reason is None or not await self._webhooks.disable(webhook.id, reason, now=tx.now(), session=tx.session):
+        if not await self._webhooks.disable(webhook.id, reason, now=tx.now(), session=tx.session):
             return
         notice = NotifyUser(
             user_id=webhook.user_id,
@@ -161,7 +161,7 @@ class WebhookSendingActor(Actor):
             body=f"{_WORDS[reason]} Nothing more is sent to {webhook.url} until you enable it again. What it missed "
             "can be sent again from its deliveries.",
             subject={"webhook_id": webhook.id, "reason": reason},
-            dedupe_key=f"webhook.disabled:{webhook.id}:{tx.now().isoformat()}",
+            dedupe_key=f"webhook.disabled:{delivery.id}:{tx.now().isoformat()}",
         )
         await tx.enqueue(notice, owner_id=webhook.user_id)
 

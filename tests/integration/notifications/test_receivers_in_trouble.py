@@ -1,0 +1,160 @@
+"""Receivers that fail, hang or are gone, and processes that end in the middle; a day passes by the test's clock."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from promptforge.actors.notifications.messages import ListNotifications
+from promptforge.actors.notifications.webhooks.messages import EnableWebhook
+from promptforge.core.mongo import Mongo
+from tests.integration.marketplace.branches import interrupt
+from tests.integration.notifications.post import Post, current, open_post
+from tests.support.receiver import answering, hanging, receiving
+
+pytestmark = pytest.mark.anyio
+
+
+async def until_ended(post: Post, *, hours: int = 30) -> None:
+    """Hour by hour, with what is due in it."""
+    for _ in range(hours):
+        for minutes in (1, 9, 50):
+            await post.pass_time(minutes=minutes)
+
+
+async def test_a_process_that_ends_between_sending_and_recording_sends_the_same_id_again(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving() as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        await post.tell(carla, "1")
+        await post.work()
+        assert len(receiver.received) == 1
+        await post.tell(carla, "2")
+        failing = post.transactions
+
+        async def after_it_was_sent() -> None:
+            """The first transaction is the notification's own; the second records what was sent."""
+            failing.before_commit = interrupt
+
+        failing.before_commit = after_it_was_sent
+        await post.work()
+        assert len(receiver.received) == 2
+        assert (await post.deliveries(carla, webhook))[0].state == "pending"
+        await post.pass_time(seconds=5)
+        _, first, second = receiver.received
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+        assert first.body == second.body
+        assert (await post.deliveries(carla, webhook))[0].state == "delivered"
+
+
+async def test_what_fails_for_a_while_is_tried_for_about_a_day_and_arrives(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving(answering(503)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        await post.tell(carla, "1")
+        await post.work()
+        await until_ended(post, hours=9)
+        (delivery,) = await post.deliveries(carla, webhook)
+        assert delivery.state == "pending"
+        assert 6 <= len(delivery.attempts) <= 8
+        assert (await current(carla, webhook)).failing_since == delivery.attempts[0].at
+        receiver.behaviour = answering(204)
+        await until_ended(post, hours=18)
+        (delivery,) = await post.deliveries(carla, webhook)
+        assert (delivery.state, delivery.attempts[-1].outcome) == ("delivered", "204")
+        assert len({one.headers["webhook-id"] for one in receiver.received}) == 1
+        assert (await current(carla, webhook)).failing_since is None
+
+
+async def test_who_fails_for_a_day_is_left_alone_and_its_owner_is_told_once(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving(answering(500)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        for number in range(3):
+            await post.tell(carla, str(number))
+        await post.work()
+        await until_ended(post)
+        after = await current(carla, webhook)
+        assert (after.state, after.reason) == ("disabled", "failing")
+        deliveries = await post.deliveries(carla, webhook)
+        assert {one.state for one in deliveries} <= {"failed", "skipped"}
+        assert max(len(one.attempts) for one in deliveries) == 9
+        given_up = [one for one in deliveries if one.state == "failed"]
+        spans = [(one.attempts[-1].at - one.attempts[0].at).total_seconds() / 3600 for one in given_up]
+        assert spans
+        assert all(17 <= span <= 29 for span in spans)
+        told = [one for one in (await carla.ask(ListNotifications())).items if one.kind == "webhook.disabled"]
+        assert [one.subject for one in told] == [{"webhook_id": webhook.id, "reason": "failing"}]
+        sent = len(receiver.received)
+        await post.tell(carla, "later")
+        await until_ended(post, hours=2)
+        assert len(receiver.received) == sent
+        receiver.behaviour = answering(200)
+        enabled = await carla.ask(EnableWebhook(webhook_id=webhook.id))
+        assert (enabled.state, enabled.reason, enabled.failing_since) == ("enabled", None, None)
+        await post.tell(carla, "again")
+        await post.work()
+        assert len(receiver.received) == sent + 1
+
+
+async def test_who_refuses_one_kind_of_thing_and_takes_others_is_not_disabled(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving(answering(400)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        await post.tell(carla, "refused")
+        await post.work()
+        for number in range(15):
+            await post.pass_time(hours=2)
+            receiver.behaviour = answering(200)
+            await post.tell(carla, f"taken {number}")
+            await post.work()
+            receiver.behaviour = answering(400)
+        assert (await current(carla, webhook)).state == "enabled"
+
+
+async def test_an_address_that_is_gone_gets_no_more(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving(answering(410)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        for number in range(3):
+            await post.tell(carla, str(number))
+        await post.work()
+        await until_ended(post, hours=3)
+        after = await current(carla, webhook)
+        assert (after.state, after.reason) == ("disabled", "gone")
+        told = [one for one in (await carla.ask(ListNotifications())).items if one.kind == "webhook.disabled"]
+        assert len(told) == 1
+        assert len(receiver.received) <= 3
+
+
+async def test_who_asks_for_time_gets_it(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving(answering(429, headers="retry-after: 600\r\n")) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        await post.tell(carla, "1")
+        await post.work()
+        await post.pass_time(seconds=500)
+        assert len(receiver.received) == 1
+        receiver.behaviour = answering(200)
+        await post.pass_time(seconds=101)
+        assert len(receiver.received) == 2
+        assert (await post.deliveries(carla, webhook))[0].state == "delivered"
+
+
+async def test_a_receiver_that_hangs_delays_no_other(mongo: Mongo) -> None:
+    """More wait for the one that hangs than the queue has places; without the gate they would take all of them."""
+    async with open_post(mongo, running=True, timeout_seconds=120) as post, receiving(hanging) as dead:
+        carla, eve = await post.person("carla"), await post.person("eve")
+        slow, _ = await post.webhook(carla, dead)
+        for number in range(100):
+            await post.tell(carla, str(number))
+        with anyio.fail_after(30):
+            while dead.connections < 4:
+                await anyio.sleep(0.01)
+        async with receiving() as alive:
+            await post.webhook(eve, alive)
+            for number in range(10):
+                await post.tell(eve, str(number))
+            await alive.until_received(10)
+        assert dead.connections == 4
+        assert {one.state for one in await post.deliveries(carla, slow)} == {"pending"}

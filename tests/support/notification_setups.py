@@ -1,0 +1,48 @@
+"""What the operations of notifications need before somebody who may can be served; see `test_permissions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from promptforge.core.ids import new_id
+
+if TYPE_CHECKING:
+    from tests.support.permission_cases import World
+
+CaseT = TypeVar("CaseT")
+_URL = "https://receiver.example/hook"
+
+
+def webhook(world: World) -> dict[str, Any]:
+    """One of the owner's, which have ten places only."""
+    world.database["webhooks"].delete_many({"user_id": world.owner_id})
+    made = world.owner.post("/notifications/webhooks", {"url": _URL}, expect=201)
+    return {"webhook_id": made["webhook"]["id"]}
+
+
+def delivery(world: World) -> dict[str, Any]:
+    """Of something that was sent."""
+    made = webhook(world)
+    tested = world.owner.post(f"/notifications/webhooks/{made['webhook_id']}/test", expect=202)
+    world.database["notification_deliveries"].update_one(
+        {"_id": tested["id"]}, {"$set": {"state": "delivered", "ended_at": tested["created_at"]}}
+    )
+    return {**made, "delivery_id": tested["id"]}
+
+
+def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "listWebhooks": case(),
+        "createWebhook": case(body=lambda _: {"url": f"{_URL}/{new_id('x')}"}),
+        "getWebhook": case(webhook),
+        "updateWebhook": case(webhook, lambda _: {"description": "Another"}),
+        "deleteWebhook": case(webhook),
+        "rotateWebhookSecret": case(webhook),
+        "enableWebhook": case(webhook),
+        "disableWebhook": case(webhook),
+        "testWebhook": case(webhook),
+        "listWebhookDeliveries": case(webhook),
+        "getWebhookDelivery": case(delivery),
+        "redeliverWebhook": case(delivery),
+    }

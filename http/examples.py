@@ -50,6 +50,7 @@ _THINGS = {
     "Sale": "pur",
     "Subscription": "sbs",
     "Webhook": "whk",
+    "WebhookSecret": "whk",
 }
 """Whose `id` begins how; a view is named for its thing."""
 

@@ -36,7 +36,7 @@ routes = [
     post("/notifications/{notification_id}/read", MarkRead, name="markNotificationRead"),
     delete("/notifications/{notification_id}", DeleteNotification),
     get("/notifications/webhooks", ListWebhooks),
-    post("/notifications/webhooks", CreateWebhook, status=201, location=_WEBHOOK, errors=(TooManyWebhooks,)),
+    post("/notifications/webhooks", CreateWebhook, status=201, errors=(TooManyWebhooks,)),
     get(_WEBHOOK, GetWebhook),
     patch(_WEBHOOK, UpdateWebhook),
     delete(_WEBHOOK, DeleteWebhook),

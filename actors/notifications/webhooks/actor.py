@@ -85,7 +85,7 @@ class WebhooksActor(Actor):
             await self._webhooks.insert(webhook, session=tx.session)
 
         await context.transaction(work)
-        return WebhookSecretView(webhook.view(), secret)
+        return WebhookSecretView(webhook.id, webhook.view(), secret)
 
     def _checked(self, url: str) -> str:
         try:
@@ -136,7 +136,7 @@ class WebhooksActor(Actor):
             }
             return await self._change(message.webhook_id, changes, tx)
 
-        return WebhookSecretView(await context.transaction(work), secret)
+        return WebhookSecretView(message.webhook_id, await context.transaction(work), secret)
 
     @handles(DisableWebhook, transactional=True)
     async def disable(self, message: DisableWebhook, context: Context) -> WebhookView:

@@ -65,12 +65,13 @@ class WebhookView:
 class WebhookSecretView:
     """`secret` is shown this once; null where the same request is answered again."""
 
+    id: str
     webhook: WebhookView
     secret: str | None
 
     def without_secrets(self) -> WebhookSecretView:
         """What may be stored of this reply."""
-        return WebhookSecretView(self.webhook, None)
+        return WebhookSecretView(self.id, self.webhook, None)
 
 
 @dataclass(frozen=True, slots=True)

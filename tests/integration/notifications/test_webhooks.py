@@ -163,7 +163,7 @@ async def test_a_test_is_sent_and_tried_once(post: Post) -> None:
         receiver.behaviour = answering(500)
         await carla.ask(TestWebhook(webhook_id=webhook.id))
         await post.work()
-        assert [one.state for one in await post.deliveries(carla, webhook)].count("failed") == 1
+        assert [one.state.value for one in await post.deliveries(carla, webhook)].count("failed") == 1
         page = await carla.ask(ListWebhookDeliveries(webhook_id=webhook.id, state=None, limit=1))
         rest = await carla.ask(ListWebhookDeliveries(webhook_id=webhook.id, limit=1, cursor=page.next))
         assert len({page.items[0].id, rest.items[0].id}) == 2

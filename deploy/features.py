@@ -17,6 +17,8 @@ from promptforge.actors.billing import (
     CheckoutsActor,
     CompareMoney,
     ConnectActor,
+    ExpireLots,
+    GiftExpiryActor,
     MoneyActor,
     PayoutHoldsActor,
     PayoutsActor,
@@ -129,6 +131,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     SellersActor,
     PayoutHoldsActor,
     AdjustmentsActor,
+    GiftExpiryActor,
     CheckoutsActor,
     SubscriptionsActor,
     ReceiptsActor,
@@ -186,6 +189,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **audit.INDEXES,
     **counters.INDEXES,
     **idempotency.INDEXES,
+    users.USERS: (*users.INDEXES[users.USERS], *billing.INDEXES[users.USERS]),  # the ledger keeps balances there
 }
 
 QUEUES: tuple[Queue, ...] = (
@@ -201,6 +205,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-evaluations", "* * * * *", lambda _: SweepEvaluations()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
+    Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
     Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),
     Schedule("seal-ledger", "* * * * *", lambda _: SealLedger()),
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
@@ -276,7 +281,8 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
         SalesActor(ledger, terms=settlement_terms(settings)),
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
-        AdjustmentsActor(billing.AdjustmentStore(mongo), ledger),
+        AdjustmentsActor(billing.AdjustmentStore(mongo), ledger, lasting=_gifts_last(settings)),
+        GiftExpiryActor(ledger),
         SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
     ]
 
@@ -326,6 +332,10 @@ def settlement_terms(settings: Settings) -> billing.Terms:
         reserve_bp=settings.rolling_reserve_bp,
         reserve_for=timedelta(days=settings.rolling_reserve_days),
     )
+
+
+def _gifts_last(settings: Settings) -> timedelta | None:
+    return timedelta(days=settings.grant_expiry_days) if settings.grant_expiry_days else None
 
 
 def stripe_api(settings: Settings) -> StripeApi:

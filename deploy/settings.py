@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     )
     rolling_reserve_days: int = Field(90, ge=0, le=365, description="How many days later it settles")
 
+    grant_expiry_days: int = Field(365, ge=0, le=3650, description="Days until granted credits expire; 0: never")
+
     moderation_claim_minutes: int = Field(
         30, ge=1, le=1440, description="How long a moderator's claim on a case counts that nobody prolongs"
     )

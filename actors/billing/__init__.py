@@ -6,8 +6,16 @@ from promptforge.actors.billing.connect.actor import ConnectActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
 from promptforge.actors.billing.events.recording import StripeIntakeActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
+from promptforge.actors.billing.ledger.adjustments.expiry import GiftExpiryActor
 from promptforge.actors.billing.ledger.budgets.actor import BudgetsActor
-from promptforge.actors.billing.ledger.messages import CheckLedger, CloseRun, ReserveRun, SealLedger, SettleSales
+from promptforge.actors.billing.ledger.messages import (
+    CheckLedger,
+    CloseRun,
+    ExpireLots,
+    ReserveRun,
+    SealLedger,
+    SettleSales,
+)
 from promptforge.actors.billing.ledger.payouts.actor import PayoutHoldsActor
 from promptforge.actors.billing.ledger.sales.actor import SalesActor
 from promptforge.actors.billing.ledger.topups.actor import TopupsActor
@@ -48,9 +56,11 @@ __all__ = [
     "CompareMoney",
     "ConnectActor",
     "CreateCheckout",
+    "ExpireLots",
     "GetCheckout",
     "GetCredits",
     "GetLedgerReport",
+    "GiftExpiryActor",
     "GrantCredits",
     "ListCreditPacks",
     "ListTransactions",

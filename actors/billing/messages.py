@@ -31,11 +31,19 @@ Millicredits = Annotated[int, Ge(0), Le(10**12)]
 
 
 @dataclass(frozen=True, slots=True)
+class CreditExpiryView:
+    """So many credits expire `at` that moment, unless they are spent before."""
+
+    amount: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CreditsView:
     """What a user has. `available` = granted + purchased + earned − frozen; `pending` are sales before settlement.
 
     `debt` blocks spending, and what is bought or earned later pays it first. `frozen` are credits whose payment is
-    disputed.
+    disputed. `next_expiry`: the gifts that expire next, if any do.
     """
 
     available: str
@@ -46,6 +54,7 @@ class CreditsView:
     reserved: str
     debt: str
     frozen: str
+    next_expiry: CreditExpiryView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +92,14 @@ class ListTransactions(Query[Page[TransactionView]]):
 
 @dataclass(frozen=True, slots=True)
 class GrantView:
-    """Credits given away: they can be spent, and never paid out."""
+    """Credits given away: they can be spent until they expire, and never paid out."""
 
     id: str
     user_id: str
     amount: str
     reason: str
     created_at: datetime
+    expires_at: datetime | None = None
 
 
 @requires(Role.ADMIN)

@@ -22,6 +22,29 @@ def credits_granted(journal_id: str, user_id: str, amount: int, reason: str) -> 
     )
 
 
+def credits_expiring(lot: str, user_id: str, left: int, expires_at: datetime) -> NotifyUser:
+    credits = from_millicredits(left)
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.expiring",
+        title=f"{credits} credits expire soon",
+        body=f"{credits} credits that you were given expire on {expires_at:%Y-%m-%d}. They are spent before all others.",
+        subject={"journal_id": lot},
+        dedupe_key=f"credits.expiring:{lot}",
+    )
+
+
+def credits_expired(journal_id: str, user_id: str, credits: str) -> NotifyUser:
+    return NotifyUser(
+        user_id=user_id,
+        kind="credits.expired",
+        title=f"{credits} credits have expired",
+        body=f"{credits} credits that you were given were not spent in time.",
+        subject={"journal_id": journal_id},
+        dedupe_key=f"credits.expired:{journal_id}",
+    )
+
+
 def credits_taken_back(journal_id: str, user_id: str, why: str, *, taken: int, owed: int) -> NotifyUser:
     """`owed`: how many of `taken` were not there any more, and are a debt now. Millicredits."""
     debt = f" {_owes(owed)}" if owed else ""

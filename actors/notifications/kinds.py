@@ -32,6 +32,8 @@ def _important(name: str, title: str) -> Kind:
 _ALL = (
     # Credits and money
     Kind("credits.granted", "Credits are yours", mandatory=True),
+    _important("credits.expiring", "Credits expire soon"),
+    Kind("credits.expired", "Credits have expired", mandatory=True),
     _important("credits.taken_back", "Credits were taken back"),
     Kind("credits.given_back", "Credits are yours again", mandatory=True),
     _important("credits.owed", "You owe credits"),

@@ -96,12 +96,16 @@ class MemoryBooks(Books):
         return True
 
     def _in_order(self, lots: Lots) -> Lots:
-        marked = (replace(lot, frozen=self._is_frozen(lot.id)) for lot in lots)
+        marked = (replace(lot, frozen=self._is_frozen(lot.id), expires_at=self._until(lot.id)) for lot in lots)
         return tuple(sorted(marked, key=lambda lot: (self.pages.order.get(lot.id, -1), lot.id)))
 
     def _is_frozen(self, lot: str) -> bool:
         topup = self.pages.topups.get(lot)
         return topup is not None and bool(topup.frozen_by)
+
+    def _until(self, lot: str) -> datetime | None:
+        journal = self.pages.journals.get(lot)
+        return journal.expires_at if journal is not None else None
 
     def _fold_partner(self, partner_id: str, amount: int) -> None:
         earned = self.pages.partners.get(partner_id, 0) + amount

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 LARGEST = 2**63 - 1
+EXPIRES_AT = "expires_at"
+"""The ref of a journal that says until when its credits can be spent (ISO 8601)."""
 
 
 class Fund(StrEnum):
@@ -82,6 +85,7 @@ class JournalKind(StrEnum):
     TOPUP = "topup"
     INVOICE = "invoice"
     GRANT = "grant"
+    EXPIRY = "expiry"
     WRITE_OFF = "write_off"
     PURCHASE = "purchase"
     PURCHASE_REFUND = "purchase_refund"
@@ -172,6 +176,12 @@ class Journal:
             raise UnbalancedJournal(f"{self.id} has no legs")
         if missing := {leg.user_id for leg in self.legs if leg.user_id} - set(self.parties):
             raise UnbalancedJournal(f"{self.id} moves credits of {sorted(missing)}, who are no parties to it")
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Until when the lot that it brings can be spent; None: for ever. It is a fact of the journal, so it is sealed."""
+        written = self.refs.get(EXPIRES_AT)
+        return datetime.fromisoformat(written) if written else None
 
     def total(self, account: Account, *, user_id: str | None = None, source: Fund | None = None) -> int:
         """The sum of the legs on an account; those of one user or one source where that is given."""

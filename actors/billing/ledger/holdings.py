@@ -9,23 +9,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
 from promptforge.actors.billing.ledger.domain import Fund, Journal, Leg, Owed, UserAccount
 from promptforge.core.amounts import from_millicredits
 
 Lots = tuple["Lot", ...]
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What is left of the credits that one journal brought. A frozen lot is not spent: its charge is disputed."""
+    """What is left of the credits that one journal brought. A frozen lot is not spent: its charge is disputed.
+
+    Gifts have `expires_at`: from then on a job takes what is left; until it comes by, that can be spent.
+    """
 
     id: str
     fund: Fund
     remaining: int
     frozen: bool = False
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ class Part:
 
 
 def plan_payment(holdings: Holdings, price: int) -> tuple[Part, ...]:
-    """Which credits pay `price`: granted, then purchased, then earned, and the oldest lots first.
+    """Which credits pay `price`: granted, then purchased, then earned; of gifts those that expire first, and then the
+    oldest lots first.
 
     Raises `DebtOutstanding` for whoever owes something, and `InsufficientCredits`.
     """
@@ -107,7 +113,7 @@ def plan_payment(holdings: Holdings, price: int) -> tuple[Part, ...]:
         raise InsufficientCredits(f"This costs {from_millicredits(price)} credits, and you have {has}")
     parts: list[Part] = []
     missing = price
-    for lot in sorted(holdings.lots, key=lambda lot: lot.fund is not Fund.GRANTED):  # stable: the oldest stay first
+    for lot in sorted(holdings.lots, key=_turn):  # stable: the oldest stay first
         if missing and lot.remaining and not lot.frozen:
             parts.append(Part(lot.fund, min(missing, lot.remaining), lot.id))
             missing -= parts[-1].amount
@@ -142,6 +148,10 @@ def sums_by_fund(parts: Sequence[Part]) -> list[tuple[Fund, int]]:
     for part in parts:
         sums[part.fund] = sums.get(part.fund, 0) + part.amount
     return list(sums.items())
+
+
+def _turn(lot: Lot) -> tuple[bool, datetime]:
+    return lot.fund is not Fund.GRANTED, lot.expires_at or _NEVER
 
 
 def changes_of(legs: Iterable[Leg]) -> dict[UserAccount, int]:
@@ -181,6 +191,12 @@ def lots_after(lots: Lots, legs: Iterable[Leg]) -> Lots:
     if any(lot.remaining < 0 for lot in remaining.values()):
         raise InsufficientCredits
     return tuple(lot for lot in remaining.values() if lot.remaining)
+
+
+def brought_by(journal: Journal, lots: Lots) -> Lots:
+    """`lots` after the journal, which says of the lot that it brings when it expires."""
+    until = journal.expires_at
+    return tuple(replace(lot, expires_at=until) if until and lot.id == journal.id else lot for lot in lots)
 
 
 def with_debts_paid(journal: Journal, holdings: Mapping[str, Holdings]) -> Journal:

@@ -48,7 +48,7 @@ class CreditLotView:
     """What is left of the credits that came at once. `id` is the journal's that brought them, `settle` of all sales.
 
     `refundable`: they were paid for, so a refund gives the money back to the card or account that paid, and to no
-    other. `came_at` is null for those of sales, which came one by one.
+    other. `came_at` is null for those of sales, which came one by one. `expires_at`: of gifts; null for what never does.
     """
 
     id: str
@@ -58,18 +58,19 @@ class CreditLotView:
     frozen: bool
     refundable: bool
     came_at: datetime | None
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class CreditLotsView:
-    """In the order in which they came; gifts are spent first, and the oldest of a kind before newer ones."""
+    """In the order in which they came; gifts are spent first, those that expire sooner before others."""
 
     lots: tuple[CreditLotView, ...]
 
 
 @requires(scope="credits:read")
 class ListCreditLots(Query[CreditLotsView]):
-    """List where your credits came from, and what is left of each. Earned credits are in no lot; none expire."""
+    """List where your credits came from, what is left of each, and when gifts expire. Earned credits are in no lot."""
 
 
 # Sales
@@ -375,6 +376,31 @@ class RejectAdjustment(Command[AdjustmentView]):
 
     adjustment_id: Id
     reason: Reason
+
+
+# Gifts expire
+
+
+@internal
+@job(timeout_seconds=300)
+class ExpireLots(Command[int]):
+    """Find the users with gifts that have expired, and enqueue an `ExpireCredits` for each; answers how many."""
+
+
+@internal
+@job(keep_dead=None)
+class ExpireCredits(Command[int]):
+    """Take back what is left of a user's expired gifts: `expire:{lot}`; answers how many lots it was."""
+
+    user_id: Id
+
+
+@internal
+class WarnOfExpiry(Command[None]):
+    """Tell a user that what is left of a gift expires soon."""
+
+    user_id: Id
+    lot: JournalId
 
 
 # Seals

@@ -15,6 +15,7 @@ from typing import Any
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
 from promptforge.actors.billing.ledger.domain import (
+    EXPIRES_AT,
     Fund,
     Journal,
     JournalKind,
@@ -28,6 +29,7 @@ from promptforge.actors.billing.ledger.holdings import (
     Holdings,
     Lot,
     Lots,
+    brought_by,
     came_back,
     changes_of,
     lots_after,
@@ -65,6 +67,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("account", 1), ("amount", 1)), partial={"account": {"$gte": "partner:", "$lt": "partner;"}}),
     ),
     PARTNERS: (),
+    USERS: (Index((("credits.lots.expires_at", 1),), partial={"credits.lots.expires_at": {"$exists": True}}),),
 }
 
 
@@ -112,7 +115,7 @@ class LedgerStore:
             await self._legs.insert_many(rows, session=session)
         for user_id, legs in stored_legs(journal).items():
             held = before[user_id].lots
-            lots = lots_after(held, legs)
+            lots = brought_by(journal, lots_after(held, legs))
             if came_back(held, lots, journal.id):
                 lots = await self._in_order(lots, session)
             await self.fold(user_id, changes_of(legs), held, lots, session=session)
@@ -124,14 +127,16 @@ class LedgerStore:
     async def _in_order(self, lots: Lots, session: Session) -> Lots:
         """Lots in the order in which they came, which is that of the journals that brought them.
 
-        One that came back is frozen again if the dispute of its charge is still open.
+        One that came back is frozen again if the dispute of its charge is still open, and expires when it always did.
         """
         wanted = {"_id": {"$in": [lot.id for lot in lots]}}
-        rows = await self._journals.find(wanted, {"created_at": 1}, session=session).to_list(len(lots))
+        fields = {"created_at": 1, f"refs.{EXPIRES_AT}": 1}
+        rows = await self._journals.find(wanted, fields, session=session).to_list(len(lots))
         came = {row["_id"]: row["created_at"] for row in rows}
+        until = {row["_id"]: row.get("refs", {}).get(EXPIRES_AT) for row in rows}
         disputed = {**wanted, "frozen_by.0": {"$exists": True}}
         frozen = {row["_id"] for row in await self._topups.find(disputed, {"_id": 1}, session=session).to_list(None)}
-        marked = (replace(lot, frozen=lot.id in frozen) for lot in lots)
+        marked = (replace(lot, frozen=lot.id in frozen, expires_at=_moment(until.get(lot.id))) for lot in lots)
         return tuple(sorted(marked, key=lambda lot: (came.get(lot.id, _BEFORE_ALL), lot.id)))
 
     async def _insert_journal(self, journal: Journal, now: datetime, session: Session) -> bool:
@@ -218,6 +223,12 @@ class LedgerStore:
 
     # Reading
 
+    async def list_with_expired(self, moment: datetime, *, after: str, limit: int) -> list[str]:
+        """Users behind `after` with a lot that has expired by then."""
+        wanted = {"credits.lots.expires_at": {"$lte": moment}, "_id": {"$gt": after}}
+        rows = await self._users.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(limit).to_list(limit)
+        return [row["_id"] for row in rows]
+
     async def get_holdings(self, user_id: str, *, session: Session | None = None) -> Holdings:
         """A user's stored balances; zeros for whoever never had any. Raises `NotFound` for an unknown user."""
         row = await self._users.find_one({"_id": user_id}, {"credits": 1}, session=session)
@@ -285,7 +296,7 @@ def holdings_from(credits: Document) -> Holdings:
         **{name: credits.get(name, 0) for name in (*Fund, *Owed)},
         pending_through=credits.get("pending_through"),
         lots=tuple(
-            Lot(lot["lot"], Fund(lot["fund"]), lot["remaining"], lot.get("frozen", False))
+            Lot(lot["lot"], Fund(lot["fund"]), lot["remaining"], lot.get("frozen", False), lot.get("expires_at"))
             for lot in credits.get("lots") or ()
         ),
     )
@@ -299,9 +310,19 @@ def credits_row(holdings: Holdings) -> Document:
 def _lot_rows(lots: Lots) -> list[dict[str, Any]]:  # Any: BSON values
     """The order of the fields is part of what a filter compares."""
     return [
-        {"lot": lot.id, "fund": lot.fund.value, "remaining": lot.remaining, **({"frozen": True} if lot.frozen else {})}
+        {
+            "lot": lot.id,
+            "fund": lot.fund.value,
+            "remaining": lot.remaining,
+            **({"frozen": True} if lot.frozen else {}),
+            **({"expires_at": lot.expires_at} if lot.expires_at else {}),
+        }
         for lot in lots
     ]
+
+
+def _moment(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None
 
 
 def journal_row(journal: Journal, now: datetime) -> Document:

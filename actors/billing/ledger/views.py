@@ -11,6 +11,7 @@ from promptforge.actors.billing.ledger.messages import CreditLotsView, CreditLot
 from promptforge.actors.billing.ledger.store import Entry
 from promptforge.actors.billing.messages import (
     Charge,
+    CreditExpiryView,
     CreditsView,
     TransactionPartView,
     TransactionView,
@@ -31,7 +32,18 @@ def credits_view(holdings: Holdings, unfolded: int) -> CreditsView:
         reserved=from_millicredits(holdings.reserved),
         debt=from_millicredits(holdings.owes),
         frozen=from_millicredits(holdings.frozen),
+        next_expiry=_next_expiry(holdings),
     )
+
+
+def _next_expiry(holdings: Holdings) -> CreditExpiryView | None:
+    """What expires in the same moment is told together."""
+    moments = [lot.expires_at for lot in holdings.lots if lot.expires_at is not None]
+    if not moments:
+        return None
+    soonest = min(moments)
+    amount = sum(lot.remaining for lot in holdings.lots if lot.expires_at == soonest)
+    return CreditExpiryView(from_millicredits(amount), soonest)
 
 
 def lots_view(holdings: Holdings, origins: Mapping[str, tuple[str, datetime]]) -> CreditLotsView:
@@ -49,6 +61,7 @@ def _lot_view(lot: Lot, came: tuple[str, datetime] | None) -> CreditLotView:
         frozen=lot.frozen,
         refundable=origin in {LotOrigin.TOPUP, LotOrigin.INVOICE},
         came_at=came[1] if came is not None else None,
+        expires_at=lot.expires_at,
     )
 
 

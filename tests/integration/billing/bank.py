@@ -16,6 +16,7 @@ from promptforge.actors.billing import (
     BillingActor,
     BudgetsActor,
     CheckoutsActor,
+    GiftExpiryActor,
     PayoutHoldsActor,
     ReceiptsActor,
     ReconciliationActor,
@@ -100,6 +101,8 @@ OF_A_BANK: dict[str, tuple[Index, ...]] = {
     "model_runs": (),
 }
 """The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict."""
+GIFTS_LAST = timedelta(days=30)
+"""Those of administrators; what a test posts itself never expires."""
 PARTS = ("granted", "purchased", "earned", "pending", "reserved", "debt")
 
 
@@ -380,7 +383,8 @@ async def open_bank(
             SalesActor(ledger, terms=terms),
             TopupsActor(ledger),
             PayoutHoldsActor(ledger),
-            AdjustmentsActor(AdjustmentStore(mongo), ledger),
+            AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST),
+            GiftExpiryActor(ledger),
             Revoked(mongo),
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),

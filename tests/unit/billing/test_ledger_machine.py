@@ -26,7 +26,8 @@ from hypothesis.stateful import (
 )
 
 from promptforge.actors.billing.ledger import runs
-from promptforge.actors.billing.ledger.adjustments.commands import grant, write_off
+from promptforge.actors.billing.ledger.adjustments.commands import expire, grant, write_off
+from promptforge.actors.billing.ledger.adjustments.domain import until
 from promptforge.actors.billing.ledger.budgets import commands as budgets
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.opening.domain import opening_journal
@@ -109,10 +110,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self.books.pages.users[user] = Holdings()
 
-    @rule(user=users, amount=AMOUNTS)
-    def is_given(self, user: str, amount: int) -> None:
+    @rule(user=users, amount=AMOUNTS, days=st.none() | st.sampled_from([1, 30]))
+    def is_given(self, user: str, amount: int, days: int | None) -> None:
         grant_id = self._new("grt")
-        self._do(lambda: grant(self.books, grant_id, user_id=user, amount=amount, refs={}))
+        refs = until(self.books.clock + timedelta(days=days)) if days else {}
+        self._do(lambda: grant(self.books, grant_id, user_id=user, amount=amount, refs=refs))
+
+    @rule(user=users)
+    def gifts_expire(self, user: str) -> None:
+        lots = self.books.pages.users[user].lots
+        self._do(lambda: expire(self.books, user))
+        left = [lot for lot in lots if lot.expires_at is None or lot.expires_at > self.books.clock]
+        assert list(self.books.pages.users[user].lots) == left, "what has expired is gone, and nothing else"
 
     @rule(target=payments, user=users, amount=AMOUNTS, invoiced=st.booleans())
     def pays(self, user: str, amount: int, *, invoiced: bool) -> str:

@@ -52,7 +52,8 @@ class Walk:
         ways = {
             self._buy: 8,
             self._pay: 2,
-            self._give: 1,
+            self._give: 2,
+            self._expire: 2,
             self._pass_time: 3,
             self._refund_sale: 3,
             self._claim: 3,
@@ -90,7 +91,11 @@ class Walk:
         self._payments.append(made(paid, str))
 
     def _give(self) -> None:
-        self._machine.is_given(user=self._somebody(), amount=self._rng.randint(1, 1_000))
+        days = self._rng.choice([None, 1, 30])
+        self._machine.is_given(user=self._somebody(), amount=self._rng.randint(1, 1_000), days=days)
+
+    def _expire(self) -> None:
+        self._machine.gifts_expire(user=self._somebody())
 
     def _pass_time(self) -> None:
         self._machine.time_passes(days=self._rng.choice([1, 8, 31, 100]))

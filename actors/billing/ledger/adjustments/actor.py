@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from promptforge.actors.billing.errors import AdjustmentDecided, GrantTooLarge, OwnAdjustment
 from promptforge.actors.billing.ledger.adjustments.commands import grant, write_off
+from promptforge.actors.billing.ledger.adjustments.domain import until
 from promptforge.actors.billing.ledger.adjustments.store import Adjustment, AdjustmentStore, Decision
 from promptforge.actors.billing.ledger.messages import (
     AdjustmentKind,
@@ -13,6 +18,7 @@ from promptforge.actors.billing.ledger.messages import (
     ListAdjustments,
     RejectAdjustment,
     RequestAdjustment,
+    WarnOfExpiry,
 )
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import GrantCredits, GrantView
@@ -25,19 +31,38 @@ from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
 DEFAULT_GRANT_CAP = 10_000 * MILLI
+WARNED_BEFORE = timedelta(days=14)
 GRANTS_A_DAY = 10
 """What one admin may give away on one day, in grants as large as one may be. More needs two operators."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """Millicredits for somebody, and what they are told of the reason."""
+
+    id: str
+    user_id: str
+    amount: int
+    reason: str
+
+
 class AdjustmentsActor(Actor):
-    """`grant_cap`: millicredits that one grant may give without a second operator."""
+    """`grant_cap`: millicredits that one grant may give without a second operator. `lasting`: until gifts expire."""
 
     name = "adjustments"
 
-    def __init__(self, adjustments: AdjustmentStore, ledger: Ledger, *, grant_cap: int = DEFAULT_GRANT_CAP) -> None:
+    def __init__(
+        self,
+        adjustments: AdjustmentStore,
+        ledger: Ledger,
+        *,
+        grant_cap: int = DEFAULT_GRANT_CAP,
+        lasting: timedelta | None = None,
+    ) -> None:
         self._adjustments = adjustments
         self._ledger = ledger
         self._grant_cap = grant_cap
+        self._lasting = lasting
 
     @handles(GrantCredits, key="user_id", transactional=True)
     async def grant_credits(self, message: GrantCredits, context: Context) -> GrantView:
@@ -50,15 +75,28 @@ class AdjustmentsActor(Actor):
         grant_id = new_id("grt")
         refs = {"grant_id": grant_id, "reason": message.reason, "granted_by": context.user_id}
 
-        async def work(tx: Context) -> None:
+        async def work(tx: Context) -> datetime | None:
             await self._spend_budget(amount, tx)
-            await grant(self._ledger.open(tx), grant_id, user_id=message.user_id, amount=amount, refs=refs)
-            await tx.enqueue(credits_granted(f"grant:{grant_id}", message.user_id, amount, message.reason))
+            expires_at = await self._give(Gift(grant_id, message.user_id, amount, message.reason), refs, tx)
             granted = {"user_id": message.user_id, "credits": message.amount, "reason": message.reason}
             await tx.audit("credits.granted", grant_id, after=granted)
+            return expires_at
 
-        await context.transaction(work)
-        return GrantView(grant_id, message.user_id, from_millicredits(amount), message.reason, context.now())
+        expires_at = await context.transaction(work)
+        return GrantView(
+            grant_id, message.user_id, from_millicredits(amount), message.reason, context.now(), expires_at
+        )
+
+    async def _give(self, gift: Gift, refs: Mapping[str, str], tx: Context) -> datetime | None:
+        """Post it, and have its owner told of it, also before it expires; answers when that is."""
+        expires_at = tx.now() + self._lasting if self._lasting is not None else None
+        given = {**refs, **until(expires_at)}
+        await grant(self._ledger.open(tx), gift.id, user_id=gift.user_id, amount=gift.amount, refs=given)
+        await tx.enqueue(credits_granted(f"grant:{gift.id}", gift.user_id, gift.amount, gift.reason))
+        if expires_at is not None:
+            warning = WarnOfExpiry(user_id=gift.user_id, lot=f"grant:{gift.id}")
+            await tx.enqueue(warning, run_at=max(tx.now(), expires_at - WARNED_BEFORE))
+        return expires_at
 
     async def _spend_budget(self, amount: int, tx: Context) -> None:
         """Many small grants are a large one."""
@@ -137,8 +175,7 @@ class AdjustmentsActor(Actor):
         if adjustment.kind is AdjustmentKind.WRITE_OFF:
             await write_off(books, adjustment.id, user_id=user_id, amount=amount, refs=refs)
             return
-        await grant(books, adjustment.id, user_id=user_id, amount=amount, refs=refs)
-        await tx.enqueue(credits_granted(f"grant:{adjustment.id}", user_id, amount, adjustment.reason))
+        await self._give(Gift(adjustment.id, user_id, amount, adjustment.reason), refs, tx)
 
 
 def _facts(adjustment: Adjustment) -> dict[str, str]:

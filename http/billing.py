@@ -39,7 +39,6 @@ from promptforge.actors.billing.messages import (
     ListCreditPacks,
     ListWebhookEvents,
     ReplayWebhookEvent,
-    RequestReconciliation,
     RequestVerification,
 )
 from promptforge.actors.billing.payouts.messages import (
@@ -52,6 +51,7 @@ from promptforge.actors.billing.payouts.messages import (
     WithdrawPayout,
 )
 from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts
+from promptforge.actors.billing.reconciliation.messages import RequestReconciliation
 from promptforge.actors.billing.sellers.messages import (
     GetSellerDetails,
     GetTrader,

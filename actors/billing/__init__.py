@@ -30,7 +30,6 @@ from promptforge.actors.billing.messages import (
     ListTransactions,
     ListWebhookEvents,
     ProcessStripeEvent,
-    ReconcileStripe,
     RecordStripeEvent,
     RequestVerification,
     SweepStripeEvents,
@@ -42,6 +41,7 @@ from promptforge.actors.billing.payouts.messages import SweepPayouts
 from promptforge.actors.billing.payouts.sending import PayoutSendingActor
 from promptforge.actors.billing.receipts.actor import ReceiptsActor
 from promptforge.actors.billing.reconciliation.actor import ReconciliationActor
+from promptforge.actors.billing.reconciliation.messages import ReconcileStripe
 from promptforge.actors.billing.sellers.actor import SellersActor
 from promptforge.actors.billing.subscriptions.actor import SubscriptionsActor
 

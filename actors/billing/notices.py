@@ -28,7 +28,7 @@ def credits_expiring(lot: str, user_id: str, left: int, expires_at: datetime) ->
         user_id=user_id,
         kind="credits.expiring",
         title=f"{credits} credits expire soon",
-        body=f"{credits} credits that you were given expire on {expires_at:%Y-%m-%d}. They are spent before all others.",
+        body=f"{credits} credits that you were given expire on {expires_at:%Y-%m-%d}. They are spent before others.",
         subject={"journal_id": lot},
         dedupe_key=f"credits.expiring:{lot}",
     )

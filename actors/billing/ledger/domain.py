@@ -179,7 +179,7 @@ class Journal:
 
     @property
     def expires_at(self) -> datetime | None:
-        """Until when the lot that it brings can be spent; None: for ever. It is a fact of the journal, so it is sealed."""
+        """Until when the lot that it brings can be spent; None: for ever. It is among the facts that are sealed."""
         written = self.refs.get(EXPIRES_AT)
         return datetime.fromisoformat(written) if written else None
 

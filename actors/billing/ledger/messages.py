@@ -48,7 +48,7 @@ class CreditLotView:
     """What is left of the credits that came at once. `id` is the journal's that brought them, `settle` of all sales.
 
     `refundable`: they were paid for, so a refund gives the money back to the card or account that paid, and to no
-    other. `came_at` is null for those of sales, which came one by one. `expires_at`: of gifts; null for what never does.
+    other. `came_at` is null for those of sales, which came one by one; `expires_at` is null for what never does.
     """
 
     id: str

@@ -18,10 +18,12 @@ from promptforge.actors.billing.events.handling import Effect
 from promptforge.actors.billing.events.store import EventStore
 from promptforge.actors.billing.ledger.topups.store import TopupStore
 from promptforge.actors.billing.messages import (
+    RecordStripeEvent,
+)
+from promptforge.actors.billing.reconciliation.messages import (
     ReconcileStripe,
     ReconciliationReport,
     ReconciliationStarted,
-    RecordStripeEvent,
     RequestReconciliation,
 )
 from promptforge.actors.billing.stripe.api import Answer

@@ -11,12 +11,14 @@ import pytest
 from promptforge.actors.billing.errors import EventApplied
 from promptforge.actors.billing.messages import (
     GetWebhookEvent,
-    ReconcileStripe,
-    ReconciliationReport,
     ReplayWebhookEvent,
-    RequestReconciliation,
     SweepStripeEvents,
     WebhookEventState,
+)
+from promptforge.actors.billing.reconciliation.messages import (
+    ReconcileStripe,
+    ReconciliationReport,
+    RequestReconciliation,
 )
 from promptforge.core.clock import SystemClock
 from promptforge.core.errors import Forbidden

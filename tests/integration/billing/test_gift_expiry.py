@@ -8,13 +8,15 @@ import anyio
 import pytest
 
 from promptforge.actors.billing.ledger.messages import (
+    CloseRun,
     CreditLotView,
     ExpireCredits,
     ExpireLots,
     ListCreditLots,
+    ReserveRun,
     WarnOfExpiry,
 )
-from promptforge.actors.billing.messages import CloseRun, CreditsView, GrantCredits, ListTransactions, ReserveRun
+from promptforge.actors.billing.messages import CreditsView, GrantCredits, ListTransactions
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role

@@ -346,6 +346,10 @@ def session_event(
     return RecordStripeEvent(**fields)
 
 
+def _gifts(mongo: Mongo, ledger: Ledger) -> tuple[Actor, ...]:
+    return AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST), GiftExpiryActor(ledger)
+
+
 @asynccontextmanager
 async def open_bank(
     mongo: Mongo,
@@ -383,8 +387,7 @@ async def open_bank(
             SalesActor(ledger, terms=terms),
             TopupsActor(ledger),
             PayoutHoldsActor(ledger),
-            AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST),
-            GiftExpiryActor(ledger),
+            *_gifts(mongo, ledger),
             Revoked(mongo),
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),

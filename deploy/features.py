@@ -73,6 +73,8 @@ from promptforge.actors.marketplace import (
     ReviewsActor,
 )
 from promptforge.actors.marketplace import store as marketplace
+from promptforge.actors.marketplace.documents.actor import ListingDocumentsActor
+from promptforge.actors.marketplace.documents.store import ListingDocumentStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.moderation import ChecksActor, ModerationActor
 from promptforge.actors.moderation import store as moderation
@@ -100,6 +102,7 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.prompts.comparison.actor import ComparisonActor
 from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
+from promptforge.actors.search import SearchActor
 from promptforge.actors.users import ApiKeysActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys
@@ -166,6 +169,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ReportsActor,
     FavouritesActor,
     InsightsActor,
+    ListingDocumentsActor,
+    SearchActor,
     ModerationActor,
     ChecksActor,
     JobsActor,
@@ -261,6 +266,7 @@ def build_actors(
         *notifying.build_actors(mongo, settings, secrets),
         *_market_actors(mongo),
         *_moderation(mongo, settings, memory),
+        SearchActor(memory.found),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
     ]
@@ -298,6 +304,7 @@ def _market_actors(mongo: Mongo) -> list[Actor]:
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),
         InsightsActor(marketplace.InsightStore(mongo), views),
+        ListingDocumentsActor(ListingDocumentStore(mongo)),
     ]
 
 

@@ -9,6 +9,7 @@ from promptforge.actors.moderation.duplicates.index import DuplicateIndex
 from promptforge.actors.moderation.duplicates.store import FINGERPRINTS
 from promptforge.actors.projects import Memberships
 from promptforge.actors.prompts import CompiledCache
+from promptforge.actors.search import ChangedDocuments
 from promptforge.core.mongo import Change, ChangeFeed, Pulse
 
 
@@ -22,6 +23,7 @@ class Memory:
     compiled: CompiledCache = field(default_factory=CompiledCache)
     memberships: Memberships = field(default_factory=Memberships)
     duplicates: DuplicateIndex = field(default_factory=DuplicateIndex)
+    found: ChangedDocuments = field(default_factory=ChangedDocuments)
     look: Callable[[], Awaitable[None]] | None = None
 
 
@@ -47,7 +49,9 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     feed.subscribe("projects", lambda change: memberships.project_changed(change.document_id))
     duplicates = DuplicateIndex(heard)
     feed.subscribe(FINGERPRINTS, lambda change: duplicates.changed(change.document_id))
+    found = ChangedDocuments()
+    found.follow(feed)
     feed.on_gap(compiled.clear)
     feed.on_gap(memberships.clear)
     feed.on_gap(duplicates.clear)
-    return Memory(compiled, memberships, duplicates, pulse.look)
+    return Memory(compiled, memberships, duplicates, found, pulse.look)

@@ -11,6 +11,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.search import SearchActor
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.identity import Principals
@@ -27,7 +28,7 @@ from promptforge.core.mongo import (
     run_transaction,
     translate,
 )
-from promptforge.core.runtime import System
+from promptforge.core.runtime import Actor, System
 from promptforge.deploy.database import Database, open_database
 from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages, stripe_api
 from promptforge.deploy.following import memory_of
@@ -105,8 +106,9 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         feed = ChangeFeed(mongo)
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
+        actors = build_actors(mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets)
         system = System(
-            build_actors(mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets),
+            actors,
             clock=DocumentClock(store.clock),
             transactions=_Transactions(mongo),
             jobs=store,
@@ -127,7 +129,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             system,
             Collaborators(
                 principals=principals,
-                probes=_probes(mongo, store),
+                probes=_probes(mongo, store, actors),
                 translate=translate,
                 metrics=ProcessMetrics(system, store),
                 counters=SharedCounters(mongo),
@@ -216,7 +218,9 @@ def _subscribe(feed: ChangeFeed, principals: Principals) -> None:
     feed.on_gap(principals.clear)
 
 
-def _probes(mongo: Mongo, store: MongoJobStore) -> Mapping[str, Callable[[], Awaitable[Mapping[str, object]]]]:
+def _probes(
+    mongo: Mongo, store: MongoJobStore, actors: Sequence[Actor]
+) -> Mapping[str, Callable[[], Awaitable[Mapping[str, object]]]]:
     async def database() -> Mapping[str, object]:
         await mongo.ping()
         return {}
@@ -224,4 +228,17 @@ def _probes(mongo: Mongo, store: MongoJobStore) -> Mapping[str, Callable[[], Awa
     async def jobs() -> Mapping[str, object]:
         return {"lag_seconds": round(await store.lag_seconds(), 3)}
 
-    return {"mongodb": database, "jobs": jobs}
+    searching = next(actor for actor in actors if isinstance(actor, SearchActor))
+
+    async def search() -> Mapping[str, object]:
+        """A warming index is told and makes nobody unready: what is there of it answers."""
+        index = searching.index()
+        return {
+            "state": index.state,
+            "documents": sum(index.documents.values()),
+            "generation": index.generation,
+            "waiting": index.waiting,
+            "lag_seconds": index.lag_seconds,
+        }
+
+    return {"mongodb": database, "jobs": jobs, "search": search}

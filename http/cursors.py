@@ -82,9 +82,9 @@ class Cursors:
 
     def sealed(self, message: Message[Any], reply: object) -> object:
         """The reply to the message; a page as clients get it."""
-        if type(reply) is not Page or reply.next is None:
+        if not isinstance(reply, Page) or reply.next is None:
             return reply
-        return Page(reply.items, self._keys.seal(self._listing(message), reply.next))
+        return dataclasses.replace(reply, next=self._keys.seal(self._listing(message), reply.next))
 
     def _listing(self, message: Message[Any]) -> bytes:
         return orjson.dumps([self._shape, *[getattr(message, name) for name in self._filters]], default=_plain)

@@ -98,7 +98,7 @@ class Renderer:
             status = status if reply.new else 200
             reply = reply.value
         headers: Headers = [*self._headers]
-        if type(reply) is Page and reply.next is not None:
+        if isinstance(reply, Page) and reply.next is not None:
             headers.append((b"link", _next_link(exchange, reply.next)))
         body, tag = self._encode(reply)
         headers.append((b"content-length", b"%d" % len(body)))

@@ -14,6 +14,7 @@ from promptforge.http import (
     operations,
     projects,
     prompts,
+    search,
     users,
 )
 from promptforge.http.routing import Route
@@ -29,6 +30,7 @@ routes: tuple[Route, ...] = (
     *moderation.routes,
     *billing.routes,
     *notifications.routes,
+    *search.routes,
     *jobs.routes,
     *operations.routes,
 )

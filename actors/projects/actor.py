@@ -17,6 +17,7 @@ from promptforge.actors.projects.domain import (
     new_project,
     normal_roles,
     readers,
+    search_document,
     with_member,
     with_roles,
     without_member,
@@ -39,12 +40,15 @@ from promptforge.actors.projects.messages import (
     ProjectAccess,
     ProjectPermission,
     ProjectView,
+    ReadProjectDocuments,
     RemoveMember,
     RestoreProject,
+    ScanProjectDocuments,
     SetMemberRoles,
     UpdateProject,
 )
 from promptforge.actors.projects.store import ProjectStore
+from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.actors.users.messages import GetNames, GetPublicProfile, PersonName, PublicProfileView
 from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid, NotFound
@@ -209,6 +213,18 @@ class ProjectsActor(Actor):
     @handles(ListProjectsOf, transactional=True)
     async def list_of(self, message: ListProjectsOf, context: Context) -> tuple[str, ...]:
         return await self._store.list_ids(message.user_id, limit=MAX_PROJECTS * 2, session=context.session)
+
+    # For search
+
+    @handles(ReadProjectDocuments)
+    async def read_documents(self, message: ReadProjectDocuments, context: Context) -> tuple[SearchDocument, ...]:
+        return tuple(search_document(project) for project in await self._store.list_these(message.ids))
+
+    @handles(ScanProjectDocuments)
+    async def scan_documents(self, message: ScanProjectDocuments, context: Context) -> DocumentPage:
+        projects = await self._store.scan(message.after, message.limit)
+        documents = tuple(search_document(project) for project in projects)
+        return DocumentPage(documents, projects[-1].id if len(projects) == message.limit else None)
 
 
 def _member_view(member: Member, person: PersonName | None) -> MemberView:

@@ -27,6 +27,7 @@ from promptforge.actors.projects.errors import (
     TooManyMembers,
 )
 from promptforge.actors.projects.messages import ProjectAccess, ProjectPermission, ProjectRole, ProjectView
+from promptforge.actors.search.messages import Kind, SearchDocument
 from promptforge.core.deeds import Deed
 from promptforge.core.errors import NotFound
 
@@ -124,6 +125,18 @@ def new_project(  # a project's fields
         archived_at=None,
         created_at=now,
         updated_at=now,
+    )
+
+
+def search_document(project: Project) -> SearchDocument:
+    """Its members find it."""
+    return SearchDocument(
+        kind=Kind.PROJECT,
+        id=project.id,
+        audience=project.id,
+        title=project.name,
+        changed_at=project.updated_at,
+        summary=project.description or "",
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 from annotated_types import Len
 from pydantic import MISSING, AfterValidator, Field
 
+from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.core.context import Context
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -251,3 +252,21 @@ class ListProjectsOf(Query[tuple[str, ...]]):
     """The ids of the projects, without the archived ones, that `user_id` is a member of."""
 
     user_id: str
+
+
+# For search
+
+
+@internal
+class ReadProjectDocuments(Query[tuple[SearchDocument, ...]]):
+    """The documents of those of these projects that there are."""
+
+    ids: tuple[str, ...]
+
+
+@internal
+class ScanProjectDocuments(Query[DocumentPage]):
+    """The documents of all projects, in the order of their ids, behind `after`."""
+
+    after: str | None
+    limit: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.projects.domain import Member, Project, no_project, personal_project
@@ -47,6 +48,16 @@ class ProjectStore:
         """Whoever asks."""
         row = await self._projects.find_one({"_id": project_id}, session=session)
         return None if row is None else _project_from(row)
+
+    async def list_these(self, project_ids: Sequence[str]) -> list[Project]:
+        """Whoever asks: those of them that there are."""
+        rows = self._projects.find({"_id": {"$in": list(project_ids)}})
+        return [_project_from(row) for row in await rows.to_list(len(project_ids))]
+
+    async def scan(self, after: str | None, limit: int) -> list[Project]:
+        """Whoever asks: all, in the order of their ids."""
+        rows = self._projects.find({"_id": {"$gt": after or ""}}).sort([("_id", 1)]).limit(limit)
+        return [_project_from(row) for row in await rows.to_list(limit)]
 
     async def list_page(self, user_id: str, *, archived: bool, cursor: Cursor | None, limit: int) -> Page[Project]:
         wanted: Document = {

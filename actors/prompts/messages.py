@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, Len
 from pydantic import MISSING, AfterValidator, Field
 
 from promptforge.actors.projects.messages import LATEST, ProjectId
+from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.core.made import Made
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -384,3 +385,21 @@ class ReadPromptVersion(Query[PromptVersionView]):
 
     prompt_id: PromptId
     version: int
+
+
+# For search
+
+
+@internal
+class ReadPromptDocuments(Query[tuple[SearchDocument, ...]]):
+    """The documents of those of these prompts that there are and that are not archived."""
+
+    ids: tuple[str, ...]
+
+
+@internal
+class ScanPromptDocuments(Query[DocumentPage]):
+    """The documents of all prompts, in the order of their ids, behind `after`."""
+
+    after: str | None
+    limit: int

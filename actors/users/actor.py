@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.actors.users.domain import (
     User,
     changes_of,
     first_display_name,
     normal_handle,
     public_view,
+    search_document,
     stored_roles,
 )
 from promptforge.actors.users.messages import (
@@ -25,6 +27,8 @@ from promptforge.actors.users.messages import (
     MeView,
     PersonName,
     PublicProfileView,
+    ReadPersonDocuments,
+    ScanPersonDocuments,
     UpdateProfile,
 )
 from promptforge.actors.users.store import UserStore
@@ -142,6 +146,21 @@ class UsersActor(Actor):
         if user is None or user.suspended:
             raise NotFound("Nobody has this handle")
         return public_view(user, handle)
+
+    # For search
+
+    @handles(ReadPersonDocuments)
+    async def read_documents(self, message: ReadPersonDocuments, context: Context) -> tuple[SearchDocument, ...]:
+        return _documents(await self._store.list_these(message.ids))
+
+    @handles(ScanPersonDocuments)
+    async def scan_documents(self, message: ScanPersonDocuments, context: Context) -> DocumentPage:
+        users = await self._store.scan_profiles(message.after, message.limit)
+        return DocumentPage(_documents(users), users[-1].id if len(users) == message.limit else None)
+
+
+def _documents(users: Iterable[User]) -> tuple[SearchDocument, ...]:
+    return tuple(found for user in users if (found := search_document(user)) is not None)
 
 
 def _names(roles: Iterable[Role]) -> list[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import MISSING
 
+from promptforge.actors.search.messages import PUBLIC, Kind, SearchDocument
 from promptforge.actors.users.messages import Identity, MeView, PublicProfileView, UpdateProfile
 from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.principal import Role
@@ -75,6 +76,21 @@ def public_view(user: User, handle: str) -> PublicProfileView:
         avatar_url=user.avatar_url,
         links=user.links,
         joined_at=user.created_at,
+    )
+
+
+def search_document(user: User) -> SearchDocument | None:
+    """What may be found of somebody; None where they have no public profile."""
+    if user.handle is None or user.suspended:
+        return None
+    return SearchDocument(
+        kind=Kind.PERSON,
+        id=user.id,
+        audience=PUBLIC,
+        title=user.display_name or user.handle,
+        changed_at=user.updated_at,
+        summary=user.bio or "",
+        names=(user.handle,),
     )
 
 

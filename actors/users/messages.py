@@ -15,6 +15,7 @@ from typing import Annotated
 from annotated_types import Len
 from pydantic import MISSING, Field
 
+from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.principal import Role
 
@@ -266,3 +267,21 @@ class ResolveApiKey(Command[KeyIdentity | None]):
     """Whose API key this is, or null where it is none, or no longer; its use is noted."""
 
     key: Annotated[str, Len(1, 128)]
+
+
+# For search
+
+
+@internal
+class ReadPersonDocuments(Query[tuple[SearchDocument, ...]]):
+    """The documents of those of these people that there are and that have a public profile."""
+
+    ids: tuple[str, ...]
+
+
+@internal
+class ScanPersonDocuments(Query[DocumentPage]):
+    """The documents of all people, in the order of their ids, behind `after`."""
+
+    after: str | None
+    limit: int

@@ -46,6 +46,12 @@ class UserStore:
         rows = self._users.find({"_id": {"$in": list(user_ids)}}, _FIELDS, session=session)
         return [_user_from(row) for row in await rows.to_list(len(user_ids))]
 
+    async def scan_profiles(self, after: str | None, limit: int) -> list[User]:
+        """Those with a public profile, in the order of their ids."""
+        wanted: Document = {"_id": {"$gt": after or ""}, "handle": {"$type": "string"}}
+        rows = self._users.find(wanted, _FIELDS).sort([("_id", 1)]).hint("_id_").limit(limit)
+        return [_user_from(row) for row in await rows.to_list(limit)]
+
     async def find_by_handle(self, handle: str, *, session: Session | None = None) -> User | None:
         """`handle` in lower case."""
         row = await self._users.find_one({"handle": handle}, _FIELDS, session=session)

@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-DIMENSIONS = 256
+from promptforge.core.embeddings import embed
+
 WORDS = 4
 MOST_PASSAGES = 2000
 """Of longer texts the smallest hashes are kept: a sample that is the same for the same passages."""
@@ -61,8 +59,7 @@ class Likeness:
 def fingerprint(text: str) -> Fingerprint:
     """Takes a moment the first time: the words' vectors are loaded."""
     words = words_of(text) or ["_"]
-    embedded = _embedder().embed([" ".join(words)], norm=True)[0]
-    return Fingerprint(np.asarray(embedded, np.float32), passages_of(words))
+    return Fingerprint(embed([" ".join(words)])[0], passages_of(words))
 
 
 def words_of(text: str) -> list[str]:
@@ -90,12 +87,3 @@ def likeness(one: Fingerprint, other: Fingerprint) -> Likeness:
         common=same / of_all if of_all else 0.0,
         contained=same / of_shorter if of_shorter else 0.0,
     )
-
-
-@cache
-def _embedder() -> Any:  # Any: the library's class is loaded when first used
-    """Vectors and tokenizer are in the package: nothing is downloaded, and nothing may be."""
-    import wordllama  # noqa: PLC0415  # takes half a second, which only processes that check spend
-
-    folder = Path(wordllama.__file__).parent
-    return wordllama.WordLlama.load(cache_dir=folder, disable_download=True, dim=DIMENSIONS)

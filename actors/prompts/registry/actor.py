@@ -31,15 +31,19 @@ from promptforge.actors.prompts.messages import (
     PromptIndexView,
     PromptVersionView,
     PromptView,
+    ReadPromptDocuments,
     ReadPromptVersion,
     RestorePrompt,
+    ScanPromptDocuments,
     UpdatePrompt,
 )
 from promptforge.actors.prompts.registry.dependants import dependants, refuse_while_included
+from promptforge.actors.prompts.registry.findable import search_documents
 from promptforge.actors.prompts.registry.making import make_prompt
 from promptforge.actors.prompts.registry.pushing import push_version
 from promptforge.actors.prompts.registry.versions import no_version
 from promptforge.actors.prompts.rendering.compilation import compile_version
+from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.made import Made
@@ -165,6 +169,17 @@ class PromptsActor(Actor):
         await self._stores.prompt_for(context, message.prompt_id)
         cursor = Cursor.decode_optional(message.cursor)
         return await self._stores.versions.list_page(message.prompt_id, cursor=cursor, limit=message.limit)
+
+    # For search
+
+    @handles(ReadPromptDocuments)
+    async def read_documents(self, message: ReadPromptDocuments, context: Context) -> tuple[SearchDocument, ...]:
+        return search_documents(await self._stores.prompts.list_these(message.ids))
+
+    @handles(ScanPromptDocuments)
+    async def scan_documents(self, message: ScanPromptDocuments, context: Context) -> DocumentPage:
+        prompts = await self._stores.prompts.scan(message.after, message.limit)
+        return DocumentPage(search_documents(prompts), prompts[-1].id if len(prompts) == message.limit else None)
 
     # For other features
 

@@ -60,6 +60,12 @@ class PromptStore:
         rows = self._prompts.find({"_id": {"$in": list(prompt_ids)}}, session=session)
         return [_prompt_from(row) for row in await rows.to_list(len(prompt_ids))]
 
+    async def scan(self, after: str | None, limit: int) -> list[PromptView]:
+        """Whoever asks: all that are in a project, archived ones too, in the order of their ids."""
+        wanted: Document = {"_id": {"$gt": after or ""}, "project_id": {"$exists": True}}
+        rows = self._prompts.find(wanted).sort([("_id", 1)]).hint("_id_").limit(limit)
+        return [_prompt_from(row) for row in await rows.to_list(limit)]
+
     async def list_named(
         self, project_id: str, names: Collection[str], *, session: Session | None = None
     ) -> list[PromptView]:

@@ -1,0 +1,168 @@
+"""Answers searches within what the sender may see at that moment, and keeps the index."""
+
+from __future__ import annotations
+
+from promptforge.actors.projects.messages import ListProjectsOf
+from promptforge.actors.search.changes import ChangedDocuments
+from promptforge.actors.search.engine import MOST_HITS, Engine, Filters, Found, Request, Scope
+from promptforge.actors.search.errors import SearchUnavailable, TooDeep
+from promptforge.actors.search.indexing import Indexing
+from promptforge.actors.search.local.engine import LocalEngine
+from promptforge.actors.search.local.fulltext import SCHEMA_VERSION
+from promptforge.actors.search.messages import (
+    PUBLIC,
+    FindListings,
+    FoundListings,
+    GetSearchIndex,
+    Kind,
+    Mode,
+    Search,
+    SearchHit,
+    SearchIndexView,
+    SearchPage,
+    Suggest,
+    Suggestion,
+    SuggestionsView,
+)
+from promptforge.actors.search.views import hit_view, place_of, token_of
+from promptforge.core.amounts import to_millicredits
+from promptforge.core.context import Context
+from promptforge.core.principal import Principal
+from promptforge.core.runtime import Actor, handles
+
+OWN = {Kind.PROJECT: "projects:read", Kind.PROMPT: "prompts:read"}
+"""What only members of a project find, and the scope that a program needs for it."""
+
+
+class SearchActor(Actor):
+    name = "search"
+    asks = ("users", "projects", "prompts", "listing_documents")
+    max_queries = 64
+
+    def __init__(self, changed: ChangedDocuments | None = None) -> None:
+        self._engine = LocalEngine()
+        self._finding: Engine = self._engine
+        self._changed = ChangedDocuments() if changed is None else changed
+        self._indexing = Indexing(self._engine, self._changed)
+
+    async def run(self, context: Context) -> None:
+        await self._indexing.run(context)
+
+    # Searching
+
+    @handles(Search)
+    async def search(self, message: Search, context: Context) -> SearchPage:
+        scope = await self._scope(context, message.kind, message.project_id)
+        filters = Filters(
+            category=message.category,
+            tag=message.tag,
+            licence=message.licence,
+            min_price=None if message.min_price is None else to_millicredits(message.min_price),
+            max_price=None if message.max_price is None else to_millicredits(message.max_price),
+            min_stars=None if message.min_rating is None else round(message.min_rating * 1000),
+        )
+        after = place_of(message.cursor)
+        request = Request(message.q, scope, message.mode, filters, limit=message.limit, after=after)
+        found = await self._find(request)
+        hits: tuple[SearchHit, ...] = tuple(hit_view(hit) for hit in found.hits)
+        return SearchPage(
+            hits,
+            token_of(found.last),
+            total=found.total,
+            facets=found.facets,
+            mode=message.mode,
+            matched=found.matched,
+            state=self._indexing.state,
+        )
+
+    @handles(Suggest)
+    async def suggest(self, message: Suggest, context: Context) -> SuggestionsView:
+        scope = await self._scope(context, message.kind, None)
+        self._check()
+        hits = await self._finding.suggest(message.q, scope, message.limit) if scope.kinds else ()
+        items = tuple(
+            Suggestion(hit.document.kind, hit.document.id, hit.document.title, hit.highlights[0].fragments)
+            for hit in hits
+        )
+        return SuggestionsView(items, self._indexing.state)
+
+    @handles(FindListings)
+    async def find_listings(self, message: FindListings, context: Context) -> FoundListings:
+        filters = Filters(
+            category=message.category,
+            tag=message.tag,
+            licence=message.licence,
+            min_price=message.min_price,
+            max_price=message.max_price,
+            min_stars=message.min_stars,
+        )
+        scope = Scope(frozenset({PUBLIC}), frozenset({Kind.LISTING}))
+        request = Request(
+            message.q,
+            scope,
+            Mode.HYBRID,
+            filters,
+            order=message.order,
+            limit=message.limit,
+            after=place_of(message.cursor),
+        )
+        found = await self._find(request)
+        return FoundListings(
+            tuple(hit.document.id for hit in found.hits),
+            token_of(found.last),
+            found.total,
+            found.facets,
+            found.matched,
+            self._indexing.state,
+        )
+
+    async def _find(self, request: Request) -> Found:
+        """Raises `TooDeep`, or `Unavailable` where nothing trustworthy can be said."""
+        self._check()
+        if request.after is not None and request.after.number >= MOST_HITS:
+            raise TooDeep(f"The first {MOST_HITS} hits can be paged through: look for something narrower")
+        return await self._finding.find(request)
+
+    def _check(self) -> None:
+        if not self._indexing.trustworthy:
+            raise SearchUnavailable
+
+    async def _scope(self, context: Context, kind: Kind | None, project_id: str | None) -> Scope:
+        """Asked of the database each time: who was removed from a project finds nothing of it any more."""
+        kinds = frozenset(Kind) if kind is None else frozenset({kind})
+        principal = context.principal
+        if principal is None:
+            projects: frozenset[str] = frozenset()
+        else:
+            projects = frozenset(await context.ask(ListProjectsOf(user_id=principal.user_id)))
+        kinds -= {own for own, scope in OWN.items() if not _may(principal, scope)}
+        audiences = frozenset({PUBLIC}) | projects
+        if project_id is not None:
+            audiences &= {project_id}
+        return Scope(audiences, kinds)
+
+    # For operators
+
+    @handles(GetSearchIndex)
+    async def get_index(self, message: GetSearchIndex, context: Context) -> SearchIndexView:
+        return self.index()
+
+    def index(self) -> SearchIndexView:
+        """How far the index of this process is."""
+        serving, indexing = self._engine.serving, self._indexing
+        return SearchIndexView(
+            state=indexing.state,
+            schema=str(SCHEMA_VERSION),
+            generation=indexing.generation,
+            documents=serving.meanings.counts() if serving is not None else {},
+            waiting=self._changed.waiting,
+            lag_seconds=indexing.lag_seconds,
+            bytes=serving.meanings.bytes if serving is not None else 0,
+            built_at=indexing.built_at,
+            build_seconds=indexing.build_seconds,
+        )
+
+
+def _may(principal: Principal | None, scope: str) -> bool:
+    """A public query is anybody's to send, so a program's right to what is its owner's is looked at here."""
+    return principal is not None and (principal.scopes is None or scope in principal.scopes)

@@ -1,0 +1,213 @@
+"""Texts as words and grams: what is indexed, what is looked for, and which pieces of a text were meant.
+
+Words are what stands between spaces and punctuation, in lower case, without accents, in their English stem. Scripts
+that are written without spaces (Chinese, Japanese, Thai and their like), Korean, and pictures are taken apart into
+grams: each character, and each two that follow each other. Operators mean nothing here: there is no parser.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import tantivy
+
+from promptforge.actors.search.messages import Fragment
+
+LONGEST_WORD = 40
+"""In bytes; longer ones are no words that anybody looks for."""
+MOST_WORDS = 12
+MOST_GRAMS = 24
+"""Of a query: what comes after them is not looked for."""
+SHOWN = 240
+"""Characters of a highlighted field."""
+_LEAD = 60
+_DENSE = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
+    "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"  # Korean
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9d"  # Japanese
+    "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese
+    "\u2190-\u2bff\U0001f000-\U0001faff"  # pictures
+)
+_RUN = re.compile(f"[{_DENSE}]+")
+_WORD = re.compile(rf"[^\W_{_DENSE}]+")
+_STOP = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "for", "from", "have", "help", "how", "i",
+    "if", "in", "into", "is", "it", "me", "my", "need", "of", "on", "or", "please", "prompt", "prompts", "so",
+    "some", "something", "that", "the", "their", "them", "then", "there", "these", "this", "to", "want", "was",
+    "what", "when", "which", "who", "will", "with", "you", "your",
+})  # fmt: skip
+"""Words that say little; looked for only where there are no others."""
+
+
+def analyser(*, stemmed: bool) -> tantivy.TextAnalyzer:
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    for one in (tantivy.Filter.remove_long(LONGEST_WORD), tantivy.Filter.lowercase(), tantivy.Filter.ascii_fold()):
+        builder = builder.filter(one)
+    return builder.filter(tantivy.Filter.stemmer("english")).build() if stemmed else builder.build()
+
+
+_STEMMED = analyser(stemmed=True)
+_PLAIN = analyser(stemmed=False)
+
+
+@lru_cache(50_000)
+def stem(word: str) -> str:
+    """Empty for what is no word of the index."""
+    return "".join(_STEMMED.analyze(word)[:1])
+
+
+@lru_cache(50_000)
+def plain(word: str) -> str:
+    return "".join(_PLAIN.analyze(word)[:1])
+
+
+def normal(text: str) -> str:
+    """Compatibility forms (full width, ligatures) are what they stand for."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def grams(text: str) -> list[str]:
+    """Each once, in order: single characters and pairs."""
+    found: dict[str, None] = {}
+    for run in _RUN.findall(text):
+        found.update(dict.fromkeys(run))
+        found.update(dict.fromkeys(run[at : at + 2] for at in range(len(run) - 1)))
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a query looks for: `words` as stems, `plain` the same words as they stand, `grams` of what has no words."""
+
+    words: tuple[str, ...]
+    plain: tuple[str, ...]
+    grams: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.words or self.grams)
+
+
+def terms(query: str) -> Terms:
+    text = normal(query)
+    pairs: dict[str, str] = {}
+    for word in _WORD.findall(text):
+        if stemmed := stem(word):
+            pairs.setdefault(stemmed, plain(word))
+    telling = {stemmed: word for stemmed, word in pairs.items() if word not in _STOP} or pairs
+    words = tuple(telling)[:MOST_WORDS]
+    return Terms(words, tuple(telling[word] for word in words), tuple(_looked_for(text))[:MOST_GRAMS])
+
+
+def _looked_for(text: str) -> Iterator[str]:
+    """Of a run only the pairs: whoever has all of them has the characters too."""
+    seen: set[str] = set()
+    for run in _RUN.findall(text):
+        for gram in [run] if len(run) == 1 else [run[at : at + 2] for at in range(len(run) - 1)]:
+            if gram not in seen:
+                seen.add(gram)
+                yield gram
+
+
+def fuzzy_distance(word: str) -> int:
+    """How many letters may differ: short words would be others."""
+    return 0 if len(word) < 4 else 1 if len(word) < 8 else 2
+
+
+# What was meant
+
+
+def alike(one: str, other: str, most: int) -> bool:
+    """Whether one becomes the other by at most so many letters changed, left out, added or swapped with the next."""
+    if abs(len(one) - len(other)) > most:
+        return False
+    before_last: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        current = [row]
+        for column, its in enumerate(other, 1):
+            cost = min(last[column] + 1, current[-1] + 1, last[column - 1] + (letter != its))
+            if row > 1 and column > 1 and letter == other[column - 2] and its == one[row - 2]:
+                cost = min(cost, before_last[column - 2] + 1)
+            current.append(cost)
+        if min(current) > most:
+            return False
+        before_last, last = last, current
+    return last[-1] <= most
+
+
+def marked(text: str, looked_for: Terms, *, similar: bool, begun: bool = False) -> tuple[Fragment, ...]:
+    """The text in pieces, those that were looked for marked; empty where none is.
+
+    `similar`: words that are spelled alike too. `begun`: the last word looked for is the beginning of one.
+    """
+    found = (*_word_spans(text, looked_for, similar=similar, begun=begun), *_gram_spans(text, looked_for))
+    spans = _joined(sorted(found))
+    if not spans:
+        return ()
+    first = max(spans[0][0] - _LEAD, 0) if len(text) > SHOWN else 0
+    if first:
+        first = text.find(" ", first, spans[0][0]) + 1 or first
+    text = text[: first + SHOWN]
+    pieces: list[Fragment] = []
+    at = first
+    for start, end in spans:
+        if end > len(text) or start < at:
+            continue
+        if start > at:
+            pieces.append(Fragment(text[at:start], hit=False))
+        pieces.append(Fragment(text[start:end], hit=True))
+        at = end
+    if at < len(text):
+        pieces.append(Fragment(text[at:], hit=False))
+    return tuple(pieces)
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those that touch each other are one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _word_spans(text: str, looked_for: Terms, *, similar: bool, begun: bool) -> Iterator[tuple[int, int]]:
+    if not looked_for.words:
+        return
+    meant = _meaning(looked_for, similar=similar, begun=begun)
+    for found in _WORD.finditer(text):
+        if meant(normal(found[0])):
+            yield found.span()
+
+
+def _meaning(looked_for: Terms, *, similar: bool, begun: bool) -> Callable[[str], bool]:
+    stems = frozenset(looked_for.words)
+    last = looked_for.plain[-1]
+    known: dict[str, bool] = {}
+
+    def near(word: str) -> bool:
+        return any(alike(word, wanted, fuzzy_distance(wanted)) for wanted in looked_for.words)
+
+    def meant(word: str) -> bool:
+        stemmed = stem(word)
+        if stemmed not in known:
+            known[stemmed] = stemmed in stems or (similar and bool(stemmed) and near(stemmed))
+        return known[stemmed] or (begun and plain(word).startswith(last))
+
+    return meant
+
+
+def _gram_spans(text: str, looked_for: Terms) -> Iterator[tuple[int, int]]:
+    for gram in looked_for.grams:
+        at = text.find(gram)
+        while at >= 0:
+            yield at, at + len(gram)
+            at = text.find(gram, at + 1)

@@ -102,7 +102,7 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.prompts.comparison.actor import ComparisonActor
 from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
-from promptforge.actors.search import SearchActor
+from promptforge.actors.search.actor import SearchActor
 from promptforge.actors.users import ApiKeysActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.keys import store as api_keys

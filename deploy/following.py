@@ -9,7 +9,7 @@ from promptforge.actors.moderation.duplicates.index import DuplicateIndex
 from promptforge.actors.moderation.duplicates.store import FINGERPRINTS
 from promptforge.actors.projects import Memberships
 from promptforge.actors.prompts import CompiledCache
-from promptforge.actors.search import ChangedDocuments
+from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.core.mongo import Change, ChangeFeed, Pulse
 
 

@@ -11,7 +11,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.actors.billing.stripe.api import StripeApi
-from promptforge.actors.search import SearchActor
+from promptforge.actors.search.actor import SearchActor
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.identity import Principals

@@ -369,6 +369,16 @@ _TOLD: dict[str, Json] = {
     "compared_at": "2026-11-25T02:41:07Z",
     "violations": [],
     "violations_found": 0,
+    # Search
+    **dict.fromkeys(("SearchHit.id", "Suggestion.id"), f"lst_{_ULID}"),
+    "SearchHit.project_id": None,  # whoever sees listings need be in no project
+    "Fragment.text": "Summaries",
+    "Facet.field": "category",
+    "FacetCount.value": "writing",
+    "names[]": "ada-lovelace",
+    **dict.fromkeys(("OfferView.licence", "Search.licence"), "source"),
+    "sells": "prompt",
+    "SearchIndexView.schema": "1",
     # Jobs and actors
     "kind": "notifications.notify",
     "queue": "default",

@@ -1,7 +1,8 @@
-"""Search over everything that somebody may see: listings, people, projects, prompts."""
+"""Search over everything that somebody may see: listings, people, projects, prompts.
 
-from promptforge.actors.search.actor import SearchActor
-from promptforge.actors.search.changes import ChangedDocuments
+The actor is in `actor`: the messages of the features that it asks import those of this one, so this file does not.
+"""
+
 from promptforge.actors.search.messages import GetSearchIndex, Search, Suggest
 
-__all__ = ["ChangedDocuments", "GetSearchIndex", "Search", "SearchActor", "Suggest"]
+__all__ = ["GetSearchIndex", "Search", "Suggest"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import anyio
+
 from promptforge.actors.projects.messages import ListProjectsOf
 from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.actors.search.engine import MOST_HITS, Engine, Filters, Found, Request, Scope
 from promptforge.actors.search.errors import SearchUnavailable, TooDeep
 from promptforge.actors.search.indexing import Indexing
-from promptforge.actors.search.local.engine import LocalEngine
+from promptforge.actors.search.local.engine import LocalEngine, LocalIndex
 from promptforge.actors.search.local.fulltext import SCHEMA_VERSION
 from promptforge.actors.search.messages import (
     PUBLIC,
@@ -32,6 +36,7 @@ from promptforge.core.runtime import Actor, handles
 
 OWN = {Kind.PROJECT: "projects:read", Kind.PROMPT: "prompts:read"}
 """What only members of a project find, and the scope that a program needs for it."""
+OPENING_SECONDS = 2.0
 
 
 class SearchActor(Actor):
@@ -39,11 +44,11 @@ class SearchActor(Actor):
     asks = ("users", "projects", "prompts", "listing_documents")
     max_queries = 64
 
-    def __init__(self, changed: ChangedDocuments | None = None) -> None:
+    def __init__(self, changed: ChangedDocuments | None = None, *, made: Callable[[], LocalIndex] = LocalIndex) -> None:
         self._engine = LocalEngine()
         self._finding: Engine = self._engine
         self._changed = ChangedDocuments() if changed is None else changed
-        self._indexing = Indexing(self._engine, self._changed)
+        self._indexing = Indexing(self._engine, self._changed, made=made)
 
     async def run(self, context: Context) -> None:
         await self._indexing.run(context)
@@ -78,7 +83,7 @@ class SearchActor(Actor):
     @handles(Suggest)
     async def suggest(self, message: Suggest, context: Context) -> SuggestionsView:
         scope = await self._scope(context, message.kind, None)
-        self._check()
+        await self._check()
         hits = await self._finding.suggest(message.q, scope, message.limit) if scope.kinds else ()
         items = tuple(
             Suggestion(hit.document.kind, hit.document.id, hit.document.title, hit.highlights[0].fragments)
@@ -118,13 +123,16 @@ class SearchActor(Actor):
 
     async def _find(self, request: Request) -> Found:
         """Raises `TooDeep`, or `Unavailable` where nothing trustworthy can be said."""
-        self._check()
+        await self._check()
         if request.after is not None and request.after.number >= MOST_HITS:
             raise TooDeep(f"The first {MOST_HITS} hits can be paged through: look for something narrower")
         return await self._finding.find(request)
 
-    def _check(self) -> None:
-        if not self._indexing.trustworthy:
+    async def _check(self) -> None:
+        """Who comes in the first moment of the process waits for the change stream to open."""
+        with anyio.move_on_after(OPENING_SECONDS):
+            await self._indexing.begun.wait()
+        if self._engine.serving is not None and not self._indexing.trustworthy:
             raise SearchUnavailable
 
     async def _scope(self, context: Context, kind: Kind | None, project_id: str | None) -> Scope:

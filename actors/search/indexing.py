@@ -37,14 +37,14 @@ log = structlog.get_logger(__name__)
 class Indexing:
     """`run` is the loop; the rest says how it goes."""
 
-    def __init__(
-        self, engine: LocalEngine, changed: ChangedDocuments, *, made: Callable[[], LocalIndex] = LocalIndex
-    ) -> None:
+    def __init__(self, engine: LocalEngine, changed: ChangedDocuments, *, made: Callable[[], LocalIndex]) -> None:
         self._engine = engine
         self._changed = changed
         self._make = made
         self._building: LocalIndex | None = None
         self._gaps_known = -1
+        self.begun = anyio.Event()
+        """Set once there is an index to answer from, and changes of what is in it are heard of."""
         self.generation = 0
         self.lag_seconds = 0.0
         self.built_at: datetime | None = None
@@ -88,6 +88,7 @@ class Indexing:
         try:
             if self._engine.serving is None:
                 self._engine.serving = index  # what is there of it answers, and says that it is warming
+                self.begun.set()
             for source in SOURCES:
                 await self._read_all(source, index, context)
             await index.commit()

@@ -35,6 +35,8 @@ from promptforge.core.errors import Unavailable
 
 ENOUGH = 3
 """Hits with which no wider way is gone."""
+BESIDE_WORDS = 0.35
+"""How near a text must be to be a hit beside those that have all the words."""
 SUGGESTED_FROM = 60
 """Titles of which the best suggestions are taken."""
 _SLACK = 50
@@ -154,11 +156,12 @@ class _Search:
         if request.mode is Mode.TEXT:
             return self._by_words()
         near = self._meanings.nearest(request.text, request.scope, request.filters)
-        meant = self._of_numbers(near)
         if request.mode is Mode.SEMANTIC:
-            return meant
+            return self._of_numbers([number for number, _ in near])
         said = self._by_words()
         all_words = said.matched is Match.ALL_WORDS
+        least = BESIDE_WORDS if all_words else 0.0
+        meant = self._of_numbers([number for number, likeness in near if likeness >= least])
         numbers = ranking.fused(said.numbers, meant.numbers, all_words=all_words)
         counting = queries.either(said.counting, meant.counting) or said.counting
         return _Ranked(numbers, {**said.addresses, **meant.addresses}, None, counting, said.matched)

@@ -21,7 +21,7 @@ from promptforge.core.embeddings import DIMENSIONS, embed, signs
 CANDIDATES = 300
 """By signs, of which `NEAREST` are kept."""
 NEAREST = 100
-LEAST_LIKENESS = 0.27
+LEAST_LIKENESS = 0.2
 """Cosine below which a text has nothing to do with the query."""
 MEANT_CHARACTERS = 600
 """Of a body: the beginning says what it is about."""
@@ -171,8 +171,8 @@ class Meanings:
 
     # Looking
 
-    def nearest(self, text: str, scope: Scope, filters: Filters) -> list[int]:
-        """The numbers of those that mean most nearly what the text means, the nearest first."""
+    def nearest(self, text: str, scope: Scope, filters: Filters) -> list[tuple[int, float]]:
+        """The numbers of those that mean most nearly what the text means and how near, the nearest first."""
         columns, size = self._columns, min(self._given, self._columns.room)
         permitted = self._permitted(columns, size, scope, filters)
         if permitted is None:
@@ -189,7 +189,7 @@ class Meanings:
         lengths = np.linalg.norm(rounded, axis=1)
         likeness = rounded @ vector[0] / np.where(lengths > 0, lengths, 1)
         order = np.argsort(-likeness, kind="stable")[:NEAREST]
-        return [int(near[at]) for at in order if likeness[at] >= LEAST_LIKENESS]
+        return [(int(near[at]), float(likeness[at])) for at in order if likeness[at] >= LEAST_LIKENESS]
 
     def _permitted(self, columns: _Columns, size: int, scope: Scope, filters: Filters) -> NDArray[np.bool_] | None:
         """None: nothing is."""

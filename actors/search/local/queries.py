@@ -63,7 +63,8 @@ def by_words(terms: Terms, match: Match) -> Query:
     if match is Match.ALL_WORDS:
         needed = [_term("all", word) for word in terms.words] + [_term("grams", gram) for gram in terms.grams]
         return Query.boolean_query([*((Occur.Must, query) for query in needed), *boosts])
-    alike = [_alike(word, fuzzy=at < MOST_FUZZY) for at, word in enumerate(terms.words)]
+    distances = [fuzzy_distance(word) for word in terms.plain[:MOST_FUZZY]] + [0] * len(terms.words)
+    alike = [_alike(word, distance) for word, distance in zip(terms.words, distances, strict=False)]
     needed = [*alike, *(_term("grams", gram) for gram in terms.grams)]
     least = ceil(_MOST_OF_THEM * len(needed)) if match is Match.SIMILAR_WORDS else 1
     some = Query.boolean_query([(Occur.Should, query) for query in needed], minimum_number_should_match=least)
@@ -93,9 +94,8 @@ def continuing(terms: Terms, *, whole: bool, similar: bool) -> Query:
     return Query.boolean_query([(Occur.Must, query) for query in needed])
 
 
-def _alike(word: str, *, fuzzy: bool) -> Query:
-    distance = fuzzy_distance(word)
-    if not (fuzzy and distance):
+def _alike(word: str, distance: int) -> Query:
+    if not distance:
         return _term("all", word)
     near = Query.fuzzy_term_query(SCHEMA, "all", word, distance=distance)
     in_title = Query.fuzzy_term_query(SCHEMA, "title", word, distance=distance)

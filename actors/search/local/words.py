@@ -115,7 +115,7 @@ def _looked_for(text: str) -> Iterator[str]:
 
 
 def fuzzy_distance(word: str) -> int:
-    """How many letters may differ: short words would be others."""
+    """How many letters of a word, as it stands, may differ: short ones would be others."""
     return 0 if len(word) < 4 else 1 if len(word) < 8 else 2
 
 
@@ -194,7 +194,8 @@ def _meaning(looked_for: Terms, *, similar: bool, begun: bool) -> Callable[[str]
     known: dict[str, bool] = {}
 
     def near(word: str) -> bool:
-        return any(alike(word, wanted, fuzzy_distance(wanted)) for wanted in looked_for.words)
+        pairs = zip(looked_for.words, looked_for.plain, strict=True)
+        return any(alike(word, stemmed, fuzzy_distance(wanted)) for stemmed, wanted in pairs)
 
     def meant(word: str) -> bool:
         stemmed = stem(word)

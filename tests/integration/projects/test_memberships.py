@@ -22,6 +22,7 @@ from promptforge.actors.projects.messages import (
     SetMemberRoles,
 )
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, FirstVersion, GetVersion
+from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
@@ -52,6 +53,7 @@ class Muffled(ChangeFeed):
 class Following:
     market: Market
     feed: Muffled
+    found: ChangedDocuments
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ async def following(mongo: Mongo) -> AsyncIterator[Following]:
     ):
         tasks.start_soon(feed.run)
         await feed.started.wait()
-        yield Following(Market(process), feed)
+        yield Following(Market(process), feed, memory.found)
         tasks.cancel_scope.cancel()
 
 
@@ -98,7 +100,10 @@ async def test_reading_versions_asks_for_the_members_once(mongo: Mongo, both: tu
 
     owner, viewer, project, prompt_id = await shared(both[0])
     read = GetVersion(prompt_id=prompt_id, version=1)
-    await anyio.sleep(0.3)  # what the feed has still to tell of making the project
+    with anyio.fail_after(20):
+        while any(one.found.waiting for one in both):  # search reads what has changed, too
+            await anyio.sleep(0.05)
+    await anyio.sleep(0.5)  # what the feed has still to tell of making the project
     await viewer.ask(read)
     before = await reads()
     for person in (viewer, owner) * 10:

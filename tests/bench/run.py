@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, duplicates, edge, opening, sealed, serving, versions, webhooks
+from tests.bench import analytics, asks, duplicates, edge, opening, sealed, search_quality, serving, versions, webhooks
 
 BENCHMARKS = {
     "analytics": analytics.run,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "edge": edge.run,
     "opening": opening.run,
     "sealed": sealed.run,
+    "search_quality": search_quality.run,
     "serving": serving.run,
     "versions": versions.run,
     "webhooks": webhooks.run,

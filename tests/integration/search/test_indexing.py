@@ -137,6 +137,7 @@ async def test_after_a_gap_the_old_index_answers_as_warming_until_a_new_one_is_m
         person = await here.market.person("olga")
         kept, hidden = [await person.ask(CreatePrompt(name=f"Marimba {name}")) for name in ("kept", "hidden")]
         await until(lambda: finds(person, "marimba", 2))
+        await until(lambda: ready(here))
         missed = {"$set": {"archived": True, "archived_at": kept.created_at}}
         here.feed.held_back = True
         await mongo.collection("prompts").update_one({"_id": hidden.id}, missed)
@@ -159,6 +160,7 @@ async def test_while_nothing_is_heard_it_says_that_it_is_behind_and_in_the_end_n
         person = await here.market.person("olga")
         await person.ask(CreatePrompt(name="Marimba"))
         await until(lambda: finds(person, "marimba", 1))
+        await until(lambda: ready(here))
         here.memory.found.silent_seconds = lambda: 3.0
         assert (await found(person, "marimba")).state is IndexState.BEHIND
         here.memory.found.silent_seconds = lambda: 31.0

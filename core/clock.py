@@ -17,7 +17,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 
 def _written_in_full(value: object) -> object:
     """Otherwise numbers, dates and times without an offset would be read too."""
-    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         raise ValueError("must be a date and time with its offset (RFC 3339), like 2026-01-31T12:00:00Z")
     return value
 

@@ -9,6 +9,8 @@ from typing import Any
 from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
+from promptforge.actors.analytics import EventsActor, FoldEvents, QueriesActor, RollupsActor
+from promptforge.actors.analytics import store as analytics
 from promptforge.actors.billing import (
     AdjustmentsActor,
     BillingActor,
@@ -173,6 +175,9 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     SearchActor,
     ModerationActor,
     ChecksActor,
+    EventsActor,
+    RollupsActor,
+    QueriesActor,
     JobsActor,
     OperationsActor,
 )
@@ -190,6 +195,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **notifying.INDEXES,
     **marketplace.INDEXES,
     **moderation.INDEXES,
+    **analytics.INDEXES,
     **jobs.INDEXES,
     **audit.INDEXES,
     **counters.INDEXES,
@@ -209,6 +215,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-model-runs", "* * * * *", lambda _: SweepRuns()),
     Schedule("sweep-evaluations", "* * * * *", lambda _: SweepEvaluations()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
+    Schedule("fold-events", "* * * * *", lambda _: FoldEvents()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
     Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),
@@ -267,6 +274,7 @@ def build_actors(
         *_market_actors(mongo),
         *_moderation(mongo, settings, memory),
         SearchActor(memory.found),
+        *_analytics_actors(mongo),
         JobsActor(job_store),
         OperationsActor(audit.AuditLog(mongo)),
     ]
@@ -315,6 +323,12 @@ def _moderation(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]
         ModerationActor(cases, DecisionLog(mongo), fingerprints),
         ChecksActor(cases, load_terms(settings.moderation_terms_file), Duplicates(fingerprints, memory.duplicates)),
     ]
+
+
+def _analytics_actors(mongo: Mongo) -> list[Actor]:
+    """What takes events and adds them up, and what answers questions about sums."""
+    sums = analytics.EventRollups(mongo)
+    return [EventsActor(analytics.EventStore(mongo), sums), RollupsActor(sums), QueriesActor(sums)]
 
 
 def job_messages() -> Iterator[type[Message[Any]]]:

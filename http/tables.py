@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptforge.http import (
     ai,
+    analytics,
     billing,
     datasets,
     evaluations,
@@ -26,6 +27,7 @@ routes: tuple[Route, ...] = (
     *datasets.routes,
     *evaluations.routes,
     *ai.routes,
+    *analytics.routes,
     *marketplace.routes,
     *moderation.routes,
     *billing.routes,

@@ -134,6 +134,17 @@ class Collection:
                 raise
             raise DuplicateKey("some of the documents are there already", _DUPLICATE) from error
 
+    async def insert_new(self, documents: Sequence[Document]) -> frozenset[int]:
+        """Insert those that no unique index refuses; answers which ones were refused, as places in the sequence."""
+        try:
+            await _run(self._raw.insert_many(list(documents), ordered=False), None)
+        except BulkWriteError as error:
+            refused = error.details.get("writeErrors", ())
+            if error.details.get("writeConcernErrors") or any(one.get("code") != _DUPLICATE for one in refused):
+                raise
+            return frozenset(one["index"] for one in refused)
+        return frozenset()
+
     async def update_one(
         self, wanted: Filter, update: Update, *, upsert: bool = False, session: Session | None = None
     ) -> UpdateResult:

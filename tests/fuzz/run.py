@@ -69,6 +69,8 @@ NOT_IN_THE_SCHEMA = {
     "testPrompt": 422,  # a version or a label; values for the prompt's own variables
     "getPromptAnalytics": 422,  # the span of time has bounds, and so has what it falls into
     "getMyUsage": 422,
+    "recordEvents": 422,  # events are of the last 400 days, and about nobody
+    "queryAnalytics": 422,  # what can be asked depends on the view
     "createDataset": 422,  # a JSON Schema, of the kinds that cannot take long
     "updateDataset": 422,
     "addDatasetItems": 422,  # items fit the dataset's schema

@@ -12,7 +12,7 @@ import httpx
 from pymongo import MongoClient
 
 from promptforge.core.ids import new_id
-from tests.support import market_setups, moderation_setups, notification_setups
+from tests.support import analytics_setups, market_setups, moderation_setups, notification_setups
 from tests.support.planting import dead, make_payable, plant_payout, plant_receipt, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service
@@ -420,6 +420,7 @@ CASES: dict[str, Case] = {
     **notification_setups.cases(Case),
     "getSettings": Case(),
     "updateSettings": Case(body=lambda _: {"notifications": {"listing.sold": {"email": False}}}),
+    **analytics_setups.cases(Case),
     "listJobs": Case(),
     "streamJobs": Case(),
     "changeJobs": Case(body=lambda _: {"action": "cancel", "kind": "tests.none"}),

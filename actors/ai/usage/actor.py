@@ -17,6 +17,7 @@ from promptforge.actors.ai.usage.messages import (
     GetMyUsage,
     GetPromptAnalytics,
     PromptAnalyticsView,
+    SumUsage,
     UsageView,
     VersionTotals,
 )
@@ -53,7 +54,14 @@ class UsageActor(Actor):
     @handles(GetMyUsage)
     async def get_my_usage(self, message: GetMyUsage, context: Context) -> UsageView:
         start, end = stretch(message.since, message.until, Bucket.DAY, now=context.now(), longest=LONGEST_OWN)
-        sums = summed(await self._rollups.list_between(context.user_id, Bucket.DAY, start, end), Bucket.DAY)
+        return await self._sum(context.user_id, start, end)
+
+    @handles(SumUsage)
+    async def sum_usage(self, message: SumUsage, context: Context) -> UsageView:
+        return await self._sum(message.user_id, message.since, message.until)
+
+    async def _sum(self, user_id: str, start: datetime, end: datetime) -> UsageView:
+        sums = summed(await self._rollups.list_between(user_id, Bucket.DAY, start, end), Bucket.DAY)
         days = tuple(DayTotals(at, spend_of(cell)) for (at, _), cell in sums.buckets.items())
         return UsageView(start, end, spend_of(sums.whole), days)
 

@@ -134,6 +134,15 @@ class GetMyUsage(Query[UsageView]):
 
 
 @internal
+class SumUsage(Query[UsageView]):
+    """The same of a user and of whole days, at most 2,000, for other features."""
+
+    user_id: str
+    since: datetime
+    until: datetime
+
+
+@internal
 @job(timeout_seconds=600)
 class FoldUsage(Command[int]):
     """Put the sums of hours that have passed together; answers how many there were. Answers are the same without it."""

@@ -11,8 +11,10 @@ from promptforge.actors.marketplace.insights.messages import (
     CategoryView,
     GetSellerDashboard,
     ListCategories,
+    ListingDay,
     RankListings,
     SellerDashboard,
+    SumSales,
 )
 from promptforge.actors.marketplace.insights.store import InsightStore, Ranked, Tally
 from promptforge.actors.marketplace.insights.views import ViewCounter, day_of
@@ -53,6 +55,11 @@ class InsightsActor(Actor):
         rows = await self._store.days_of_seller(context.user_id, since=since, until=today + timedelta(days=1))
         titles = await self._store.titles(list(best(rows)))
         return dashboard(rows, titles, since=since.date(), until=today.date())
+
+    @handles(SumSales)
+    async def sum_sales(self, message: SumSales, context: Context) -> tuple[ListingDay, ...]:
+        found = await self._store.days_of_seller(message.seller_id, since=message.since, until=message.until)
+        return tuple(found)
 
     @handles(RankListings)
     async def rank(self, message: RankListings, context: Context) -> int:

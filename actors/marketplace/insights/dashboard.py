@@ -6,14 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
-from promptforge.actors.marketplace.insights.messages import DaySum, ListingSum, SalesSum, SellerDashboard
-from promptforge.actors.marketplace.insights.store import DayOfListing
+from promptforge.actors.marketplace.insights.messages import (
+    DaySum,
+    ListingDay,
+    ListingSum,
+    SalesSum,
+    SellerDashboard,
+)
 from promptforge.core.amounts import from_millicredits
 
 TOP = 10
 
 
-def total_of(rows: Iterable[DayOfListing]) -> SalesSum:
+def total_of(rows: Iterable[ListingDay]) -> SalesSum:
     rows = list(rows)
     views, sales = sum(row.views for row in rows), sum(row.sales for row in rows)
     return SalesSum(
@@ -27,9 +32,9 @@ def total_of(rows: Iterable[DayOfListing]) -> SalesSum:
     )
 
 
-def best(rows: Sequence[DayOfListing]) -> dict[str, list[DayOfListing]]:
+def best(rows: Sequence[ListingDay]) -> dict[str, list[ListingDay]]:
     """Those that earned most, what was refunded left out; of equals the one that was seen more."""
-    by_listing: dict[str, list[DayOfListing]] = defaultdict(list)
+    by_listing: dict[str, list[ListingDay]] = defaultdict(list)
     for row in rows:
         by_listing[row.listing_id].append(row)
 
@@ -40,9 +45,9 @@ def best(rows: Sequence[DayOfListing]) -> dict[str, list[DayOfListing]]:
     return {one: by_listing[one] for one in sorted(by_listing, key=worth, reverse=True)[:TOP]}
 
 
-def dashboard(rows: Sequence[DayOfListing], titles: Mapping[str, str], *, since: date, until: date) -> SellerDashboard:
+def dashboard(rows: Sequence[ListingDay], titles: Mapping[str, str], *, since: date, until: date) -> SellerDashboard:
     """Every day from `since` to `until`, both of them in it, has a place."""
-    by_day: dict[date, list[DayOfListing]] = defaultdict(list)
+    by_day: dict[date, list[ListingDay]] = defaultdict(list)
     for row in rows:
         by_day[row.day].append(row)
     days = []

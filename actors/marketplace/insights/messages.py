@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Le
@@ -79,6 +79,29 @@ class GetSellerDashboard(Query[SellerDashboard]):
     """Read how your listings did on the last `days`, today among them."""
 
     days: Annotated[int, Ge(1), Le(366)] = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ListingDay:
+    """What was sold of one listing on one day, or what was seen of it: a day with both has two. In millicredits."""
+
+    listing_id: str
+    day: date
+    views: int = 0
+    sales: int = 0
+    gross: int = 0
+    net: int = 0
+    refunds: int = 0
+    refunded_net: int = 0
+
+
+@internal
+class SumSales(Query[tuple[ListingDay, ...]]):
+    """How each of a seller's listings did on the days (UTC) from `since` to before `until`."""
+
+    seller_id: str
+    since: datetime
+    until: datetime
 
 
 @internal

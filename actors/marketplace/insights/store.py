@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from promptforge.actors.marketplace.insights.domain import TREND_DAYS, Ranks
+from promptforge.actors.marketplace.insights.messages import ListingDay
 from promptforge.actors.marketplace.insights.views import DAYS, day_of
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import Category, ListingState
@@ -36,20 +37,6 @@ class Tally:
     sales: int = 0
     sales_by_age: dict[int, int] = field(default_factory=dict)
     views_by_age: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DayOfListing:
-    """What was sold and seen of one listing on one day, in millicredits."""
-
-    listing_id: str
-    day: date
-    views: int = 0
-    sales: int = 0
-    gross: int = 0
-    net: int = 0
-    refunds: int = 0
-    refunded_net: int = 0
 
 
 class InsightStore:
@@ -91,7 +78,7 @@ class InsightStore:
 
     # A seller's
 
-    async def days_of_seller(self, seller_id: str, *, since: datetime, until: datetime) -> list[DayOfListing]:
+    async def days_of_seller(self, seller_id: str, *, since: datetime, until: datetime) -> list[ListingDay]:
         """What was sold in the days from `since` to before `until`, and separately what was seen."""
         found = []
         between = {"$gte": since, "$lt": until}
@@ -112,9 +99,9 @@ class InsightStore:
         ]
         async for row in self._purchases.aggregate(pipeline):
             key = row.pop("_id")
-            found.append(DayOfListing(key["listing"], key["day"].date(), **row))
+            found.append(ListingDay(key["listing"], key["day"].date(), **row))
         seen = self._days.find({"seller_id": seller_id, "day": between})
-        return found + [DayOfListing(row["listing_id"], row["day"].date(), views=row["views"]) async for row in seen]
+        return found + [ListingDay(row["listing_id"], row["day"].date(), views=row["views"]) async for row in seen]
 
     async def titles(self, listing_ids: Sequence[str]) -> dict[str, str]:
         rows = self._listings.find({"_id": {"$in": list(listing_ids)}}, {"title": 1})

@@ -1,0 +1,1 @@
+"""Events that people's own programs tell of: taken in batches, each once."""

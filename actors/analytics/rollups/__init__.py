@@ -1,0 +1,1 @@
+"""Events added up by day and hour, by a job."""

@@ -1,0 +1,13 @@
+"""The stores of this feature and every index they declare."""
+
+from __future__ import annotations
+
+from promptforge.actors.analytics.events import store as events
+from promptforge.actors.analytics.events.store import EventStore
+from promptforge.actors.analytics.rollups import store as rollups
+from promptforge.actors.analytics.rollups.store import EventRollups
+from promptforge.core.mongo import Index
+
+__all__ = ["INDEXES", "EventRollups", "EventStore"]
+
+INDEXES: dict[str, tuple[Index, ...]] = {**events.INDEXES, **rollups.INDEXES}

@@ -1,0 +1,134 @@
+"""Questions: what may be asked, one's own only, and the same figures as where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from promptforge.actors.ai.usage.messages import Bucket
+from promptforge.actors.ai.usage.store import RollupStore
+from promptforge.actors.analytics.queries.messages import GetDashboard, QueryAnalytics, QueryFilter, View
+from promptforge.actors.marketplace.insights.views import ViewCounter
+from promptforge.actors.marketplace.messages import RefundPurchase
+from promptforge.core.context import Context
+from promptforge.core.errors import Invalid, NotFound
+from promptforge.core.principal import Role
+from tests.integration.ai.counting import record
+from tests.integration.analytics.telling import ask_events, fold, new_event, tell
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import top_up
+
+pytestmark = pytest.mark.anyio
+
+
+async def ask(person: Context, **fields: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    answer = await person.ask(QueryAnalytics(**fields))
+    return [(row.dimensions, row.measures) for row in answer.rows]
+
+
+async def test_events_are_grouped_filtered_and_put_into_buckets(branches: Branches) -> None:
+    ada, _ = await branches.person("ada")
+    bob, _ = await branches.person("bob")
+    now = ada.now()
+    await tell(
+        ada,
+        new_event("a", now, kind="seen", prompt_id="prm_1", prompt_version=1, value=2),
+        new_event("b", now, kind="seen", prompt_id="prm_1", prompt_version=2, value=0.5),
+        new_event("c", now - timedelta(days=1), kind="seen", variant="short"),
+        new_event("d", now, kind="done", variant="short"),
+    )
+    await tell(bob, new_event("a", now, kind="seen"))
+    await fold(branches)
+    by_kind = [(row.dimensions, row.measures) for row in (await ask_events(ada, dimensions=("kind",))).rows]
+    assert by_kind == [({"kind": "done"}, {"events": 1, "value": 0.0}), ({"kind": "seen"}, {"events": 3, "value": 2.5})]
+    only = QueryFilter("prompt_id", ("prm_1",))
+    versions = await ask_events(ada, dimensions=("prompt_version",), filters=(only,), measures=("events",))
+    assert [(row.dimensions, row.measures) for row in versions.rows] == [
+        ({"prompt_version": 1}, {"events": 1}),
+        ({"prompt_version": 2}, {"events": 1}),
+    ]
+    days = await ask_events(ada, bucket=Bucket.DAY, filters=(QueryFilter("variant", ("short",)),), measures=("events",))
+    assert [row.start and row.start.date() for row in days.rows] == [(now - timedelta(days=1)).date(), now.date()]
+    assert [row.measures for row in (await ask_events(bob, measures=("events",))).rows] == [{"events": 1}]
+
+
+async def test_sales_and_views_are_those_of_the_dashboard_and_ones_own(branches: Branches) -> None:
+    carla, _ = await branches.person("carla", Role.SELLER)
+    listing = await branches.here.published(carla, "Summaries", price="20")
+    bought = []
+    for number in range(3):
+        buyer, _ = await branches.person(f"buyer{number}")
+        await top_up(branches.mongo, buyer, 100)
+        bought.append(await branches.here.buy(buyer, listing, "20"))
+    await branches.here.process.context().ask(RefundPurchase(purchase_id=bought[0].id, reason="As asked for"))
+    views = ViewCounter(branches.mongo)
+    for _ in range(7):
+        views.add(listing.id, seller_id=carla.user_id, viewer_id=None, now=carla.now())
+    await views.flush()
+    of_listing = {"listing_id": listing.id}
+    sales = await ask(carla, view=View.SALES, measures=("sales", "gross", "net", "refunds"), dimensions=("listing_id",))
+    assert sales == [(of_listing, {"sales": 3, "gross": "60", "net": "51", "refunds": 1})]
+    assert await ask(carla, view=View.VIEWS, measures=("views",), dimensions=("listing_id",)) == [
+        (of_listing, {"views": 7})
+    ]
+    shown = await carla.ask(GetDashboard(days=7))
+    totals = shown.totals
+    assert (totals.sales, totals.net, totals.refunds, totals.views) == (3, "51", 1, 7)
+    assert (len(shown.days), shown.days[-1].totals.sales) == (7, 3)
+    buyer, _ = await branches.person("buyer1")
+    assert await ask(buyer, view=View.SALES, measures=("sales",)) == []
+    assert (await buyer.ask(GetDashboard())).totals.sales == 0
+
+
+async def test_usage_is_ones_own_and_of_a_prompt_everybodys_for_who_works_on_it(branches: Branches) -> None:
+    ada, _ = await branches.person("ada")
+    eve, _ = await branches.person("eve")
+    rollups = RollupStore(branches.mongo)
+    one = replace(record(1, "run_1"), timestamp=ada.now(), user_id=ada.user_id, prompt_id="prm_none")
+
+    async def run(tx: Context) -> None:
+        await rollups.add(one, tx)
+
+    await branches.here.process.context().transaction(run)
+    assert await ask(ada, view=View.USAGE, measures=("runs",)) == [({}, {"runs": 1})]
+    assert await ask(eve, view=View.USAGE, measures=("runs",)) == []
+    with pytest.raises(NotFound):
+        await ask(eve, view=View.USAGE, measures=("runs",), filters=(QueryFilter("prompt_id", ("prm_none",)),))
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"measures": ("events", "sales")}, "/measures/1", "unknown_measure"),
+    ({"dimensions": ("external_id",)}, "/dimensions/0", "high_cardinality"),
+    ({"dimensions": ("properties.rating",)}, "/dimensions/0", "high_cardinality"),
+    ({"dimensions": ("colour",)}, "/dimensions/0", "unknown_dimension"),
+    ({"filters": (QueryFilter("user_id", ("usr_1",)),)}, "/filters/0/dimension", "high_cardinality"),
+    ({"view": View.SALES, "measures": ("sales",), "dimensions": ("buyer_id",)}, "/dimensions/0", "high_cardinality"),
+    ({"view": View.SALES, "measures": ("sales",), "bucket": Bucket.HOUR}, "/bucket", "unknown_bucket"),
+    ({"view": View.USAGE, "measures": ("runs",), "bucket": Bucket.HOUR}, "/bucket", "unknown_bucket"),
+    ({"view": View.USAGE, "measures": ("runs",), "dimensions": ("prompt_id",)}, "/dimensions/0", "unknown_dimension"),
+    (
+        {"view": View.USAGE, "measures": ("runs",), "filters": (QueryFilter("prompt_id", ("a", "b")),)},
+        "/filters",
+        "unknown_filter",
+    ),
+]
+
+
+async def test_what_is_not_offered_is_refused_and_what_is_is_said(branches: Branches) -> None:
+    ada, _ = await branches.person("ada")
+    for fields, pointer, code in REFUSED:
+        with pytest.raises(Invalid) as refused:
+            await ask_events(ada, **fields)
+        assert [(one.pointer, one.code) for one in refused.value.errors] == [(pointer, code)], fields
+
+
+async def test_more_rows_than_can_be_told_are_refused(branches: Branches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptforge.actors.analytics.queries.domain.MOST_ROWS", 2)
+    ada, _ = await branches.person("ada")
+    await tell(ada, *(new_event(f"e{number}", ada.now(), kind=f"kind{number}") for number in range(3)))
+    await fold(branches)
+    with pytest.raises(Invalid, match="more than 2 rows"):
+        await ask_events(ada, dimensions=("kind",))

@@ -87,6 +87,7 @@ from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.notifications import (
     NotificationsActor,
     PreferencesActor,
+    StreamActor,
     WebhooksActor,
     WebhookSendingActor,
 )
@@ -163,6 +164,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     EvaluationsActor,
     NotificationsActor,
     PreferencesActor,
+    StreamActor,
     WebhooksActor,
     WebhookSendingActor,
     ListingsActor,

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from promptforge.actors.projects.messages import EnsurePersonalProject
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
-from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, TokenVerifier
+from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, Principals, TokenVerifier
+from promptforge.core.identity.tokens import RevokedToken
 from promptforge.core.principal import STAFF, Principal
 from promptforge.core.runtime import System
 from promptforge.deploy.settings import Settings
@@ -75,6 +76,20 @@ def principal_finder(system: System) -> Callable[[str], Awaitable[Principal | No
         return None if identity is None else _principal(identity)
 
     return find
+
+
+def judging_again(system: System, principals: Principals) -> Callable[[Principal], Awaitable[Principal]]:
+    """How somebody's rights stand now, where their token is not at hand."""
+    find = principal_finder(system)
+
+    async def judge(principal: Principal) -> Principal:
+        await principals.check_account(principal.uid)
+        now = await find(principal.user_id)
+        if now is None:
+            raise RevokedToken("This account is gone")
+        return replace(now, scopes=principal.scopes, key_id=principal.key_id)
+
+    return judge
 
 
 def _principal(identity: Identity) -> Principal:

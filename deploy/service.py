@@ -32,14 +32,17 @@ from promptforge.core.runtime import Actor, System
 from promptforge.deploy.database import Database, open_database
 from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages, stripe_api
 from promptforge.deploy.following import memory_of
-from promptforge.deploy.identity import key_finder, make_verifier, principal_finder, provisioner
+from promptforge.deploy.identity import judging_again, key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
 from promptforge.deploy.metrics import ProcessMetrics
 from promptforge.deploy.migrations import MIGRATIONS
+from promptforge.deploy.notifying import bells_of
 from promptforge.deploy.sandbox.guard import refuse_live_events
 from promptforge.deploy.settings import Settings
 from promptforge.http.app import Collaborators, HttpSettings, build_app
+from promptforge.http.bells import Bells
 from promptforge.http.counters import SharedCounters
+from promptforge.http.following import Following
 from promptforge.http.idempotency import Replies
 from promptforge.http.tables import routes
 from promptforge.http.webhooks import WebhookSecrets
@@ -53,8 +56,9 @@ PRINCIPAL_FIELDS = frozenset({"roles", "suspended"})
 class Service:
     """The running process as the server sees it."""
 
-    def __init__(self, system: System, app: ASGIApp, version: str) -> None:
+    def __init__(self, system: System, app: ASGIApp, version: str, *, bells: Bells) -> None:
         self.version = version
+        self._bells = bells
         self._system = system
         self._app = app
         self._draining = False
@@ -63,6 +67,7 @@ class Service:
         """Readiness goes red and connections are asked to close; requests are still answered."""
         self._draining = True
         self._system.draining = True
+        self._bells.ring_all()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application; while draining, each response asks its connection to close (RFC 9112, 9.6)."""
@@ -124,6 +129,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         runner = JobRunner(store, system, find_principal=principal_finder(system))
         follow_jobs(feed, runner)
         _subscribe(feed, principals)
+        bells = bells_of(feed)
         version = importlib.metadata.version("promptforge")
         app = build_app(
             system,
@@ -134,6 +140,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                 metrics=ProcessMetrics(system, store),
                 counters=SharedCounters(mongo),
                 replies=Replies(mongo),
+                following=Following(bells, judging_again(system, principals)),
             ),
             settings=_http_settings(settings, secrets, version),
             routes=routes,
@@ -141,7 +148,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         async with anyio.create_task_group() as tasks:
             _start_watchers(tasks, database, feed, pulse)
             async with system.running(grace_seconds=settings.grace_seconds), _running(runner, settings.grace_seconds):
-                yield Service(system, app, version)
+                yield Service(system, app, version, bells=bells)
             tasks.cancel_scope.cancel()
 
 

@@ -16,9 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette_compress import CompressMiddleware
 
+from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 from promptforge.http import docs, health, webhooks
 from promptforge.http.auth import Authenticator, Principals
+from promptforge.http.bells import Bells
 from promptforge.http.body import BodyLimits
 from promptforge.http.cors import Cors
 from promptforge.http.cursors import CursorKeys
@@ -27,6 +29,7 @@ from promptforge.http.dispatch import Dispatcher
 from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
 from promptforge.http.fixed import Fixed
+from promptforge.http.following import FollowEndpoint, Following
 from promptforge.http.health import Health, Probe
 from promptforge.http.idempotency import Replies
 from promptforge.http.live import LiveEndpoint, OpenStreams
@@ -70,7 +73,7 @@ class Collaborators:
 
     `principals` know tokens; `probes` (name → probe) feed `/health`; `translate` turns a database driver's error that
     reached the edge into one of ours; `metrics` are served at `/metrics`; `counters` are those of rates that processes
-    share; `replies` keep those of requests with an Idempotency-Key.
+    share; `replies` keep those of requests with an Idempotency-Key; `following` wakes event streams of notifications.
     """
 
     principals: Principals
@@ -79,6 +82,7 @@ class Collaborators:
     metrics: Scraped | None = None
     counters: Storage | None = None
     replies: Replies | None = None
+    following: Following | None = None
 
 
 def build_app(
@@ -103,7 +107,9 @@ def build_app(
     streams = OpenStreams()
     translate = collaborators.translate
 
-    def endpoint_of(route: Route) -> LiveEndpoint | Endpoint:
+    def endpoint_of(route: Route) -> LiveEndpoint | FollowEndpoint | Endpoint:
+        if route.followed:
+            return FollowEndpoint(route, edge, collaborators.following or Following(Bells(), _as_before))
         if route.live:
             return LiveEndpoint(route, edge, streams)
         if route.streamed:
@@ -139,6 +145,10 @@ def build_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+async def _as_before(principal: Principal) -> Principal:
+    return principal
 
 
 def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON

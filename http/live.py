@@ -42,19 +42,23 @@ _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 class OpenStreams:
     """How many there are, in this process and of each user."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_STREAMS) -> None:
+        self._most = most
         self._of: Counter[str] = Counter()
+        self._total = 0
 
     def enter(self, user: str) -> None:
         """Raises `TooManyRequests` for what is the user's own doing, `MailboxFull` for what is everybody's."""
         if self._of[user] >= MOST_OF_ONE_USER:
             raise TooManyRequests(f"One user may have {MOST_OF_ONE_USER} event streams open", retry_after_seconds=1)
-        if self._of.total() >= MOST_STREAMS:
+        if self._total >= self._most:
             raise MailboxFull("Too many event streams are open")
         self._of[user] += 1
+        self._total += 1
 
     def leave(self, user: str) -> None:
         self._of[user] -= 1
+        self._total -= 1
         if not self._of[user]:
             del self._of[user]
 

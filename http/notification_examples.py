@@ -23,4 +23,5 @@ TOLD: dict[str, Any] = {  # Any: JSON
     "DeliveryView.state": "delivered",
     "DeliveryView.reason": None,
     "outcome": "200",
+    "StreamTicketView.ticket": "pft_2tQ0sHq4l7kTnVwGcY9mJr6bXeA1ZdPu3oKiC8fRyNE",
 }

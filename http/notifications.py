@@ -9,6 +9,7 @@ from promptforge.actors.notifications.messages import (
     MarkAllRead,
     MarkRead,
 )
+from promptforge.actors.notifications.stream.messages import CreateStreamTicket, FollowNotifications
 from promptforge.actors.notifications.webhooks.errors import DeliveryPending, TooManyWebhooks, WebhookDisabled
 from promptforge.actors.notifications.webhooks.messages import (
     CreateWebhook,
@@ -24,7 +25,7 @@ from promptforge.actors.notifications.webhooks.messages import (
     TestWebhook,
     UpdateWebhook,
 )
-from promptforge.http.routing import delete, get, patch, post
+from promptforge.http.routing import delete, follow, get, patch, post
 
 _WEBHOOK = "/notifications/webhooks/{webhook_id}"
 _MADE = f"{_WEBHOOK}/deliveries/{{id}}"
@@ -35,6 +36,8 @@ routes = [
     post("/notifications/read", MarkAllRead, name="markAllNotificationsRead"),
     post("/notifications/{notification_id}/read", MarkRead, name="markNotificationRead"),
     delete("/notifications/{notification_id}", DeleteNotification),
+    follow("/notifications/stream", FollowNotifications, name="streamNotifications"),
+    post("/notifications/stream/tickets", CreateStreamTicket, status=201),
     get("/notifications/webhooks", ListWebhooks),
     post("/notifications/webhooks", CreateWebhook, status=201, errors=(TooManyWebhooks,)),
     get(_WEBHOOK, GetWebhook),

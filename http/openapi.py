@@ -153,6 +153,13 @@ EVENTS = """Done. Whole as JSON or, where `Accept` names `text/event-stream`, pi
 `text` each, and then `done` with all of this as JSON, or `error` with a problem document."""
 _PIECE = 'event: delta\ndata: {"text":"%s"}\n\n'
 EVENTS_SHAPE = _PIECE % "The " + _PIECE % "answer" + "event: done\ndata: "
+_NOTICE = '{"id":"ntf_01k8y3w5q2m7t9x4c6v1b8n0ra","kind":"listing.sold","title":"Sold","body":"…","subject":{},…}'
+_FOLLOWED = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": f"id: 41\nevent: ready\ndata: {{}}\n\nid: 42\nevent: notification\ndata: {_NOTICE}\n\n",
+    }
+}
 
 _DONE = {200: "Done", 201: "Made", 202: "Started, as a job"}
 
@@ -255,7 +262,7 @@ def _headers_of(route: Route, *, guarded: bool) -> list[Schema]:
         return [_IDEMPOTENCY_KEY]
     if guarded:
         return [_IF_MATCH]
-    return [_IF_NONE_MATCH] if route.method == "GET" and not route.live else []
+    return [_IF_NONE_MATCH] if route.method == "GET" and not (route.live or route.followed) else []
 
 
 def is_keyed(route: Route) -> bool:
@@ -301,6 +308,8 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         text = "Server-sent events. Each event `reply` has this in its data, as JSON, whenever it has changed."
         stream = {"schema": shape, "example": example(shape, schemas.components)}
         return {"200": {"description": text, "headers": headers, "content": {"text/event-stream": stream}}}
+    if route.followed:
+        return {"200": {"description": "Server-sent events", "headers": headers, "content": _FOLLOWED}}
     if reply not in (None, NoneType):
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]

@@ -54,6 +54,8 @@ class Route:
     """Its handler answers the same object again and again, from a cache of its own: its JSON is kept with it."""
     live: bool = False
     """Answered as server-sent events; see `http/live.py`."""
+    followed: bool = False
+    """Answered as what somebody is told, event by event; see `http/following.py`."""
     streamed: bool = False
     """Answered piece by piece to who accepts that; see `http/streams.py`."""
 
@@ -110,6 +112,11 @@ def get(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
 def live(path: str, message: MessageClass, *, name: str) -> Route:
     """A query whose reply is sent again, as an event, each time it is another one."""
     return Route("GET", path, message, name=name, live=True)
+
+
+def follow(path: str, message: MessageClass, *, name: str) -> Route:
+    """The log of what its asker is told, as server-sent events that can be taken up again."""
+    return Route("GET", path, message, name=name, followed=True)
 
 
 def stream(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:

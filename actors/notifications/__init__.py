@@ -10,6 +10,7 @@ from promptforge.actors.notifications.messages import (
     NotifyUser,
 )
 from promptforge.actors.notifications.preferences.actor import PreferencesActor
+from promptforge.actors.notifications.stream.actor import StreamActor
 from promptforge.actors.notifications.webhooks.actor import WebhooksActor
 from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 
@@ -22,6 +23,7 @@ __all__ = [
     "NotificationsActor",
     "NotifyUser",
     "PreferencesActor",
+    "StreamActor",
     "WebhookSendingActor",
     "WebhooksActor",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from promptforge.actors.notifications.messages import NotificationView, NotifyUser
+from promptforge.actors.notifications.stream.messages import Followed
 from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
@@ -77,6 +78,19 @@ class NotificationStore:
         """Shown or not; None where it was deleted."""
         row = await self._notifications.find_one({"_id": notification_id, "deleted_at": None})
         return None if row is None else _view(row)
+
+    async def latest_number(self, user_id: str) -> int:
+        """0 before anything was told."""
+        row = await self._counters.find_one({"_id": user_id})
+        number: int = row["seq"] if row is not None else 0
+        return number
+
+    async def list_after(self, user_id: str, after: int, *, limit: int) -> Followed:
+        """What came after the number `after`, in order; of at most `limit` those that are shown."""
+        wanted = {"user_id": user_id, "seq": {"$gt": after}}
+        rows = await self._notifications.find(wanted).sort([("seq", 1)]).limit(limit).to_list(limit)
+        items = tuple((row["seq"], _view(row)) for row in rows if not row.get("hidden"))
+        return Followed(items, rows[-1]["seq"] if rows else after, more=len(rows) == limit)
 
     async def count_unread(self, user_id: str) -> int:
         return await self._notifications.count_documents({"user_id": user_id, "read_at": None})

@@ -135,6 +135,10 @@ class Principals:
             principal = replace(owner, scopes=principal.scopes, key_id=principal.key_id)
         return evictions, principal, min(now + MAX_AGE_SECONDS, account.until, expires_at)
 
+    async def check_account(self, uid: str) -> None:
+        """Raises `RevokedToken` where the account was disabled or deleted."""
+        await self._sessions.account(uid, fresh=False)
+
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
         if len(self._by_owner) >= MAX_ENTRIES:  # entries that ran out leave their hashes here: start over, rarely
             self.clear()

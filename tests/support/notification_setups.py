@@ -33,6 +33,8 @@ def delivery(world: World) -> dict[str, Any]:
 
 def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
     return {
+        "streamNotifications": case(),
+        "createStreamTicket": case(),
         "listWebhooks": case(),
         "createWebhook": case(body=lambda _: {"url": f"{_URL}/{new_id('x')}"}),
         "getWebhook": case(webhook),

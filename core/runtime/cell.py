@@ -1,5 +1,8 @@
 """An actor's cell: its bounded mailbox with one lane per live key, its resident workers, and its query slots.
 
+Workers are started when there is first something for them to do, and stay: most actors never need all that they may
+have, and a process has some forty actors.
+
 Invariants: a lane is with one worker at a time and gives its messages in order of arrival; a waiting message is in
 exactly one lane and counted in `depth`; an asked message gets exactly one reply, error or withdrawal.
 """
@@ -165,6 +168,8 @@ class Cell:
         self._lanes: dict[object, Lane] = {}
         self._ready: deque[Lane] = deque()
         self._idle: deque[Slot] = deque()
+        self._workers = 0
+        self._hire: Callable[[], object] | None = None
         self._quiet: anyio.Event | None = None
 
     # Sending
@@ -271,8 +276,20 @@ class Cell:
 
     # Workers
 
+    def staff(self, hire: Callable[[], object] | None) -> None:
+        """From now on `hire` starts a worker, for what waits already too; None: those that there were are gone."""
+        self._hire = hire
+        self._workers = 0
+        for _ in self._ready:
+            self._add_worker()
+
+    def _add_worker(self) -> None:
+        if self._hire is not None and self._workers < self.actor.workers:
+            self._workers += 1
+            self._hire()
+
     def _offer(self, lane: Lane) -> None:
-        """Hand a lane that nobody has to an idle worker, or let it wait for the next free one."""
+        """Hand a lane that nobody has to an idle worker or a new one, or let it wait for the next free one."""
         if self._idle:
             slot = self._idle.popleft()
             lane.held = True
@@ -282,12 +299,15 @@ class Cell:
         else:
             lane.held = False
             self._ready.append(lane)
+            self._add_worker()
 
     async def work(self) -> None:
         """One resident worker: take a lane, handle its first message, give it back, for ever."""
         slot = Slot()
         since_parked = 0
         try:
+            # Started while the actor was already ending: what waits is for its next life, whole.
+            await anyio.lowlevel.checkpoint_if_cancelled()
             while True:
                 if self._ready:
                     slot.lane = self._ready.popleft()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from contextvars import copy_context
 from random import Random
 
 import anyio
@@ -84,14 +85,16 @@ class Supervisor:
                     cell.state = ActorState.RUNNING
                 self._degraded_in_a_row = 0
                 self.settled.set()
-                for _ in range(cell.actor.workers):
-                    tasks.start_soon(cell.work)
+                # A worker is started by whoever first needs it, and must not begin with their context variables.
+                own = copy_context()
+                cell.staff(lambda: own.run(tasks.start_soon, cell.work))
                 tasks.start_soon(cell.actor.run, self._context)
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as crash:  # noqa: BLE001  # whatever ended the actor is a crash; see _reason
             return self._reason(crash)
         finally:
+            cell.staff(None)
             with anyio.move_on_after(STOP_HOOK_SECONDS, shield=True):
                 await self._stop_hook()
         return None

@@ -56,23 +56,6 @@ async def test_messages_without_a_key_never_wait_for_each_other() -> None:
 
 
 @virtual
-async def test_no_task_is_made_per_message() -> None:
-    actor = SampleActor()
-
-    async with system_of(actor).running() as system:
-        context = system.context(request_id="r")
-        await anyio.sleep(0.1)
-        before = len(anyio.get_running_tasks())
-        for number in range(4):
-            context.tell(Work(number=number, key=str(number), seconds=0.5))
-        await anyio.sleep(0.1)
-        assert sorted(actor.started) == [0, 1, 2, 3]
-        assert len(anyio.get_running_tasks()) == before
-        await anyio.sleep(2)
-    assert len(actor.ended) == 4
-
-
-@virtual
 async def test_a_full_mailbox_refuses_at_once_with_a_dead_letter() -> None:
     actor = SampleActor()
     async with system_of(actor).running() as system:

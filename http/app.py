@@ -18,6 +18,7 @@ from starlette_compress import CompressMiddleware
 
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
+from promptforge.core.sheets import Sheet
 from promptforge.http import docs, health, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.bells import Bells
@@ -40,6 +41,7 @@ from promptforge.http.openapi import document
 from promptforge.http.problems import catalogue
 from promptforge.http.rates import Rates
 from promptforge.http.routing import API_PREFIX, Route, check
+from promptforge.http.sheets import SheetEndpoint
 from promptforge.http.streams import StreamEndpoint
 
 OPENAPI_PATH = API_PREFIX + "/openapi.json"
@@ -114,7 +116,7 @@ def build_app(
             return LiveEndpoint(route, edge, streams)
         if route.streamed:
             return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
-        return Endpoint(route, edge, readable)
+        return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
 
     endpoints = [(route, endpoint_of(route)) for route in routes]
     described = document(

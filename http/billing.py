@@ -20,6 +20,7 @@ from promptforge.actors.billing.errors import (
     PayoutsDisabled,
     PayoutTooSmall,
     PayoutUnderWay,
+    ReportRebuilt,
     StripeRefused,
     StripeUnavailable,
     WaiverOutdated,
@@ -50,9 +51,10 @@ from promptforge.actors.billing.payouts.messages import (
     RequestPayout,
     WithdrawPayout,
 )
-from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts
+from promptforge.actors.billing.receipts.messages import GetReceipt, ListCountryConflicts, ListReceipts
 from promptforge.actors.billing.reconciliation.messages import RequestReconciliation
 from promptforge.actors.billing.sellers.messages import (
+    DownloadSellerReport,
     GetSellerDetails,
     GetTrader,
     ListSellerReport,
@@ -97,11 +99,13 @@ routes = [
     post("/billing/portal", OpenBillingPortal, errors=(StripeRefused, StripeUnavailable)),
     get("/billing/receipts", ListReceipts),
     get("/billing/receipts/{receipt_id}", GetReceipt),
+    get("/ops/receipts/country-conflicts", ListCountryConflicts),
     get("/billing/seller-details", GetSellerDetails),
     put("/billing/seller-details", SetSellerDetails),
     get("/marketplace/sellers/{seller_id}/trader", GetTrader),
     post("/ops/sellers/reports", RequestSellerReport, status=202, location="/jobs/{job_id}"),
-    get("/ops/sellers/reports", ListSellerReport),
+    get("/ops/sellers/reports", ListSellerReport, errors=(ReportRebuilt,)),
+    get("/ops/sellers/reports.csv", DownloadSellerReport),
     get("/billing/webhook-events", ListWebhookEvents),
     get("/billing/webhook-events/{event_id}", GetWebhookEvent),
     post("/billing/webhook-events/{event_id}/replay", ReplayWebhookEvent, status=202, errors=(EventApplied,)),

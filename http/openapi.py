@@ -24,6 +24,7 @@ from promptforge.core.errors import (
     Unavailable,
 )
 from promptforge.core.messages import Access, Command, Requirement
+from promptforge.core.sheets import Sheet
 from promptforge.http.binding import Binder, description_of
 from promptforge.http.errors import (
     BodyTooLarge,
@@ -224,7 +225,8 @@ def _inputs(table: Table) -> Iterable[Input]:
             yield f"{route.operation} parameters", "validation", binder.parameters
         if binder.body is not None:
             yield f"{route.operation} body", "validation", binder.body
-        yield f"{route.operation} reply", "serialization", TypeAdapter(route.reply)
+        if route.reply is not Sheet:
+            yield f"{route.operation} reply", "serialization", TypeAdapter(route.reply)
 
 
 def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool) -> Schema:
@@ -262,7 +264,8 @@ def _headers_of(route: Route, *, guarded: bool) -> list[Schema]:
         return [_IDEMPOTENCY_KEY]
     if guarded:
         return [_IF_MATCH]
-    return [_IF_NONE_MATCH] if route.method == "GET" and not (route.live or route.followed) else []
+    kept = route.method == "GET" and not (route.live or route.followed or route.reply is Sheet)
+    return [_IF_NONE_MATCH] if kept else []
 
 
 def is_keyed(route: Route) -> bool:
@@ -310,6 +313,11 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         return {"200": {"description": text, "headers": headers, "content": {"text/event-stream": stream}}}
     if route.followed:
         return {"200": {"description": "Server-sent events", "headers": headers, "content": _FOLLOWED}}
+    if reply is Sheet:
+        disposition = {"Content-Disposition": {"schema": {"type": "string"}, "description": "The file's name"}}
+        file = {"text/csv": {"schema": {"type": "string"}, "example": "seller_id,sales\r\nusr_1,3\r\n"}}
+        text = "A CSV file (RFC 4180) with a header. What spreadsheets would take for a formula has a ' in front."
+        return {"200": {"description": text, "headers": {**headers, **disposition}, "content": file}}
     if reply not in (None, NoneType):
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]

@@ -95,6 +95,11 @@ class UnknownCheckout(PromptForgeError):
     retryable = True
 
 
+class ReportRebuilt(Conflict):
+    code = "report_rebuilt"
+    title = "The report was added up twice since you began to read it: begin again"
+
+
 class EventApplied(Conflict):
     code = "event_applied"
     title = "This event has been applied; there is nothing to replay"

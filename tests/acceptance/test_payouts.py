@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.killing import beside_stripe, control, onboarded
+from tests.support.permission_cases import SELLER_DETAILS
 from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
 from tests.support.waiving import WAIVED
@@ -91,6 +94,25 @@ def test_a_sale_becomes_money_at_the_bank(shop: Shop) -> None:
     kinds = [one["kind"] for one in seller.all("/notifications")]
     assert kinds.count("payout.sent") == 1
     assert verified_ledger(shop.operator)["ok"] is True
+
+
+def test_a_quarters_report_is_a_file_that_is_safe_to_open(shop: Shop) -> None:
+    seller = shop.seller("=HYPERLINK(1)")
+    seller.call("PUT", "/billing/seller-details", {"details": {**SELLER_DETAILS, "name": "=1+1"}}, expect=200)
+    now = datetime.now(UTC)
+    quarter = f"year={now.year}&quarter={(now.month + 2) // 3}"
+    assert_problem(shop.operator.client.get("/ops/sellers/reports.csv?year=2026"), 422, "invalid_request")
+    job = shop.operator.post("/ops/sellers/reports", {"year": now.year, "quarter": (now.month + 2) // 3}, expect=202)
+    eventually(lambda: shop.operator.get(f"/jobs/{job['job_id']}")["state"] == "completed")
+    answer = shop.operator.client.get(f"/ops/sellers/reports.csv?{quarter}")
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/csv")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="sellers-')
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    rows = {row["seller_id"]: row for row in csv.DictReader(io.StringIO(answer.text, newline=""))}
+    mine = rows[seller.get("/users/me")["id"]]
+    assert (mine["name"], mine["sales"], mine["gross"], mine["net"]) == ("'=1+1", "1", "100", "85")
+    assert shop.operator.client.head(f"/ops/sellers/reports.csv?{quarter}").content == b""
+    assert_problem(seller.client.get(f"/ops/sellers/reports.csv?{quarter}"), 403, "forbidden")
 
 
 def test_each_refusal_says_why(shop: Shop) -> None:

@@ -388,6 +388,8 @@ CASES: dict[str, Case] = {
     "getTrader": Case(lambda world: {"seller_id": world.owner_id}),
     "requestSellerReport": Case(body=lambda _: {"year": 2026, "quarter": 4}),
     "listSellerReport": Case(lambda _: {"query": "year=2026&quarter=4"}),
+    "downloadSellerReport": Case(lambda _: {"query": "year=2026&quarter=4"}),
+    "listCountryConflicts": Case(),
     "listPlans": Case(),
     "createSubscription": Case(World.unsubscribed, lambda _: {"plan_id": "monthly_1000", **WAIVED}),
     "listSubscriptions": Case(),

@@ -7,7 +7,14 @@ from promptforge.actors.billing.ledger.topups.store import TopupStore
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.links.learning import learn_instruments
 from promptforge.actors.billing.links.store import LinkStore
-from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts, ReadReceipt, ReceiptView
+from promptforge.actors.billing.receipts.messages import (
+    CountryConflictView,
+    GetReceipt,
+    ListCountryConflicts,
+    ListReceipts,
+    ReadReceipt,
+    ReceiptView,
+)
 from promptforge.actors.billing.receipts.store import ReceiptStore
 from promptforge.actors.billing.stripe.receipts import StripeReceipts
 from promptforge.core.context import Context
@@ -38,6 +45,11 @@ class ReceiptsActor(Actor):
         receipt = await self._receipts.get_own(message.receipt_id, context.user_id)
         claimed = await self._topups.find_many([receipt.topup_id])
         return receipt.view(claimed.get(receipt.topup_id))
+
+    @handles(ListCountryConflicts)
+    async def list_conflicts(self, message: ListCountryConflicts, context: Context) -> Page[CountryConflictView]:
+        page = await self._receipts.list_conflicts(Cursor.decode_optional(message.cursor), message.limit)
+        return Page(tuple(receipt.conflict_view() for receipt in page.items), page.next)
 
     @handles(ReadReceipt, key="receipt_id")
     async def read(self, message: ReadReceipt, context: Context) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind, Topup
-from promptforge.actors.billing.receipts.messages import ReceiptKind, ReceiptView, TaxView
+from promptforge.actors.billing.receipts.messages import CountryConflictView, ReceiptKind, ReceiptView, TaxView
 from promptforge.actors.billing.terms import Waiver
 from promptforge.core.amounts import from_millicredits
 
@@ -96,6 +96,26 @@ class Receipt:
             country=paid.country if paid else None,
             withdrawal_waiver=self.waiver.version if self.waiver else None,
             waived_at=self.waiver.accepted_at if self.waiver else None,
+            paid_at=self.created_at,
+        )
+
+    def conflict_view(self) -> CountryConflictView:
+        """Only for one whose countries were read, and contradict each other."""
+        paid = self.paid
+        if paid is None or paid.billing_country is None or paid.card_country is None or paid.country is None:
+            raise RuntimeError(f"the countries of {self.id} are not known")
+        return CountryConflictView(
+            receipt_id=self.id,
+            user_id=self.user_id,
+            kind=self.kind,
+            country=paid.country,
+            billing_country=paid.billing_country,
+            card_country=paid.card_country,
+            taxed_in=tuple(sorted({tax.country for tax in paid.taxes if tax.country})),
+            currency=paid.currency,
+            tax=paid.tax,
+            total=paid.total,
+            number=paid.number,
             paid_at=self.created_at,
         )
 

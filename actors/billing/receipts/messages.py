@@ -12,6 +12,7 @@ from annotated_types import Len
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
+from promptforge.core.principal import Role
 
 ReceiptId = Annotated[str, Len(1, 64)]
 
@@ -75,6 +76,39 @@ class GetReceipt(Query[ReceiptView]):
     """Read one of your own receipts."""
 
     receipt_id: ReceiptId
+
+
+@dataclass(frozen=True, slots=True)
+class CountryConflictView:
+    """A payment whose two pieces of evidence contradict each other: the address that the buyer gave is in
+    `billing_country`, and the card or the bank account in `card_country`.
+
+    `country` is where the buyer is taken to be, and `taxed_in` whose taxes were paid. Money is in minor units.
+    """
+
+    receipt_id: str
+    user_id: str
+    kind: ReceiptKind
+    country: str
+    billing_country: str
+    card_country: str
+    taxed_in: tuple[str, ...]
+    currency: str
+    tax: int
+    total: int
+    number: str | None
+    paid_at: datetime
+
+
+@requires(Role.OPERATOR, Role.ADMIN, scope="billing:read")
+class ListCountryConflicts(Query[Page[CountryConflictView]]):
+    """List the payments of which it is not clear where their buyer is, newest first: more evidence is wanted.
+
+    EU law decides by it whose tax is due (Implementing Regulation 282/2011, articles 24b and 24f).
+    """
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
 
 
 @internal

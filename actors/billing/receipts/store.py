@@ -17,7 +17,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     RECEIPTS: (
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("topup_id", 1),), unique=True),
-        Index((("country_conflicts", 1), ("created_at", -1)), partial={"country_conflicts": True}),
+        Index((("country_conflicts", 1), ("created_at", -1), ("_id", -1)), partial={"country_conflicts": True}),
     ),
 }
 
@@ -61,6 +61,12 @@ class ReceiptStore:
     async def list_page(self, user_id: str, cursor: Cursor | None, limit: int) -> Page[Receipt]:
         """Newest first."""
         wanted: Document = {"user_id": user_id, **(cursor.after() if cursor else {})}
+        rows = self._receipts.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        return page_of(await rows.to_list(limit + 1), limit, _receipt_from)
+
+    async def list_conflicts(self, cursor: Cursor | None, limit: int) -> Page[Receipt]:
+        """Whose two pieces of evidence of where the buyer is contradict each other, newest first."""
+        wanted: Document = {"country_conflicts": True, **(cursor.after() if cursor else {})}
         rows = self._receipts.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, _receipt_from)
 

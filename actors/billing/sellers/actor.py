@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 
 from promptforge.actors.billing.sellers.messages import (
     BuildSellerReport,
+    DownloadSellerReport,
     GetSellerDetails,
     GetTrader,
     ListSellerReport,
@@ -19,6 +21,7 @@ from promptforge.actors.billing.sellers.messages import (
     SetSellerDetails,
     TraderView,
 )
+from promptforge.actors.billing.sellers.sheet import COLUMNS, lines_of
 from promptforge.actors.billing.sellers.store import SellerStore, period_of
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
@@ -26,7 +29,9 @@ from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.mongo import Document
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
+from promptforge.core.sheets import Sheet, Value
 
+LINES_AT_ONCE = 500
 _SHOWN = [field.name for field in fields(TraderView) if field.name != "trader"]
 
 
@@ -82,6 +87,28 @@ class SellersActor(Actor):
         details = await self._sellers.find_many([row["seller_id"] for row in page.items])
         return Page(tuple(_totals(row, details.get(row["seller_id"])) for row in page.items), page.next)
 
+    @handles(DownloadSellerReport)
+    async def download_report(self, message: DownloadSellerReport, context: Context) -> Sheet:
+        period = period_of(message.year, message.quarter)
+
+        async def work(tx: Context) -> None:
+            await tx.audit("seller_report.downloaded", period)
+
+        await context.transaction(work)
+        return Sheet(f"sellers-{period}", COLUMNS, self._lines(message))
+
+    async def _lines(self, message: DownloadSellerReport) -> AsyncIterator[Sequence[Value]]:
+        cursor: Cursor | None = None
+        while True:
+            page = await self._sellers.list_totals(message.year, message.quarter, cursor=cursor, limit=LINES_AT_ONCE)
+            details = await self._sellers.find_many([row["seller_id"] for row in page.items])
+            for row in page.items:
+                for line in lines_of(_totals(row, details.get(row["seller_id"]))):
+                    yield line
+            if page.next is None:
+                return
+            cursor = Cursor.decode(page.next)
+
 
 def _check(details: SellerDetails, *, trader: bool) -> None:
     """What the law wants of this kind of seller. Raises `Invalid`."""
@@ -110,4 +137,5 @@ def _totals(row: Document, details: SellerDetails | None) -> SellerTotalsView:
         refunded_fees=from_millicredits(row["refunded_gross"] - row["refunded_net"]),
         refunded_net=from_millicredits(row["refunded_net"]),
         paid_out=tuple(PaidOutView(one["currency"], one["amount"], one["payouts"]) for one in row["paid_out"]),
+        added_up_at=row["created_at"],
     )

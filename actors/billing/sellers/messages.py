@@ -14,6 +14,7 @@ from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
+from promptforge.core.sheets import Sheet
 
 Country = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["DE"], description="ISO 3166-1, two letters")]
 Line = Annotated[str, Len(1, 200)]
@@ -103,7 +104,7 @@ class GetTrader(Query[TraderView]):
 
 @dataclass(frozen=True, slots=True)
 class PaidOutView:
-    """What was paid out in a quarter, in minor units of `currency`."""
+    """What was paid out in a quarter, in minor units of `currency`, less what was taken back of it since."""
 
     currency: str
     amount: int
@@ -115,7 +116,7 @@ class SellerTotalsView:
     """What somebody sold in a quarter (UTC), in credits: `gross` = `fees` + `net`, and what refunds took back of each.
 
     A sale counts in the quarter in which it was made, a refund in that in which it was given. `details` are null where
-    the seller has not given them.
+    the seller has not given them. `added_up_at` is the same in all of a report.
     """
 
     seller_id: str
@@ -129,6 +130,7 @@ class SellerTotalsView:
     refunded_fees: str
     refunded_net: str
     paid_out: tuple[PaidOutView, ...]
+    added_up_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +165,14 @@ class ListSellerReport(Query[Page[SellerTotalsView]]):
     quarter: Quarter
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
+
+
+@requires(Role.OPERATOR, Role.ADMIN, fresh=True)
+class DownloadSellerReport(Query[Sheet]):
+    """Download each seller's totals of a quarter, with who they are, as a CSV file. It is in the audit log.
+
+    A line for each seller and currency of their payouts; no API key may do this.
+    """
+
+    year: Year
+    quarter: Quarter

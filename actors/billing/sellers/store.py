@@ -1,4 +1,4 @@
-"""Every query on `seller_details` and `seller_totals`, and the sums of the ledger that the latter keep.
+"""Every query on `seller_details`, `seller_totals` and `seller_reports`, and the sums of the ledger that those keep.
 
 Details are sealed with a key from SECRET_KEY; only what traders have to show to everybody is kept as it is.
 """
@@ -11,20 +11,26 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from promptforge.actors.billing.errors import ReportRebuilt
 from promptforge.actors.billing.ledger.domain import JournalKind, Platform
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS
 from promptforge.actors.billing.payouts.messages import PayoutProgress
 from promptforge.actors.billing.payouts.store import PAYOUTS
 from promptforge.actors.billing.sellers.messages import SellerDetails, SellerDetailsView
+from promptforge.core.ids import new_id
 from promptforge.core.jobs import Sealer
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 
 DETAILS = "seller_details"
 TOTALS = "seller_totals"
+REPORTS = "seller_reports"
+"""One document for each quarter: which sums are its report."""
+BATCH = 500
 INDEXES: dict[str, tuple[Index, ...]] = {
     DETAILS: (),
-    TOTALS: (Index((("period", 1), ("created_at", -1), ("_id", -1))),),
+    TOTALS: (Index((("period", 1), ("created_at", -1), ("_id", -1))), Index((("build", 1), ("_id", -1)))),
+    REPORTS: (),
 }
 _SOLD = [JournalKind.PURCHASE.value, JournalKind.RUN_CLOSE.value]
 _BACK = [JournalKind.PURCHASE_REFUND.value, JournalKind.RUN_REFUND.value]
@@ -43,6 +49,7 @@ class SellerStore:
     def __init__(self, mongo: Mongo, sealer: Sealer) -> None:
         self._details = mongo.collection(DETAILS)
         self._totals = mongo.collection(TOTALS)
+        self._reports = mongo.collection(REPORTS)
         self._journals = mongo.collection(JOURNALS)
         self._payouts = mongo.collection(PAYOUTS)
         self._sealer = sealer
@@ -89,18 +96,31 @@ class SellerStore:
     # What they sold
 
     async def build(self, year: int, quarter: int, *, now: datetime) -> int:
-        """Add up a quarter anew, in the database; answers how many sellers there are."""
+        """Add up a quarter anew, in the database; answers how many sellers there are.
+
+        The sums of each time stand by themselves, and are the report once they are complete: whoever reads meanwhile
+        reads those of the time before, and so goes on who has begun to. Older ones are removed.
+        """
         begins, ends = quarter_of(year, quarter)
-        period = period_of(year, quarter)
-        found = 0
+        period, build, found = period_of(year, quarter), new_id("rpt"), 0
+        batch: list[Document] = []
         async for row in self._journals.aggregate(_sums(begins, ends), allowDiskUse=True):
-            paid = await self._paid_out(row["_id"], begins, ends)
-            total = {"_id": f"{period}:{row['_id']}", "period": period, "seller_id": row.pop("_id"), **row}
-            await self._totals.update_one(
-                {"_id": total.pop("_id")}, {"$set": {**total, "paid_out": paid, "created_at": now}}, upsert=True
-            )
+            seller_id = row.pop("_id")
+            paid = await self._paid_out(seller_id, begins, ends)
+            kept = {"period": period, "build": build, "seller_id": seller_id, **row, "paid_out": paid}
+            batch.append({"_id": f"{period}:{build}:{seller_id}", **kept, "created_at": now})
             found += 1
-        await self._totals.delete_many({"period": period, "created_at": {"$lt": now}})  # what is no total any more
+            if len(batch) >= BATCH:
+                await self._totals.insert_many(batch)
+                batch = []
+        if batch:
+            await self._totals.insert_many(batch)
+        before = await self._reports.find_one({"_id": period})
+        kept_builds = [build, before["build"]] if before is not None else [build]
+        made: Document = {"build": build, "before": kept_builds[1:], "sellers": found, "made_at": now}
+        await self._reports.update_one({"_id": period}, {"$set": made}, upsert=True)
+        old = {"period": period, "build": {"$nin": kept_builds}, "created_at": {"$lt": now}}
+        await self._totals.delete_many(old)
         return found
 
     async def _paid_out(self, seller_id: str, begins: datetime, ends: datetime) -> list[Document]:
@@ -109,14 +129,26 @@ class SellerStore:
             "state": PayoutProgress.SENT.value,
             "transferred_at": {"$gte": begins, "$lt": ends},
         }
-        sums = {"_id": "$currency", "amount": {"$sum": "$money"}, "payouts": {"$sum": 1}}
+        left: Document = {"$subtract": ["$money", {"$ifNull": ["$reversed_money", 0]}]}
+        sums = {"_id": "$currency", "amount": {"$sum": left}, "payouts": {"$sum": 1}}
         stages: list[Document] = [{"$match": sent}, {"$group": sums}, {"$sort": {"_id": 1}}]
         rows = await self._payouts.aggregate(stages).to_list(None)
         return [{"currency": row["_id"], "amount": row["amount"], "payouts": row["payouts"]} for row in rows]
 
     async def list_totals(self, year: int, quarter: int, *, cursor: Cursor | None, limit: int) -> Page[Document]:
-        wanted: Document = {"period": period_of(year, quarter), **(cursor.after() if cursor else {})}
-        rows = self._totals.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        """Of one time of adding up, from the first page to the last. Raises `ReportRebuilt` where that is gone."""
+        period = period_of(year, quarter)
+        report = await self._reports.find_one({"_id": period})
+        if report is None:
+            return Page(())
+        build: str = report["build"]
+        wanted: Document = {}
+        if cursor is not None:
+            build = cursor.id.split(":")[1]
+            if build not in {report["build"], *report["before"]}:
+                raise ReportRebuilt
+            wanted = {"_id": {"$lt": cursor.id}}
+        rows = self._totals.find({"build": build, **wanted}).sort([("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, lambda row: row)
 
 

@@ -10,11 +10,12 @@ import pytest
 from promptforge.actors.billing.errors import InsufficientCredits
 from promptforge.actors.billing.ledger.messages import ListCreditLots, ReservePayout
 from promptforge.actors.billing.receipts import actor
-from promptforge.actors.billing.receipts.messages import GetReceipt, ListReceipts, ReceiptView
+from promptforge.actors.billing.receipts.messages import GetReceipt, ListCountryConflicts, ListReceipts, ReceiptView
 from promptforge.actors.billing.subscriptions.messages import CreateSubscription
-from promptforge.core.errors import NotFound
+from promptforge.core.errors import Forbidden, NotFound
 from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
 from tests.integration.billing.shop import Shop, open_shop
 from tests.support.waiving import WAIVED
 
@@ -143,6 +144,11 @@ async def test_two_pieces_of_evidence_say_where_the_buyer_is_and_a_conflict_is_m
         for row in rows
     }
     assert told == {agreeing: ("DE", "DE", False), travelling: ("DE", "CH", True)}
+    (listed,) = (await shop.bank.context("usr_op", Role.OPERATOR).ask(ListCountryConflicts())).items
+    assert (listed.user_id, listed.country, listed.taxed_in) == (travelling, "DE", ("DE",))
+    assert (listed.billing_country, listed.card_country, listed.tax, listed.total) == ("DE", "CH", 95, 595)
+    with pytest.raises(Forbidden):
+        await shop.bank.context(travelling).ask(ListCountryConflicts())
 
 
 async def test_whoever_pays_with_the_same_card_is_linked(shop: Shop) -> None:

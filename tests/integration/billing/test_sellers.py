@@ -8,9 +8,11 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from promptforge.actors.billing.errors import ReportRebuilt
 from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare
 from promptforge.actors.billing.sellers.messages import (
     BuildSellerReport,
+    DownloadSellerReport,
     GetSellerDetails,
     GetTrader,
     ListSellerReport,
@@ -23,6 +25,7 @@ from promptforge.actors.billing.sellers.store import quarter_of
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Mongo
+from promptforge.core.pages import Page
 from promptforge.core.principal import Role
 from tests.integration.billing.bank import Bank, open_bank
 from tests.support.processes import SteppedClock
@@ -174,14 +177,78 @@ async def test_a_sale_counts_in_its_own_quarter_and_a_refund_in_its_own(bank: Ba
     assert (await report(bank, start))[seller] == first, "adding up again changes nothing"
 
 
+async def a_page(bank: Bank, moment: datetime, cursor: str | None = None) -> Page[SellerTotalsView]:
+    message = ListSellerReport(year=moment.year, quarter=(moment.month + 2) // 3, limit=1, cursor=cursor)
+    return await bank.context("usr_operator", Role.OPERATOR).ask(message)
+
+
+async def test_who_reads_a_report_while_it_is_added_up_anew_reads_one_and_the_same(
+    bank: Bank, clock: SteppedClock
+) -> None:
+    buyer, one, other = await bank.user(purchased=500), await bank.user(), await bank.user()
+    start = clock.now()
+    for seller in (one, other):
+        await bank.charge(buyer, seller, 10)
+    await report(bank, start)
+    first = await a_page(bank, start)
+    clock.advance(minutes=1)
+    for seller in (one, other):
+        await bank.charge(buyer, seller, 20)
+    again = await report(bank, start)
+    second = await a_page(bank, start, first.next)
+    assert {row.seller_id: row.gross for row in (*first.items, *second.items)} == {one: "10", other: "10"}
+    assert len({row.added_up_at for row in (*first.items, *second.items)}) == 1
+    assert {row.gross for row in again.values()} == {"30"}
+    clock.advance(minutes=1)
+    await report(bank, start)
+    with pytest.raises(ReportRebuilt):
+        await a_page(bank, start, first.next)
+    assert await bank.collection("seller_totals").count_documents({}) == 4, "that and the one before are kept"
+
+
+async def test_a_report_that_was_not_finished_is_not_seen(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=500), await bank.user()
+    await bank.charge(buyer, seller, 10)
+    before = await report(bank, clock.now())
+    (row,) = await bank.collection("seller_totals").find({}).to_list(2)
+    left = {**row, "_id": row["_id"].replace(row["build"], "rpt_zz"), "build": "rpt_zz", "gross": 1}
+    await bank.collection("seller_totals").insert_one(left)
+    page = await a_page(bank, clock.now())
+    assert (page.items, page.next) == ((before[seller],), None)
+    clock.advance(minutes=1)
+    await report(bank, clock.now())
+    assert await bank.collection("seller_totals").count_documents({"build": "rpt_zz"}) == 0
+
+
+async def test_the_file_has_a_line_for_each_seller_and_currency(bank: Bank, clock: SteppedClock) -> None:
+    buyer, one, other = await bank.user(purchased=500), await bank.user(), await bank.user()
+    for seller in (one, other):
+        await bank.charge(buyer, seller, 10)
+    await bank.context(one, Role.SELLER).ask(SetSellerDetails(details=ADA))
+    for number, currency in enumerate(("eur", "usd")):
+        row = {"user_id": one, "state": "sent", "money": 850, "currency": currency, "transferred_at": clock.now()}
+        await bank.collection("payouts").insert_one({"_id": f"pay_{number}", **row})
+    await report(bank, clock.now())
+    operator = bank.context("usr_operator", Role.OPERATOR)
+    sheet = await operator.ask(DownloadSellerReport(year=clock.now().year, quarter=(clock.now().month + 2) // 3))
+    lines = [dict(zip(sheet.columns, row, strict=True)) async for row in sheet.rows]
+    told = {(line["seller_id"], line["paid_out_currency"]): line for line in lines}
+    assert set(told) == {(one, "eur"), (one, "usd"), (other, None)}
+    assert (told[one, "eur"]["name"], told[one, "eur"]["gross"], told[one, "usd"]["gross"]) == (ADA.name, "10", None)
+    assert (told[other, None]["name"], told[other, None]["gross"]) == (None, "10")
+    (entry,) = await bank.collection("audit_log").find({"action": "seller_report.downloaded"}).to_list(2)
+    assert entry["actor"]["user_id"] == "usr_operator"
+
+
 async def test_what_was_paid_out_is_told_in_money(bank: Bank, clock: SteppedClock) -> None:
     buyer, seller = await bank.user(purchased=500), await bank.user()
     await bank.charge(buyer, seller, 10)
     row = {"user_id": seller, "state": "sent", "money": 850, "currency": "usd", "transferred_at": clock.now()}
     await bank.collection("payouts").insert_one({"_id": "pay_1", **row})
     await bank.collection("payouts").insert_one({"_id": "pay_2", **row, "state": "returned"})
+    await bank.collection("payouts").insert_one({"_id": "pay_3", **row, "reversed_money": 800})
     (told,) = (await report(bank, clock.now())).values()
-    assert [(one.currency, one.amount, one.payouts) for one in told.paid_out] == [("usd", 850, 1)]
+    assert [(one.currency, one.amount, one.payouts) for one in told.paid_out] == [("usd", 900, 2)]
 
 
 def test_quarters_touch_and_do_not_overlap() -> None:

@@ -167,7 +167,7 @@ def send(world: World, route: Route, caller: str, parameters: dict[str, Any], bo
         headers["authorization"] = f"Bearer {world.keys[f'only {wrong}']}"
     client = world.people.get(caller, world.people["anonymous"]).client
     with client.stream(route.method, path, json=body, headers=headers) as response:
-        if response.headers.get("content-type", "").startswith("text/event-stream"):
+        if response.headers.get("content-type", "").startswith(("text/event-stream", "text/csv")):
             return response, None
         response.read()
         return response, response.json() if response.content else None

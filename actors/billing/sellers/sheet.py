@@ -24,9 +24,11 @@ COLUMNS = (
 
 def lines_of(totals: SellerTotalsView) -> Iterator[Sequence[Value]]:
     """One line, and another one for each further currency in which they were paid out."""
-    who = [getattr(totals.details, name, None) for name in _WHO]
+    who: list[Value] = [getattr(totals.details, name, None) for name in _WHO]
     sums: list[Value] = [getattr(totals, name) for name in _SUMS]
     none: list[Value] = [None] * len(sums)
     paid: list[list[Value]] = [[one.currency, one.amount, one.payouts] for one in totals.paid_out]
-    for number, money in enumerate(paid or [[None, None, None]]):
+    if not paid:
+        paid.append([None, None, None])
+    for number, money in enumerate(paid):
         yield [totals.seller_id, *who, *(none if number else sums), *money, totals.added_up_at]

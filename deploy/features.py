@@ -73,11 +73,14 @@ from promptforge.actors.marketplace import (
     RankListings,
     ReportsActor,
     ReviewsActor,
+    SealedRunsActor,
+    TrialBudgetsActor,
 )
 from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.marketplace.documents.actor import ListingDocumentsActor
 from promptforge.actors.marketplace.documents.store import ListingDocumentStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
+from promptforge.actors.marketplace.sealed.matching import Limits as SealedLimits
 from promptforge.actors.moderation import ChecksActor, ModerationActor
 from promptforge.actors.moderation import store as moderation
 from promptforge.actors.moderation.checks.terms import load as load_terms
@@ -175,6 +178,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     InsightsActor,
     ListingDocumentsActor,
     SearchActor,
+    SealedRunsActor,
+    TrialBudgetsActor,
     ModerationActor,
     ChecksActor,
     EventsActor,
@@ -273,7 +278,7 @@ def build_actors(
         TrialsActor(),
         UsageActor(rollups),
         *notifying.build_actors(mongo, settings, secrets),
-        *_market_actors(mongo),
+        *_market_actors(mongo, settings),
         *_moderation(mongo, settings, memory),
         SearchActor(memory.found),
         *_analytics_actors(mongo),
@@ -303,10 +308,11 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
     ]
 
 
-def _market_actors(mongo: Mongo) -> list[Actor]:
+def _market_actors(mongo: Mongo, settings: Settings) -> list[Actor]:
     """What sellers offer, what buyers do, and what they say of it."""
     listings, views = marketplace.ListingStore(mongo), marketplace.ViewCounter(mongo)
     purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
+    accounts = marketplace.AccountStore(mongo)
     return [
         ListingsActor(listings, views),
         PurchasesActor(purchases, listings, Ratings(reviews, listings)),
@@ -315,7 +321,22 @@ def _market_actors(mongo: Mongo) -> list[Actor]:
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),
         InsightsActor(marketplace.InsightStore(mongo), views),
         ListingDocumentsActor(ListingDocumentStore(mongo)),
+        SealedRunsActor(marketplace.Grounds(listings, purchases, accounts), accounts, _sealed_limits(settings)),
+        TrialBudgetsActor(listings),
     ]
+
+
+def _sealed_limits(settings: Settings) -> SealedLimits:
+    """A trace is about half of what is withheld, and a third of how much of the text."""
+    letters, share = settings.sealed_copy_letters, settings.sealed_copy_percent / 100
+    return SealedLimits(
+        withheld_run=letters,
+        withheld_share=share,
+        withheld_letters=5 * letters,
+        trace_run=max(20, letters * 8 // 15),
+        trace_share=share / 3,
+        trace_letters=5 * letters // 3,
+    )
 
 
 def _moderation(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]:

@@ -121,6 +121,12 @@ class Settings(BaseSettings):
     rolling_reserve_days: int = Field(90, ge=0, le=365, description="How many days later it settles")
 
     grant_expiry_days: int = Field(365, ge=0, le=3650, description="Days until granted credits expire; 0: never")
+    sealed_copy_letters: int = Field(
+        60, ge=24, le=1000, description="How many letters in a row an output may not copy of a sealed prompt"
+    )
+    sealed_copy_percent: int = Field(
+        25, ge=5, le=100, description="How much of a sealed prompt an output, or several together, may not copy"
+    )
 
     moderation_claim_minutes: int = Field(
         30, ge=1, le=1440, description="How long a moderator's claim on a case counts that nobody prolongs"

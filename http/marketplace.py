@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits
+from promptforge.actors.billing.errors import BudgetSpent, DebtOutstanding, InsufficientCredits
 from promptforge.actors.evaluations.errors import EvaluationNotFinished
 from promptforge.actors.marketplace.errors import (
     AlreadyAppealed,
     AlreadyOwned,
     EvidenceMismatch,
     IllegalMove,
+    ListingSuspended,
     NoProposal,
     NotForSale,
     NothingToAppeal,
+    NotRunnable,
     OwnListing,
     PriceChanged,
     PurchaseRefunded,
     RefundPending,
     RefundRefused,
     ReviewRemoved,
+    RunsNotBought,
+    RunsStopped,
     StaleRevision,
+    TrialsUsedUp,
 )
 from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
 from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories
@@ -56,8 +61,16 @@ from promptforge.actors.marketplace.reviews.messages import (
     ReplyToReview,
     WriteReview,
 )
+from promptforge.actors.marketplace.sealed.messages import (
+    FundTrials,
+    GetRunOffer,
+    GetTrialBudget,
+    RunListing,
+    WithdrawTrialBudget,
+)
 from promptforge.core.errors import NotFound
-from promptforge.http.routing import delete, get, patch, post, put
+from promptforge.http.ai import RUN_ERRORS
+from promptforge.http.routing import delete, get, patch, post, put, stream
 
 routes = [
     get("/marketplace/listings", ListListings),
@@ -89,6 +102,27 @@ routes = [
         location="/marketplace/purchases/{id}",
         errors=(InsufficientCredits, DebtOutstanding, AlreadyOwned, PriceChanged, NotForSale, OwnListing),
     ),
+    stream(
+        "/marketplace/listings/{listing_id}/runs",
+        RunListing,
+        errors=(
+            *RUN_ERRORS,
+            BudgetSpent,
+            RunsNotBought,
+            RunsStopped,
+            TrialsUsedUp,
+            ListingSuspended,
+            NotRunnable,
+        ),
+    ),
+    get("/marketplace/listings/{listing_id}/run-offer", GetRunOffer, errors=(NotRunnable,)),
+    post(
+        "/marketplace/listings/{listing_id}/trial-budget",
+        FundTrials,
+        errors=(InsufficientCredits, DebtOutstanding, NotRunnable),
+    ),
+    get("/marketplace/listings/{listing_id}/trial-budget", GetTrialBudget),
+    delete("/marketplace/listings/{listing_id}/trial-budget", WithdrawTrialBudget),
     get("/marketplace/purchases", ListPurchases),
     get("/marketplace/purchases/{purchase_id}", GetPurchase),
     post(

@@ -28,6 +28,7 @@ from promptforge.actors.billing.messages import (
     Charge,
     ChargePurchase,
     CreditsView,
+    GetAccountGroup,
     GetCredits,
     GetLedgerReport,
     LedgerReport,
@@ -121,6 +122,10 @@ class BillingActor(Actor):
     @handles(AreAccountsLinked, transactional=True)
     async def are_linked(self, message: AreAccountsLinked, context: Context) -> bool:
         return await self._ledger.links.are_linked(message.one, message.other, session=context.session)
+
+    @handles(GetAccountGroup, transactional=True)
+    async def get_group(self, message: GetAccountGroup, context: Context) -> tuple[str, ...]:
+        return await self._ledger.links.group_of(message.user_id, session=context.session)
 
     # Runs of language models
 

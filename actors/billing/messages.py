@@ -344,6 +344,16 @@ class AreAccountsLinked(Query[bool]):
     other: UserId
 
 
+@internal
+class GetAccountGroup(Query[tuple[str, ...]]):
+    """Whoever shares a card or a bank account with a user, directly or through others; the user themselves included.
+
+    The first names the group: it is the same for all of them, until it is joined with another one.
+    """
+
+    user_id: UserId
+
+
 # Verification
 
 

@@ -43,6 +43,15 @@ from promptforge.actors.marketplace.reviews.messages import (
     ReplyToReview,
     WriteReview,
 )
+from promptforge.actors.marketplace.sealed.actor import SealedRunsActor
+from promptforge.actors.marketplace.sealed.messages import (
+    FundTrials,
+    GetRunOffer,
+    GetTrialBudget,
+    RunListing,
+    WithdrawTrialBudget,
+)
+from promptforge.actors.marketplace.sealed.trials import TrialBudgetsActor
 
 __all__ = [
     "AddFavourite",
@@ -53,10 +62,13 @@ __all__ = [
     "DeleteReply",
     "DeleteReview",
     "FavouritesActor",
+    "FundTrials",
     "GetListing",
     "GetListingHistory",
     "GetPurchase",
+    "GetRunOffer",
     "GetSellerDashboard",
+    "GetTrialBudget",
     "InsightsActor",
     "ListCategories",
     "ListFavourites",
@@ -79,10 +91,14 @@ __all__ = [
     "ReportsActor",
     "RequestRefund",
     "ReviewsActor",
+    "RunListing",
+    "SealedRunsActor",
     "SubmitListing",
+    "TrialBudgetsActor",
     "UnlistListing",
     "UpdateListing",
     "WithdrawListing",
     "WithdrawProposal",
+    "WithdrawTrialBudget",
     "WriteReview",
 ]

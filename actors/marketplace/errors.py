@@ -60,6 +60,36 @@ class OwnListing(Forbidden):
     title = "You cannot buy what you sell yourself"
 
 
+class NotRunnable(Conflict):
+    code = "not_runnable"
+    title = "This listing is not one that can be run"
+
+
+class RunsNotBought(Forbidden):
+    code = "runs_not_bought"
+    title = "You have not bought runs of this listing, and it has no trials for you"
+
+
+class ListingSuspended(Conflict):
+    code = "listing_suspended"
+    title = "A moderator has suspended the listing: it cannot be run at present"
+
+
+class TrialsUsedUp(Conflict):
+    code = "trials_used_up"
+    title = "You have used up your trials of this listing"
+
+
+class RunsStopped(Forbidden):
+    code = "runs_stopped"
+    title = "Outputs of several runs had the sealed text in them; a moderator is looking at that"
+
+
+class NoSuspicion(Conflict):
+    code = "no_suspicion"
+    title = "Nobody's runs of this listing are stopped"
+
+
 class ReviewRemoved(Conflict):
     code = "review_removed"
     title = "A moderator has removed your review of this purchase"

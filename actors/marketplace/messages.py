@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import MISSING, Field
 
+from promptforge.actors.marketplace.sealed.terms import RunTerms
 from promptforge.actors.marketplace.titles import ONE_SCRIPT
 from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
 from promptforge.core.amounts import CreditAmount
@@ -42,9 +43,10 @@ class Category(StrEnum):
 
 
 class Licence(StrEnum):
-    """`source` reveals the text to the buyer."""
+    """`source` reveals the text to the buyer; `runs` never does: the service runs it for them (docs/sealed-runs.md)."""
 
     SOURCE = "source"
+    RUNS = "runs"
 
 
 class ListingState(StrEnum):
@@ -187,6 +189,7 @@ class ListingView:
     proposal: ProposalView | None = None
     rating: RatingView = RatingView(0, None)
     evidence: EvidenceView | None = None
+    runs: RunTerms | None = None
 
 
 class RefundState(StrEnum):
@@ -209,7 +212,7 @@ class RefundView:
 
 @dataclass(frozen=True, slots=True)
 class PurchaseView:
-    """What was bought and on which terms, as they were then. `price` is in credits.
+    """What was bought and on which terms, as they were then; `runs` of the licence of that name. `price` is in credits.
 
     Until `automatic_refund_until` the credits come back for the asking, if it stays unused. `newer_version` is in lists
     only: what the listing sells today, where that is a later version.
@@ -232,11 +235,12 @@ class PurchaseView:
     automatic_refund_until: datetime | None = None
     refund: RefundView | None = None
     newer_version: int | None = None
+    runs: RunTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PurchasedContentView:
-    """A purchase with what was bought: the text and how it wants to be run."""
+    """A purchase with what was bought: the text and how it wants to be run; null where only runs of it were bought."""
 
     id: str
     listing_id: str
@@ -247,9 +251,10 @@ class PurchasedContentView:
     price: str
     used_at: datetime | None
     created_at: datetime
-    kind: PromptKind
-    content: str | tuple[ChatMessage, ...]
-    settings: ModelSettings
+    kind: PromptKind | None
+    content: str | tuple[ChatMessage, ...] | None
+    settings: ModelSettings | None
+    runs: RunTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +276,10 @@ class SaleView:
 
 @requires(Role.SELLER, scope="listings:write")
 class CreateListing(Command[ListingView]):
-    """Draft a listing of one version of one of your prompts. Nobody sees it before a moderator approves it."""
+    """Draft a listing of one version of one of your prompts. Nobody sees it before a moderator approves it.
+
+    The licence `runs` needs `runs`: the model and your share of each run. With them a `source` listing can have trials.
+    """
 
     prompt_id: Annotated[str, Len(1, 64)]
     version: Annotated[int, Ge(1), Le(1_000_000)]
@@ -282,6 +290,7 @@ class CreateListing(Command[ListingView]):
     tags: Tags = ()
     price: CreditAmount
     licence: Licence = Licence.SOURCE
+    runs: RunTerms | None = None
 
 
 @requires(Role.SELLER, scope="listings:write")
@@ -304,6 +313,7 @@ class UpdateListing(Command[ListingView]):
     tags: Tags | MISSING = MISSING
     price: CreditAmount | MISSING = MISSING
     licence: Licence | MISSING = MISSING
+    runs: RunTerms | MISSING | None = MISSING
 
 
 @requires(Role.SELLER, scope="listings:write")
@@ -403,7 +413,10 @@ class ListPurchases(Query[Page[PurchaseView]]):
 
 @requires(scope="purchases:read", while_suspended=True)
 class GetPurchase(Command[PurchasedContentView]):
-    """Read something you bought, content included. Reading it counts as using it, which ends automatic refunds."""
+    """Read something you bought, content included. Reading it counts as using it, which ends automatic refunds.
+
+    Of the licence `runs` there is no content to read, and reading it is no use.
+    """
 
     purchase_id: PurchaseId
 

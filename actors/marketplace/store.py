@@ -15,11 +15,16 @@ from promptforge.actors.marketplace.reports import store as reports
 from promptforge.actors.marketplace.reports.store import ReportStore
 from promptforge.actors.marketplace.reviews import store as reviews
 from promptforge.actors.marketplace.reviews.store import ReviewStore
+from promptforge.actors.marketplace.sealed import store as sealed
+from promptforge.actors.marketplace.sealed.grounds import Grounds
+from promptforge.actors.marketplace.sealed.store import AccountStore
 from promptforge.core.mongo import Index
 
 __all__ = [
     "INDEXES",
+    "AccountStore",
     "FavouriteStore",
+    "Grounds",
     "InsightStore",
     "ListingStore",
     "PurchaseStore",
@@ -35,4 +40,5 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **reports.INDEXES,
     **favourites.INDEXES,
     **views.INDEXES,
+    **sealed.INDEXES,
 }

@@ -14,6 +14,7 @@ from promptforge.actors.marketplace.messages import (
     RefundPurchase,
 )
 from promptforge.actors.marketplace.purchases.messages import RefuseRefund
+from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
 from promptforge.actors.moderation.contents import unified, versions_of
 from promptforge.actors.moderation.domain import CHECKED, TO_THE_LISTING, check_legal, legal_decisions, waits_for
@@ -37,6 +38,7 @@ from promptforge.actors.moderation.messages import (
     ListReasons,
     OpenCase,
     ReadCaseContent,
+    ReasonCode,
     ReasonsView,
     ReleaseCase,
     Verdict,
@@ -54,7 +56,7 @@ MEASURED = timedelta(days=30)
 
 class ModerationActor(Actor):
     name = "moderation"
-    asks = ("billing", "marketplace", "purchases", "prompts")
+    asks = ("billing", "marketplace", "purchases", "prompts", "sealed")
 
     def __init__(self, store: CaseStore, history: DecisionLog, fingerprints: FingerprintStore) -> None:
         self._store = store
@@ -192,6 +194,7 @@ class ModerationActor(Actor):
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
         await self._history.add(decided, now=tx.now(), session=tx.session)
         await self._carry_out(message, decided, tx)
+        await self._decide_suspicion(decided, tx)
         if message.decision is Verdict.APPROVE:
             await self._fingerprints.approve(listing.id, versions_of(case, listing)[0], session=tx.session)
         await self._tell(decided, tx)
@@ -225,6 +228,14 @@ class ModerationActor(Actor):
                     purchase_id=case.purchase_id, reason_code=message.reason_code, public_note=message.public_note
                 )
             )
+
+    async def _decide_suspicion(self, case: CaseView, tx: Context) -> None:
+        """Whose runs were stopped may go on, whichever way it was decided; what they bought may be theirs no more."""
+        if case.kind is not CaseKind.EXTRACTION or case.subject is None or case.reason_code is None:
+            return
+        words = f"{REASONS[ReasonCode(case.reason_code)].words} {case.public_note}"
+        upheld = case.decision is not Verdict.DISMISS
+        await tx.ask(DecideSuspicion(listing_id=case.listing_id, subject=case.subject, upheld=upheld, words=words))
 
     async def _tell(self, case: CaseView, tx: Context) -> None:
         bringers = await self._store.list_bringers(case.id, session=tx.session)

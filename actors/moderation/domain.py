@@ -42,7 +42,7 @@ def opens_once(kind: CaseKind) -> bool:
 
 def open_key(message: OpenCase) -> str:
     """What an open case is about: there is one of each."""
-    subject = str(message.revision) if opens_once(message.kind) else message.purchase_id or ""
+    subject = str(message.revision) if opens_once(message.kind) else message.subject or message.purchase_id or ""
     return f"{message.kind}:{message.listing_id}:{subject}"
 
 

@@ -127,7 +127,8 @@ class CaseView:
 
     `reason` is what somebody said when the case came up: who reports, appeals or wants a refund. `times` is how often
     the same came up while the case was open: as many people reported the listing, say. `severity` is that of the worst
-    finding of the automatic checks. `claim` is one that counts.
+    finding of the automatic checks. `claim` is one that counts. `subject`, in a case of extraction: one of the accounts
+    that it is about.
     """
 
     id: str
@@ -149,6 +150,7 @@ class CaseView:
     decided_by: str | None
     decided_at: datetime | None
     created_at: datetime
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,8 @@ class OpenCase(Command[None]):
     purchase_id: str | None = None
     brought_by: str | None = None
     """Who does not get to decide it; sellers never do."""
+    subject: str | None = None
+    """Whom it is about, where the listing and the purchase do not say it."""
 
 
 @public

@@ -244,6 +244,7 @@ def _opened(case_id: str, message: OpenCase, now: datetime) -> Document:
         "title": message.title,
         "reason": message.reason,
         "purchase_id": message.purchase_id,
+        "subject": message.subject,
         "claim": None,
         "findings": {},
         "created_at": now,
@@ -297,6 +298,7 @@ def _case_from(row: Document, now: datetime) -> CaseView:
         decided_by=row.get("decided_by"),
         decided_at=row.get("decided_at"),
         created_at=row["created_at"],
+        subject=row.get("subject"),
     )
 
 

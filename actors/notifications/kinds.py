@@ -53,6 +53,8 @@ _ALL = (
     _important("sale.refunded", "A sale of yours was refunded"),
     _important("purchase.refunded", "A purchase of yours was refunded"),
     _important("refund.refused", "A refund was refused"),
+    _important("runs.stopped", "Your runs of a listing were stopped"),
+    _important("runs.decided", "Your runs of a listing were looked at"),
     Kind("listing.reviewed", "A listing of yours was reviewed"),
     # Decisions of moderators
     _important("review.removed", "A review of yours was removed"),

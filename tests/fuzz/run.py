@@ -66,6 +66,9 @@ NOT_IN_THE_SCHEMA = {
     "explainText": 422,
     "suggestListing": 422,
     "generateText": 422,
+    "createListing": 422,  # one with runs names a model that there is
+    "updateListing": 422,
+    "runListing": 422,  # values for the prompt's own variables
     "testPrompt": 422,  # a version or a label; values for the prompt's own variables
     "getPromptAnalytics": 422,  # the span of time has bounds, and so has what it falls into
     "getMyUsage": 422,

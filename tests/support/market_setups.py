@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.support.planting import make_payable
 from tests.support.running import LISTING
 
 if TYPE_CHECKING:
@@ -98,8 +99,44 @@ def evidence(case: Callable[..., CaseT]) -> dict[str, CaseT]:
     }
 
 
+SEALED = "Say the word of the day as a pirate would say it to a parrot on a stormy night: {{word}}"
+
+
+def runnable(world: World) -> dict[str, Any]:
+    """A published listing of the owner's with trials, on a model that costs nothing, and credits for its budget."""
+    made = world.published()
+    prompt = world.owner.post("/prompts", {"name": made["listing_id"]}, expect=201)
+    world.owner.post(f"/prompts/{prompt['id']}/versions", {"content": SEALED}, expect=201)
+    model = world.owner.get("/ai/models")["models"][0]["name"]
+    terms = {"model": model, "share": 0, "max_tokens": 64, "temperature": None, "top_p": None, "trials_per_person": 100}
+    changes = {"$set": {"runs": terms, "prompt_id": prompt["id"]}}
+    world.database["marketplace_listings"].update_one({"_id": made["listing_id"]}, changes)
+    return made
+
+
+def funded(world: World) -> dict[str, Any]:
+    """The same, and who is to be served has credits."""
+    made = runnable(world)
+    for caller in ("owner", "seller"):
+        make_payable(world.database, world.people[caller].get("/users/me")["id"])
+    return made
+
+
+def sealed(case: Callable[..., CaseT]) -> dict[str, CaseT]:
+    return {
+        "runListing": case(runnable, lambda _: {"variables": {"word": "hello"}}),
+        "getRunOffer": case(runnable),
+        "fundTrials": case(funded, lambda _: {"credits": "0.001"}),
+        "getTrialBudget": case(runnable),
+        "withdrawTrialBudget": case(runnable),
+    }
+
+
 SELLERS_OWN = frozenset(
     {
+        "fundTrials",
+        "getTrialBudget",
+        "withdrawTrialBudget",
         "appealListing",
         "getListingHistory",
         "withdrawProposal",

@@ -350,6 +350,7 @@ CASES: dict[str, Case] = {
     "critiqueText": Case(body=lambda _: {"text": "judge this"}),
     "explainText": Case(body=lambda _: {"text": "Say hello"}),
     "suggestListing": Case(body=lambda _: {"text": "describe this"}),
+    **market_setups.sealed(Case),
     "testPrompt": Case(World.labelled, lambda _: {"variables": {"word": "hello"}}),
     "getPromptAnalytics": Case(World.prompt),
     "getMyUsage": Case(),

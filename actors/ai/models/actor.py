@@ -42,7 +42,7 @@ class ModelsActor(Actor):
     async def list_models(self, message: ListModels, context: Context) -> ModelsView:
         return ModelsView(self._catalogue.views())
 
-    @handles(ResolveModel)
+    @handles(ResolveModel, transactional=True)
     async def resolve_model(self, message: ResolveModel, context: Context) -> ModelView:
         name = self._catalogue.find(message.name).name
         return next(view for view in self._catalogue.views() if view.name == name)

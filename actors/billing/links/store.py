@@ -33,6 +33,12 @@ class LinkStore:
         rows = await self._links.find({"_id": {"$in": [one, other]}}, {"group": 1}, session=session).to_list(2)
         return len(rows) == 2 and rows[0]["group"] == rows[1]["group"]
 
+    async def group_of(self, user_id: str, *, session: Session | None = None) -> tuple[str, ...]:
+        """The members, at most `MOST_USERS`, with the head first; of somebody who is alone, themselves."""
+        head = await self._head(user_id, session)
+        rows = await self._links.find({"group": head}, {"_id": 1}, session=session).limit(MOST_USERS).to_list(None)
+        return tuple(dict.fromkeys((head, user_id, *(row["_id"] for row in rows))))
+
     async def learn(
         self, user_id: str, instruments: Sequence[str], *, now: datetime, session: Session
     ) -> dict[str, str]:
@@ -64,6 +70,6 @@ class LinkStore:
         await self._links.update_many({"group": given_up}, {"$set": {"group": kept}}, session=session)
         return True
 
-    async def _head(self, user_id: str, session: Session) -> str:
+    async def _head(self, user_id: str, session: Session | None) -> str:
         row = await self._links.find_one({"_id": user_id}, {"group": 1}, session=session)
         return row["group"] if row is not None else user_id

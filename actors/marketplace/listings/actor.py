@@ -22,7 +22,7 @@ from promptforge.actors.marketplace.listings.messages import (
     RemoveEvidence,
     WithdrawProposal,
 )
-from promptforge.actors.marketplace.listings.proposals import ON_OFFER, proposed, split, without
+from promptforge.actors.marketplace.listings.proposals import ON_OFFER, pending, proposed, split, without
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing, proposal_row
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
@@ -40,6 +40,8 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
     WithdrawListing,
 )
+from promptforge.actors.marketplace.sealed.offers import RUNNABLE, check_offer
+from promptforge.actors.marketplace.sealed.terms import terms_row
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.prompts.messages import GetPromptVersionFor
 from promptforge.core.amounts import to_millicredits
@@ -54,7 +56,7 @@ _EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 class ListingsActor(Actor):
     name = "marketplace"
-    asks = ("prompts", "evaluations")
+    asks = ("prompts", "evaluations", "rendering", "models")
 
     def __init__(self, store: ListingStore, views: ViewCounter) -> None:
         self._store = store
@@ -87,7 +89,9 @@ class ListingsActor(Actor):
             created_at=now,
             updated_at=now,
             published_at=None,
+            runs=terms_row(message.runs),
         )
+        await check_offer(listing.prompt_id, listing.values, context)
         await self._store.insert(listing, _by_seller(Move.CREATE, context), session=context.session)
         return listing.view(for_seller=True)
 
@@ -105,6 +109,8 @@ class ListingsActor(Actor):
                 GetPromptVersionFor(prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id)
             )
             sent |= {"version": pinned.version, "content_hash": pinned.content_hash}
+        if RUNNABLE & sent.keys():
+            await check_offer(listing.prompt_id, {**listing.values, **pending(listing.proposal), **sent}, context)
         if listing.state in ON_OFFER:
             listing = await self._propose(listing, sent, context)
         elif sent:
@@ -283,4 +289,6 @@ def _sent(message: UpdateListing) -> dict[str, Any]:  # Any: a MongoDB document
         changes["tags"] = list(dict.fromkeys(changes["tags"]))
     if message.price is not MISSING:
         changes["price"] = to_millicredits(message.price)
+    if message.runs is not MISSING:
+        changes["runs"] = terms_row(message.runs)
     return changes

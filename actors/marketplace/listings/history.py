@@ -23,7 +23,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     HISTORY: (Index((("listing_id", 1), ("created_at", -1), ("_id", -1))),),
 }
 _TOLD = (
-    *("version", "title", "summary", "description", "category", "tags", "price", "licence"),
+    *("version", "title", "summary", "description", "category", "tags", "price", "licence", "runs"),
     "evaluation_id",
 )
 """Fields whose changes are kept with their values; the rest is told by the move."""

@@ -20,6 +20,7 @@ from promptforge.actors.marketplace.messages import (
     ProposalView,
     ReviewNote,
 )
+from promptforge.actors.marketplace.sealed.terms import in_words
 from promptforge.core.amounts import from_millicredits
 
 Values = Mapping[str, Any]
@@ -62,6 +63,11 @@ def split(current: Values, sent: Values) -> tuple[dict[str, Any], dict[str, Any]
     return {"price": price}, {name: value for name, value in sent.items() if name != "price"}
 
 
+def pending(before: Proposal | None) -> Values:
+    """What a proposal would change, if it was not rejected."""
+    return {} if before is None or before.state is ProposalState.REJECTED else before.changes
+
+
 def proposed(
     before: Proposal | None, sent: Values, current: Values, *, revision: int, now: datetime
 ) -> Proposal | None:
@@ -70,8 +76,7 @@ def proposed(
     An edit adds to what waits for review and to what was sent back, and takes the place of what was rejected. What was
     sent as it is already is proposed no more.
     """
-    kept = {} if before is None or before.state is ProposalState.REJECTED else before.changes
-    wanted = {name: value for name, value in {**kept, **sent}.items() if value != current[name]}
+    wanted = {name: value for name, value in {**pending(before), **sent}.items() if value != current[name]}
     if not wanted:
         return None
     if before is not None and before.state is ProposalState.IN_REVIEW and wanted == before.changes:
@@ -101,5 +106,7 @@ def changes_between(current: Values, changes: Values) -> tuple[FieldChange, ...]
 def _told(name: str, value: Any) -> str | int | tuple[str, ...] | None:  # Any: a field as stored
     if name == "price" and value is not None:
         return from_millicredits(value)
+    if name == "runs":
+        return in_words(value)
     told: str | int | tuple[str, ...] | None = tuple(value) if isinstance(value, list) else value
     return told

@@ -22,6 +22,7 @@ from promptforge.actors.marketplace.messages import (
     RatingView,
     ReviewNote,
 )
+from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
@@ -63,6 +64,8 @@ class Listing:
     evidence: Document | None = None
     rating_count: int = 0
     rating_stars: int = 0
+    runs: Document | None = None
+    """As `terms_row` makes it."""
 
     @property
     def values(self) -> Document:
@@ -77,6 +80,7 @@ class Listing:
             "tags": list(self.tags),
             "price": self.price,
             "licence": self.licence.value,
+            "runs": self.runs,
         }
 
     def view(self, *, for_seller: bool) -> ListingView:
@@ -101,6 +105,7 @@ class Listing:
             evidence=evidence_view(self.evidence, version=self.version, content_hash=self.content_hash),
             rating=rating_view(self.rating_count, self.rating_stars),
             proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
+            runs=find_terms(self.runs),
         )
 
 
@@ -249,6 +254,7 @@ def _listing_from(row: Document) -> Listing:
         evidence=row.get("evidence"),
         rating_count=rating_count,
         rating_stars=rating_stars,
+        runs=row.get("runs"),
     )
 
 

@@ -23,6 +23,7 @@ from promptforge.actors.marketplace.errors import (
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
     GetPurchase,
+    Licence,
     ListingState,
     ListPurchases,
     ListSales,
@@ -39,9 +40,10 @@ from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
 from promptforge.actors.marketplace.purchases.messages import HasBought, RefuseRefund, RequestRefund
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
+from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.notifications.messages import NotifyUser
-from promptforge.actors.prompts.messages import ReadPromptVersion
+from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
@@ -92,22 +94,12 @@ class PurchasesActor(Actor):
 
     @handles(GetPurchase)
     async def get_purchase(self, message: GetPurchase, context: Context) -> PurchasedContentView:
+        bought = await self._purchases.get_own(message.purchase_id, context.user_id)
+        if bought.licence is Licence.RUNS:
+            return _content_view(bought, None)
         purchase = await self._purchases.use(message.purchase_id, context.user_id, now=context.now())
         version = await context.ask(ReadPromptVersion(prompt_id=purchase.prompt_id, version=purchase.version))
-        return PurchasedContentView(
-            id=purchase.id,
-            listing_id=purchase.listing_id,
-            title=purchase.title,
-            prompt_id=purchase.prompt_id,
-            version=purchase.version,
-            licence=purchase.licence,
-            price=from_millicredits(purchase.price),
-            used_at=purchase.used_at,
-            created_at=purchase.created_at,
-            kind=version.kind,
-            content=version.content,
-            settings=version.settings,
-        )
+        return _content_view(purchase, version)
 
     @handles(RefundPurchase, key="purchase_id", transactional=True)
     async def refund(self, message: RefundPurchase, context: Context) -> PurchaseView:
@@ -200,6 +192,26 @@ class PurchasesActor(Actor):
         return await self._purchases.list_sold(context.user_id, cursor=cursor, limit=message.limit)
 
 
+def _content_view(purchase: Purchase, version: PromptVersionView | None) -> PurchasedContentView:
+    if version is None and purchase.refunded_at is not None:
+        raise PurchaseRefunded
+    return PurchasedContentView(
+        id=purchase.id,
+        listing_id=purchase.listing_id,
+        title=purchase.title,
+        prompt_id=purchase.prompt_id,
+        version=purchase.version,
+        licence=purchase.licence,
+        price=from_millicredits(purchase.price),
+        used_at=purchase.used_at,
+        created_at=purchase.created_at,
+        kind=None if version is None else version.kind,
+        content=None if version is None else version.content,
+        settings=None if version is None else version.settings,
+        runs=find_terms(purchase.runs),
+    )
+
+
 def _check_offer(listing: Listing, expected: int) -> None:
     """That the listing is for sale at this price; each reason why not is a problem of its own."""
     if listing.state in {ListingState.UNLISTED, ListingState.SUSPENDED}:
@@ -230,6 +242,7 @@ def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context
         payable=charge.payable_millicredits,
         used_at=None,
         created_at=tx.now(),
+        runs=listing.runs if listing.licence is Licence.RUNS else None,
     )
 
 

@@ -15,6 +15,7 @@ from promptforge.actors.marketplace.messages import (
     SaleView,
 )
 from promptforge.actors.marketplace.purchases.domain import automatic_until, counts
+from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
@@ -59,6 +60,8 @@ class Purchase:
     """What of the seller's share can be paid out."""
     refund: Document | None = None
     """What the buyer asked for, and a refusal."""
+    runs: Document | None = None
+    """How it is run, where runs are what was bought."""
 
     @property
     def counts(self) -> bool:
@@ -89,6 +92,7 @@ class Purchase:
             automatic_refund_until=self.automatic_refund_until,
             refund=self._refund_view(),
             newer_version=newer_version,
+            runs=find_terms(self.runs),
         )
 
     def _refund_view(self) -> RefundView | None:
@@ -155,6 +159,7 @@ class PurchaseStore:
                 "used_at": None,
                 "refunded_at": None,
                 "refund": None,
+                "runs": purchase.runs,
                 "created_at": purchase.created_at,
             },
             session=session,
@@ -186,6 +191,17 @@ class PurchaseStore:
         unused = {"_id": row["_id"], "used_at": None}
         await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
         return PurchasedSource(row["_id"], row["version"])
+
+    async def find_runs(self, buyer_id: str, listing_id: str, *, session: Session | None) -> Purchase | None:
+        """The purchase by which somebody may have a listing run, whatever it offers by now."""
+        wanted = {"buyer_id": buyer_id, "listing_id": listing_id, "licence": Licence.RUNS.value, "refunded_at": None}
+        row = await self._purchases.find_one(wanted, sort=[("created_at", -1)], session=session)
+        return None if row is None else _purchase_from(row)
+
+    async def mark_used(self, purchase_id: str, *, now: datetime, session: Session | None) -> None:
+        """Once. A refund at the same moment writes the same document, and one of the two sees the other."""
+        unused = {"_id": purchase_id, "used_at": None}
+        await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
 
     async def take_from_buyer(self, purchase_id: str, *, now: datetime, session: Session | None) -> Purchase | None:
         """Mark the purchase as refunded, once: its buyer owns the listing no more, and may buy it again.
@@ -279,6 +295,7 @@ def _purchase_from(row: Document) -> Purchase:
         refunded_at=row.get("refunded_at"),
         payable=row.get("payable", 0),
         refund=row.get("refund"),
+        runs=row.get("runs"),
     )
 
 

@@ -155,9 +155,11 @@ def is_trace(match: Match, limits: Limits) -> bool:
     return match.run >= limits.trace_run or (much and match.letters >= limits.trace_run)
 
 
-def share_of(blocks: bytes, sealed: Sealed) -> float:
-    """The part of the sealed text that these blocks are."""
-    return int.from_bytes(blocks).bit_count() / max(1, len(sealed) // BLOCK)
+def is_much(blocks: bytes, sealed: Sealed, limits: Limits) -> bool:
+    """Whether these blocks, of several outputs, come to what one may not show."""
+    letters = BLOCK * int.from_bytes(blocks).bit_count()
+    much = letters >= limits.withheld_share * len(sealed) or letters * sealed.scale >= limits.withheld_letters
+    return much and letters * sealed.scale >= limits.withheld_run
 
 
 # Turning the sealed text round

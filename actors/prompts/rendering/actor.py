@@ -9,7 +9,15 @@ from promptforge.actors.projects.messages import ProjectPermission
 from promptforge.actors.prompts.messages import ChatMessage
 from promptforge.actors.prompts.registry.domain import texts_of
 from promptforge.actors.prompts.rendering.compilation import compile_version, with_texts
-from promptforge.actors.prompts.rendering.messages import FillIn, PinnedContent, PinVersion, RenderedView, RenderPrompt
+from promptforge.actors.prompts.rendering.messages import (
+    FillIn,
+    PinnedContent,
+    PinVersion,
+    ReadSealedPrompt,
+    RenderedView,
+    RenderPrompt,
+    SealedPrompt,
+)
 from promptforge.actors.prompts.rendering.templates import variables_of, with_variables_only
 from promptforge.actors.prompts.rendering.values import MAX_RENDERED_CHARACTERS, Pieces, effective, fill, texts
 from promptforge.actors.prompts.stores import Wanted
@@ -45,7 +53,7 @@ class RenderingActor(Actor):
             response_schema=version.response_schema,
         )
 
-    @handles(FillIn)
+    @handles(FillIn, transactional=True)
     async def fill_in(self, message: FillIn, context: Context) -> str | tuple[ChatMessage, ...]:
         content = message.content
         parts = [with_variables_only(text) for text in texts_of(content)]
@@ -53,6 +61,27 @@ class RenderingActor(Actor):
         known = {variable.name for variable in (*variables, *message.declared)}
         wanted = {name: value for name, value in message.values.items() if name in known}
         return with_texts(content, _filled(parts, texts(variables, message.declared, wanted)))
+
+    @handles(ReadSealedPrompt, transactional=True)
+    async def read_sealed(self, message: ReadSealedPrompt, context: Context) -> SealedPrompt:
+        async def work(tx: Context) -> Compiled:
+            prompt = await self._stores.prompts.get(message.prompt_id, session=tx.session)
+            version = await self._stores.versions.get(prompt.id, message.version, session=tx.session)
+            return await compile_version(self._stores, prompt, version, label=None, session=tx.session)
+
+        compiled = await context.transaction(work)
+        version = compiled.version
+        parts = [piece for pieces in compiled.expanded.texts for piece in pieces]
+        defaults = [one.default for one in compiled.variables if isinstance(one.default, str)]
+        return SealedPrompt(
+            kind=version.kind,
+            content=compiled.content,
+            pieces=(*(part for part in parts if isinstance(part, str)), *defaults),
+            variables=compiled.variables,
+            settings=version.settings,
+            tools=version.tools,
+            response_schema=version.response_schema,
+        )
 
     @handles(PinVersion, transactional=True)
     async def pin_version(self, message: PinVersion, context: Context) -> PinnedContent:

@@ -67,6 +67,30 @@ class FillIn(Query[str | tuple[ChatMessage, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class SealedPrompt:
+    """A version with its includes in place, for having it run for people who must not see it.
+
+    `variables` are those that it uses; `pieces` is all of its text but for those, defaults included.
+    """
+
+    kind: PromptKind
+    content: str | tuple[ChatMessage, ...]
+    pieces: tuple[str, ...]
+    variables: tuple[Variable, ...]
+    settings: ModelSettings
+    tools: tuple[Tool, ...]
+    response_schema: dict[str, Any] | None  # Any: JSON
+
+
+@internal
+class ReadSealedPrompt(Query[SealedPrompt]):
+    """A version, whoever asks: what of it may leave the service is the asker's to know."""
+
+    prompt_id: PromptId
+    version: VersionNumber
+
+
+@dataclass(frozen=True, slots=True)
 class PinnedContent:
     """A version with its includes in place as they are now, to be kept: it says the same whatever labels do later."""
 

@@ -1,0 +1,261 @@
+"""Runs sealed prompts: reserved, run, checked, and only then shown and paid for.
+
+Beginning is one transaction (the reservation, the purchase's use or the trial), ending is another one (what the output
+gave away, the charge, a case). A run that dies in between is released by the models' sweeper. Texts are kept nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+from cachetools import LRUCache
+
+from promptforge.actors.ai.messages import (
+    BeginRun,
+    RunMessage,
+    RunModel,
+    RunResult,
+    RunSettings,
+    RunUsage,
+    SellersShare,
+    SettleRun,
+)
+from promptforge.actors.billing.ledger.messages import credits_turn
+from promptforge.actors.billing.messages import GetAccountGroup
+from promptforge.actors.marketplace.errors import NotRunnable
+from promptforge.actors.marketplace.sealed.grounds import Ground, Grounds
+from promptforge.actors.marketplace.sealed.matching import NOTHING as NOTHING_COPIED
+from promptforge.actors.marketplace.sealed.matching import (
+    Limits,
+    Match,
+    Sealed,
+    compare,
+    is_much,
+    is_trace,
+    is_withheld,
+)
+from promptforge.actors.marketplace.sealed.messages import (
+    DecideSuspicion,
+    GetRunOffer,
+    RunGround,
+    RunListing,
+    RunOfferView,
+    SealedRunView,
+    WithheldBecause,
+    WithheldView,
+)
+from promptforge.actors.marketplace.sealed.runs import (
+    messages_of,
+    own_texts,
+    refuse_unknown,
+    settings_of,
+    variables_told,
+)
+from promptforge.actors.marketplace.sealed.store import AccountStore
+from promptforge.actors.marketplace.sealed.telling import case_of, decided_notices, stopped_notice
+from promptforge.actors.marketplace.sealed.terms import terms_from
+from promptforge.actors.prompts.rendering.messages import FillIn, ReadSealedPrompt, SealedPrompt
+from promptforge.core.amounts import from_millicredits, to_millicredits
+from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
+from promptforge.core.ids import new_id
+from promptforge.core.runtime import Actor, handles
+from promptforge.core.streams import Delta, ReplyStream
+
+PURPOSES = {RunGround.PURCHASE: "sealed", RunGround.TRIAL: "sealed.trial", RunGround.OWN: "sealed.own"}
+MATCHES_TO_STOP = 5
+WHOLE_SECONDS = 300.0
+NOTHING = RunUsage(0, 0, estimated=True, cost_microusd=0, credits="0", latency_ms=0, first_token_ms=None)
+KEPT = 64
+"""Prepared texts."""
+WORDS = {
+    WithheldBecause.COPIES_SEALED_TEXT: (
+        "The output has more of the sealed prompt in it than may be shown, as it is or in disguise. You paid what the "
+        "model cost, and no share."
+    ),
+    WithheldBecause.ADDS_UP: (
+        "Together with earlier outputs, of yours or of accounts linked to yours, this would show more of the sealed "
+        "prompt than may be shown. You paid what the model cost, and no share."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A run that is reserved. `settings` and `messages` are what the model is asked with."""
+
+    id: str
+    ground: Ground
+    prompt: SealedPrompt
+    messages: tuple[RunMessage, ...]
+    settings: RunSettings
+    own_texts: tuple[str, ...]
+
+
+class SealedRunsActor(Actor):
+    name = "sealed"
+    asks = ("billing", "rendering", "models")
+
+    def __init__(self, grounds: Grounds, accounts: AccountStore, limits: Limits) -> None:
+        self._grounds = grounds
+        self._accounts = accounts
+        self._limits = limits
+        self._prepared: LRUCache[tuple[str, int], Sealed] = LRUCache(KEPT)
+
+    @handles(GetRunOffer)
+    async def get_offer(self, message: GetRunOffer, context: Context) -> RunOfferView:
+        async def work(tx: Context) -> tuple[Ground, SealedPrompt]:
+            ground = await self._grounds.find(message.listing_id, tx)
+            return ground, await _prompt(ground, tx)
+
+        ground, prompt = await context.transaction(work)
+        return RunOfferView(
+            listing_id=ground.listing.id,
+            version=ground.version,
+            ground=ground.right,
+            terms=terms_from(ground.terms),
+            variables=variables_told(prompt),
+            trials_left=ground.trials_left,
+        )
+
+    @handles(RunListing)
+    async def run_listing(self, message: RunListing, context: Context) -> ReplyStream[SealedRunView]:
+        return ReplyStream(self._carry_out(message, context))
+
+    async def _carry_out(self, message: RunListing, context: Context) -> AsyncGenerator[Delta | SealedRunView, None]:
+        """The one item is the reply: nothing of an output is shown before all of it was checked."""
+        context = context.outliving(WHOLE_SECONDS)
+        run_id = new_id("run")
+        with anyio.CancelScope(shield=True):  # either it is written down and we know it, or it is not
+            run = await context.transaction(
+                lambda tx: self._begin(message, run_id, tx), turn=credits_turn(context.user_id)
+            )
+        try:
+            result = await context.ask(
+                RunModel(
+                    purpose=_purpose(run.ground),
+                    messages=run.messages,
+                    settings=run.settings,
+                    prompt_id=run.ground.listing.prompt_id,
+                    prompt_version=run.ground.version,
+                    run_id=run_id,
+                    settle=False,
+                )
+            )
+            match = await self._compared(run, result.text)
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            with anyio.CancelScope(shield=True):  # nobody wants it any more
+                await context.ask(SettleRun(run_id=run_id, usage=NOTHING, error_code="cancelled"))
+            raise
+        with anyio.CancelScope(shield=True):
+            view = await context.transaction(
+                lambda tx: self._end(run, result, match, tx), turn=credits_turn(context.user_id)
+            )
+        yield view
+
+    async def _begin(self, message: RunListing, run_id: str, tx: Context) -> _Begun:
+        """Without credits, or with variables that are not right, nothing is used up."""
+        ground = await self._grounds.take(message.listing_id, tx)
+        prompt = await _prompt(ground, tx)
+        refuse_unknown(prompt, message.variables)
+        filled = FillIn(content=prompt.content, declared=prompt.variables, values=message.variables)
+        messages, settings = messages_of(await tx.ask(filled)), settings_of(prompt, ground.terms)
+        await tx.ask(
+            BeginRun(
+                purpose=_purpose(ground),
+                messages=messages,
+                run_id=run_id,
+                settings=settings,
+                prompt_id=ground.listing.prompt_id,
+                prompt_version=ground.version,
+                max_millicredits=None if message.max_credits is None else to_millicredits(message.max_credits),
+                share=SellersShare(ground.listing.seller_id, ground.share) if ground.share else None,
+                trial_of=ground.listing.id if ground.right is RunGround.TRIAL else None,
+            )
+        )
+        return _Begun(run_id, ground, prompt, messages, settings, tuple(own_texts(message.variables)))
+
+    async def _compared(self, run: _Begun, output: str) -> Match:
+        """In a thread: a long output takes some milliseconds."""
+        if run.ground.right is RunGround.OWN:
+            return NOTHING_COPIED
+        return await anyio.to_thread.run_sync(compare, self._sealed(run), output, run.own_texts)
+
+    def _sealed(self, run: _Begun) -> Sealed:
+        key = (run.ground.listing.prompt_id, run.ground.version)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = self._prepared[key] = Sealed(run.prompt.pieces)
+        return prepared
+
+    async def _end(self, run: _Begun, result: RunResult, match: Match, tx: Context) -> SealedRunView:
+        withheld = await self._judged(run, match, tx)
+        earned = withheld is None and run.ground.share > 0
+        usage = await tx.ask(SettleRun(run_id=run.id, usage=result.usage, earned=earned))
+        ground = run.ground
+        trials_left = ground.trials_left - 1 if ground.right is RunGround.TRIAL else None
+        return SealedRunView(
+            run_id=run.id,
+            listing_id=ground.listing.id,
+            ground=ground.right or RunGround.OWN,
+            purchase_id=ground.purchase_id,
+            version=ground.version,
+            model=result.model,
+            tiny=result.tiny,
+            output=result.text if withheld is None else None,
+            withheld=None if withheld is None else WithheldView(withheld, WORDS[withheld]),
+            finish_reason=result.finish_reason,
+            usage=usage,
+            share=from_millicredits(ground.share if earned else 0),
+            trials_left=trials_left,
+        )
+
+    async def _judged(self, run: _Begun, match: Match, tx: Context) -> WithheldBecause | None:
+        """What the output gives away is counted; why it is not shown, None where it is.
+
+        All who count together write one document: of two who do it at the same moment, one sees the other.
+        """
+        sealed, limits, ground = self._sealed(run), self._limits, run.ground
+        too_much = is_withheld(sealed, match, limits)
+        if not too_much and not is_trace(match, limits):
+            return None
+        listing_id, head = ground.listing.id, ground.group[0]
+        account = await self._accounts.get(listing_id, ground.group, session=tx.session)
+        before = account.copied_of(ground.content_hash)
+        together = match.joined(before)
+        withheld = WithheldBecause.COPIES_SEALED_TEXT if too_much else None
+        if withheld is None and before and (account.stopped_at or is_much(together, sealed, limits)):
+            withheld = WithheldBecause.ADDS_UP
+        shown = before if withheld is not None else together
+        seen = (ground.content_hash, shown, tx.user_id)
+        await self._accounts.add_match(listing_id, head, seen, session=tx.session)
+        if account.matches + 1 >= MATCHES_TO_STOP and account.stopped_at is None:
+            await self._accounts.stop(listing_id, head, now=tx.now(), session=tx.session)
+            await tx.enqueue(case_of(ground, tx.user_id, account.matches + 1), unique=f"extraction:{run.id}")
+            await tx.enqueue(stopped_notice(ground, tx.user_id, run.id), owner_id=tx.user_id)
+        return withheld
+
+    @handles(DecideSuspicion, atomic=True)
+    async def decide_suspicion(self, message: DecideSuspicion, context: Context) -> None:
+        group = await context.ask(GetAccountGroup(user_id=message.subject))
+        account = await self._accounts.get(message.listing_id, group, session=context.session)
+        await self._accounts.let_go(message.listing_id, group, barred=message.upheld, session=context.session)
+        for notice in decided_notices(message, account.people, context.now()):
+            await context.enqueue(notice, owner_id=notice.user_id)
+
+
+async def _prompt(ground: Ground, tx: Context) -> SealedPrompt:
+    """What is wrong with the text says things about it: it is not told."""
+    try:
+        return await tx.ask(ReadSealedPrompt(prompt_id=ground.listing.prompt_id, version=ground.version))
+    except PromptForgeError as error:
+        if error.retryable:
+            raise
+        raise NotRunnable("What it is made of cannot be read any more") from None
+
+
+def _purpose(ground: Ground) -> str:
+    return PURPOSES[ground.right or RunGround.OWN]

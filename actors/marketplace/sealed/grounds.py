@@ -1,0 +1,96 @@
+"""By which right somebody runs a listing, what that says about the run, and what is in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from promptforge.actors.billing.messages import GetAccountGroup
+from promptforge.actors.marketplace.errors import (
+    ListingSuspended,
+    NotRunnable,
+    RunsNotBought,
+    RunsStopped,
+    TrialsUsedUp,
+)
+from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
+from promptforge.actors.marketplace.messages import ListingState
+from promptforge.actors.marketplace.purchases.store import PurchaseStore
+from promptforge.actors.marketplace.sealed.messages import RunGround
+from promptforge.actors.marketplace.sealed.store import Account, AccountStore
+from promptforge.core.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is run, by which right; `terms` as stored. `group`: who is counted together, the head first."""
+
+    right: RunGround | None
+    listing: Listing
+    version: int
+    content_hash: str
+    terms: dict[str, Any]  # Any: a MongoDB document
+    purchase_id: str | None
+    group: tuple[str, ...]
+    account: Account
+
+    @property
+    def trials_left(self) -> int:
+        if self.account.barred:
+            return 0
+        return max(0, int(self.terms["trials_per_person"]) - self.account.trials)
+
+    @property
+    def share(self) -> int:
+        return int(self.terms["share"]) if self.right is RunGround.PURCHASE else 0
+
+
+class Grounds:
+    def __init__(self, listings: ListingStore, purchases: PurchaseStore, accounts: AccountStore) -> None:
+        self._listings = listings
+        self._purchases = purchases
+        self._accounts = accounts
+
+    async def find(self, listing_id: str, tx: Context) -> Ground:
+        """How the principal can run a listing; without a right where they cannot, or not any more.
+
+        Raises `NotFound` for what they must not know of, and `NotRunnable`.
+        """
+        user_id = tx.user_id
+        listing = await self._listings.get(listing_id, session=tx.session)
+        own = listing.seller_id == user_id
+        bought = None if own else await self._purchases.find_runs(user_id, listing_id, session=tx.session)
+        if not own and bought is None and listing.state is not ListingState.PUBLISHED:
+            raise no_listing()
+        terms = listing.runs if bought is None else bought.runs
+        if terms is None:
+            raise NotRunnable
+        group = await tx.ask(GetAccountGroup(user_id=user_id))
+        account = await self._accounts.get(listing_id, group, session=tx.session)
+        source = listing if bought is None else bought
+        right = RunGround.OWN if own else RunGround.PURCHASE if bought is not None else RunGround.TRIAL
+        purchase_id = None if bought is None else bought.id
+        ground = Ground(right, listing, source.version, source.content_hash, terms, purchase_id, group, account)
+        if right is RunGround.TRIAL and not ground.trials_left:
+            return Ground(None, listing, source.version, source.content_hash, terms, None, group, account)
+        return ground
+
+    async def take(self, listing_id: str, tx: Context) -> Ground:
+        """The same for a run that begins now: a purchase is used from here on, and a trial is one of so many.
+
+        Raises besides `RunsNotBought`, `TrialsUsedUp`, `RunsStopped` and `ListingSuspended`.
+        """
+        ground = await self.find(listing_id, tx)
+        if ground.right is RunGround.OWN:
+            return ground
+        if ground.right is None:
+            raise TrialsUsedUp if ground.terms["trials_per_person"] else RunsNotBought
+        if ground.account.stopped_at is not None:
+            raise RunsStopped
+        if ground.listing.state is ListingState.SUSPENDED:
+            raise ListingSuspended
+        if ground.purchase_id is not None:
+            await self._purchases.mark_used(ground.purchase_id, now=tx.now(), session=tx.session)
+        else:
+            await self._accounts.add_trial(listing_id, ground.group[0], session=tx.session)
+        return ground

@@ -1,0 +1,168 @@
+"""Running what one must not see: by purchase, as a trial that the seller pays for, or one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Len
+
+from promptforge.actors.ai.messages import FinishReason, RunUsage
+from promptforge.actors.marketplace.messages import ListingId
+from promptforge.actors.marketplace.sealed.terms import RunTerms
+from promptforge.actors.prompts.messages import VariableType
+from promptforge.actors.prompts.rendering.messages import Values
+from promptforge.core.amounts import CreditAmount, PositiveCreditAmount
+from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.principal import Role
+from promptforge.core.streams import ReplyStream
+
+
+class RunGround(StrEnum):
+    """Why somebody may run a listing: they bought runs of it, they try it at the seller's cost, or it is their own."""
+
+    PURCHASE = "purchase"
+    TRIAL = "trial"
+    OWN = "own"
+
+
+class WithheldBecause(StrEnum):
+    """`copies_sealed_text`: this output has too much of it. `adds_up`: it does with those of earlier runs."""
+
+    COPIES_SEALED_TEXT = "copies_sealed_text"
+    ADDS_UP = "adds_up"
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldView:
+    """Why an output is not shown. Only the model's cost was charged for it."""
+
+    code: WithheldBecause
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRunView:
+    """What a model made of a sealed prompt with your variables; `output` is null where it is `withheld`.
+
+    `usage.credits` is what you paid, the seller's `share` included; a trial costs you nothing.
+    """
+
+    run_id: str
+    listing_id: str
+    ground: RunGround
+    purchase_id: str | None
+    version: int
+    model: str
+    tiny: bool
+    output: str | None
+    withheld: WithheldView | None
+    finish_reason: FinishReason
+    usage: RunUsage
+    share: str
+    trials_left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedVariable:
+    """What a run asks for. `values` are those of an enum; what is not `required` has a default."""
+
+    name: str
+    type: VariableType
+    required: bool
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOfferView:
+    """How you can run a listing: by which ground, on whose terms, with which variables.
+
+    `ground` is null where you cannot yet. `trials_left`: of your own; a trial also needs the seller's budget to have
+    something left.
+    """
+
+    listing_id: str
+    version: int
+    ground: RunGround | None
+    terms: RunTerms
+    variables: tuple[SealedVariable, ...]
+    trials_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBudgetView:
+    """Credits that you set aside for trials of a listing: what was put in, spent, and is held for trials under way.
+
+    `closing`: trials are under way that hold some of what you want back; it comes back with the last of them.
+    """
+
+    listing_id: str
+    funded: str
+    spent: str
+    held: str
+    closing: bool
+
+
+@requires(scope="ai:run")
+class RunListing(Command[ReplyStream[SealedRunView]]):
+    """Run a listing whose text you do not see, with your variables, on the seller's model and parameters.
+
+    Whoever bought runs pays the model's cost and the seller's share of each; others may have trials, which the seller
+    pays for. The output comes whole, once it was checked: as a stream it is one event. One that gives the sealed text
+    away, in any of many disguises, is withheld, and you pay the model's cost only; five outputs with parts of it stop
+    your runs of the listing until a moderator has looked at that. The seller never sees what you send.
+
+    `max_credits` is the most that it may cost. 403 `runs_not_bought` or `runs_stopped`, 409 `trials_used_up`,
+    `trial_budget_spent`, `listing_suspended` or `not_runnable`; a variable that is missing, unknown or not of its type
+    is a 422 that points to it.
+    """
+
+    listing_id: ListingId
+    variables: Values = field(default_factory=dict)
+    max_credits: CreditAmount | None = None
+
+
+@requires(scope="listings:read")
+class GetRunOffer(Query[RunOfferView]):
+    """Read how you can run a listing: the model, the seller's share, and the names and types of its variables."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, scope="listings:write", fresh=True)
+class FundTrials(Command[TrialBudgetView]):
+    """Set credits aside for trials of your listing, on top of what is there."""
+
+    listing_id: ListingId
+    credits: PositiveCreditAmount
+
+
+@requires(Role.SELLER, scope="listings:read")
+class GetTrialBudget(Query[TrialBudgetView]):
+    """Read what is left for trials of your listing."""
+
+    listing_id: ListingId
+
+
+@requires(Role.SELLER, scope="listings:write", fresh=True)
+class WithdrawTrialBudget(Command[TrialBudgetView]):
+    """Take back what is left for trials of your listing, each part to where it came from.
+
+    Nothing new is tried from then on; what trials under way hold comes back with the last of them.
+    """
+
+    listing_id: ListingId
+
+
+@internal
+class DecideSuspicion(Command[None]):
+    """A moderator has looked at runs that gave a sealed text away: they go on, and are counted from zero again.
+
+    `subject`: one of the accounts. Where it was `upheld`, trials of the listing are over for them.
+    """
+
+    listing_id: ListingId
+    subject: Annotated[str, Len(1, 64)]
+    upheld: bool
+    words: str

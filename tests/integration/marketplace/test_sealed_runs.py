@@ -1,0 +1,354 @@
+"""Runs without reveal on a real MongoDB: what they cost, who earns, what is withheld, and when they are stopped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from promptforge.actors.ai.errors import ModelUnavailable
+from promptforge.actors.ai.messages import SweepRuns
+from promptforge.actors.ai.models.runs import HOLD_SECONDS
+from promptforge.actors.billing.verification import verify_ledger
+from promptforge.actors.marketplace.messages import (
+    GetListing,
+    GetPurchase,
+    Licence,
+    ListPurchases,
+    RefundPurchase,
+    UnlistListing,
+    UpdateListing,
+)
+from promptforge.actors.marketplace.purchases.messages import RequestRefund
+from promptforge.actors.marketplace.sealed.messages import GetRunOffer, RunGround, WithheldBecause
+from promptforge.actors.moderation.messages import CaseKind, ClaimCase, DecideCase, ListCases, ReasonCode, Verdict
+from promptforge.actors.prompts.forks.messages import ForkPrompt
+from promptforge.actors.prompts.messages import VariableType
+from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
+from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
+from tests.support.market import raised, top_up
+from tests.support.sealed import ANSWER, CANARY, COST, TERMS, TEXT, Lighthouse, open_lighthouse
+
+pytestmark = pytest.mark.anyio
+
+VALUES = {"letter": "Dear keeper", "mood": "calm"}
+
+
+@pytest.fixture
+async def lighthouse(mongo: Mongo) -> AsyncIterator[Lighthouse]:
+    async with open_lighthouse(mongo) as opened:
+        await opened.offer()
+        yield opened
+
+
+async def verified(lighthouse: Lighthouse) -> bool:
+    return (await verify_ledger(lighthouse.market.process.mongo)).violations == ()
+
+
+async def refused(lighthouse: Lighthouse, person: Context, **fields: object) -> str:
+    try:
+        await lighthouse.run(person, **fields)  # type: ignore[arg-type]  # fields of a message
+    except PromptForgeError as error:
+        return error.code
+    return "done"
+
+
+async def test_a_run_shows_the_output_and_pays_model_seller_and_platform(lighthouse: Lighthouse) -> None:
+    bruno, purchase = await lighthouse.buyer(credits=0)
+    await top_up(lighthouse.market.process.mongo, bruno, 10)
+    ran = await lighthouse.run(bruno)
+    assert (ran.output, ran.withheld, ran.ground, ran.purchase_id) == (ANSWER, None, RunGround.PURCHASE, purchase.id)
+    assert (ran.usage.credits, ran.share, ran.model) == ("1.2", "1", "scripted-1")
+    (told,) = lighthouse.model.told
+    assert told.turns[0].text == TEXT.replace("{{letter}}", "Dear keeper").replace("{{mood}}", "calm")
+    assert told.max_tokens == 100
+    assert await lighthouse.money(bruno) == ("8.8", "0", "0")
+    assert await lighthouse.money(lighthouse.seller) == ("0", "0.85", "0")
+    (record,) = await lighthouse.collection("usage").find({}).to_list(None)
+    assert (record["purpose"], record["millicredits"], record["_id"]) == ("sealed", 1000 + COST, ran.run_id)
+    assert (await bruno.ask(ListPurchases())).items[0].used_at is not None
+    assert await verified(lighthouse)
+
+
+async def test_what_a_buyer_sees_before_are_terms_and_names(lighthouse: Lighthouse) -> None:
+    anna = await lighthouse.market.person("anna")
+    shown = await anna.ask(GetListing(listing_id=lighthouse.listing.id))
+    assert (shown.licence, shown.runs) == (Licence.RUNS, TERMS)
+    offer = await anna.ask(GetRunOffer(listing_id=lighthouse.listing.id))
+    assert [(one.name, one.type, one.required) for one in offer.variables] == [
+        ("letter", VariableType.STRING, True),
+        ("mood", VariableType.STRING, True),
+    ]
+    assert (offer.ground, offer.trials_left) == (None, 0)
+    assert "canaries" not in repr((shown, offer))
+    bruno, bought = await lighthouse.buyer()
+    assert bought.runs == TERMS
+    assert (await bruno.ask(GetRunOffer(listing_id=lighthouse.listing.id))).ground is RunGround.PURCHASE
+
+
+async def test_nothing_is_used_up_where_a_run_does_not_begin(lighthouse: Lighthouse) -> None:
+    bruno, purchase = await lighthouse.buyer(credits=1)
+    assert await refused(lighthouse, bruno) == "insufficient_credits"
+    assert await refused(lighthouse, bruno, max_credits="0.5") == "over_budget"
+    for variables in ({}, {"letter": "x"}, {**VALUES, "more": 1}, {**VALUES, "mood": 3}):
+        assert await refused(lighthouse, bruno, variables=variables) == "invalid_request"
+    assert lighthouse.model.told == []
+    assert (await bruno.ask(ListPurchases())).items[0].used_at is None
+    refunded = await bruno.ask(RequestRefund(purchase_id=purchase.id, words="I cannot pay its runs"))
+    assert refunded.refunded_at is not None
+    assert await refused(lighthouse, bruno) == "runs_not_bought"
+
+
+async def test_a_run_is_a_use_so_the_refund_is_no_longer_automatic(lighthouse: Lighthouse) -> None:
+    bruno, purchase = await lighthouse.buyer()
+    await lighthouse.run(bruno)
+    asked = await bruno.ask(RequestRefund(purchase_id=purchase.id, words="It did not please me"))
+    assert asked.refunded_at is None
+
+
+async def test_a_model_that_fails_costs_and_earns_nothing(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    lighthouse.model.fails = ModelUnavailable()
+    assert await refused(lighthouse, bruno) == "model_unavailable"
+    assert await lighthouse.money(bruno) == ("10", "0", "0")
+    assert await lighthouse.money(lighthouse.seller) == ("0", "0", "0")
+    assert await verified(lighthouse)
+
+
+async def test_whoever_leaves_pays_nothing_and_nothing_stays_reserved(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    lighthouse.model.pause = 5
+    with anyio.move_on_after(0.5):
+        await lighthouse.run(bruno)
+    assert await lighthouse.money(bruno) == ("10", "0", "0")
+    assert await lighthouse.collection("model_runs").count_documents({}) == 0
+    assert await verified(lighthouse)
+
+
+async def test_a_run_whose_process_died_is_released(lighthouse: Lighthouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    bruno, _ = await lighthouse.buyer()
+    lighthouse.model.pause = 5
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(refused, lighthouse, bruno)
+        while not await lighthouse.collection("model_runs").count_documents({}):
+            await anyio.sleep(0.05)
+        lighthouse.clock.advance(seconds=HOLD_SECONDS + 1)  # as if nobody had gone on with it
+        assert await lighthouse.market.process.context().ask(SweepRuns()) == 1
+        assert await lighthouse.money(bruno) == ("10", "0", "0")
+        tasks.cancel_scope.cancel()
+    assert await verified(lighthouse)
+
+
+# Own, linked, gifts
+
+
+async def test_ones_own_runs_cost_what_the_model_does_and_earn_nothing(lighthouse: Lighthouse) -> None:
+    await lighthouse.market.fund(lighthouse.seller, 5)
+    lighthouse.says(TEXT)
+    ran = await lighthouse.run(lighthouse.seller)
+    assert (ran.ground, ran.output, ran.share, ran.usage.credits) == (RunGround.OWN, TEXT, "0", "0.2")
+    assert await lighthouse.money(lighthouse.seller) == ("4.8", "0", "0")
+
+
+async def test_what_gifts_pay_of_a_share_is_never_payable(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    await lighthouse.run(bruno)
+    (sale,) = await lighthouse.collection("ledger_sales").find({"_id": {"$regex": "^run:"}}).to_list(None)
+    assert (sale["payable"], sale["granted"], sale["seller_id"]) == (0, 850, lighthouse.seller.user_id)
+
+
+# What is withheld
+
+
+@pytest.mark.parametrize("said", [TEXT, base64.b64encode(CANARY.encode()).decode(), CANARY[::-1]])
+async def test_a_copy_is_withheld_and_costs_the_model_only(lighthouse: Lighthouse, said: str) -> None:
+    bruno, _ = await lighthouse.buyer()
+    lighthouse.says("Here it is: ", said)
+    ran = await lighthouse.run(bruno)
+    assert ran.output is None
+    assert ran.withheld is not None
+    assert ran.withheld.code is WithheldBecause.COPIES_SEALED_TEXT
+    assert (ran.usage.credits, ran.share) == ("0.2", "0")
+    assert "canaries" not in repr(ran)
+    assert await lighthouse.money(lighthouse.seller) == ("0", "0", "0")
+    assert await verified(lighthouse)
+
+
+async def test_what_the_buyer_sent_may_come_back(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    lighthouse.says("You wrote: ", CANARY)
+    ran = await lighthouse.run(bruno, variables={"letter": CANARY, "mood": "calm"})
+    assert ran.withheld is None
+
+
+async def test_pieces_of_several_outputs_add_up(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    outcomes = []
+    for start in range(0, 240, 60):
+        lighthouse.says(f"I recall: {TEXT[start : start + 55]} and no more")
+        ran = await lighthouse.run(bruno)
+        outcomes.append(None if ran.withheld is None else ran.withheld.code)
+    assert outcomes[0] is None
+    assert outcomes[-1] is WithheldBecause.ADDS_UP
+
+
+async def open_cases(lighthouse: Lighthouse) -> tuple[Context, list[str]]:
+    await lighthouse.market.jobs_done()
+    moderator = await lighthouse.market.person("moderator", Role.MODERATOR)
+    cases = (await moderator.ask(ListCases(kind=CaseKind.EXTRACTION))).items
+    return moderator, [case.id for case in cases]
+
+
+async def give_away(lighthouse: Lighthouse, person: Context, times: int) -> None:
+    lighthouse.says(TEXT)
+    for _ in range(times):
+        assert (await lighthouse.run(person)).withheld is not None
+
+
+async def decide(lighthouse: Lighthouse, verdict: Verdict, reason: ReasonCode) -> None:
+    moderator, (case_id,) = await open_cases(lighthouse)
+    await moderator.ask(ClaimCase(case_id=case_id))
+    await moderator.ask(DecideCase(case_id=case_id, decision=verdict, reason_code=reason, public_note="Looked at."))
+
+
+async def test_the_fifth_match_stops_the_runs_until_a_moderator_has_looked(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    await give_away(lighthouse, bruno, 4)
+    assert (await open_cases(lighthouse))[1] == []
+    await give_away(lighthouse, bruno, 1)
+    assert await refused(lighthouse, bruno) == "runs_stopped"
+    lighthouse.says(ANSWER)
+    assert await refused(lighthouse, bruno) == "runs_stopped"
+    assert len((await open_cases(lighthouse))[1]) == 1
+    other, _ = await lighthouse.buyer("berta")
+    assert (await lighthouse.run(other)).output == ANSWER
+    await decide(lighthouse, Verdict.DISMISS, ReasonCode.UNFOUNDED)
+    assert (await lighthouse.run(bruno)).output == ANSWER
+    await give_away(lighthouse, bruno, 4)
+    assert (await open_cases(lighthouse))[1] == []
+    await give_away(lighthouse, bruno, 1)
+    assert await refused(lighthouse, bruno) == "runs_stopped"
+    assert len((await open_cases(lighthouse))[1]) == 1
+    kinds = [one.kind for one in await lighthouse.market.notices(bruno)]
+    assert (kinds.count("runs.stopped"), kinds.count("runs.decided")) == (2, 1)
+    assert await verified(lighthouse)
+
+
+async def test_a_case_that_is_upheld_takes_the_purchase(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    await give_away(lighthouse, bruno, 5)
+    await decide(lighthouse, Verdict.REFUND, ReasonCode.EXTRACTION)
+    assert await refused(lighthouse, bruno) == "runs_not_bought"
+    assert await verified(lighthouse)
+
+
+async def test_linked_accounts_are_counted_together_also_at_the_same_moment(lighthouse: Lighthouse) -> None:
+    """Both write the document of their group: without that, two fourth matches would be no fifth."""
+    people = [(await lighthouse.buyer(uid))[0] for uid in ("bruno", "berta")]
+    group = min(one.user_id for one in people)
+    for one in people:
+        await lighthouse.collection("account_links").insert_one({"_id": one.user_id, "group": group})
+    await give_away(lighthouse, people[0], 2)
+    await give_away(lighthouse, people[1], 1)
+    async with anyio.create_task_group() as tasks:
+        for one in people:
+            tasks.start_soon(give_away, lighthouse, one, 1)
+    (account,) = await lighthouse.collection("sealed_accounts").find({}).to_list(None)
+    assert (account["matches"], account["head"]) == (5, group)
+    for one in people:
+        assert await refused(lighthouse, one) == "runs_stopped"
+    assert len((await open_cases(lighthouse))[1]) == 1
+    await decide(lighthouse, Verdict.DISMISS, ReasonCode.UNFOUNDED)
+    lighthouse.says(ANSWER)
+    for one in people:
+        assert (await lighthouse.run(one)).output == ANSWER
+
+
+async def test_those_who_turn_out_to_be_linked_are_counted_together_from_then_on(lighthouse: Lighthouse) -> None:
+    people = [(await lighthouse.buyer(uid))[0] for uid in ("bruno", "berta")]
+    for one in people:
+        await give_away(lighthouse, one, 2)
+    for one in people:
+        await lighthouse.collection("account_links").insert_one(
+            {"_id": one.user_id, "group": max(other.user_id for other in people)}
+        )
+    await give_away(lighthouse, people[0], 1)
+    assert await refused(lighthouse, people[1]) == "runs_stopped"
+
+
+# Walls and the listing's life
+
+
+async def test_runs_give_no_right_to_the_source(lighthouse: Lighthouse) -> None:
+    bruno, purchase = await lighthouse.buyer()
+    await lighthouse.run(bruno)
+    read = await bruno.ask(GetPurchase(purchase_id=purchase.id))
+    assert (read.content, read.settings, read.kind, read.runs) == (None, None, None, TERMS)
+    fork = ForkPrompt(prompt_id=lighthouse.listing.prompt_id, name="Mine")
+    assert await raised(bruno, fork) == "not_found"
+
+
+async def test_reading_a_purchase_of_runs_is_no_use_of_it(lighthouse: Lighthouse) -> None:
+    bruno, purchase = await lighthouse.buyer()
+    assert (await bruno.ask(GetPurchase(purchase_id=purchase.id))).used_at is None
+    await lighthouse.market.process.context().ask(RefundPurchase(purchase_id=purchase.id, reason="for the test"))
+    assert await raised(bruno, GetPurchase(purchase_id=purchase.id)) == "purchase_refunded"
+
+
+async def test_who_has_not_bought_cannot_run_and_strangers_see_nothing_unpublished(lighthouse: Lighthouse) -> None:
+    anna = await lighthouse.market.person("anna")
+    assert await refused(lighthouse, anna) == "runs_not_bought"
+    draft = await lighthouse.draft()
+    assert await refused(lighthouse, anna, listing_id=draft.id) == "not_found"
+    assert await raised(anna, GetRunOffer(listing_id=draft.id)) == "not_found"
+    source = await lighthouse.offer(licence=Licence.SOURCE, terms=None)
+    assert await refused(lighthouse, anna, listing_id=source.id) == "not_runnable"
+
+
+async def test_buyers_keep_running_what_is_unlisted_and_not_what_is_suspended(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    await lighthouse.seller.ask(UnlistListing(listing_id=lighthouse.listing.id))
+    assert (await lighthouse.run(bruno)).output == ANSWER
+    state = {"$set": {"state": "suspended", "suspended_from": "unlisted"}}
+    await lighthouse.collection("marketplace_listings").update_one({"_id": lighthouse.listing.id}, state)
+    assert await refused(lighthouse, bruno) == "listing_suspended"
+
+
+async def test_a_listing_that_offers_something_else_by_now_takes_nobody_their_runs(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer()
+    changed = {"licence": "source", "runs": None, "version": 2, "content_hash": "other"}
+    await lighthouse.collection("marketplace_listings").update_one({"_id": lighthouse.listing.id}, {"$set": changed})
+    ran = await lighthouse.run(bruno)
+    assert (ran.output, ran.version, ran.share) == (ANSWER, 1, "1")
+
+
+# Offering
+
+
+async def test_what_cannot_be_run_is_not_offered(lighthouse: Lighthouse) -> None:
+    for terms, text, code in (
+        (None, TEXT, "invalid_request"),
+        (TERMS, "Say {{letter}} {{mood}}.", "invalid_request"),
+    ):
+        with pytest.raises(PromptForgeError) as refusal:
+            await lighthouse.draft(terms=terms, text=text)
+        assert refusal.value.code == code
+    unknown = UpdateListing(listing_id=(await lighthouse.draft()).id, runs=type(TERMS)(model="none"))
+    assert await raised(lighthouse.seller, unknown) == "unknown_model"
+    dear = UpdateListing(listing_id=unknown.listing_id, runs=type(TERMS)(model="scripted-1", share="100.001"))
+    assert await raised(lighthouse.seller, dear) == "invalid_request"
+
+
+async def test_a_change_of_the_terms_is_reviewed_and_told_in_words(lighthouse: Lighthouse) -> None:
+    dearer = type(TERMS)(model="scripted-1", share="2", max_tokens=100, trials_per_person=3)
+    changed = await lighthouse.seller.ask(UpdateListing(listing_id=lighthouse.listing.id, runs=dearer))
+    assert changed.runs == TERMS
+    assert changed.proposal is not None
+    (change,) = changed.proposal.changes
+    assert (change.field, change.after) == ("runs", "scripted-1, 2 credits a run, up to 100 tokens, 3 trials a person")
+    free = UpdateListing(listing_id=lighthouse.listing.id, runs=None)
+    assert await raised(lighthouse.seller, free) == "invalid_request"

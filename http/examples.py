@@ -84,6 +84,13 @@ _TOLD: dict[str, Json] = {
     "links[]": "https://example.com/ada",
     "roles[]": "seller",
     # Projects, prompts and listings
+    "share": "0.5",
+    "withheld": None,
+    "SealedVariable.name": "article",
+    "CaseView.subject": None,
+    "TrialBudgetView.funded": "10",
+    "TrialBudgetView.spent": "1.2",
+    "TrialBudgetView.held": "0.25",
     # Payouts
     "country": "DE",
     "requirements_due[]": "external_account",

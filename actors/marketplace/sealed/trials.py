@@ -42,9 +42,9 @@ class TrialBudgetsActor(Actor):
         await context.audit("trials.funded", state.budget_id, after=facts)
         return await self._view(listing.id, context)
 
-    @handles(GetTrialBudget)
+    @handles(GetTrialBudget, transactional=True)
     async def get(self, message: GetTrialBudget, context: Context) -> TrialBudgetView:
-        listing = await self._listings.get_own(message.listing_id, context.user_id)
+        listing = await self._listings.get_own(message.listing_id, context.user_id, session=context.session)
         return await self._view(listing.id, context)
 
     @handles(WithdrawTrialBudget, key="listing_id", atomic=True)

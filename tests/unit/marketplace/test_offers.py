@@ -106,8 +106,8 @@ def test_prices_that_cannot(price: object) -> None:
 
 def test_only_the_licences_that_exist_are_taken() -> None:
     with pytest.raises(ValidationError) as refused:
-        CREATE.validate_python({**OFFER, "licence": "runs"})
-    assert "Input should be 'source'" in str(refused.value)
+        CREATE.validate_python({**OFFER, "licence": "rent"})
+    assert "Input should be 'source' or 'runs'" in str(refused.value)
 
 
 def test_every_wrong_field_is_named_at_once() -> None:

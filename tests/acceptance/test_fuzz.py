@@ -13,7 +13,7 @@ from tests.support.service import serving
 @pytest.mark.timeout(300)
 def test_what_the_document_says_is_what_happens(tmp_path: Path) -> None:
     with serving(tmp_path / "service", **SETTINGS) as service:
-        outcome = fuzz(service, tmp_path, "--seed", "2026", "--max-examples", "5", "--no-shrink")
+        outcome = fuzz(service, tmp_path, "--seed", "2026", "--max-examples", "3", "--no-shrink")
         assert "unexpected_error" not in service.log
     assert outcome.returncode == 0, outcome.stdout[:20000] + outcome.stderr[-2000:]
     assert "Stateful" in outcome.stdout

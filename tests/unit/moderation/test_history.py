@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from promptforge.actors.moderation.history import DECISIONS, DecisionLog
@@ -12,6 +13,7 @@ FOLDERS = ("core", "actors", "http", "deploy")
 HISTORY = ROOT / "actors" / "moderation" / "history.py"
 
 
+@cache
 def sources() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text()) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
 

@@ -83,6 +83,7 @@ from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.matching import Limits as SealedLimits
 from promptforge.actors.moderation import ChecksActor, ModerationActor
 from promptforge.actors.moderation import store as moderation
+from promptforge.actors.moderation.checks.messages import FingerprintPublished
 from promptforge.actors.moderation.checks.terms import load as load_terms
 from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
@@ -230,6 +231,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
     Schedule("rank-listings", "*/10 * * * *", lambda _: RankListings()),
+    Schedule("fingerprint-published", "29 4 * * *", lambda _: FingerprintPublished()),
     Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
     Schedule("post-money", "17 * * * *", lambda _: PostMoney()),

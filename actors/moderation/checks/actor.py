@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import structlog
 from anyio import to_thread
 
+from promptforge.actors.marketplace.documents.messages import ScanListingDocuments
 from promptforge.actors.marketplace.messages import GetListingForReview, ListingView
 from promptforge.actors.moderation.checks.findings import sorted_findings
-from promptforge.actors.moderation.checks.messages import CheckCase, Finding
+from promptforge.actors.moderation.checks.messages import CheckCase, Finding, FingerprintPublished
 from promptforge.actors.moderation.checks.passages import passages_of
 from promptforge.actors.moderation.checks.personal import find_personal_data
 from promptforge.actors.moderation.checks.secrets import find_secrets
@@ -24,17 +25,18 @@ from promptforge.actors.moderation.messages import CaseView
 from promptforge.actors.moderation.store import CaseStore
 from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
 from promptforge.core.context import Context
-from promptforge.core.errors import DATABASE_AWAY
+from promptforge.core.errors import DATABASE_AWAY, NotFound
 from promptforge.core.runtime import Actor, handles
 
 RULES, DUPLICATES = "rules", "duplicates"
+LISTINGS_A_JOB = 50
 
 log = structlog.get_logger(__name__)
 
 
 class ChecksActor(Actor):
     name = "checks"
-    asks = ("marketplace", "prompts")
+    asks = ("listing_documents", "marketplace", "prompts")
 
     def __init__(self, store: CaseStore, terms: TermList, duplicates: Duplicates) -> None:
         self._store = store
@@ -64,6 +66,28 @@ class ChecksActor(Actor):
         store = self._duplicates.store
         await store.keep(listing.id, version.version, listing.seller_id, own, session=context.session)
         return await self._duplicates.find(own, listing_id=listing.id, seller_id=listing.seller_id)
+
+    @handles(FingerprintPublished)
+    async def fingerprint_published(self, message: FingerprintPublished, context: Context) -> int:
+        """Not atomic: the second time changes nothing."""
+        page = await context.ask(ScanListingDocuments(after=message.after, limit=LISTINGS_A_JOB))
+        store = self._duplicates.store
+        unknown = await store.without([document.id for document in page.items])
+        for listing_id in unknown:
+            await self._know(await context.ask(GetListingForReview(listing_id=listing_id)), context)
+        if page.next is not None:
+            await context.enqueue(FingerprintPublished(after=page.next), unique=f"fingerprint-published:{page.next}")
+        return len(unknown)
+
+    async def _know(self, listing: ListingView, context: Context) -> None:
+        try:
+            version = await context.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=listing.version))
+        except NotFound:  # what the service before offered has no text here
+            return
+        found = await to_thread.run_sync(fingerprint, text_of(version.content))
+        store = self._duplicates.store
+        await store.keep(listing.id, version.version, listing.seller_id, found, session=None)
+        await store.approve(listing.id, version.version, session=None)
 
     async def _read(self, case_id: str, context: Context) -> tuple[CaseView, ListingView, PromptVersionView]:
         case = await self._store.get(case_id, now=context.now(), session=context.session)

@@ -48,3 +48,14 @@ class CheckCase(Command[int]):
     """Look for secrets, personal data, banned terms and near-duplicates; answers how many findings there are."""
 
     case_id: str
+
+
+@internal
+@job(max_attempts=8, timeout_seconds=300)
+class FingerprintPublished(Command[int]):
+    """Let later texts be compared with every published listing: take the fingerprints of those that have none.
+
+    Some were published before there were fingerprints. Goes on behind `after`; answers how many it took.
+    """
+
+    after: str | None = None

@@ -19,7 +19,7 @@ FINGERPRINTS = "moderation_fingerprints"
 _KNOWN: Document = {"approved": True, "code": {"$exists": True}}
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    FINGERPRINTS: (Index((("approved", 1), ("_id", 1)), partial={"approved": True}),),
+    FINGERPRINTS: (Index((("approved", 1), ("_id", 1)), partial={"approved": True}), Index((("listing_id", 1),))),
 }
 
 
@@ -57,6 +57,12 @@ class FingerprintStore:
         await self._fingerprints.find_one_and_upsert(
             {"_id": f"{listing_id}:{version}"}, {"$set": {"approved": True}}, session=session
         )
+
+    async def without(self, listing_ids: Sequence[str]) -> list[str]:
+        """Those of these listings of which nothing is known."""
+        wanted = {**_KNOWN, "listing_id": {"$in": list(listing_ids)}}
+        known = {row["listing_id"] async for row in self._fingerprints.find(wanted, {"listing_id": 1})}
+        return [one for one in listing_ids if one not in known]
 
     async def each_entry(self, ids: Sequence[str] | None) -> AsyncIterator[Entry]:
         """Of those with these ids that are approved; None: of all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptforge.actors.marketplace.messages import GetListing, ListingState, SubmitListing, UpdateListing
-from promptforge.actors.moderation.checks.messages import Check, Severity
+from promptforge.actors.moderation.checks.messages import Check, FingerprintPublished, Severity
 from promptforge.actors.moderation.messages import CaseDetailView, CaseState, GetCase, ListCases, OpenCase
 from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.core.context import Context
@@ -137,3 +137,20 @@ async def test_what_is_approved_before_it_was_checked_is_known_once_it_is(branch
     assert await branches.count("moderation_fingerprints", approved=True, code={"$exists": False}) == 1
     await branches.here.jobs_done()
     assert await branches.count("moderation_fingerprints", approved=True, code={"$exists": True}) == 1
+
+
+async def test_listings_from_before_there_were_fingerprints_are_found_too(branches: Branches) -> None:
+    carla, _ = await branches.person("carla", Role.SELLER)
+    eve, _ = await branches.person("eve", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    original = await submitted_with(branches, carla, LONG)
+    await judge(mona, original.case.id)
+    await branches.mongo.collection("moderation_fingerprints").delete_many({})
+    unsellable = await branches.here.published(carla, "From the service before")
+    await branches.mongo.collection("moderation_fingerprints").delete_many({"listing_id": unsellable.id})
+    await branches.mongo.collection("marketplace_listings").update_one({"_id": unsellable.id}, {"$set": {"version": 9}})
+    root = branches.here.process.context()
+    assert await root.ask(FingerprintPublished()) == 2
+    assert await root.ask(FingerprintPublished()) == 1, "one has no text, and stays without"
+    copy = await submitted_with(branches, eve, LONG)
+    assert [finding.listing_id for finding in copy.findings] == [original.listing.id]

@@ -14,6 +14,7 @@ from promptforge.actors.marketplace.messages import (
     RefundPurchase,
 )
 from promptforge.actors.marketplace.purchases.messages import RefuseRefund
+from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
 from promptforge.actors.moderation.contents import unified, versions_of
@@ -56,7 +57,7 @@ MEASURED = timedelta(days=30)
 
 class ModerationActor(Actor):
     name = "moderation"
-    asks = ("billing", "marketplace", "purchases", "prompts", "sealed")
+    asks = ("billing", "marketplace", "purchases", "prompts", "reviews", "sealed")
 
     def __init__(self, store: CaseStore, history: DecisionLog, fingerprints: FingerprintStore) -> None:
         self._store = store
@@ -82,14 +83,25 @@ class ModerationActor(Actor):
         case = await self._store.get(message.case_id, now=context.now())
         listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
         history = await self._history.list_of(case.listing_id)
-        possible = legal_decisions(case.kind, listing.state) if waits_for(listing, case) else ()
+        review = await self._find_review(case, context)
+        waits = waits_for(listing, case) and not _has_lost_its_review(case, review)
+        possible = legal_decisions(case.kind, listing.state) if waits else ()
         return CaseDetailView(
             case=case,
             listing=listing,
             findings=await self._store.list_findings(case.id),
             legal_decisions=possible if case.state is CaseState.OPEN else (),
             history=history,
+            review=review,
         )
+
+    async def _find_review(self, case: CaseView, context: Context) -> ReviewView | None:
+        if case.kind is not CaseKind.REVIEW_REPORT or case.subject is None:
+            return None
+        return await context.ask(FindReview(review_id=case.subject))
+
+    async def _waits(self, case: CaseView, listing: ListingView, tx: Context) -> bool:
+        return waits_for(listing, case) and not _has_lost_its_review(case, await self._find_review(case, tx))
 
     @handles(GetQueue)
     async def get_queue(self, message: GetQueue, context: Context) -> CaseQueueView:
@@ -173,7 +185,7 @@ class ModerationActor(Actor):
     async def _close(self, case_id: str, tx: Context) -> None:
         case = await self._store.get(case_id, now=tx.now(), session=tx.session)
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
-        if not waits_for(listing, case):
+        if not await self._waits(case, listing, tx):
             await self._store.close_obsolete(case, session=tx.session)
 
     async def _to_be_judged(self, case_id: str, tx: Context) -> tuple[CaseView, ListingView]:
@@ -183,7 +195,7 @@ class ModerationActor(Actor):
         if case.state is CaseState.DECIDED:
             raise AlreadyDecided
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
-        if not waits_for(listing, case):
+        if not await self._waits(case, listing, tx):
             raise CaseObsolete
         return case, listing
 
@@ -219,6 +231,12 @@ class ModerationActor(Actor):
                     public_note=message.public_note,
                 )
             )
+        elif message.decision is Verdict.REMOVE and case.subject is not None:
+            await tx.ask(
+                RemoveReview(
+                    review_id=case.subject, reason_code=message.reason_code.value, public_note=message.public_note
+                )
+            )
         elif message.decision is Verdict.REFUND and case.purchase_id is not None:
             words = f"{REASONS[message.reason_code].words} {message.public_note}"
             await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=words[:500]))
@@ -243,6 +261,11 @@ class ModerationActor(Actor):
         for notice in notices[:1]:
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.enqueue_many(notices[1:])
+
+
+def _has_lost_its_review(case: CaseView, review: ReviewView | None) -> bool:
+    """Its author has taken it back, or another moderator has removed it."""
+    return case.kind is CaseKind.REVIEW_REPORT and review is None
 
 
 def _kind_of_cases(kind: CaseKind, waiting: Waiting | None, took: list[timedelta]) -> KindOfCases:

@@ -20,6 +20,7 @@ LEGAL: dict[CaseKind, dict[ListingState | None, tuple[Verdict, ...]]] = {
         ListingState.REJECTED: _REVIEWED,
         ListingState.SUSPENDED: (Verdict.LIFT, Verdict.SUSPEND),
     },
+    CaseKind.REVIEW_REPORT: {None: (Verdict.REMOVE, Verdict.DISMISS)},
     CaseKind.REFUND: {None: (Verdict.REFUND, Verdict.DISMISS)},
     CaseKind.EXTRACTION: {None: (Verdict.DISMISS, Verdict.REFUND)},
 }
@@ -77,5 +78,5 @@ def waits_for(listing: ListingView, case: CaseView) -> bool:
             return change is not None and (change.state, change.revision) == (ProposalState.IN_REVIEW, case.revision)
         case CaseKind.APPEAL:
             return listing.review is not None and listing.review.appealed_at is not None
-        case CaseKind.REPORT | CaseKind.REFUND | CaseKind.EXTRACTION:
+        case CaseKind.REPORT | CaseKind.REVIEW_REPORT | CaseKind.REFUND | CaseKind.EXTRACTION:
             return True

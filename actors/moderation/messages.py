@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Len
 
 from promptforge.actors.marketplace.messages import ListingView
+from promptforge.actors.marketplace.reviews.messages import ReviewView
 from promptforge.actors.moderation.checks.messages import Finding, Severity
 from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
 from promptforge.core.messages import Command, Query, internal, public, requires
@@ -25,13 +26,15 @@ class CaseKind(StrEnum):
     """What a case is about; it says which decisions are possible.
 
     `review`: a listing that wants to be published. `proposed_change`: a change of a published one, which stays up
-    meanwhile. `report`: people have reported a listing. `appeal`: a seller does not accept a decision. `refund`: a
-    buyer wants a refund that is not automatic. `extraction`: somebody seems to get at a sealed text by running it.
+    meanwhile. `report`: people have reported a listing. `review_report`: people have reported a review of one.
+    `appeal`: a seller does not accept a decision. `refund`: a buyer wants a refund that is not automatic.
+    `extraction`: somebody seems to get at a sealed text by running it.
     """
 
     REVIEW = "review"
     PROPOSED_CHANGE = "proposed_change"
     REPORT = "report"
+    REVIEW_REPORT = "review_report"
     APPEAL = "appeal"
     REFUND = "refund"
     EXTRACTION = "extraction"
@@ -48,7 +51,8 @@ class Verdict(StrEnum):
     """What a moderator may decide; which of them, depends on the kind of the case.
 
     `dismiss` leaves everything as it is: the report is unfounded, the appeal or the refund refused, the suspicion
-    groundless. `refund` gives the buyer their credits back and takes the purchase from them.
+    groundless. `refund` gives the buyer their credits back and takes the purchase from them. `remove` takes a review
+    away, out of the listing's rating too.
     """
 
     APPROVE = "approve"
@@ -58,6 +62,7 @@ class Verdict(StrEnum):
     LIFT = "lift"
     DISMISS = "dismiss"
     REFUND = "refund"
+    REMOVE = "remove"
 
 
 class ReasonCode(StrEnum):
@@ -82,6 +87,9 @@ class ReasonCode(StrEnum):
     NOT_AS_DESCRIBED = "not_as_described"
     DOES_NOT_WORK = "does_not_work"
     EXTRACTION = "extraction"
+    ABUSIVE = "abusive"
+    OFF_TOPIC = "off_topic"
+    TELLS_SECRETS = "tells_secrets"
 
 
 class CaseOrder(StrEnum):
@@ -127,8 +135,8 @@ class CaseView:
 
     `reason` is what somebody said when the case came up: who reports, appeals or wants a refund. `times` is how often
     the same came up while the case was open: as many people reported the listing, say. `severity` is that of the worst
-    finding of the automatic checks. `claim` is one that counts. `subject`, in a case of extraction: one of the accounts
-    that it is about.
+    finding of the automatic checks. `claim` is one that counts. `subject`: in a case of extraction one of the accounts
+    that it is about, of a reported review its id.
     """
 
     id: str
@@ -194,7 +202,8 @@ class CaseDetailView:
     """A case with the listing as it is now, and what its seller proposes to change (`listing.proposal`).
 
     `findings` are the automatic checks', the worst first; a moderator judges them. `legal_decisions` are those that
-    this kind of case allows, `history` what was decided about the listing before, newest first.
+    this kind of case allows, `history` what was decided about the listing before, newest first. `review` is what a
+    `review_report` is about, while it is there.
     """
 
     case: CaseView
@@ -202,6 +211,7 @@ class CaseDetailView:
     findings: tuple[Finding, ...]
     legal_decisions: tuple[Verdict, ...]
     history: tuple[DecisionView, ...]
+    review: ReviewView | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,13 @@ def notices_of(case: CaseView, *, bringers: Iterable[str]) -> list[NotifyUser]:
     notices = []
     if (case.kind, verdict) in _SELLERS:
         notices.append(_to_seller(case, verdict, reason, case.public_note))
-    if case.kind is CaseKind.REPORT:
+    if case.kind in _REPORTED:
         notices += [_to_reporter(case, verdict, user_id, reason) for user_id in bringers]
     return notices
 
 
+_REPORTED = {CaseKind.REPORT: "", CaseKind.REVIEW_REPORT: "a review of "}
+_OUTCOMES = {Verdict.SUSPEND: "taken off the market", Verdict.REMOVE: "removed"}
 _SELLERS = {
     *((kind, verdict) for kind in (CaseKind.REVIEW, CaseKind.APPEAL, CaseKind.REPORT) for verdict in _TOLD),
     *((CaseKind.PROPOSED_CHANGE, verdict) for verdict in _CHANGE_TOLD),
@@ -87,10 +89,11 @@ def _to_seller(case: CaseView, verdict: Verdict, reason: ReasonCode, note: str) 
 
 
 def _to_reporter(case: CaseView, verdict: Verdict, user_id: str, reason: ReasonCode) -> NotifyUser:
-    """Not what was noted for the seller: that is between them and us."""
-    outcome = "taken off the market" if verdict is Verdict.SUSPEND else "left as it is"
+    """Not what was noted for the seller or the review's author: that is between them and us."""
+    outcome = _OUTCOMES.get(verdict, "left as it is")
     words = REASONS[reason].words
-    parts = [f"You reported “{case.title}”. It was looked into, and was {outcome}: {words} Thank you."]
+    reported = f"{_REPORTED[case.kind]}“{case.title}”"
+    parts = [f"You reported {reported}. It was looked into, and was {outcome}: {words} Thank you."]
     return _notice(case, user_id, "report.decided", _Text(f"Your report: {case.title}", parts))
 
 

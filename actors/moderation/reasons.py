@@ -10,6 +10,8 @@ from promptforge.core.errors import FieldError, Invalid
 _CHANGES, _REJECT, _SUSPEND = Verdict.REQUEST_CHANGES, Verdict.REJECT, Verdict.SUSPEND
 _AGAINST = (_CHANGES, _REJECT, _SUSPEND)
 
+_REVIEWER = "The purchase stays yours; another review of it cannot be written."
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -107,6 +109,13 @@ REASONS: dict[ReasonCode, Reason] = {
         (Verdict.REFUND,),
         "Runs of the sealed prompt were made to get at its text.",
         "The credits are back; the listing can no longer be run with this purchase.",
+    ),
+    ReasonCode.ABUSIVE: Reason((Verdict.REMOVE,), "The review insults, threatens or harasses people.", _REVIEWER),
+    ReasonCode.OFF_TOPIC: Reason(
+        (Verdict.REMOVE,), "The review is not about what was bought, or is advertising.", _REVIEWER
+    ),
+    ReasonCode.TELLS_SECRETS: Reason(
+        (Verdict.REMOVE,), "The review gives away personal data, or the text of what was bought.", _REVIEWER
     ),
 }
 

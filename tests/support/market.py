@@ -110,6 +110,7 @@ _REASONS = {
     Verdict.LIFT: ReasonCode.MISTAKEN,
     Verdict.DISMISS: ReasonCode.UNFOUNDED,
     Verdict.REFUND: ReasonCode.DOES_NOT_WORK,
+    Verdict.REMOVE: ReasonCode.OFF_TOPIC,
 }
 
 

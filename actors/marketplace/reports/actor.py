@@ -59,13 +59,13 @@ class ReportsActor(Actor):
 
 
 def _case_of(listing: Listing, report: Report) -> OpenCase:
-    about = f"Review {report.review_id}: " if report.review_id is not None else ""
     return OpenCase(
         listing_id=listing.id,
         revision=listing.revision,
         seller_id=listing.seller_id,
         title=listing.title,
-        kind=CaseKind.REPORT,
-        reason=f"{about}({report.reason}) {report.words}",
+        kind=CaseKind.REPORT if report.review_id is None else CaseKind.REVIEW_REPORT,
+        reason=f"({report.reason}) {report.words}",
         brought_by=report.reporter_id,
+        subject=report.review_id,
     )

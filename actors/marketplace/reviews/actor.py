@@ -14,6 +14,7 @@ from promptforge.actors.marketplace.reviews.messages import (
     CheckRatings,
     DeleteReply,
     DeleteReview,
+    FindReview,
     ListReviews,
     RemoveReview,
     ReplyToReview,
@@ -109,6 +110,11 @@ class ReviewsActor(Actor):
         return review
 
     # Moderation
+
+    @handles(FindReview, transactional=True)
+    async def find(self, message: FindReview, context: Context) -> ReviewView | None:
+        review = await self._reviews.find(message.review_id, session=context.session)
+        return None if review is None or review.removed_at is not None else review.view()
 
     @handles(RemoveReview, key="review_id", atomic=True)
     async def remove(self, message: RemoveReview, context: Context) -> ReviewView:

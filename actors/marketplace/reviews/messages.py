@@ -93,6 +93,13 @@ class RemoveReview(Command[ReviewView]):
 
 
 @internal
+class FindReview(Query[ReviewView | None]):
+    """A review that is shown, with the reply to it; None where there is none any more."""
+
+    review_id: ReviewId
+
+
+@internal
 @job(timeout_seconds=600)
 class CheckRatings(Command[int]):
     """Add up every listing's counted reviews and compare with the rating that it shows; answers how many differ."""

@@ -31,6 +31,7 @@ from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
     AttachEvidence,
     GetListingHistory,
+    ListListings,
     RemoveEvidence,
     WithdrawProposal,
 )
@@ -38,7 +39,6 @@ from promptforge.actors.marketplace.messages import (
     CreateListing,
     GetListing,
     GetPurchase,
-    ListListings,
     ListMyListings,
     ListPurchases,
     ListSales,

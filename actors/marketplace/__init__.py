@@ -9,6 +9,7 @@ from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
     AttachEvidence,
     GetListingHistory,
+    ListListings,
     RemoveEvidence,
     WithdrawProposal,
 )
@@ -16,7 +17,6 @@ from promptforge.actors.marketplace.messages import (
     CreateListing,
     GetListing,
     GetPurchase,
-    ListListings,
     ListMyListings,
     ListPurchases,
     ListSales,

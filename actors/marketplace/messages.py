@@ -73,16 +73,6 @@ class Decision(StrEnum):
     LIFT = "lift"
 
 
-class ListingSort(StrEnum):
-    """`top_rated`, `best_selling` and `trending` go by ranks that are worked out every ten minutes."""
-
-    NEW = "new"
-    PRICE = "price"
-    TOP_RATED = "top_rated"
-    BEST_SELLING = "best_selling"
-    TRENDING = "trending"
-
-
 @dataclass(frozen=True, slots=True)
 class ReviewNote:
     """The last decision on a listing, for its seller: a stable reason code and words.
@@ -369,25 +359,6 @@ class GetListing(Query[ListingView]):
     """Read a published listing, or one of your own in any state."""
 
     listing_id: ListingId
-
-
-@public
-class ListListings(Query[Page[ListingView]]):
-    """Browse published listings: the newest first, the cheapest, the best rated, the best selling, or the trending.
-
-    `free` is those that cost nothing; prices are in credits, `min_rating` in stars.
-    """
-
-    category: Category | None = None
-    tag: Tag | None = None
-    licence: Licence | None = None
-    free: bool = False
-    min_price: CreditAmount | None = None
-    max_price: CreditAmount | None = None
-    min_rating: Annotated[float, Ge(1), Le(5)] | None = None
-    sort: ListingSort = ListingSort.NEW
-    limit: Limit = DEFAULT_LIMIT
-    cursor: CursorToken | None = None
 
 
 @requires(scope="purchases:write", fresh=True)

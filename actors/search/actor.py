@@ -100,6 +100,7 @@ class SearchActor(Actor):
             min_price=message.min_price,
             max_price=message.max_price,
             min_stars=message.min_stars,
+            scorecard=message.scorecard,
         )
         scope = Scope(frozenset({PUBLIC}), frozenset({Kind.LISTING}))
         request = Request(

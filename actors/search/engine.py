@@ -28,13 +28,8 @@ class Filters:
     min_price: int | None = None
     max_price: int | None = None
     min_stars: int | None = None
-
-    @property
-    def about_offers(self) -> bool:
-        """Only what is offered has these."""
-        return any(
-            value is not None for value in (self.category, self.licence, self.min_price, self.max_price, self.min_stars)
-        )
+    scorecard: bool = False
+    """Only what carries one."""
 
 
 @dataclass(frozen=True, slots=True)

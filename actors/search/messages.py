@@ -295,5 +295,6 @@ class FindListings(Query[FoundListings]):
     min_price: int | None = None
     max_price: int | None = None
     min_stars: int | None = None
+    scorecard: bool = False
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None

@@ -274,6 +274,42 @@ def test_pages_follow_each_other_and_show_nothing_twice(service: Service) -> Non
     assert made <= set(seen)
 
 
+def browsed(person: Person, **parameters: Any) -> Any:
+    return person.get(f"/marketplace/listings?{urlencode(parameters)}")
+
+
+def test_listings_are_browsed_by_words_with_facets_and_in_any_order(
+    service: Service, seller: Person, moderator: Person, nobody: Person, listing: str
+) -> None:
+    cheap = published_listing(service, seller, moderator, name="A cheap one", price="3")
+    soon(nobody, "summaries", cheap)
+    soon(nobody, "summaries", listing)
+    page = browsed(nobody, q="sumaries")
+    assert {one["id"] for one in page["items"]} >= {cheap, listing}
+    assert page["items"][0]["version"] == 1, "what is shown are listings, as in every list"
+    assert page["total"] >= 2
+    by_price = browsed(nobody, q="summaries", sort="price", max_price="20")["items"]
+    assert [one["id"] for one in by_price] == [cheap, listing]
+    first = browsed(nobody, q="summaries", sort="price", limit=1, max_price="20")
+    second = browsed(nobody, q="summaries", sort="price", limit=1, max_price="20", cursor=first["next"])
+    assert [first["items"][0]["id"], second["items"][0]["id"]] == [cheap, listing]
+    assert browsed(nobody, q="glockenspiel")["items"] == []
+    assert browsed(nobody, scorecard="true")["items"] == []
+    assert nobody.get(f"/marketplace/listings?cursor={first['next']}", expect=422)["errors"][0]["parameter"] == "cursor"
+
+
+def test_facets_of_a_list_count_what_its_filters_leave(nobody: Person, listing: str) -> None:
+    soon(nobody, "summaries", listing)
+    plain = browsed(nobody)
+    assert (plain["total"], plain["facets"], plain["index_state"]) == (None, None, None)
+    page = browsed(nobody, facets="true", category="writing", min_price="12", max_price="13")
+    facets = {facet["field"]: facet["values"] for facet in page["facets"]}
+    assert [one["id"] for one in page["items"]] == [listing]
+    assert (page["total"], facets["price"]) == (1, [{"value": "up_to_50", "count": 1}])
+    empty = browsed(nobody, facets="true", category="design")
+    assert (empty["items"], empty["total"], empty["facets"]) == ([], 0, [])
+
+
 def there_is(service: Service) -> dict[str, int]:
     """How many things of each kind there are to be found, as the database has it."""
     server = EmbeddedMongod.start(service.mongo_directory)  # adopts the one that runs

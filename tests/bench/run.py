@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import analytics, asks, duplicates, edge, opening, sealed, search_quality, serving, versions, webhooks
+from tests.bench import (
+    analytics,
+    asks,
+    duplicates,
+    edge,
+    opening,
+    sealed,
+    search,
+    search_quality,
+    serving,
+    versions,
+    webhooks,
+)
 
 BENCHMARKS = {
     "analytics": analytics.run,
@@ -13,6 +25,7 @@ BENCHMARKS = {
     "edge": edge.run,
     "opening": opening.run,
     "sealed": sealed.run,
+    "search": search.run,
     "search_quality": search_quality.run,
     "serving": serving.run,
     "versions": versions.run,

@@ -13,12 +13,15 @@ from promptforge.actors.marketplace.insights.views import ViewCounter
 from promptforge.actors.marketplace.listings.decisions import appealed, decided
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
 from promptforge.actors.marketplace.listings.evidence import evidence_row
+from promptforge.actors.marketplace.listings.finding import browse
 from promptforge.actors.marketplace.listings.history import Act
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
     AttachEvidence,
     GetListingHistory,
     HistoryEntry,
+    ListingsPage,
+    ListListings,
     RemoveEvidence,
     WithdrawProposal,
 )
@@ -31,7 +34,6 @@ from promptforge.actors.marketplace.messages import (
     GetListingForReview,
     ListingState,
     ListingView,
-    ListListings,
     ListMyListings,
     ProposalState,
     RelistListing,
@@ -56,7 +58,7 @@ _EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 class ListingsActor(Actor):
     name = "marketplace"
-    asks = ("prompts", "evaluations", "rendering", "models")
+    asks = ("prompts", "evaluations", "rendering", "models", "search")
 
     def __init__(self, store: ListingStore, views: ViewCounter) -> None:
         self._store = store
@@ -233,8 +235,8 @@ class ListingsActor(Actor):
         return listing.view(for_seller=own)
 
     @handles(ListListings)
-    async def browse(self, message: ListListings, context: Context) -> Page[ListingView]:
-        return await self._store.browse(message)
+    async def browse(self, message: ListListings, context: Context) -> ListingsPage:
+        return await browse(self._store, message, context)
 
     # Moderation
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from promptforge.actors.marketplace.messages import ListingSort, ListingState, ListListings
+from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
+from promptforge.actors.marketplace.messages import (
+    ListingState,
+)
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.mongo import Document, Index
@@ -32,6 +35,11 @@ INDEXES: tuple[Index, ...] = tuple(
 _MOST_DIGITS = 18
 
 
+def sort_of(message: ListListings) -> ListingSort:
+    """What is newest, where nobody says otherwise."""
+    return message.sort or ListingSort.NEW
+
+
 def order(sort: ListingSort) -> list[tuple[str, int]]:
     field, direction = SORTS[sort]
     return [(field, direction), ("_id", direction)]
@@ -51,7 +59,7 @@ def wanted(message: ListListings) -> Document:
     if price := _price(message):
         found["price"] = price
     if message.cursor is not None:
-        found["$or"] = _behind(message.sort, message.cursor)
+        found["$or"] = _behind(sort_of(message), message.cursor)
     return found
 
 

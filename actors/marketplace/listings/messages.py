@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from promptforge.actors.evaluations.messages import EvaluationId
-from promptforge.actors.marketplace.messages import FieldChange, ListingId, ListingState, ListingView, Words
-from promptforge.core.messages import Command, Query, requires
+from promptforge.actors.marketplace.messages import (
+    Category,
+    FieldChange,
+    Licence,
+    ListingId,
+    ListingState,
+    ListingView,
+    Tag,
+    Words,
+)
+from promptforge.actors.search.messages import Facet, IndexState, SearchedText
+from promptforge.core.amounts import CreditAmount
+from promptforge.core.messages import Command, Query, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 
@@ -70,3 +85,49 @@ class RemoveEvidence(Command[ListingView]):
     """Show no scorecard with a listing any more."""
 
     listing_id: ListingId
+
+
+# Browsing
+
+
+class ListingSort(StrEnum):
+    """`top_rated`, `best_selling` and `trending` go by ranks that are worked out every ten minutes."""
+
+    NEW = "new"
+    PRICE = "price"
+    TOP_RATED = "top_rated"
+    BEST_SELLING = "best_selling"
+    TRENDING = "trending"
+
+
+@dataclass(frozen=True, slots=True)
+class ListingsPage(Page[ListingView]):
+    """`total` and `facets` where they were asked for, or where words were; `index_state` says how fresh they are."""
+
+    total: int | None = None
+    facets: tuple[Facet, ...] | None = None
+    index_state: IndexState | None = None
+
+
+@public
+class ListListings(Query[ListingsPage]):
+    """Browse published listings: the newest first, the cheapest, the best rated, the best selling, or the trending.
+
+    With `q` they are searched, the most fitting first where no `sort` is given, and so are those with a `scorecard` of
+    the version that they sell: of these the first 500 can be paged through. `facets` counts what the filters leave, by
+    category, licence, price and so on. `free` is those that cost nothing; prices are in credits, `min_rating` in stars.
+    """
+
+    q: SearchedText | None = None
+    category: Category | None = None
+    tag: Tag | None = None
+    licence: Licence | None = None
+    free: bool = False
+    min_price: CreditAmount | None = None
+    max_price: CreditAmount | None = None
+    min_rating: Annotated[float, Ge(1), Le(5)] | None = None
+    scorecard: bool = False
+    sort: ListingSort | None = None
+    facets: bool = False
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None

@@ -10,6 +10,7 @@ from promptforge.actors.marketplace.errors import StaleRevision
 from promptforge.actors.marketplace.listings import browsing, history
 from promptforge.actors.marketplace.listings.evidence import evidence_view
 from promptforge.actors.marketplace.listings.history import Act, HistoryStore
+from promptforge.actors.marketplace.listings.messages import ListListings
 from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
     Category,
@@ -17,7 +18,6 @@ from promptforge.actors.marketplace.messages import (
     Licence,
     ListingState,
     ListingView,
-    ListListings,
     ProposalState,
     RatingView,
     ReviewNote,
@@ -195,12 +195,12 @@ class ListingStore:
 
     async def browse(self, message: ListListings) -> Page[ListingView]:
         """Raises `Invalid` for a cursor that this list did not give out."""
-        limit = message.limit
-        rows = self._listings.find(browsing.wanted(message)).sort(browsing.order(message.sort)).limit(limit + 1)
+        limit, sort = message.limit, browsing.sort_of(message)
+        rows = self._listings.find(browsing.wanted(message)).sort(browsing.order(sort)).limit(limit + 1)
         found = await rows.to_list(limit + 1)
         return Page(
             tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
-            browsing.cursor_of(message.sort, found[limit - 1]) if len(found) > limit else None,
+            browsing.cursor_of(sort, found[limit - 1]) if len(found) > limit else None,
         )
 
     async def list_own(

@@ -168,6 +168,8 @@ class _Search:
 
     def _sorted(self, field: str, order: tantivy.Order) -> _Ranked:
         query, matched, total = self._narrowest()
+        if not self._request.limit:
+            return self._listed((), query, matched, total)
         found = self._searcher.search(query, self._depth, count=False, order_by_field=field, order=order)
         return self._listed(found.hits, query, matched, total)
 

@@ -24,6 +24,7 @@ MOST_VALUES = 20
 BANDS = (("free", 0), ("up_to_10", 10_000), ("up_to_50", 50_000), ("up_to_200", 200_000))
 """Of prices: up to so many millicredits."""
 ABOVE = "above_200"
+YES, NO = "yes", "no"
 
 
 def facet_field(facet: str) -> str:
@@ -109,7 +110,7 @@ def _write_offer(made: tantivy.Document, offer: Offer) -> None:
     made.add_text("category", offer.category)
     made.add_text("licence", offer.licence)
     made.add_text("sells", offer.sells)
-    made.add_text("scorecard", "yes" if offer.scorecard else "no")
+    made.add_text("scorecard", YES if offer.scorecard else NO)
     made.add_text("price_band", next((name for name, most in BANDS if offer.price <= most), ABOVE))
     if offer.stars:
         made.add_text("stars_band", str(offer.stars // 1000))

@@ -12,7 +12,7 @@ from math import ceil
 from tantivy import FieldType, Occur, Query
 
 from promptforge.actors.search.engine import Filters, Scope
-from promptforge.actors.search.local.fulltext import SCHEMA
+from promptforge.actors.search.local.fulltext import SCHEMA, YES
 from promptforge.actors.search.local.words import Terms, fuzzy_distance
 from promptforge.actors.search.messages import Kind, Match
 
@@ -34,6 +34,8 @@ def permitted(scope: Scope, filters: Filters) -> list[Clause]:
     for field, value in (("category", filters.category), ("licence", filters.licence), ("tag", filters.tag)):
         if value is not None:
             clauses.append(_term(field, value))
+    if filters.scorecard:
+        clauses.append(_term("scorecard", YES))
     if filters.min_price is not None or filters.max_price is not None:
         clauses.append(_range("price", filters.min_price, filters.max_price))
     if filters.min_stars is not None:

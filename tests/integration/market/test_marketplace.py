@@ -13,15 +13,14 @@ from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.errors import StaleRevision
 from promptforge.actors.marketplace.listings.domain import TRANSITIONS, Move, next_state
 from promptforge.actors.marketplace.listings.history import Act
+from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
 from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     Decision,
     GetListing,
     GetPurchase,
-    ListingSort,
     ListingState,
-    ListListings,
     ListMyListings,
     ListPurchases,
     ListSales,

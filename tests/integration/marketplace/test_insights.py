@@ -10,12 +10,11 @@ from promptforge.actors.billing.messages import GetCredits
 from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
 from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories, RankListings
 from promptforge.actors.marketplace.insights.views import DAYS, ViewCounter, day_of
+from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import (
     Category,
     Licence,
-    ListingSort,
-    ListListings,
     RefundPurchase,
     RelistListing,
     UnlistListing,

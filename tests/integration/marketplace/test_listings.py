@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from promptforge.actors.marketplace.errors import IllegalMove, StaleRevision
+from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
@@ -17,10 +18,8 @@ from promptforge.actors.marketplace.messages import (
     Decision,
     GetListing,
     GetListingForReview,
-    ListingSort,
     ListingState,
     ListingView,
-    ListListings,
     ListMyListings,
     RelistListing,
     SubmitListing,

@@ -1,8 +1,8 @@
 """Search and browsing over HTTP at 100,000 listings and 20,000 private prompts, 20 clients at once.
 
-The real service with a mongod of its own. Words are made up but for those of the labelled set, and as unevenly frequent as
-words are. Beside search by words stands MongoDB's own `$text` over the same listings, and beside facets an aggregation,
-asked directly by as many clients. Client, service and mongod share the machine.
+The real service with a mongod of its own. Words are made up but for those of the labelled set, and as unevenly frequent
+as words are. Beside search by words stands MongoDB's own `$text` over the same listings, and beside facets an
+aggregation, asked directly by as many clients. Clients, service and mongod share the machine.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ def run() -> None:
     """Print p50 and p95 of each, and how long the index took to be made."""
     with filled() as (service, client, texts):
         begun = time.perf_counter()
-        index = eventually(lambda: _ready(service), seconds=300)
+        index = eventually(lambda: _ready(service), seconds=900)
         print(f"index of {index['documents']:,} documents ready {time.perf_counter() - begun:.1f} s after the start")
         client["promptforge"]["marketplace_listings"].create_index(
             [("title", "text"), ("summary", "text"), ("description", "text")], name="bench_text"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -102,7 +102,7 @@ def _written(number: int, document: SearchDocument) -> tantivy.Document:
         made.add_integer("sales", 0)
     else:
         _write_offer(made, document.offer)
-    made.add_bytes("stored", orjson.dumps(asdict(replace(document, body=document.body[:STORED_CHARACTERS]))))
+    made.add_bytes("stored", orjson.dumps(replace(document, body=document.body[:STORED_CHARACTERS])))
     return made
 
 

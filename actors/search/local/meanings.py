@@ -23,7 +23,7 @@ CANDIDATES = 300
 NEAREST = 100
 LEAST_LIKENESS = 0.2
 """Cosine below which a text has nothing to do with the query."""
-MEANT_CHARACTERS = 600
+MEANT_CHARACTERS = 300
 """Of a body: the beginning says what it is about."""
 _GROWTH = 1024
 _WORDS = DIMENSIONS // 64
@@ -125,11 +125,11 @@ class Meanings:
         new = [at for at, number in enumerate(numbers) if self._meant.get(number) != marks[at]]
         if new:
             vectors = embed([texts[at] for at in new])
-            for at, vector, code in zip(new, vectors, signs(vectors), strict=True):
-                number = numbers[at]
-                self._columns.codes[:, number] = code
-                self._columns.rounded[number] = np.rint(vector * (127 / max(float(np.abs(vector).max()), 1e-6)))
-                self._meant[number] = marks[at]
+            places = np.array([numbers[at] for at in new])
+            largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), 1e-6)
+            self._columns.codes[:, places] = signs(vectors).T
+            self._columns.rounded[places] = np.rint(vectors * (127 / largest))
+            self._meant.update((numbers[at], marks[at]) for at in new)
         for number, document in zip(numbers, documents, strict=True):
             self._describe(number, document)
         return numbers, {number for number in numbers if number < given}

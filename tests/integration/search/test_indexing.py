@@ -18,6 +18,7 @@ from promptforge.actors.search.local.engine import LocalIndex
 from promptforge.actors.search.messages import IndexState, Kind, Mode, Search, SearchDocument, SearchPage
 from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.context import Context
+from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.jobs import MongoJobStore
 from promptforge.core.mongo import ChangeFeed, Mongo, Pulse, ensure_indexes
 from promptforge.core.principal import Role
@@ -198,3 +199,28 @@ async def test_what_changes_while_its_page_is_being_written_is_written_as_it_is_
         person = owner_of(here, owner)
         await until(lambda: finds(person, "timpani", 1))
         assert (await found(person, "marimba")).total == 0
+
+
+class FailingIndex(LocalIndex):
+    """Fails once, as a database does that is away, when it is told to."""
+
+    to_fail = False
+
+    async def put(self, documents: Sequence[SearchDocument]) -> None:
+        if self.to_fail:
+            self.to_fail = False
+            raise DatabaseUnavailable
+        await super().put(documents)
+
+
+async def test_what_could_not_be_written_is_written_later(mongo: Mongo) -> None:
+    index = FailingIndex()
+    async with searched(mongo, made=lambda: index) as here:
+        person = await here.market.person("olga")
+        prompt = await person.ask(CreatePrompt(name="Timpani"))
+        await until(lambda: finds(person, "timpani", 1))
+        await until(lambda: ready(here))
+        index.to_fail = True
+        await person.ask(UpdatePrompt(prompt_id=prompt.id, name="Marimba"))
+        await until(lambda: finds(person, "marimba", 1))
+        assert not index.to_fail

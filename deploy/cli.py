@@ -1,4 +1,4 @@
-"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger`."""
+"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger | package`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ jobs = typer.Typer(help="Look at durable jobs.", no_args_is_help=True)
 ledger = typer.Typer(help="The ledger of credits.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger, name="ledger")
+package = typer.Typer(help="Packages, without a service.", no_args_is_help=True)
+app.add_typer(package, name="package")
 
 EXIT_CONFIGURATION = 78
 """`EX_CONFIG` of sysexits.h: the process could not start as configured."""
@@ -129,6 +131,21 @@ def head(data_dir: DataDir = None) -> None:
     from promptforge.deploy.inspection import print_head
 
     print_head(data_dir=data_dir)
+
+
+@package.command("verify")
+def verify_package(
+    file: Annotated[Path, typer.Argument(help="The package.")],
+    trust: Annotated[Path | None, typer.Option(help="A file of keys, as GET /packaging/keys answered them.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="A public key in base64; repeat for several.")] = None,
+    expect: Annotated[
+        str | None, typer.Option(help="PUBLISHER/NAME@VERSION that it must be; any part may be left empty.")
+    ] = None,
+) -> None:
+    """Verify a package offline: exit code 0 where all of it was signed with a trusted key, 1 where it is refused."""
+    from promptforge.deploy.packages import verify_and_print
+
+    raise typer.Exit(verify_and_print(file, trust=trust, keys=key or (), expected=expect))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 import pydantic_core
@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from promptforge.actors.packages.errors import PackageRefused
 from promptforge.actors.prompts.exchange.messages import ExportedPrompt
 
+T = TypeVar("T")
 MAX_ITEMS = 5_000
 """Of all datasets of a package together."""
 
@@ -70,7 +71,7 @@ def decode_readme(path: str, data: bytes) -> str:
     return text
 
 
-def _decode(adapter: TypeAdapter[Any], path: str, data: bytes) -> Any:  # Any: what the adapter is of
+def _decode(adapter: TypeAdapter[T], path: str, data: bytes) -> T:
     try:
         _check_storable(pydantic_core.from_json(data, allow_inf_nan=False))
         return adapter.validate_json(data, strict=True, extra="forbid")

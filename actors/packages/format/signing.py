@@ -25,7 +25,7 @@ from promptforge.actors.packages.errors import PackageRefused
 from promptforge.actors.packages.format.manifest import canonical
 from promptforge.core.errors import ConfigurationError
 
-ALGORITHM = "Ed25519"
+ALGORITHM: Literal["Ed25519"] = "Ed25519"
 MAX_SIGNATURE_BYTES = 1024
 _PURPOSE = b"promptforge package signing v1"
 _SIGNED_AS = b"promptforge package v1\n"

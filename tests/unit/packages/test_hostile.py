@@ -39,6 +39,10 @@ def changed(path: str, change: Callable[[bytes], bytes]) -> bytes:
     return write(Member(one.path, change(one.data) if one.path == path else one.data) for one in read(GOOD))
 
 
+def replacing(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(old, new)
+
+
 def with_members(change: Callable[[list[Member]], list[Member]]) -> bytes:
     return write(change(list(read(GOOD))))
 
@@ -112,7 +116,7 @@ def test_too_many_members_are_refused() -> None:
 
 def test_too_large_a_file_is_refused() -> None:
     assert reason(b"PK\3\4" + bytes(archive.MAX_PACKAGE_BYTES)) == "package_too_large"
-    members = [Member(f"f{number}", bytes(archive.MAX_MEMBER_BYTES)) for number in range(2)]
+    members = [Member(f"f{number}", bytes(manifest.MAX_MEMBER_BYTES)) for number in range(2)]
     assert reason(write(members)) == "package_too_large"
 
 
@@ -178,14 +182,12 @@ def test_changed_files_are_refused() -> None:
 
 def test_a_changed_manifest_is_not_what_was_signed() -> None:
     for field, value in ((b"usr_ada", b"usr_eve"), (b'"greetings"', b'"greeting2"'), (b"1.0.0", b"1.0.1")):
-        assert reason(changed("manifest.json", lambda data, f=field, v=value: data.replace(f, v))) == "bad_signature"
+        assert reason(changed("manifest.json", replacing(field, value))) == "bad_signature"
 
 
 def test_a_manifest_of_another_schema_is_refused_as_that() -> None:
     for version in (b"2", b"0", b'"1"', b"1.0", b"true"):
-        told = changed(
-            "manifest.json", lambda data, v=version: data.replace(b'"schema_version":1', b'"schema_version":' + v)
-        )
+        told = changed("manifest.json", replacing(b'"schema_version":1', b'"schema_version":' + version))
         assert reason(told) == "unknown_schema_version"
 
 

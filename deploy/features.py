@@ -89,6 +89,8 @@ from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
 from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.notifications import (
+    MailActor,
+    MailSendingActor,
     NotificationsActor,
     PreferencesActor,
     StreamActor,
@@ -168,6 +170,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     EvaluationsActor,
     NotificationsActor,
     PreferencesActor,
+    MailActor,
+    MailSendingActor,
     StreamActor,
     WebhooksActor,
     WebhookSendingActor,
@@ -279,7 +283,7 @@ def build_actors(
         AssistantActor(),
         TrialsActor(),
         UsageActor(rollups),
-        *notifying.build_actors(mongo, settings, secrets),
+        *notifying.build_actors(mongo, settings, secrets, base_url=_base(settings)),
         *_market_actors(mongo, settings),
         *_moderation(mongo, settings, memory),
         SearchActor(memory.found),

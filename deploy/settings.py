@@ -152,7 +152,11 @@ class Settings(BaseSettings):
     webhook_local_hosts: CommaSeparated = Field(
         (), description="Hosts that users' webhooks may name though they are private, also without TLS, comma separated"
     )
-    smtp_url: SecretStr | None = Field(None, description="Mail server")
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server: smtp://user:password@host:587 (STARTTLS) or smtps://; without it there is no mail",
+    )
+    mail_from: str | None = Field(None, max_length=320, description="Whom mails are from: Name <who@example.com>")
 
     failpoints: CommaSeparated = Field(
         (), description="For tests: points at which the process kills itself, name or name:3, comma separated"

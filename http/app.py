@@ -16,10 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette_compress import CompressMiddleware
 
+from promptforge.actors.notifications.mail.messages import Unsubscribe
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 from promptforge.core.sheets import Sheet
-from promptforge.http import docs, health, webhooks
+from promptforge.http import docs, health, unsubscribing, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.bells import Bells
 from promptforge.http.body import BodyLimits
@@ -105,20 +106,7 @@ def build_app(
         CursorKeys(settings.secrets),
         collaborators.replies,
     )
-    readable = {route.shape: route for route in routes if route.method == "GET"}
-    streams = OpenStreams()
-    translate = collaborators.translate
-
-    def endpoint_of(route: Route) -> LiveEndpoint | FollowEndpoint | Endpoint:
-        if route.followed:
-            return FollowEndpoint(route, edge, collaborators.following or Following(Bells(), _as_before))
-        if route.live:
-            return LiveEndpoint(route, edge, streams)
-        if route.streamed:
-            return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
-        return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
-
-    endpoints = [(route, endpoint_of(route)) for route in routes]
+    endpoints = _endpoints(routes, edge, collaborators)
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],
         version=settings.version,
@@ -131,6 +119,7 @@ def build_app(
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
             StarletteRoute(webhooks.PATH, webhook),
             StarletteRoute(webhooks.ALIAS, webhook),
+            *_unsubscribing(system),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],
         middleware=[
@@ -147,6 +136,25 @@ def build_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _endpoints(
+    routes: Sequence[Route], edge: Edge, collaborators: Collaborators
+) -> list[tuple[Route, LiveEndpoint | FollowEndpoint | Endpoint]]:
+    readable = {route.shape: route for route in routes if route.method == "GET"}
+    streams = OpenStreams()
+    translate = collaborators.translate
+
+    def endpoint_of(route: Route) -> LiveEndpoint | FollowEndpoint | Endpoint:
+        if route.followed:
+            return FollowEndpoint(route, edge, collaborators.following or Following(Bells(), _as_before))
+        if route.live:
+            return LiveEndpoint(route, edge, streams)
+        if route.streamed:
+            return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
+        return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
+
+    return [(route, endpoint_of(route)) for route in routes]
 
 
 async def _as_before(principal: Principal) -> Principal:
@@ -181,6 +189,13 @@ def _health(report: Health) -> list[StarletteRoute]:
         StarletteRoute("/health/live", report.live),
         StarletteRoute("/health/ready", report.ready),
     ]
+
+
+def _unsubscribing(system: System) -> list[StarletteRoute]:
+    """Where somebody handles it."""
+    if Unsubscribe not in system.bindings:
+        return []
+    return [StarletteRoute(unsubscribing.PATH, unsubscribing.UnsubscribeEndpoint(system))]
 
 
 def _metrics(

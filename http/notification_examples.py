@@ -23,5 +23,9 @@ TOLD: dict[str, Any] = {  # Any: JSON
     "DeliveryView.state": "delivered",
     "DeliveryView.reason": None,
     "outcome": "200",
+    "EmailChannelView.state": "on",
+    "EmailChannelView.address": "ada@example.com",
+    "EmailChannelView.reason": None,
+    "ReportBounce.reason": "550 5.1.1 No such mailbox",
     "StreamTicketView.ticket": "pft_2tQ0sHq4l7kTnVwGcY9mJr6bXeA1ZdPu3oKiC8fRyNE",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptforge.actors.notifications.mail.messages import EnableEmail, ReportBounce
 from promptforge.actors.notifications.messages import (
     CountUnread,
     DeleteNotification,
@@ -38,6 +39,8 @@ routes = [
     delete("/notifications/{notification_id}", DeleteNotification),
     follow("/notifications/stream", FollowNotifications, name="streamNotifications"),
     post("/notifications/stream/tickets", CreateStreamTicket, status=201),
+    post("/notifications/email/enable", EnableEmail),
+    post("/notifications/email/bounces", ReportBounce, status=204),
     get("/notifications/webhooks", ListWebhooks),
     post("/notifications/webhooks", CreateWebhook, status=201, errors=(TooManyWebhooks,)),
     get(_WEBHOOK, GetWebhook),

@@ -1,6 +1,8 @@
 """What the service tells people."""
 
 from promptforge.actors.notifications.actor import NotificationsActor
+from promptforge.actors.notifications.mail.actor import MailActor
+from promptforge.actors.notifications.mail.sending import MailSendingActor
 from promptforge.actors.notifications.messages import (
     CountUnread,
     DeleteNotification,
@@ -18,6 +20,8 @@ __all__ = [
     "CountUnread",
     "DeleteNotification",
     "ListNotifications",
+    "MailActor",
+    "MailSendingActor",
     "MarkAllRead",
     "MarkRead",
     "NotificationsActor",

@@ -14,12 +14,14 @@ from promptforge.actors.notifications.preferences.messages import Channel
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`email`: whether it goes by email by default."""
+    """`email`: whether it goes by email by default. `never_mailed`: not at all, whatever somebody chose."""
 
     name: str
     title: str
     mandatory: bool = False
     email: bool = False
+    never_mailed: bool = False
+    known: bool = True
 
     def by_default(self, channel: Channel) -> bool:
         return self.email if channel is Channel.EMAIL else True
@@ -47,6 +49,7 @@ _ALL = (
     _important("payout.held", "A payout is on hold"),
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
+    Kind("email.bounced", "Your email address takes no mail", mandatory=True, never_mailed=True),
     # Buying and selling
     Kind("listing.sold", "A listing of yours was bought", email=True),
     Kind("purchase.completed", "You bought a listing", email=True),
@@ -73,4 +76,4 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 
 def kind_of(name: str) -> Kind:
     """What is not in the list was told by another version of the service: it is shown, and nobody can turn that off."""
-    return KINDS.get(name) or Kind(name, name, mandatory=True)
+    return KINDS.get(name) or Kind(name, name, mandatory=True, known=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptforge.core.ids import new_id
@@ -31,10 +32,31 @@ def delivery(world: World) -> dict[str, Any]:
     return {**made, "delivery_id": tested["id"]}
 
 
+def mailed(world: World) -> dict[str, Any]:
+    """A mail that has come back; its reader has an address."""
+    people, now = world.database["users"], datetime.now(UTC)
+    people.update_one({"_id": world.owner_id}, {"$set": {"email": "owner@example.com"}})
+    delivery = {
+        "_id": new_id("dlv"),
+        "event_id": new_id("ntf"),
+        "channel": "email",
+        "user_id": world.owner_id,
+        "kind": "listing.sold",
+        "state": "delivered",
+        "failures": 0,
+        "attempts": [],
+        "created_at": now,
+    }
+    world.database["notification_deliveries"].insert_one(delivery)
+    return {"delivery_id": delivery["_id"], "reason": "No such mailbox"}
+
+
 def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
     return {
         "streamNotifications": case(),
         "createStreamTicket": case(),
+        "enableEmail": case(),
+        "reportBounce": case(body=mailed),
         "listWebhooks": case(),
         "createWebhook": case(body=lambda _: {"url": f"{_URL}/{new_id('x')}"}),
         "getWebhook": case(webhook),

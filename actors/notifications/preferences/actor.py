@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from promptforge.actors.notifications.preferences.domain import view_of, with_choices
-from promptforge.actors.notifications.preferences.messages import ChannelsView, ChooseChannels, GetChannels
+from promptforge.actors.notifications.mail.domain import address_of
+from promptforge.actors.notifications.mail.store import BounceStore
+from promptforge.actors.notifications.preferences.domain import email_of, view_of, with_choices
+from promptforge.actors.notifications.preferences.messages import (
+    ChannelsView,
+    ChooseChannels,
+    EmailChannelView,
+    GetChannels,
+)
 from promptforge.actors.notifications.preferences.store import PreferenceStore
+from promptforge.actors.users.messages import GetContact
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, handles
 
 
 class PreferencesActor(Actor):
-    name = "notification_preferences"
+    """`mail`: whether this service sends any."""
 
-    def __init__(self, store: PreferenceStore) -> None:
+    name = "notification_preferences"
+    asks = ("users",)
+
+    def __init__(self, store: PreferenceStore, bounces: BounceStore, *, mail: bool) -> None:
         self._store = store
+        self._bounces = bounces
+        self._mail = mail
 
     @handles(GetChannels, transactional=True)
     async def get_channels(self, message: GetChannels, context: Context) -> ChannelsView:
-        return view_of(await self._store.chosen_by(message.user_id, session=context.session))
+        chosen = await self._store.chosen_by(message.user_id, session=context.session)
+        return view_of(chosen, await self._email_of(message.user_id, context))
 
     @handles(ChooseChannels, key="user_id", transactional=True)
     async def choose(self, message: ChooseChannels, context: Context) -> ChannelsView:
@@ -28,6 +42,12 @@ class PreferencesActor(Actor):
             after = with_choices(before, message.choices)
             if after != before:
                 await self._store.keep(message.user_id, after, session=tx.session)
-            return view_of(after)
+            return view_of(after, await self._email_of(message.user_id, tx))
 
         return await context.transaction(work)
+
+    async def _email_of(self, user_id: str, context: Context) -> EmailChannelView:
+        contact = await context.ask(GetContact(user_id=user_id))
+        address = address_of(contact.email, None) if contact is not None else None
+        bounce = await self._bounces.find(user_id, session=context.session)
+        return email_of(address, bounce, configured=self._mail)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.headerregistry import Address
 
 from promptforge.actors.notifications.kinds import KINDS, Kind
+from promptforge.actors.notifications.mail.store import Bounce
 from promptforge.actors.notifications.preferences.messages import (
     Channel,
     ChannelChoice,
     ChannelsView,
+    EmailChannelView,
+    EmailState,
     KindChannelsView,
 )
 from promptforge.core.errors import FieldError, Invalid
@@ -49,9 +53,21 @@ def _pointer(name: str) -> str:
     return f"/notifications/{name.replace('~', '~0').replace('/', '~1')}"
 
 
-def view_of(chosen: Chosen) -> ChannelsView:
+def view_of(chosen: Chosen, email: EmailChannelView) -> ChannelsView:
     """Every kind, in the order of the list."""
-    return ChannelsView(tuple(_kind_view(kind, chosen) for kind in KINDS.values()))
+    return ChannelsView(tuple(_kind_view(kind, chosen) for kind in KINDS.values()), email)
+
+
+def email_of(address: Address | None, bounce: Bounce | None, *, configured: bool) -> EmailChannelView:
+    """Whether mail reaches somebody at all; a bounce counts for the address that it was of."""
+    shown = address.addr_spec if address is not None else None
+    if not configured:
+        return EmailChannelView(EmailState.NOT_CONFIGURED, shown, None)
+    if address is None:
+        return EmailChannelView(EmailState.NO_ADDRESS, None, None)
+    if bounce is not None and bounce.address == shown:
+        return EmailChannelView(EmailState.BOUNCED, shown, bounce.reason)
+    return EmailChannelView(EmailState.ON, shown, None)
 
 
 def _kind_view(kind: Kind, chosen: Chosen) -> KindChannelsView:
@@ -60,6 +76,6 @@ def _kind_view(kind: Kind, chosen: Chosen) -> KindChannelsView:
         title=kind.title,
         mandatory=kind.mandatory,
         in_app=carries(Channel.IN_APP, kind, chosen),
-        email=carries(Channel.EMAIL, kind, chosen),
+        email=carries(Channel.EMAIL, kind, chosen) and not kind.never_mailed,
         webhook=carries(Channel.WEBHOOK, kind, chosen),
     )

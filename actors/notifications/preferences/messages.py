@@ -46,9 +46,28 @@ class KindChannelsView:
     webhook: bool
 
 
+class EmailState(StrEnum):
+    """`not_configured`: this service sends no mail. `bounced`: the address takes none, until its owner says it does."""
+
+    ON = "on"
+    NOT_CONFIGURED = "not_configured"
+    NO_ADDRESS = "no_address"
+    BOUNCED = "bounced"
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChannelView:
+    """Whether mail reaches you at all. `reason` is what your mail server said, where an address bounced."""
+
+    state: EmailState
+    address: str | None
+    reason: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelsView:
     kinds: tuple[KindChannelsView, ...]
+    email: EmailChannelView
 
 
 @internal

@@ -51,4 +51,5 @@ def _view(settings: Settings, channels: ChannelsView) -> SettingsView:
         default_model=settings.default_model,
         marketing=settings.marketing,
         notifications=channels.kinds,
+        email=channels.email,
     )

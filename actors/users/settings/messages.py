@@ -11,7 +11,7 @@ from typing import Annotated
 from annotated_types import Len
 from pydantic import MISSING, Field
 
-from promptforge.actors.notifications.preferences.messages import Choices, KindChannelsView
+from promptforge.actors.notifications.preferences.messages import Choices, EmailChannelView, KindChannelsView
 from promptforge.core.messages import Command, Query, requires
 from promptforge.core.text import LINE
 
@@ -29,12 +29,16 @@ ModelName = Annotated[str, Len(1, 100), LINE, Field(examples=["gpt-4.1-mini"])]
 
 @dataclass(frozen=True, slots=True)
 class SettingsView:
-    """What you have set. `default_model` is what your clients choose first; `notifications` has every kind there is."""
+    """What you have set. `default_model` is what your clients choose first; `notifications` has every kind there is.
+
+    `email` says whether mail reaches you at all.
+    """
 
     locale: str
     default_model: str | None
     marketing: bool
     notifications: tuple[KindChannelsView, ...]
+    email: EmailChannelView
 
 
 @requires(scope="profile:read")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptforge.actors.notifications.kinds import KINDS, kind_of
-from promptforge.actors.notifications.preferences.domain import carries, view_of, with_choices
+from promptforge.actors.notifications.preferences.domain import carries, email_of, view_of, with_choices
 from promptforge.actors.notifications.preferences.messages import Channel, ChannelChoice
 from promptforge.core.errors import Invalid
 
@@ -48,7 +48,7 @@ def test_everything_that_is_wrong_with_choices_is_told_at_once() -> None:
 def test_only_what_is_chosen_changes() -> None:
     before = with_choices({}, {"listing.sold": ChannelChoice(email=False)})
     after = with_choices(before, {"listing.sold": ChannelChoice(in_app=False), "payout.sent": ChannelChoice()})
-    kinds = {one.kind: one for one in view_of(after).kinds}
+    kinds = {one.kind: one for one in view_of(after, email_of(None, None, configured=True)).kinds}
     assert list(kinds) == list(KINDS)
     sold, payout = kinds["listing.sold"], kinds["payout.sent"]
     assert (sold.in_app, sold.email, sold.webhook) == (False, False, True)

@@ -64,7 +64,7 @@ class UnsubscribeEndpoint:
         await send({"type": "http.response.body", "body": page})
 
     def _context(self, exchange: Exchange) -> Context:
-        return self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id)
+        return self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)
 
 
 def _token_of(exchange: Exchange) -> str:

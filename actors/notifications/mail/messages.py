@@ -9,7 +9,7 @@ from annotated_types import Len
 
 from promptforge.actors.notifications.preferences.messages import EmailChannelView
 from promptforge.core.jobs import job
-from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.principal import Role
 from promptforge.core.text import LINE
 
@@ -25,16 +25,19 @@ class SubscriptionKindView:
     subscribed: bool
 
 
-@public
+@internal
 class GetMailSubscription(Query[SubscriptionKindView]):
     """What an unsubscribe link is about. Raises `NotFound` for a link that is not one of ours."""
 
     token: LinkToken
 
 
-@public
+@internal
 class Unsubscribe(Command[SubscriptionKindView]):
-    """Send no more mails of the kind that the link is about; a second time changes nothing."""
+    """Send no more mails of the kind that the link is about; a second time changes nothing. Raises `NotFound`.
+
+    The link is what authorises it, so whoever serves it may send this.
+    """
 
     token: LinkToken
 

@@ -242,7 +242,7 @@ async def test_a_link_in_the_mail_unsubscribes_from_its_kind_without_a_sign_in(m
         await post.tell(carla, "1")
         await post.work()
         token = unsubscribe_token(mailbox.mails[0]["list-unsubscribe"])
-        visitor = post.process.system.context(request_id="visitor")
+        visitor = post.process.context()
         assert (await visitor.ask(GetMailSubscription(token=token))).subscribed
         for _ in range(2):
             assert not (await visitor.ask(Unsubscribe(token=token))).subscribed

@@ -176,7 +176,7 @@ async def test_a_database_that_is_away_is_waited_for() -> None:
         await anyio.sleep(30)
         assert reader.wire.names == ["ready"]
         reader.log.away = False
-        await anyio.sleep(1)
+        await anyio.sleep(1.5)
         assert reader.wire.ids == ["1"]
         tasks.cancel_scope.cancel()
 

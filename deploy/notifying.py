@@ -87,8 +87,8 @@ def mail_of(settings: Settings, base_url: str) -> tuple[SmtpServer | None, Sende
     name, email = parseaddr(settings.mail_from or f"PromptForge <no-reply@{host}>")
     address = address_of(email, name)
     if address is None:
-        if server is not None:
-            raise ConfigurationError("SMTP_URL is set: say with MAIL_FROM whom mails are from (Name <who@example.com>)")
+        if server is not None and (settings.mail_from is not None or settings.production):
+            raise ConfigurationError("SMTP_URL is set: say with MAIL_FROM whom mails are from: Name <who@example.com>")
         address = Address("PromptForge", "no-reply", "localhost")
     return server, Sender(address, base_url)
 

@@ -12,7 +12,7 @@ from promptforge.actors.notifications.mail.links import Links, Subscription
 from promptforge.actors.notifications.mail.smtp import Outcome, SmtpServer, _of_recipient
 from promptforge.core.errors import ConfigurationError
 from promptforge.deploy.notifying import mail_of
-from promptforge.deploy.settings import Settings
+from promptforge.deploy.settings import Environment, Settings
 
 
 @given(st.text(max_size=50), st.text(max_size=20))
@@ -108,6 +108,9 @@ def test_whom_mails_are_from_is_said_or_found() -> None:
     sender = mail_of(named, "http://127.0.0.1:8000")[1]
     assert str(sender.address) == "The Forge <hello@forge.example>"
     for base in ("http://127.0.0.1:8000", "http://localhost:8000"):
+        assert mail_of(Settings(smtp_url=url), base)[1].address.addr_spec == "no-reply@localhost"
         with pytest.raises(ConfigurationError, match="MAIL_FROM"):
-            mail_of(Settings(smtp_url=url), base)
+            mail_of(Settings(smtp_url=url, environment=Environment.PRODUCTION), base)
         assert mail_of(Settings(), base)[0] is None
+    with pytest.raises(ConfigurationError, match="MAIL_FROM"):
+        mail_of(Settings(smtp_url=url, mail_from="nobody"), "https://forge.example")

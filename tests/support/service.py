@@ -95,9 +95,9 @@ class Service(RunningService):
 
     @contextmanager
     def database(self) -> Iterator[MongoClient[dict[str, Any]]]:
-        """A client of the service's own mongod."""
+        """A client of the service's own mongod; it sees what the service sees, no sooner."""
         server = EmbeddedMongod.start(self.mongo_directory)
-        client: MongoClient[dict[str, Any]] = MongoClient(server.url, tz_aware=True)
+        client: MongoClient[dict[str, Any]] = MongoClient(server.url, tz_aware=True, readConcernLevel="majority")
         try:
             yield client
         finally:

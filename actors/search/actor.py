@@ -67,7 +67,9 @@ class SearchActor(Actor):
             min_stars=None if message.min_rating is None else round(message.min_rating * 1000),
         )
         after = place_of(message.cursor)
-        request = Request(message.q, scope, message.mode, filters, limit=message.limit, after=after)
+        request = Request(
+            message.q, scope, message.mode, filters, limit=message.limit, after=after, facets=message.facets
+        )
         found = await self._find(request)
         hits: tuple[SearchHit, ...] = tuple(hit_view(hit) for hit in found.hits)
         return SearchPage(
@@ -111,6 +113,7 @@ class SearchActor(Actor):
             order=message.order,
             limit=message.limit,
             after=place_of(message.cursor),
+            facets=message.facets,
         )
         found = await self._find(request)
         return FoundListings(

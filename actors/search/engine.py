@@ -57,6 +57,7 @@ class Request:
     order: Order = Order.RELEVANCE
     limit: int = 20
     after: Place | None = None
+    facets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

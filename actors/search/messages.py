@@ -216,6 +216,7 @@ class Search(Query[SearchPage]):
     max_price: CreditAmount | None = None
     min_rating: Annotated[float, Ge(1), Le(5)] | None = None
     project_id: Annotated[str, Len(1, 100)] | None = None
+    facets: bool = True
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
 
@@ -296,5 +297,6 @@ class FindListings(Query[FoundListings]):
     max_price: int | None = None
     min_stars: int | None = None
     scorecard: bool = False
+    facets: bool = True
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None

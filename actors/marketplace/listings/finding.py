@@ -31,7 +31,8 @@ async def _search(store: ListingStore, message: ListListings, context: Context) 
     found = await context.ask(replace(_wanted(message), limit=message.limit, cursor=message.cursor))
     listings = await store.published(found.ids)
     items = tuple(listings[one] for one in found.ids if one in listings)
-    return ListingsPage(items, found.next, found.total, found.facets, found.state)
+    facets = found.facets if message.facets else None
+    return ListingsPage(items, found.next, found.total, facets, found.state)
 
 
 def _wanted(message: ListListings) -> FindListings:
@@ -47,4 +48,5 @@ def _wanted(message: ListListings) -> FindListings:
         max_price=0 if message.free else None if most is None else to_millicredits(most),
         min_stars=None if message.min_rating is None else round(message.min_rating * 1000),
         scorecard=message.scorecard,
+        facets=message.facets,
     )

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import anyio
 import tantivy
 from anyio import to_thread
-from tantivy import DocAddress, Searcher
+from tantivy import DocAddress, Searcher, SearchResult
 
 from promptforge.actors.search.engine import MOST_HITS, Filters, Found, Hit, Place, Request, Scope
 from promptforge.actors.search.local import queries, ranking
 from promptforge.actors.search.local.fulltext import FACETS, MOST_VALUES, FullText, facet_field, read_back
 from promptforge.actors.search.local.meanings import NEAREST, Meanings
-from promptforge.actors.search.local.words import Terms, marked, terms
+from promptforge.actors.search.local.words import Marker, terms
 from promptforge.actors.search.messages import (
     Facet,
     FacetCount,
@@ -37,6 +37,8 @@ ENOUGH = 3
 """Hits with which no wider way is gone."""
 BESIDE_WORDS = 0.35
 """How near a text must be to be a hit beside those that have all the words."""
+MARKED_CHARACTERS = 1000
+"""Of a body."""
 SUGGESTED_FROM = 60
 """Titles of which the best suggestions are taken."""
 _SLACK = 50
@@ -132,8 +134,8 @@ class _Search:
 
     def run(self) -> Found:
         ranked = self._ranked()
-        facets, counted = self._count(ranked.counting)
-        total = counted if ranked.total is None else ranked.total
+        facets = self._facets(ranked.counting) if self._request.facets else ()
+        total = self._how_many(ranked.counting) if ranked.total is None else ranked.total
         after, limit = self._request.after, self._request.limit
         seen = None if after is None else self._meanings.number_of(after.id)
         begin = ranking.begin(ranked.numbers, seen, 0 if after is None else after.number)
@@ -141,8 +143,8 @@ class _Search:
         last = None
         if limit and len(ranked.numbers) > begin + limit:
             last = Place(self._meanings.key(shown[-1]), begin + limit)
-        similar = ranked.matched is not Match.ALL_WORDS
-        hits = tuple(self._hit(ranked.addresses[number], similar=similar) for number in shown)
+        marker = Marker(self._terms, similar=ranked.matched in {Match.SIMILAR_WORDS, Match.SOME_WORDS})
+        hits = tuple(self._hit(ranked.addresses[number], marker) for number in shown)
         return Found(hits, last, total, facets, ranked.matched)
 
     # The order
@@ -150,9 +152,9 @@ class _Search:
     def _ranked(self) -> _Ranked:
         request = self._request
         if request.order is not Order.RELEVANCE:
-            return self._sorted(*_SORTS[request.order])
+            return self._by_words(*_SORTS[request.order])
         if self._terms.empty:
-            return self._sorted("changed", tantivy.Order.Desc)
+            return self._by_words("changed")
         if request.mode is Mode.TEXT:
             return self._by_words()
         near = self._meanings.nearest(request.text, request.scope, request.filters)
@@ -162,57 +164,56 @@ class _Search:
         all_words = said.matched is Match.ALL_WORDS
         least = BESIDE_WORDS if all_words else 0.0
         meant = self._of_numbers([number for number, likeness in near if likeness >= least])
+        if not meant.numbers:
+            return said
         numbers = ranking.fused(said.numbers, meant.numbers, all_words=all_words)
-        counting = queries.either(said.counting, meant.counting) or said.counting
+        counting = queries.either(said.counting, meant.counting)
         return _Ranked(numbers, {**said.addresses, **meant.addresses}, None, counting, said.matched)
 
-    def _sorted(self, field: str, order: tantivy.Order) -> _Ranked:
-        query, matched, total = self._narrowest()
-        if not self._request.limit:
-            return self._listed((), query, matched, total)
-        found = self._searcher.search(query, self._depth, count=False, order_by_field=field, order=order)
-        return self._listed(found.hits, query, matched, total)
+    def _by_words(self, field: str | None = None, order: tantivy.Order = tantivy.Order.Desc) -> _Ranked:
+        """The narrowest way that finds enough; where none does, the narrowest of those that find most.
 
-    def _by_words(self) -> _Ranked:
-        query, matched, total = self._narrowest()
-        found = self._searcher.search(query, self._depth, count=False)
-        return self._listed(found.hits, query, matched, total)
-
-    def _narrowest(self) -> tuple[tantivy.Query, Match, int]:
-        """The narrowest way that finds enough; where none does, the narrowest of those that find most."""
-        best = queries.within(self._clauses), Match.EVERYTHING, -1
+        By how well they fit, or by a field.
+        """
         if self._terms.empty:
-            return best[0], best[1], self._how_many(best[0])
+            return self._listed(queries.within(self._clauses), Match.EVERYTHING, field, order)
+        best: _Ranked | None = None
         for way in queries.ways(self._terms):
             query = queries.within(self._clauses, queries.by_words(self._terms, way))
-            total = self._how_many(query)
-            if total > best[2]:
-                best = query, way, total
-            if total >= ENOUGH:
+            found = self._listed(query, way, field, order)
+            if best is None or (found.total or 0) > (best.total or 0):
+                best = found
+            if (best.total or 0) >= (ENOUGH if way is Match.ALL_WORDS else 1):
                 break
+        if best is None:
+            raise AssertionError("there is a way for whatever has words")
         return best
 
     def _how_many(self, query: tantivy.Query) -> int:
-        total: int = self._searcher.search(query, 1).count  # type: ignore[attr-defined]  # its types leave it out
-        return total
+        return _count(self._searcher.search(query, 1))
 
     def _of_numbers(self, near: list[int]) -> _Ranked:
         query = queries.within(self._clauses, queries.by_numbers(near)) if near else tantivy.Query.empty_query()
-        listed = self._listed(self._searcher.search(query, NEAREST, count=False).hits, query, Match.EVERYTHING, None)
-        numbers = [number for number in near if number in listed.addresses]
-        return _Ranked(numbers, listed.addresses, len(numbers), query, Match.EVERYTHING)
+        addresses = self._addresses(self._searcher.search(query, NEAREST, count=False))
+        numbers = [number for number in near if number in addresses]
+        return _Ranked(numbers, addresses, len(numbers), query, Match.EVERYTHING)
 
-    def _listed(
-        self, hits: Sequence[tuple[object, DocAddress]], query: tantivy.Query, matched: Match, total: int | None
-    ) -> _Ranked:
-        addresses = [address for _, address in hits]
-        numbers = [int(number or 0) for number in self._searcher.fast_field_values("number", addresses)]
-        return _Ranked(numbers, dict(zip(numbers, addresses, strict=True)), total, query, matched)
+    def _listed(self, query: tantivy.Query, matched: Match, field: str | None, order: tantivy.Order) -> _Ranked:
+        if not self._request.limit:
+            return _Ranked([], {}, self._how_many(query), query, matched)
+        found = self._searcher.search(query, self._depth, order_by_field=field, order=order)
+        addresses = self._addresses(found)
+        return _Ranked(list(addresses), addresses, _count(found), query, matched)
+
+    def _addresses(self, found: SearchResult) -> dict[int, DocAddress]:
+        """By the numbers of documents, in the order of the hits."""
+        addresses = [address for _, address in found.hits]
+        numbers = self._searcher.fast_field_values("number", addresses)
+        return {int(number or 0): address for number, address in zip(numbers, addresses, strict=True)}
 
     # What is shown
 
-    def _count(self, query: tantivy.Query) -> tuple[tuple[Facet, ...], int]:
-        """Facets, and how many documents there are: each has one kind."""
+    def _facets(self, query: tantivy.Query) -> tuple[Facet, ...]:
         wanted = {facet: {"terms": {"field": facet_field(facet), "size": MOST_VALUES}} for facet in FACETS}
         answer = self._searcher.aggregate(query, wanted)
         facets = []
@@ -220,13 +221,22 @@ class _Search:
             values = [FacetCount(str(row["key"]), int(row["doc_count"])) for row in answer[facet]["buckets"]]
             if values:
                 facets.append(Facet(facet, tuple(values)))
-        return tuple(facets), sum(value.count for value in facets[0].values) if facets else 0
+        return tuple(facets)
 
-    def _hit(self, address: DocAddress, *, similar: bool) -> Hit:
+    def _hit(self, address: DocAddress, marker: Marker) -> Hit:
         document = read_back(self._searcher, address)
-        fields = (("title", document.title), ("summary", document.summary), ("body", document.body))
-        found = ((field, marked(text, self._terms, similar=similar)) for field, text in fields if text)
-        return Hit(document, tuple(Highlight(field, pieces) for field, pieces in found if pieces))
+        highlights = []
+        for field, text in (("title", document.title), ("summary", document.summary)):
+            if pieces := marker.marked(text):
+                highlights.append(Highlight(field, pieces))
+        if not highlights and (pieces := marker.marked(document.body[:MARKED_CHARACTERS])):
+            highlights.append(Highlight("body", pieces))
+        return Hit(document, tuple(highlights))
+
+
+def _count(found: SearchResult) -> int:
+    count: int = found.count  # type: ignore[attr-defined]  # its types leave it out
+    return count
 
 
 def _suggestions(index: LocalIndex, text: str, scope: Scope, limit: int) -> list[Hit]:
@@ -238,6 +248,7 @@ def _suggestions(index: LocalIndex, text: str, scope: Scope, limit: int) -> list
     clauses = queries.permitted(scope, Filters())
     found: dict[tuple[Kind, str], Hit] = {}
     for similar in (False, True):
+        marker = Marker(looked_for, similar=similar, begun=True)
         query = queries.continuing(looked_for, whole=text[-1:].isspace(), similar=similar)
         permitted = queries.within(clauses, query)
         listed = searcher.search(permitted, SUGGESTED_FROM, count=False, order_by_field="sales")
@@ -245,7 +256,7 @@ def _suggestions(index: LocalIndex, text: str, scope: Scope, limit: int) -> list
         documents.sort(key=lambda document: _typed(document, text))  # stable: the best selling first
         for document in documents:
             key = document.kind, document.title.casefold()
-            found.setdefault(key, _suggestion(document, looked_for, similar=similar))
+            found.setdefault(key, _suggestion(document, marker))
         if len(found) >= limit:
             break
     return list(found.values())[:limit]
@@ -256,7 +267,6 @@ def _typed(document: SearchDocument, text: str) -> bool:
     return not document.title.casefold().startswith(text.strip().casefold())
 
 
-def _suggestion(document: SearchDocument, looked_for: Terms, *, similar: bool) -> Hit:
+def _suggestion(document: SearchDocument, marker: Marker) -> Hit:
     shown = document.title
-    pieces = marked(shown, looked_for, similar=similar, begun=True) or (Fragment(shown, hit=False),)
-    return Hit(document, (Highlight("title", pieces),))
+    return Hit(document, (Highlight("title", marker.marked(shown) or (Fragment(shown, hit=False),)),))

@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 STORED_CHARACTERS = 2000
 """Of a body, for what is shown of it."""
 GRAM_CHARACTERS = 4000
-FACETS = ("kind", "category", "licence", "sells", "price", "rating", "scorecard", "tag")
+FACETS = ("kind", "category", "licence", "sells", "price", "rating", "scorecard")
 _FACET_FIELDS = {"price": "price_band", "rating": "stars_band"}
 MOST_VALUES = 20
 BANDS = (("free", 0), ("up_to_10", 10_000), ("up_to_50", 50_000), ("up_to_200", 200_000))
@@ -38,7 +38,8 @@ def _schema() -> tantivy.Schema:
         builder.add_text_field(name, tokenizer_name="words", index_option="freq")
     builder.add_text_field("plain", tokenizer_name="plain", index_option="basic")
     builder.add_text_field("grams", tokenizer_name="grams", index_option="freq")
-    builder.add_text_field("audience", tokenizer_name="raw", index_option="basic")
+    for name in ("audience", "tag"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for facet in FACETS:
         builder.add_text_field(facet_field(facet), tokenizer_name="raw", index_option="basic", fast=True)
     for name in ("price", "stars"):

@@ -182,9 +182,10 @@ class Meanings:
         for words, own in zip(columns.codes, signs(vector)[0], strict=True):
             differing += np.bitwise_count(words[:size] ^ own)
         differing[~permitted] = _FAR
-        most = min(CANDIDATES, size)
-        near = np.argpartition(differing, most - 1)[:most]
-        near = near[differing[near] < _FAR]
+        nearer = np.cumsum(np.bincount(differing, minlength=int(_FAR)))  # how many differ by so many or fewer
+        farthest = min(int(np.searchsorted(nearer, CANDIDATES)), int(_FAR) - 1)
+        farther = np.flatnonzero(differing == farthest)[:CANDIDATES]
+        near = np.concatenate((np.flatnonzero(differing < farthest), farther))
         rounded = columns.rounded[near].astype(np.float32)
         lengths = np.linalg.norm(rounded, axis=1)
         likeness = rounded @ vector[0] / np.where(lengths > 0, lengths, 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -124,7 +124,7 @@ def fuzzy_distance(word: str) -> int:
 
 def alike(one: str, other: str, most: int) -> bool:
     """Whether one becomes the other by at most so many letters changed, left out, added or swapped with the next."""
-    if abs(len(one) - len(other)) > most:
+    if abs(len(one) - len(other)) > most or len(set(one) ^ set(other)) > 2 * most:
         return False
     before_last: list[int] = []
     last = list(range(len(other) + 1))
@@ -141,31 +141,62 @@ def alike(one: str, other: str, most: int) -> bool:
     return last[-1] <= most
 
 
-def marked(text: str, looked_for: Terms, *, similar: bool, begun: bool = False) -> tuple[Fragment, ...]:
-    """The text in pieces, those that were looked for marked; empty where none is.
+class Marker:
+    """Marks what one query looked for in many texts; `similar`: words that are spelled alike too.
 
-    `similar`: words that are spelled alike too. `begun`: the last word looked for is the beginning of one.
+    `begun`: the last word that is looked for is the beginning of one.
     """
-    found = (*_word_spans(text, looked_for, similar=similar, begun=begun), *_gram_spans(text, looked_for))
-    spans = _joined(sorted(found))
-    if not spans:
-        return ()
-    first = max(spans[0][0] - _LEAD, 0) if len(text) > SHOWN else 0
-    if first:
-        first = text.find(" ", first, spans[0][0]) + 1 or first
-    text = text[: first + SHOWN]
-    pieces: list[Fragment] = []
-    at = first
-    for start, end in spans:
-        if end > len(text) or start < at:
-            continue
-        if start > at:
-            pieces.append(Fragment(text[at:start], hit=False))
-        pieces.append(Fragment(text[start:end], hit=True))
-        at = end
-    if at < len(text):
-        pieces.append(Fragment(text[at:], hit=False))
-    return tuple(pieces)
+
+    def __init__(self, looked_for: Terms, *, similar: bool, begun: bool = False) -> None:
+        self._terms = looked_for
+        self._similar = similar
+        self._begun = begun
+        self._known: dict[str, bool] = {}
+
+    def marked(self, text: str) -> tuple[Fragment, ...]:
+        """The text, or the part of it that has the hits, in pieces; empty where nothing was looked for."""
+        spans = _joined(sorted((*self._word_spans(text), *_gram_spans(text, self._terms))))
+        if not spans:
+            return ()
+        first = max(spans[0][0] - _LEAD, 0) if len(text) > SHOWN else 0
+        if first:
+            first = text.find(" ", first, spans[0][0]) + 1 or first
+        text = text[: first + SHOWN]
+        pieces: list[Fragment] = []
+        at = first
+        for start, end in spans:
+            if end > len(text):
+                continue
+            if start > at:
+                pieces.append(Fragment(text[at:start], hit=False))
+            pieces.append(Fragment(text[start:end], hit=True))
+            at = end
+        if at < len(text):
+            pieces.append(Fragment(text[at:], hit=False))
+        return tuple(pieces)
+
+    def _word_spans(self, text: str) -> Iterator[tuple[int, int]]:
+        if not self._terms.words:
+            return
+        known = self._known
+        for found in _WORD.finditer(text):
+            word = found[0]
+            meant = known.get(word)
+            if meant is None:
+                meant = known[word] = self._meant(normal(word))
+            if meant:
+                yield found.span()
+
+    def _meant(self, word: str) -> bool:
+        terms, stemmed = self._terms, stem(word)
+        if stemmed in terms.words:
+            return True
+        if self._begun and plain(word).startswith(terms.plain[-1]):
+            return True
+        if not (self._similar and stemmed):
+            return False
+        pairs = zip(terms.words, terms.plain, strict=True)
+        return any(alike(stemmed, wanted, fuzzy_distance(as_typed)) for wanted, as_typed in pairs)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -177,33 +208,6 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((start, end))
     return joined
-
-
-def _word_spans(text: str, looked_for: Terms, *, similar: bool, begun: bool) -> Iterator[tuple[int, int]]:
-    if not looked_for.words:
-        return
-    meant = _meaning(looked_for, similar=similar, begun=begun)
-    for found in _WORD.finditer(text):
-        if meant(normal(found[0])):
-            yield found.span()
-
-
-def _meaning(looked_for: Terms, *, similar: bool, begun: bool) -> Callable[[str], bool]:
-    stems = frozenset(looked_for.words)
-    last = looked_for.plain[-1]
-    known: dict[str, bool] = {}
-
-    def near(word: str) -> bool:
-        pairs = zip(looked_for.words, looked_for.plain, strict=True)
-        return any(alike(word, stemmed, fuzzy_distance(wanted)) for stemmed, wanted in pairs)
-
-    def meant(word: str) -> bool:
-        stemmed = stem(word)
-        if stemmed not in known:
-            known[stemmed] = stemmed in stems or (similar and bool(stemmed) and near(stemmed))
-        return known[stemmed] or (begun and plain(word).startswith(last))
-
-    return meant
 
 
 def _gram_spans(text: str, looked_for: Terms) -> Iterator[tuple[int, int]]:

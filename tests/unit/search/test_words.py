@@ -8,9 +8,9 @@ from promptforge.actors.search.local.words import (
     MOST_GRAMS,
     MOST_WORDS,
     SHOWN,
+    Marker,
     alike,
     grams,
-    marked,
     terms,
 )
 
@@ -74,27 +74,28 @@ def test_words_are_alike_by_letters_changed_or_swapped(one: str, other: str, mos
 
 def test_pieces_together_are_the_text_and_markup_stays_text() -> None:
     text = "Summaries of <script>alert(1)</script> articles"
-    pieces = marked(text, terms("summary article"), similar=False)
+    pieces = Marker(terms("summary article"), similar=False).marked(text)
     assert "".join(piece.text for piece in pieces) == text
     assert [piece.text for piece in pieces if piece.hit] == ["Summaries", "articles"]
 
 
 def test_what_has_no_hit_has_no_pieces() -> None:
-    assert marked("Summaries", terms("cooking"), similar=True) == ()
-    assert marked("Summaries", terms("((*"), similar=True) == ()
+    assert Marker(terms("cooking"), similar=True).marked("Summaries") == ()
+    assert Marker(terms("((*"), similar=True).marked("Summaries") == ()
 
 
 def test_a_long_text_is_cut_to_where_the_hit_is() -> None:
     text = "lorem ipsum " * 100 + "needle " + "dolor sit " * 100
-    pieces = marked(text, terms("needle"), similar=False)
+    pieces = Marker(terms("needle"), similar=False).marked(text)
     assert [piece.text for piece in pieces if piece.hit] == ["needle"]
     assert len("".join(piece.text for piece in pieces)) <= SHOWN
 
 
 def test_typos_mark_what_was_meant_only_where_they_are_looked_for() -> None:
-    assert marked("Summaries", terms("sumaries"), similar=False) == ()
-    assert [piece.hit for piece in marked("Summaries", terms("sumaries"), similar=True)] == [True]
+    assert Marker(terms("sumaries"), similar=False).marked("Summaries") == ()
+    assert [piece.hit for piece in Marker(terms("sumaries"), similar=True).marked("Summaries")] == [True]
 
 
 def test_grams_that_touch_are_one_piece() -> None:
-    assert [piece.text for piece in marked("新東京都内", terms("東京都"), similar=False) if piece.hit] == ["東京都"]
+    pieces = Marker(terms("東京都"), similar=False).marked("新東京都内")
+    assert [piece.text for piece in pieces] == ["新", "東京都", "内"]

@@ -85,6 +85,7 @@ class Meanings:
         self._numbers: dict[str, int] = {}
         self._meant: dict[int, int] = {}
         self._keys: list[str] = []
+        self._counts: Counter[Kind] = Counter()
         self._gone = 0
         self._given = 0
         self._audiences: dict[str, int] = {}
@@ -111,8 +112,7 @@ class Meanings:
 
     def counts(self) -> dict[str, int]:
         """How many documents of each kind there are."""
-        kinds = Counter(key.partition(":")[0] for key in list(self._numbers))
-        return {kind.value: kinds.get(kind.value, 0) for kind in Kind}
+        return {kind.value: self._counts[kind] for kind in Kind}
 
     # Writing
 
@@ -143,6 +143,7 @@ class Meanings:
                 self._columns.audience[number] = -1
                 self._meant.pop(number, None)
                 self._gone += 1
+                self._counts[kind] -= 1
                 found.append(number)
         return found
 
@@ -153,6 +154,7 @@ class Meanings:
             number = self._numbers[key] = self._given
             self._given += 1
             self._keys.append(key)
+            self._counts[document.kind] += 1
             if number >= self._columns.room:
                 self._columns = self._columns.grown(self._columns.room + max(_GROWTH, self._columns.room // 4))
         return number

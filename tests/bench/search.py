@@ -25,6 +25,7 @@ import numpy as np
 from pymongo import MongoClient
 
 from promptforge.core.mongo import EmbeddedMongod
+from promptforge.core.principal import Role
 from tests.bench.search_quality import LABELLED
 from tests.bench.table import Row, print_rows
 from tests.support.running import RunningService, eventually
@@ -132,6 +133,8 @@ def filled() -> Iterator[tuple[RunningService, MongoClient[dict[str, Any]], Text
             projects = [
                 person.post("/projects", {"name": f"P{at}"}, expect=201)["id"] for at in range(PROJECTS_OF_BENCH)
             ]
+            # The ranks made up below would be worked out again, from sales that there are not.
+            service.person("otto", Role.OPERATOR).post("/jobs/queues/default/pause")
             service.terminate()
             database = client["promptforge"]
             for rows in _listings(texts):
@@ -280,7 +283,10 @@ def run() -> None:
     with filled() as (service, client, texts):
         begun = time.perf_counter()
         index = eventually(lambda: _ready(service), seconds=900)
-        print(f"index of {index['documents']:,} documents ready {time.perf_counter() - begun:.1f} s after the start")
+        print(
+            f"index of {index['documents']:,} documents ready {time.perf_counter() - begun:.1f} s after the start",
+            flush=True,
+        )
         client["promptforge"]["marketplace_listings"].create_index(
             [("title", "text"), ("summary", "text"), ("description", "text")], name="bench_text"
         )

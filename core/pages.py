@@ -29,6 +29,18 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Scan(Generic[T]):
+    """A piece of everything, for a feature that reads all of it: `next` is where the following piece begins.
+
+    `total` comes with the first piece: about how much there is.
+    """
+
+    rows: tuple[T, ...]
+    next: str | None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """The last row somebody has seen."""
 

@@ -9,7 +9,15 @@ from typing import Any
 from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
-from promptforge.actors.analytics import EventsActor, FoldEvents, QueriesActor, RollupsActor
+from promptforge.actors.analytics import (
+    EXPORTS,
+    EventsActor,
+    ExportsActor,
+    FoldEvents,
+    QueriesActor,
+    RollupsActor,
+    SweepExports,
+)
 from promptforge.actors.analytics import store as analytics
 from promptforge.actors.billing import (
     AdjustmentsActor,
@@ -20,6 +28,7 @@ from promptforge.actors.billing import (
     CompareMoney,
     ConnectActor,
     ExpireLots,
+    FiguresActor,
     GiftExpiryActor,
     MoneyActor,
     PayoutHoldsActor,
@@ -121,7 +130,7 @@ from promptforge.core.clock import SystemClock
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
-from promptforge.core.mongo import Index, Mongo
+from promptforge.core.mongo import FILE_INDEXES, Files, Index, Mongo
 from promptforge.core.runtime import Actor
 from promptforge.deploy import notifying
 from promptforge.deploy.following import Memory
@@ -190,6 +199,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     EventsActor,
     RollupsActor,
     QueriesActor,
+    ExportsActor,
+    FiguresActor,
     JobsActor,
     OperationsActor,
 )
@@ -210,6 +221,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **analytics.INDEXES,
     **jobs.INDEXES,
     **audit.INDEXES,
+    **FILE_INDEXES,
     **counters.INDEXES,
     **idempotency.INDEXES,
     users.USERS: (*users.INDEXES[users.USERS], *billing.INDEXES[users.USERS]),  # the ledger keeps balances there
@@ -218,6 +230,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 QUEUES: tuple[Queue, ...] = (
     Queue(EVALUATIONS, concurrency=4, fair=True),
     Queue("stripe", concurrency=4),
+    Queue(EXPORTS, concurrency=2, fair=True),
     *notifying.QUEUES,
 )
 """Queues with a description of their own; one that a message's policy names needs none."""
@@ -228,6 +241,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-evaluations", "* * * * *", lambda _: SweepEvaluations()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("fold-events", "* * * * *", lambda _: FoldEvents()),
+    Schedule("sweep-exports", "*/10 * * * *", lambda _: SweepExports()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
     Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),
@@ -308,6 +322,7 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
         SalesActor(ledger, terms=settlement_terms(settings)),
         TopupsActor(ledger),
         PayoutHoldsActor(ledger),
+        FiguresActor(billing.FigureStore(mongo), ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger, lasting=_gifts_last(settings)),
         GiftExpiryActor(ledger),
         SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
@@ -355,9 +370,14 @@ def _moderation(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]
 
 
 def _analytics_actors(mongo: Mongo) -> list[Actor]:
-    """What takes events and adds them up, and what answers questions about sums."""
+    """What takes events and adds them up, what answers questions about sums, and what writes files."""
     sums = analytics.EventRollups(mongo)
-    return [EventsActor(analytics.EventStore(mongo), sums), RollupsActor(sums), QueriesActor(sums)]
+    return [
+        EventsActor(analytics.EventStore(mongo), sums),
+        RollupsActor(sums),
+        QueriesActor(sums),
+        ExportsActor(analytics.ExportStore(mongo), Files(mongo)),
+    ]
 
 
 def job_messages() -> Iterator[type[Message[Any]]]:

@@ -28,6 +28,7 @@ from promptforge.http.cors import Cors
 from promptforge.http.cursors import CursorKeys
 from promptforge.http.disconnects import Disconnects
 from promptforge.http.dispatch import Dispatcher
+from promptforge.http.downloads import DownloadEndpoint
 from promptforge.http.endpoint import Edge, Endpoint
 from promptforge.http.errors import MethodNotAllowed, NoSuchPath
 from promptforge.http.fixed import Fixed
@@ -107,6 +108,22 @@ def build_app(
         collaborators.replies,
     )
     endpoints = _endpoints(routes, edge, collaborators)
+    readable = {route.shape: route for route in routes if route.method == "GET"}
+    streams = OpenStreams()
+    translate = collaborators.translate
+
+    def endpoint_of(route: Route) -> LiveEndpoint | FollowEndpoint | Endpoint:
+        if route.followed:
+            return FollowEndpoint(route, edge, collaborators.following or Following(Bells(), _as_before))
+        if route.live:
+            return LiveEndpoint(route, edge, streams)
+        if route.file:
+            return DownloadEndpoint(route, edge, readable)
+        if route.streamed:
+            return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
+        return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
+
+    endpoints = [(route, endpoint_of(route)) for route in routes]
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],
         version=settings.version,

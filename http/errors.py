@@ -91,6 +91,18 @@ class TooManyRequests(PromptForgeError):
     retryable = True
 
 
+class RangeNotSatisfiable(PromptForgeError):
+    """`size`: how much there is."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    title = "The file does not have the bytes that were asked for"
+
+    def __init__(self, size: int = 0) -> None:
+        super().__init__(f"The file has {size} bytes")
+        self.size = size
+
+
 class UnsupportedMediaType(PromptForgeError):
     code = "unsupported_media_type"
     status = 415

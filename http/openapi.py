@@ -32,6 +32,7 @@ from promptforge.http.errors import (
     KeyReused,
     MethodNotAllowed,
     PreconditionFailed,
+    RangeNotSatisfiable,
     StillRunning,
     TooManyRequests,
     UnsupportedContentCoding,
@@ -134,6 +135,8 @@ _IF_MATCH = _header(
 )
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag of what is known already; 304 where nothing has changed")
 _TEXT = {"type": "string"}
+_RANGE = _header("Range", "Which bytes: one range, such as `bytes=1048576-`; anything else is answered with the whole")
+_IF_RANGE = _header("If-Range", "The ETag of what is there of the file already; another file is answered whole")
 _COMMON_HEADERS = {
     name: {"$ref": f"#/components/headers/{name}"} for name in ("RateLimit", "RateLimit-Policy", "X-Request-ID")
 }
@@ -182,6 +185,7 @@ def document(table: Table, *, version: str, extra_paths: dict[str, Any] | None =
         PreconditionFailed,
         BodyTooLarge,
         UnsupportedMediaType,
+        RangeNotSatisfiable,
         Invalid,
         TooManyRequests,
         Unavailable,
@@ -226,6 +230,7 @@ def _inputs(table: Table) -> Iterable[Input]:
         if binder.body is not None:
             yield f"{route.operation} body", "validation", binder.body
         if route.reply is not Sheet:
+        if not route.file:
             yield f"{route.operation} reply", "serialization", TypeAdapter(route.reply)
 
 
@@ -266,6 +271,9 @@ def _headers_of(route: Route, *, guarded: bool) -> list[Schema]:
         return [_IF_MATCH]
     kept = route.method == "GET" and not (route.live or route.followed or route.reply is Sheet)
     return [_IF_NONE_MATCH] if kept else []
+    if route.file:
+        return [_IF_NONE_MATCH, _RANGE, _IF_RANGE]
+    return [_IF_NONE_MATCH] if route.method == "GET" and not route.live else []
 
 
 def is_keyed(route: Route) -> bool:
@@ -318,6 +326,8 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         file = {"text/csv": {"schema": {"type": "string"}, "example": "seller_id,sales\r\nusr_1,3\r\n"}}
         text = "A CSV file (RFC 4180) with a header. What spreadsheets would take for a formula has a ' in front."
         return {"200": {"description": text, "headers": {**headers, **disposition}, "content": file}}
+    if route.file:
+        return _file(headers)
     if reply not in (None, NoneType):
         schema = schemas.of(f"{route.operation} reply", "serialization")
         options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
@@ -345,6 +355,19 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     return responses
 
 
+def _file(headers: Schema) -> Schema:
+    """The responses that are a file, or a part of it."""
+    shape = {"type": "string", "format": "binary"}
+    binary = {"application/octet-stream": {"schema": shape, "example": "id,amount\r\n1,5\r\n"}}
+    own = {**headers, **_ETAG, **{name: {"schema": _TEXT} for name in ("Accept-Ranges", "Content-Disposition")}}
+    part = {**own, "Content-Range": {"schema": _TEXT, "description": "Which bytes of how many"}}
+    return {
+        "200": {"description": "The whole file, as an attachment of its own type", "headers": own, "content": binary},
+        "206": {"description": "The part that Range asks for", "headers": part, "content": binary},
+        "304": {"description": "What If-None-Match names is what it still is", "headers": {**headers, **_ETAG}},
+    }
+
+
 def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
     standard: list[type[PromptForgeError]] = [
         Malformed,
@@ -360,6 +383,8 @@ def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
         standard.append(NotFound)
     if issubclass(route.message, Command):
         standard.append(Conflict)
+    if route.file:
+        standard.append(RangeNotSatisfiable)
     if binder.takes_body:
         standard += [BodyTooSlow, BodyTooLarge, UnsupportedMediaType]
     if route.method != "GET":  # with If-Match, also where nothing at the path has an ETag

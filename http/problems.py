@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from promptforge.core.errors import ConfigurationError, FieldError, Invalid, PromptForgeError, Unauthenticated
-from promptforge.http.errors import MethodNotAllowed, UnsupportedContentCoding
+from promptforge.http.errors import MethodNotAllowed, RangeNotSatisfiable, UnsupportedContentCoding
 
 MEDIA_TYPE = b"application/problem+json"
 TYPE_PREFIX = "/problems/"
@@ -72,6 +72,8 @@ def _headers(error: PromptForgeError, length: int) -> Headers:
         headers.append((b"www-authenticate", challenge.encode()))
     if isinstance(error, UnsupportedContentCoding):
         headers.append((b"accept-encoding", b"identity"))
+    if isinstance(error, RangeNotSatisfiable):
+        headers.append((b"content-range", b"bytes */%d" % error.size))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     return headers

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
+from promptforge.core.downloads import is_download
 from promptforge.core.errors import ConfigurationError, PromptForgeError
 from promptforge.core.made import made_of
 from promptforge.core.messages import Access, Message, reply_type
@@ -58,6 +59,8 @@ class Route:
     """Answered as what somebody is told, event by event; see `http/following.py`."""
     streamed: bool = False
     """Answered piece by piece to who accepts that; see `http/streams.py`."""
+    file: bool = False
+    """Answered by a file; see `http/downloads.py`."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -125,6 +128,11 @@ def stream(path: str, message: MessageClass, **options: Unpack[Options]) -> Rout
     return Route("POST", path, message, streamed=True, **options)
 
 
+def download(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
+    """A query that answers a `Download`: whole, or the part that a Range asks for."""
+    return Route("GET", path, message, file=True, **options)
+
+
 def post(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
     """`status=201` for what makes a thing that has a path of its own."""
     return Route("POST", path, message, **options)
@@ -177,6 +185,8 @@ def _check_route(route: Route, handled: frozenset[MessageClass]) -> None:
         raise ConfigurationError(f"{where}: {message.__name__} may make something, and that is a 201")
     if route.streamed is not is_stream(reply_type(message)):
         raise ConfigurationError(f"{where}: `stream` is for commands that answer a ReplyStream, and for them only")
+    if route.file is not is_download(reply_type(route.message)):
+        raise ConfigurationError(f"{where}: `download` is for queries that answer a Download, and for them only")
     if route.location is not None and route.status not in {201, 202}:
         raise ConfigurationError(f"{where}: only 201 and 202 have a location")
     for name in route.parameters:

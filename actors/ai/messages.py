@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, Len
 from pydantic import Field
 
 from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.pages import Scan
 from promptforge.core.streams import ReplyStream
 from promptforge.core.text import LINE
 
@@ -268,3 +269,12 @@ class UsageRecord:
     prompt_id: str | None
     prompt_version: int | None
     usage: RunUsage
+
+
+@internal
+class ScanUsage(Query[Scan[UsageRecord]]):
+    """A user's runs that ended, the oldest first."""
+
+    user_id: str
+    after: str | None = None
+    limit: int = 1000

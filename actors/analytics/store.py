@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from promptforge.actors.analytics.events import store as events
 from promptforge.actors.analytics.events.store import EventStore
+from promptforge.actors.analytics.exports import store as exports
+from promptforge.actors.analytics.exports.store import ExportStore
 from promptforge.actors.analytics.rollups import store as rollups
 from promptforge.actors.analytics.rollups.store import EventRollups
 from promptforge.core.mongo import Index
 
-__all__ = ["INDEXES", "EventRollups", "EventStore"]
+__all__ = ["INDEXES", "EventRollups", "EventStore", "ExportStore"]
 
-INDEXES: dict[str, tuple[Index, ...]] = {**events.INDEXES, **rollups.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {**events.INDEXES, **rollups.INDEXES, **exports.INDEXES}

@@ -5,6 +5,7 @@ from promptforge.actors.billing.checkouts.actor import CheckoutsActor
 from promptforge.actors.billing.connect.actor import ConnectActor
 from promptforge.actors.billing.events.actor import StripeEventsActor
 from promptforge.actors.billing.events.recording import StripeIntakeActor
+from promptforge.actors.billing.figures.actor import FiguresActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
 from promptforge.actors.billing.ledger.adjustments.expiry import GiftExpiryActor
 from promptforge.actors.billing.ledger.budgets.actor import BudgetsActor
@@ -57,6 +58,7 @@ __all__ = [
     "ConnectActor",
     "CreateCheckout",
     "ExpireLots",
+    "FiguresActor",
     "GetCheckout",
     "GetCredits",
     "GetLedgerReport",

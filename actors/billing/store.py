@@ -10,6 +10,7 @@ from promptforge.actors.billing.customers import store as customers
 from promptforge.actors.billing.customers.store import CustomerStore
 from promptforge.actors.billing.events import store as events
 from promptforge.actors.billing.events.store import DisputeStore, EventStore
+from promptforge.actors.billing.figures.store import FigureStore
 from promptforge.actors.billing.ledger import sealing
 from promptforge.actors.billing.ledger import store as ledger
 from promptforge.actors.billing.ledger.adjustments import store as adjustments
@@ -46,6 +47,7 @@ __all__ = [
     "CustomerStore",
     "DisputeStore",
     "EventStore",
+    "FigureStore",
     "Ledger",
     "LedgerAudit",
     "LedgerSeals",

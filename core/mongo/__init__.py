@@ -6,6 +6,8 @@ from promptforge.core.mongo.collections import Collection, Document, Rows, Sessi
 from promptforge.core.mongo.documents import Unstorable, stored_size
 from promptforge.core.mongo.embedded import EmbeddedMongod, start_embedded
 from promptforge.core.mongo.errors import DatabaseBusy, DuplicateKey, translate
+from promptforge.core.mongo.files import INDEXES as FILE_INDEXES
+from promptforge.core.mongo.files import FileBroken, Files, FileWriter, StoredFile
 from promptforge.core.mongo.indexes import (
     Index,
     IndexDifference,
@@ -21,6 +23,7 @@ from promptforge.core.mongo.snapshots import read_snapshot
 from promptforge.core.mongo.transactions import run_transaction
 
 __all__ = [
+    "FILE_INDEXES",
     "Change",
     "ChangeFeed",
     "Collection",
@@ -28,6 +31,9 @@ __all__ = [
     "Document",
     "DuplicateKey",
     "EmbeddedMongod",
+    "FileBroken",
+    "FileWriter",
+    "Files",
     "Index",
     "IndexDifference",
     "Migration",
@@ -35,6 +41,7 @@ __all__ = [
     "Pulse",
     "Rows",
     "Session",
+    "StoredFile",
     "Unstorable",
     "UpdateOne",
     "compare_indexes",

@@ -6,7 +6,7 @@ Outside a transaction an outage raises `DatabaseUnavailable`. Inside one the dri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -75,7 +75,7 @@ class Rows:
         rows: list[Document] = await _run(self._cursor.to_list(length), self._session)
         return rows
 
-    async def __aiter__(self) -> AsyncIterator[Document]:
+    async def __aiter__(self) -> AsyncGenerator[Document, None]:
         try:
             async for row in self._cursor:
                 yield row

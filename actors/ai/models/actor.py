@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from promptforge.actors.ai.messages import (
     BeginRun,
     ListModels,
@@ -12,14 +14,17 @@ from promptforge.actors.ai.messages import (
     RunModel,
     RunResult,
     RunUsage,
+    ScanUsage,
     SettleRun,
     StreamRun,
     SweepRuns,
+    UsageRecord,
 )
 from promptforge.actors.ai.models.catalogue import Catalogue
 from promptforge.actors.ai.models.runs import Order, Runs
 from promptforge.actors.ai.models.store import RunStore
 from promptforge.core.context import Context
+from promptforge.core.pages import Scan
 from promptforge.core.runtime import Actor, handles
 from promptforge.core.streams import ReplyStream
 
@@ -34,6 +39,7 @@ class ModelsActor(Actor):
     def __init__(self, store: RunStore, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._runs = Runs(store, catalogue)
+        self._store = store
 
     async def stop(self) -> None:
         await self._catalogue.close()
@@ -46,6 +52,14 @@ class ModelsActor(Actor):
     async def resolve_model(self, message: ResolveModel, context: Context) -> ModelView:
         name = self._catalogue.find(message.name).name
         return next(view for view in self._catalogue.views() if view.name == name)
+
+    @handles(ScanUsage)
+    async def scan_usage(self, message: ScanUsage, context: Context) -> Scan[UsageRecord]:
+        after = None if message.after is None else datetime.fromisoformat(message.after)
+        total = await self._store.count_usage(message.user_id) if after is None else None
+        found = await self._store.scan_usage(message.user_id, after, message.limit)
+        following = found[-1].timestamp.isoformat() if len(found) >= message.limit else None
+        return Scan(tuple(found), following, total)
 
     @handles(RunModel)
     async def run_model(self, message: RunModel, context: Context) -> RunResult:

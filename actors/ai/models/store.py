@@ -27,7 +27,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     USAGE: (Index((("user_id", 1), ("timestamp", 1))),),
 }
 
-_UNCOUNTED: Document = {"counted": {"$exists": False}, "outcome": {"$exists": True}}
+_OURS: Document = {"outcome": {"$exists": True}}
+_UNCOUNTED: Document = {"counted": {"$exists": False}, **_OURS}
 """Records without an outcome are not this service's, but the replaced one's."""
 
 
@@ -101,6 +102,19 @@ class RunStore:
         """With the sums that it belongs to, in the context's transaction."""
         await self._usage.insert_one({**usage_row(record), "counted": True}, session=tx.session)
         await self._rollups.add(record, tx)
+
+    async def scan_usage(self, user_id: str, after: datetime | None, limit: int) -> list[UsageRecord]:
+        """The oldest after a moment, and all of the last one's moment: the index knows no order within one."""
+        wanted: Document = {"user_id": user_id, **_OURS, **({"timestamp": {"$gt": after}} if after else {})}
+        rows = await self._usage.find(wanted).sort([("timestamp", 1)]).limit(limit).to_list(limit)
+        if len(rows) == limit:
+            last = rows[-1]["timestamp"]
+            ties = await self._usage.find({"user_id": user_id, **_OURS, "timestamp": last}).to_list(None)
+            rows = [row for row in rows if row["timestamp"] < last] + ties
+        return [_usage_from(row) for row in rows]
+
+    async def count_usage(self, user_id: str) -> int:
+        return await self._usage.count_documents({"user_id": user_id})
 
     async def has_usage(self, run_id: str, *, session: Session | None) -> bool:
         return await self._usage.find_one({"_id": run_id}, {"_id": 1}, session=session) is not None

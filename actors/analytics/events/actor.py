@@ -15,6 +15,7 @@ from promptforge.actors.analytics.events.store import EventStore, event_row
 from promptforge.actors.analytics.rollups.messages import FoldEvents
 from promptforge.actors.analytics.rollups.store import EventRollups
 from promptforge.core.context import Context
+from promptforge.core.pages import Scan
 from promptforge.core.runtime import Actor, handles
 
 
@@ -37,7 +38,7 @@ class EventsActor(Actor):
         return RecordedEvents(inserted, len(rows) - inserted)
 
     @handles(ScanEvents)
-    async def scan(self, message: ScanEvents, context: Context) -> tuple[StoredEvent, ...]:
+    async def scan(self, message: ScanEvents, context: Context) -> Scan[StoredEvent]:
         return await self._store.scan(message.user_id, message.after, message.limit)
 
     @handles(ForgetEvents)

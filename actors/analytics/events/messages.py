@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated
 
 from annotated_types import Ge, Le, Len
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from promptforge.core.clock import Instant
 from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.pages import Scan
 from promptforge.core.text import LINE
 
 MAX_BATCH = 500
@@ -101,19 +103,19 @@ class StoredEvent:
 
     external_id: str
     kind: str
-    at: str
+    at: datetime
     value: float | None
     prompt_id: str | None
     prompt_version: int | None
     variant: str | None
     properties: str
-    received_at: str
+    received_at: datetime
 
 
 @internal
-class ScanEvents(Query[tuple[StoredEvent, ...]]):
-    """A user's events in the order of their external ids, from after one of them."""
+class ScanEvents(Query[Scan[StoredEvent]]):
+    """A user's events in the order of their external ids."""
 
     user_id: str
-    after: str = ""
+    after: str | None = None
     limit: int = 1000

@@ -8,7 +8,7 @@ up. One that nobody closed, because its process died, is looked at later all the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -16,6 +16,7 @@ from promptforge.actors.analytics.events.domain import OLDEST
 from promptforge.actors.analytics.events.messages import NewEvent, StoredEvent
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo
+from promptforge.core.pages import Scan
 
 EVENTS = "events"
 BATCHES = "event_batches"
@@ -46,10 +47,12 @@ class EventStore:
             await self._batches.update_one({"_id": batch}, {"$set": closed}, upsert=True)
         return refused
 
-    async def scan(self, owner: str, after: str, limit: int) -> tuple[StoredEvent, ...]:
-        wanted = {"_id": {"$gt": f"{owner}:{after}", "$lt": f"{owner};"}}  # ";" comes after ":"
-        rows = self._events.find(wanted).sort([("_id", 1)]).limit(limit)
-        return tuple(_stored_from(row) for row in await rows.to_list(limit))
+    async def scan(self, owner: str, after: str | None, limit: int) -> Scan[StoredEvent]:
+        wanted = {"_id": {"$gt": f"{owner}:{after or ''}", "$lt": f"{owner};"}}  # ";" comes after ":"
+        total = await self._events.count_documents(wanted) if after is None else None
+        rows = await self._events.find(wanted).sort([("_id", 1)]).limit(limit).to_list(limit)
+        found = tuple(_stored_from(row) for row in rows)
+        return Scan(found, found[-1].external_id if len(found) == limit else None, total)
 
     async def forget(self, owner: str) -> int:
         deleted = await self._events.delete_many({"_id": {"$gt": f"{owner}:", "$lt": f"{owner};"}})
@@ -78,11 +81,11 @@ def _stored_from(row: Document) -> StoredEvent:
     return StoredEvent(
         external_id=row["_id"].partition(":")[2],
         kind=row["kind"],
-        at=row["at"].astimezone(UTC).isoformat(),
+        at=row["at"],
         value=row.get("value"),
         prompt_id=row.get("prompt_id"),
         prompt_version=row.get("prompt_version"),
         variant=row.get("variant"),
         properties=orjson.dumps(row.get("properties", {})).decode(),
-        received_at=row["received_at"].astimezone(UTC).isoformat(),
+        received_at=row["received_at"],
     )

@@ -13,13 +13,16 @@ from promptforge.actors.marketplace.insights.messages import (
     ListCategories,
     ListingDay,
     RankListings,
+    ScanPurchases,
+    ScanSales,
     SellerDashboard,
     SumSales,
 )
 from promptforge.actors.marketplace.insights.store import InsightStore, Ranked, Tally
 from promptforge.actors.marketplace.insights.views import ViewCounter, day_of
-from promptforge.actors.marketplace.messages import Category
+from promptforge.actors.marketplace.messages import Category, PurchaseView, SaleView
 from promptforge.core.context import Context
+from promptforge.core.pages import Cursor, Scan
 from promptforge.core.runtime import Actor, handles
 
 AT_ONCE = 500
@@ -60,6 +63,20 @@ class InsightsActor(Actor):
     async def sum_sales(self, message: SumSales, context: Context) -> tuple[ListingDay, ...]:
         found = await self._store.days_of_seller(message.seller_id, since=message.since, until=message.until)
         return tuple(found)
+
+    @handles(ScanSales)
+    async def scan_sales(self, message: ScanSales, context: Context) -> Scan[SaleView]:
+        cursor = Cursor.decode_optional(message.after)
+        page = await self._store.purchases.list_sold(message.seller_id, cursor=cursor, limit=message.limit)
+        total = await self._store.count(seller_id=message.seller_id) if cursor is None else None
+        return Scan(page.items, page.next, total)
+
+    @handles(ScanPurchases)
+    async def scan_purchases(self, message: ScanPurchases, context: Context) -> Scan[PurchaseView]:
+        cursor = Cursor.decode_optional(message.after)
+        page = await self._store.purchases.list_bought(message.buyer_id, cursor=cursor, limit=message.limit)
+        total = await self._store.count(buyer_id=message.buyer_id) if cursor is None else None
+        return Scan(tuple(one.view() for one in page.items), page.next, total)
 
     @handles(RankListings)
     async def rank(self, message: RankListings, context: Context) -> int:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from promptforge.actors.marketplace.messages import Category
+from promptforge.actors.marketplace.messages import Category, PurchaseView, SaleView
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.pages import Scan
 from promptforge.core.principal import Role
 
 
@@ -102,6 +103,24 @@ class SumSales(Query[tuple[ListingDay, ...]]):
     seller_id: str
     since: datetime
     until: datetime
+
+
+@internal
+class ScanSales(Query[Scan[SaleView]]):
+    """A seller's sales, newest first; nothing in them says who bought."""
+
+    seller_id: str
+    after: str | None = None
+    limit: int = 1000
+
+
+@internal
+class ScanPurchases(Query[Scan[PurchaseView]]):
+    """A buyer's purchases, newest first."""
+
+    buyer_id: str
+    after: str | None = None
+    limit: int = 1000
 
 
 @internal

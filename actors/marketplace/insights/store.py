@@ -12,7 +12,7 @@ from promptforge.actors.marketplace.insights.messages import ListingDay
 from promptforge.actors.marketplace.insights.views import DAYS, day_of
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import Category, ListingState
-from promptforge.actors.marketplace.purchases.store import PURCHASES
+from promptforge.actors.marketplace.purchases.store import PURCHASES, PurchaseStore
 from promptforge.core.mongo import Document, Mongo, UpdateOne
 
 _PUBLISHED = {"state": ListingState.PUBLISHED.value}
@@ -44,9 +44,14 @@ class InsightStore:
         self._listings = mongo.collection(LISTINGS)
         self._purchases = mongo.collection(PURCHASES)
         self._days = mongo.collection(DAYS)
+        self.purchases = PurchaseStore(mongo)
 
     async def count_published(self, category: Category) -> int:
         return await self._listings.count_documents({**_PUBLISHED, "category": category.value})
+
+    async def count(self, **whose: str) -> int:
+        """How many purchases somebody made, or sold."""
+        return await self._purchases.count_documents(whose)
 
     # Ranks
 

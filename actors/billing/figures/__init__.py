@@ -1,0 +1,1 @@
+"""The ledger, read by features that add it up or export it."""

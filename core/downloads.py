@@ -1,0 +1,25 @@
+"""Replies that are files: a query answers a `Download`, and whoever asked reads what they want of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file. `tag` names its content: another content has another one. `read(start, end)` is read once, in order.
+
+    The name is of ASCII letters, digits, dots, dashes and underscores.
+    """
+
+    name: str
+    media_type: str
+    size: int
+    tag: str
+    read: Callable[[int, int], AsyncGenerator[bytes, None]]
+
+
+def is_download(reply: Any) -> bool:  # Any: a reply's type as declared
+    return reply is Download

@@ -229,8 +229,7 @@ def _inputs(table: Table) -> Iterable[Input]:
             yield f"{route.operation} parameters", "validation", binder.parameters
         if binder.body is not None:
             yield f"{route.operation} body", "validation", binder.body
-        if route.reply is not Sheet:
-        if not route.file:
+        if route.reply is not Sheet and not route.file:
             yield f"{route.operation} reply", "serialization", TypeAdapter(route.reply)
 
 

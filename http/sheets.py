@@ -14,6 +14,7 @@ from datetime import date
 
 from starlette.types import Receive, Scope, Send
 
+from promptforge.core.formulas import harmless
 from promptforge.core.sheets import Sheet, Value
 from promptforge.http.endpoint import Endpoint
 from promptforge.http.exchange import exchange_of
@@ -21,7 +22,6 @@ from promptforge.http.replies import Rendered
 
 ROWS_AT_ONCE = 100
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # some take these for the others
 
 
 def cell(value: Value) -> str:
@@ -31,9 +31,7 @@ def cell(value: Value) -> str:
     if isinstance(value, date):
         return value.isoformat()
     text = str(value).replace("\0", "")
-    if text.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+    return text if _NUMBER.fullmatch(text) else harmless(text)
 
 
 def written(rows: Sequence[Sequence[Value]]) -> bytes:

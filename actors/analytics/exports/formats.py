@@ -16,9 +16,8 @@ import orjson
 
 from promptforge.actors.analytics.exports.columns import Column, Kind, Row
 from promptforge.actors.analytics.exports.messages import ExportFormat
+from promptforge.core.formulas import harmless
 
-FORMULAS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""With the full-width forms, which some spreadsheets read alike."""
 MEDIA_TYPES = {
     ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
     ExportFormat.JSONL: "application/x-ndjson",
@@ -74,9 +73,7 @@ def cell(value: Any, kind: Kind) -> Any:  # Any: see `Row`
         return _told(value)
     if kind is Kind.BOOLEAN:
         return "true" if value else "false"
-    if kind is Kind.TEXT and value[:1] in FORMULAS and value:
-        return f"'{value}"
-    return value
+    return harmless(value) if kind is Kind.TEXT else value
 
 
 class JsonLinesEncoder:

@@ -268,11 +268,10 @@ def _headers_of(route: Route, *, guarded: bool) -> list[Schema]:
         return [_IDEMPOTENCY_KEY]
     if guarded:
         return [_IF_MATCH]
-    kept = route.method == "GET" and not (route.live or route.followed or route.reply is Sheet)
-    return [_IF_NONE_MATCH] if kept else []
     if route.file:
         return [_IF_NONE_MATCH, _RANGE, _IF_RANGE]
-    return [_IF_NONE_MATCH] if route.method == "GET" and not route.live else []
+    kept = route.method == "GET" and not (route.live or route.followed or route.reply is Sheet)
+    return [_IF_NONE_MATCH] if kept else []
 
 
 def is_keyed(route: Route) -> bool:

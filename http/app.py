@@ -117,11 +117,9 @@ def build_app(
             return FollowEndpoint(route, edge, collaborators.following or Following(Bells(), _as_before))
         if route.live:
             return LiveEndpoint(route, edge, streams)
-        if route.file:
-            return DownloadEndpoint(route, edge, readable)
         if route.streamed:
             return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
-        return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
+        return _plain(route)(route, edge, readable)
 
     endpoints = [(route, endpoint_of(route)) for route in routes]
     described = document(
@@ -176,6 +174,13 @@ def _endpoints(
 
 async def _as_before(principal: Principal) -> Principal:
     return principal
+
+
+def _plain(route: Route) -> type[Endpoint]:
+    """What serves a route that is answered once."""
+    if route.file:
+        return DownloadEndpoint
+    return SheetEndpoint if route.reply is Sheet else Endpoint
 
 
 def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON

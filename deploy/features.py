@@ -14,6 +14,8 @@ from promptforge.actors.analytics import (
     EventsActor,
     ExportsActor,
     FoldEvents,
+    FoldMarket,
+    MarketFiguresActor,
     QueriesActor,
     RollupsActor,
     SweepExports,
@@ -200,6 +202,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     RollupsActor,
     QueriesActor,
     ExportsActor,
+    MarketFiguresActor,
     FiguresActor,
     JobsActor,
     OperationsActor,
@@ -241,6 +244,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-evaluations", "* * * * *", lambda _: SweepEvaluations()),
     Schedule("fold-usage", "5-55/10 * * * *", lambda _: FoldUsage()),
     Schedule("fold-events", "* * * * *", lambda _: FoldEvents()),
+    Schedule("fold-market", "*/10 * * * *", lambda _: FoldMarket()),
     Schedule("sweep-exports", "*/10 * * * *", lambda _: SweepExports()),
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
@@ -377,6 +381,7 @@ def _analytics_actors(mongo: Mongo) -> list[Actor]:
         RollupsActor(sums),
         QueriesActor(sums),
         ExportsActor(analytics.ExportStore(mongo), Files(mongo)),
+        MarketFiguresActor(analytics.MarketStore(mongo)),
     ]
 
 

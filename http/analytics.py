@@ -11,6 +11,7 @@ from promptforge.actors.analytics.exports.messages import (
     ListExports,
     RequestExport,
 )
+from promptforge.actors.analytics.market.messages import GetMarketFigures
 from promptforge.actors.analytics.queries.messages import GetDashboard, QueryAnalytics
 from promptforge.core.errors import NotFound
 from promptforge.http.rates import RateClass
@@ -23,6 +24,7 @@ routes = [
     post("/analytics/events", RecordEvents, rate=RateClass.INGEST),
     get("/analytics/dashboard", GetDashboard, name="getDashboard"),
     post("/analytics/query", QueryAnalytics, errors=(NotFound,)),
+    get("/analytics/market", GetMarketFigures),
     get(_EXPORTS, ListExports),
     post(
         _EXPORTS,

@@ -6,10 +6,12 @@ from promptforge.actors.analytics.events import store as events
 from promptforge.actors.analytics.events.store import EventStore
 from promptforge.actors.analytics.exports import store as exports
 from promptforge.actors.analytics.exports.store import ExportStore
+from promptforge.actors.analytics.market import store as market
+from promptforge.actors.analytics.market.store import MarketStore
 from promptforge.actors.analytics.rollups import store as rollups
 from promptforge.actors.analytics.rollups.store import EventRollups
 from promptforge.core.mongo import Index
 
-__all__ = ["INDEXES", "EventRollups", "EventStore", "ExportStore"]
+__all__ = ["INDEXES", "EventRollups", "EventStore", "ExportStore", "MarketStore"]
 
-INDEXES: dict[str, tuple[Index, ...]] = {**events.INDEXES, **rollups.INDEXES, **exports.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {**events.INDEXES, **rollups.INDEXES, **exports.INDEXES, **market.INDEXES}

@@ -88,6 +88,7 @@ def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "recordEvents": case(body=lambda _: {"events": [event("one")]}),
         "getDashboard": case(),
         "queryAnalytics": case(body=lambda _: {"view": "events", "measures": ["events"]}),
+        "getMarketFigures": case(),
         "listExports": case(),
         "requestExport": case(with_room, lambda _: {"source": "sales"}),
         "getExport": case(finished),

@@ -46,7 +46,7 @@ class ExportsActor(Actor):
     """A worker is busy for as long as it writes an export: there are more of them than are written at once."""
 
     name = "exports"
-    asks = ("models", "analytics_events", "insights", "figures", "jobs")
+    asks = ("models", "analytics_events", "insights", "figures", "market_figures", "jobs")
     workers = 16
 
     def __init__(self, store: ExportStore, files: Files) -> None:

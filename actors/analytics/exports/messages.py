@@ -25,13 +25,14 @@ ExportId = Annotated[str, Len(1, 64)]
 
 
 class ExportSource(StrEnum):
-    """What is exported: yours, but for `ledger`, which is everybody's and for administrators."""
+    """What is exported: yours, but for `market` and `ledger`, which are everybody's and for administrators."""
 
     USAGE = "usage"
     EVENTS = "events"
     SALES = "sales"
     PURCHASES = "purchases"
     TRANSACTIONS = "transactions"
+    MARKET = "market"
     LEDGER = "ledger"
 
 
@@ -87,9 +88,9 @@ class RequestExport(Command[ExportView]):
     """Have everything of one kind written into a file, by a job; `location` is the export.
 
     `usage`: your runs; `events`: what your programs told of; `sales` (without who bought), `purchases` and
-    `transactions`: yours; `ledger`: every leg of the ledger, for administrators. What lies between `from` and `to`
-    (the moment of asking). In CSV, texts that a spreadsheet would read as a formula begin with an apostrophe. At most
-    three at once (409 `too_many_exports`); 10,000,000 rows and 4 GiB each.
+    `transactions`: yours; for administrators `market`: its figures day by day, and `ledger`: every leg. What lies
+    between `from` and `to` (the moment of asking). In CSV, texts that a spreadsheet would read as a formula begin with
+    an apostrophe. At most three at once (409 `too_many_exports`); 10,000,000 rows and 4 GiB each.
     """
 
     source: ExportSource

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from promptforge.actors.ai.messages import ScanUsage, UsageRecord
 from promptforge.actors.analytics.events.messages import ScanEvents, StoredEvent
 from promptforge.actors.analytics.exports.columns import Column, Kind, Row, columns
 from promptforge.actors.analytics.exports.messages import ExportSource
+from promptforge.actors.analytics.market.messages import MarketDay, ScanMarket
 from promptforge.actors.billing.figures.messages import LegView, ScanLegs, ScanTransactions
 from promptforge.actors.billing.messages import TransactionView
 from promptforge.actors.marketplace.insights.messages import ScanPurchases, ScanSales
@@ -75,6 +76,18 @@ def _purchase_row(bought: PurchaseView) -> Row:
 def _transaction_row(entry: TransactionView) -> Row:
     parts = " ".join(f"{part.account}:{part.amount}" for part in entry.parts)
     return (entry.id, entry.created_at, entry.kind, entry.amount, parts)
+
+
+def _market_row(day: MarketDay) -> Row:
+    one = day.figures
+    return (
+        *(_start(day.day), day.active_buyers, one.purchases, one.runs_sold, one.gmv, one.refunds, one.refunded),
+        *(one.take, one.model_income, one.losses, one.views),
+    )
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _leg_row(leg: LegView) -> Row:
@@ -156,6 +169,25 @@ SOURCES: Mapping[ExportSource, Source] = {
         _transaction_row,
         lambda entry: entry.created_at,
         newest_first=True,
+    ),
+    ExportSource.MARKET: Source(
+        columns(
+            day=_MOMENT,
+            active_buyers=_INTEGER,
+            purchases=_INTEGER,
+            runs_sold=_INTEGER,
+            gmv=_CREDITS,
+            refunds=_INTEGER,
+            refunded=_CREDITS,
+            take=_CREDITS,
+            model_income=_CREDITS,
+            losses=_CREDITS,
+            views=_INTEGER,
+        ),
+        lambda _, _after: ScanMarket(),  # all of it is one piece
+        _market_row,
+        lambda day: _start(day.day),
+        role=Role.ADMIN,
     ),
     ExportSource.LEDGER: Source(
         columns(

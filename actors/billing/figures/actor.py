@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.figures.messages import LegView, ScanLegs, ScanTransactions
-from promptforge.actors.billing.figures.store import FigureStore
+from promptforge.actors.billing.figures.messages import (
+    JournalFigures,
+    LegView,
+    ScanJournals,
+    ScanLegs,
+    ScanTransactions,
+)
+from promptforge.actors.billing.figures.store import FigureStore, settled_until
 from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.ledger.views import transaction_view
 from promptforge.actors.billing.messages import TransactionView
@@ -25,6 +31,12 @@ class FiguresActor(Actor):
         page = await self._ledger.entries.list_entries(message.user_id, cursor, message.limit)
         total = await self._store.count_entries(message.user_id) if cursor is None else None
         return Scan(tuple(transaction_view(entry) for entry in page.items), page.next, total)
+
+    @handles(ScanJournals)
+    async def scan_journals(self, message: ScanJournals, context: Context) -> Scan[JournalFigures]:
+        until = settled_until(context.now()) if message.settled else None
+        found = await self._store.scan_journals(message.after, message.limit, until=until)
+        return Scan(tuple(found), found[-1].place if len(found) == message.limit else None)
 
     @handles(ScanLegs)
     async def scan_legs(self, message: ScanLegs, context: Context) -> Scan[LegView]:

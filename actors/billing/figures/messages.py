@@ -1,9 +1,11 @@
-"""What other features read of the ledger: somebody's own entries, and every leg."""
+"""What other features read of the ledger: somebody's own entries, every leg, and journals as the market sees them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from promptforge.actors.billing.messages import TransactionView
 from promptforge.core.messages import Query, internal
@@ -40,3 +42,37 @@ class ScanLegs(Query[Scan[LegView]]):
 
     after: str | None = None
     limit: int = 1000
+
+
+class Trade(StrEnum):
+    """Journals in which somebody bought, or got back, something of a seller's."""
+
+    PURCHASE = "purchase"
+    RUN = "run"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFigures:
+    """What a journal says of the market. `place` is where to go on after it.
+
+    `paid` is what the buyer paid, or of a refund what they got back, in millicredits; `accounts` are the sums of its
+    legs on accounts of the platform.
+    """
+
+    place: str
+    kind: str
+    created_at: datetime
+    trade: Trade | None
+    buyer_id: str | None
+    paid: int
+    accounts: Mapping[str, int]
+
+
+@internal
+class ScanJournals(Query[Scan[JournalFigures]]):
+    """Every journal in the order in which they were made; `settled`: those before which none can still appear."""
+
+    after: str | None = None
+    limit: int = 500
+    settled: bool = False

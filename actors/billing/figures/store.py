@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.figures.messages import LegView
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from promptforge.actors.billing.figures.messages import JournalFigures, LegView, Trade
+from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed
+from promptforge.actors.billing.ledger.sealing import SETTLED
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS
-from promptforge.core.amounts import from_millicredits
+from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.mongo import Document, Mongo
+
+PLATFORM = "platform:"
+
+
+def settled_until(now: datetime) -> datetime:
+    """No transaction is open any more that could add a journal before this: see `ledger.sealing`."""
+    return now - SETTLED
 
 
 class FigureStore:
@@ -21,11 +33,66 @@ class FigureStore:
         kinds = {row["_id"]: row["kind"] for row in await found.to_list(len(journals) or 1)}
         return [_leg_from(row, kinds) for row in rows]
 
+    async def scan_journals(self, after: str | None, limit: int, *, until: datetime | None) -> list[JournalFigures]:
+        """In the order in which they were made, those of one moment by their ids."""
+        wanted: Document = {} if until is None else {"created_at": {"$lte": until}}
+        if after is not None:
+            moment, identifier = _place_from(after)
+            later: Document = {"created_at": {"$gt": moment}}
+            same: Document = {"created_at": moment, "_id": {"$gt": identifier}}
+            wanted = {"$and": [wanted, {"$or": [later, same]}]}
+        rows = await self._journals.find(wanted).sort([("created_at", 1), ("_id", 1)]).limit(limit).to_list(limit)
+        legs: dict[str, list[Document]] = defaultdict(list)
+        async for leg in self._legs.find({"journal_id": {"$in": [row["_id"] for row in rows]}}):
+            legs[leg["journal_id"]].append(leg)
+        return [_figures_from(row, legs[row["_id"]]) for row in rows]
+
     async def count_legs(self) -> int:
         return await self._legs.count_documents({"_id": {"$gt": ""}})
 
     async def count_entries(self, user_id: str) -> int:
         return await self._journals.count_documents({"parties": user_id})
+
+
+def place_of(journal_id: str, created_at: datetime) -> str:
+    return f"{created_at.astimezone(UTC).isoformat()}|{journal_id}"
+
+
+def _place_from(place: str) -> tuple[datetime, str]:
+    moment, _, identifier = place.partition("|")
+    return datetime.fromisoformat(moment), identifier
+
+
+_BOUGHT = {JournalKind.PURCHASE.value: Trade.PURCHASE, JournalKind.RUN_CLOSE.value: Trade.RUN}
+_GIVEN_BACK = frozenset({JournalKind.PURCHASE_REFUND.value, JournalKind.RUN_REFUND.value})
+_PURSES = frozenset({*(fund.value for fund in Fund), Owed.DEBT.value})
+
+
+def _figures_from(row: Document, legs: list[Document]) -> JournalFigures:
+    """Of a run that was sold only the seller's share is trade: what the model cost is the platform's income."""
+    kind, refs = row["kind"], row["refs"]
+    accounts: dict[str, int] = defaultdict(int)
+    for leg in legs:
+        if leg["account"].startswith(PLATFORM):
+            accounts[leg["account"]] += leg["amount"]
+    trade = Trade.REFUND if kind in _GIVEN_BACK else _BOUGHT.get(kind)
+    if trade is Trade.RUN and "share" not in refs:
+        trade = None
+    buyer_id = refs.get("buyer_id") or (row["parties"][0] if row["parties"] else None)
+    paid = 0
+    if trade is Trade.RUN:
+        paid = to_millicredits(refs["share"])
+    elif trade is not None:
+        paid = abs(sum(leg["amount"] for leg in legs if leg["user_id"] == buyer_id and leg["account"] in _PURSES))
+    return JournalFigures(
+        place=place_of(row["_id"], row["created_at"]),
+        kind=kind,
+        created_at=row["created_at"],
+        trade=trade,
+        buyer_id=buyer_id if trade is not None else None,
+        paid=paid,
+        accounts=dict(accounts),
+    )
 
 
 def _leg_from(row: Document, kinds: dict[str, str]) -> LegView:

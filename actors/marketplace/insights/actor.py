@@ -9,6 +9,7 @@ from promptforge.actors.marketplace.insights.domain import Ranks, average, rated
 from promptforge.actors.marketplace.insights.messages import (
     CategoriesView,
     CategoryView,
+    DayViews,
     GetSellerDashboard,
     ListCategories,
     ListingDay,
@@ -17,6 +18,7 @@ from promptforge.actors.marketplace.insights.messages import (
     ScanSales,
     SellerDashboard,
     SumSales,
+    SumViews,
 )
 from promptforge.actors.marketplace.insights.store import InsightStore, Ranked, Tally
 from promptforge.actors.marketplace.insights.views import ViewCounter, day_of
@@ -63,6 +65,10 @@ class InsightsActor(Actor):
     async def sum_sales(self, message: SumSales, context: Context) -> tuple[ListingDay, ...]:
         found = await self._store.days_of_seller(message.seller_id, since=message.since, until=message.until)
         return tuple(found)
+
+    @handles(SumViews)
+    async def sum_views(self, message: SumViews, context: Context) -> tuple[DayViews, ...]:
+        return tuple(await self._store.views_by_day(since=message.since, until=message.until))
 
     @handles(ScanSales)
     async def scan_sales(self, message: ScanSales, context: Context) -> Scan[SaleView]:

@@ -105,6 +105,20 @@ class SumSales(Query[tuple[ListingDay, ...]]):
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class DayViews:
+    day: date
+    views: int
+
+
+@internal
+class SumViews(Query[tuple[DayViews, ...]]):
+    """How often listings were seen, all together, on the days (UTC) from `since` to before `until`."""
+
+    since: datetime
+    until: datetime
+
+
 @internal
 class ScanSales(Query[Scan[SaleView]]):
     """A seller's sales, newest first; nothing in them says who bought."""

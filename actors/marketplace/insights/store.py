@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from promptforge.actors.marketplace.insights.domain import TREND_DAYS, Ranks
-from promptforge.actors.marketplace.insights.messages import ListingDay
+from promptforge.actors.marketplace.insights.messages import DayViews, ListingDay
 from promptforge.actors.marketplace.insights.views import DAYS, day_of
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import Category, ListingState
@@ -52,6 +52,15 @@ class InsightStore:
     async def count(self, **whose: str) -> int:
         """How many purchases somebody made, or sold."""
         return await self._purchases.count_documents(whose)
+
+    async def views_by_day(self, *, since: datetime, until: datetime) -> list[DayViews]:
+        """Of all listings; read from an index alone."""
+        pipeline: list[Document] = [
+            {"$match": {"day": {"$gte": since, "$lt": until}}},
+            {"$group": {"_id": "$day", "views": {"$sum": "$views"}}},
+        ]
+        rows = self._days.aggregate(pipeline, hint="day_1_views_1")
+        return [DayViews(row["_id"].date(), row["views"]) async for row in rows]
 
     # Ranks
 

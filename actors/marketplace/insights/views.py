@@ -23,7 +23,11 @@ MOST_COUNTERS = 10_000
 MOST_REMEMBERED = 100_000
 DAYS = "listing_days"
 INDEXES: dict[str, tuple[Index, ...]] = {
-    DAYS: (Index((("seller_id", 1), ("day", 1))), Index((("listing_id", 1), ("day", 1)))),
+    DAYS: (
+        Index((("seller_id", 1), ("day", 1))),
+        Index((("listing_id", 1), ("day", 1))),
+        Index((("day", 1), ("views", 1))),
+    ),
 }
 
 log = structlog.get_logger(__name__)

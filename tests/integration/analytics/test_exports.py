@@ -139,11 +139,13 @@ async def test_the_ledger_is_for_administrators_as_long_as_they_are(branches: Br
     ada, _ = await branches.person("ada")
     root, _ = await branches.person("root", Role.ADMIN)
     await top_up(branches.mongo, ada, 100)
-    assert await raised(ada, RequestExport(source=ExportSource.LEDGER)) == "forbidden"
+    for source in (ExportSource.LEDGER, ExportSource.MARKET):
+        assert await raised(ada, RequestExport(source=source)) == "forbidden"
     rows = await rows_of(branches, root, ExportSource.LEDGER)
     assert sum(float(row["amount"]) for row in rows) == 0
     assert {row["kind"] for row in rows} == {"topup"}
-    (export,) = (await root.ask(ListExports())).items
+    assert len(await rows_of(branches, root, ExportSource.MARKET)) == 366
+    *_, export = (await root.ask(ListExports())).items
     assert root.principal is not None
     demoted = Principal(root.user_id, "root", frozenset({Role.USER}))
     context = branches.here.process.system.context(request_id="later", principal=demoted)

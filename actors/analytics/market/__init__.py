@@ -1,0 +1,1 @@
+"""Figures of the whole market: what the ledger says, by day."""

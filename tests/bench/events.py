@@ -1,0 +1,216 @@
+"""Events: taking them beside the bare driver, adding them up, dashboards from the sums, and an export's memory.
+
+Everything is of one owner, which is the worst case: ten million events in 90 days, of ten kinds, three prompts and four
+variants. Another number may be given: `python -m tests.bench.run events=1000000`. The driver puts the events there, in
+batches that wait to be added up, as the service leaves them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+from pymongo import MongoClient, WriteConcern
+from pymongo.collection import Collection
+
+from promptforge.actors.analytics.events.intake import Intake
+from promptforge.actors.analytics.events.store import BATCHES, EVENTS, EventStore
+from promptforge.actors.analytics.rollups.actor import AT_ONCE
+from promptforge.actors.analytics.rollups.store import EventRollups
+from promptforge.core.mongo import EmbeddedMongod, Mongo, Session, run_transaction
+from tests.bench.table import Row, print_rows
+from tests.support.running import Person, eventually
+from tests.support.service import DATABASE, Service, serving
+
+MOST, STORED_FOR_INGEST = 10_000_000, 3_000_000
+BATCH, ROUND_EVENTS, ROUNDS = 500, 20_000, 5
+EXPORTED = 1_000_000
+DAYS = 90
+Documents = Collection[dict[str, Any]]
+"""Any: BSON values."""
+
+
+def _rows(owner: str, first: int, number: int, *, batch: str) -> list[dict[str, Any]]:
+    now = datetime.now(UTC)
+    random = Random(first)
+    return [
+        {
+            "_id": f"{owner}:{random.randbytes(8).hex()}-{one}",
+            "owner": owner,
+            "kind": f"kind.{one % 10}",
+            "at": now - timedelta(minutes=random.randrange(DAYS * 24 * 60)),
+            "received_at": now,
+            "expire_at": now + timedelta(days=400),
+            "value": 1.5,
+            "prompt_id": f"prm_{one % 3}",
+            "prompt_version": 1 + one % 2,
+            "variant": f"variant-{one % 4}",
+            "properties": {"rating": one % 5, "channel": "mail"},
+            "batch": batch,
+        }
+        for one in range(first, first + number)
+    ]
+
+
+def _fill(events: Documents, batches: Documents, owner: str, *, start: int, until: int) -> None:
+    """As the service leaves them: batches of two thousand, closed."""
+    for first in range(start, until, 2_000):
+        batch = f"bch_bench_{first:09}"
+        events.insert_many(_rows(owner, first, min(2_000, until - first), batch=batch), ordered=False)
+        batches.insert_one({"_id": batch, "open": False, "due_at": datetime.now(UTC), "looks": 0})
+
+
+def _bare(events: Documents, owner: str, numbers: Iterator[int]) -> float:
+    """Events a second by insert_many of 500, two at a time."""
+    rows = [_rows(owner, 10**9 + next(numbers) * BATCH, BATCH, batch="bare") for _ in range(ROUND_EVENTS // BATCH)]
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(partial(events.insert_many, ordered=False), rows))
+    return ROUND_EVENTS / (time.perf_counter() - begun)
+
+
+async def _intake(url: str, owner: str, numbers: Iterator[int]) -> float:
+    """The same through the service's own intake."""
+    mongo = await Mongo.connect(url, DATABASE)
+    intake, now = Intake(EventStore(mongo)), datetime.now(UTC)
+    rows = [_rows(owner, 2 * 10**9 + next(numbers) * BATCH, BATCH, batch="") for _ in range(ROUND_EVENTS // BATCH)]
+    begun = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        for some in rows:
+            tasks.start_soon(partial(intake.add, some, now=now))
+    taken = time.perf_counter() - begun
+    mongo.close()
+    return ROUND_EVENTS / taken
+
+
+def _over_http(person: Person, numbers: Iterator[int]) -> float:
+    """And over HTTP, from four connections; the client's work is in it."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    facts = {"kind": "kind.1", "at": now, "value": 1}
+    bodies = [
+        {"events": [{"external_id": f"h{number}-{one}", **facts} for one in range(BATCH)]}
+        for number in (next(numbers) for _ in range(ROUND_EVENTS // BATCH))
+    ]
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda body: person.post("/analytics/events", body), bodies))
+    assert sum(answer["inserted"] for answer in answers) == ROUND_EVENTS
+    return ROUND_EVENTS / (time.perf_counter() - begun)
+
+
+async def _fold(url: str) -> tuple[int, float]:
+    """All that waits; answers how many events, and how long it took."""
+    mongo = await Mongo.connect(url, DATABASE)
+    rollups, now, folded = EventRollups(mongo), datetime.now(UTC) + timedelta(hours=1), 0
+    begun = time.perf_counter()
+    while ids := await rollups.list_due(now, AT_ONCE):
+
+        async def work(session: Session, ids: list[str] = ids) -> int:
+            return await rollups.fold(ids, now=now, session=session)
+
+        folded += await run_transaction(mongo, work)
+    taken = time.perf_counter() - begun
+    mongo.close()
+    return folded, taken
+
+
+def _milliseconds(ask: Callable[[], object]) -> list[float]:
+    ask()
+    rounds = []
+    for _ in range(15):
+        begun = time.perf_counter()
+        ask()
+        rounds.append((time.perf_counter() - begun) * 1000)
+    return rounds
+
+
+def _resident(service: Service) -> float:
+    """Megabytes of the service's process."""
+    status = Path(f"/proc/{service.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def _export(service: Service, person: Person, form: str) -> tuple[float, float]:
+    """How much the process grew at most while it wrote an export, and rows a second."""
+    before = _resident(service)
+    begun = time.perf_counter()
+    asked = person.post("/analytics/exports", {"source": "events", "format": form}, expect=202)
+    path = f"/analytics/exports/{asked['id']}"
+    most = before
+
+    def ended() -> Any:
+        nonlocal most
+        most = max(most, _resident(service))
+        export = person.get(path)
+        return export if export["state"] not in {"queued", "running"} else None
+
+    export = eventually(ended, seconds=1800)
+    assert export["state"] == "finished", export
+    return most - before, export["rows"] / (time.perf_counter() - begun)
+
+
+def _questions(person: Person) -> list[Row]:
+    by_kind = {"view": "events", "measures": ["events", "value"], "dimensions": ["kind"], "bucket": "day"}
+    fine = {**by_kind, "dimensions": ["prompt_id", "variant"], "filters": [{"dimension": "kind", "values": ["kind.1"]}]}
+    month = (datetime.now(UTC) - timedelta(days=30)).isoformat(timespec="seconds")
+    asked: dict[str, Callable[[], object]] = {
+        "dashboard, 30 days": lambda: person.get("/analytics/dashboard?days=30"),
+        "dashboard, 90 days": lambda: person.get("/analytics/dashboard?days=90"),
+        "by kind and day, 30 days": lambda: person.post("/analytics/query", {**by_kind, "from": month}),
+        "by prompt, variant, day": lambda: person.post("/analytics/query", {**fine, "from": month}),
+    }
+    return [Row(name, _milliseconds(ask), "ms", budget="≤ 100 ms") for name, ask in asked.items()]
+
+
+def run(most: int = MOST) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder), RATE_LIMITS="default=100000/minute,ingest=100000/minute") as service,
+    ):
+        person, other = service.person("ada"), service.person("bob")
+        owner, exporter = (one.get("/users/me")["id"] for one in (person, other))
+        server = EmbeddedMongod.start(service.mongo_directory)
+        client: MongoClient[dict[str, Any]] = MongoClient(server.url, tz_aware=True)
+        database = client[DATABASE]
+        majority = WriteConcern("majority", j=True)
+        events, batches = (database.get_collection(name, write_concern=majority) for name in (EVENTS, BATCHES))
+        numbers = count()
+        stored = min(STORED_FOR_INGEST, most)
+        _fill(events, batches, owner, start=0, until=stored)
+        bare, taken, http = [], [], []
+        for _ in range(ROUNDS):
+            bare.append(_bare(events, exporter, numbers))
+            taken.append(anyio.run(_intake, server.url, exporter, numbers))
+            http.append(_over_http(other, numbers))
+        print_rows(
+            f"Events a second, with {stored:,} stored",
+            [
+                Row("driver, insert_many of 500", bare, "/s"),
+                Row("intake", taken, "/s", baseline="driver, insert_many of 500", budget="≥ 5,000/s"),
+                Row("over HTTP, client included", http, "/s", baseline="driver, insert_many of 500"),
+            ],
+        )
+        _fill(events, batches, owner, start=stored, until=most)
+        folded, seconds = anyio.run(_fold, server.url)
+        rows = [Row("adding up", [folded / seconds], "events/s"), *_questions(person)]
+        print_rows(f"From sums of {most:,} events", rows)
+        there = events.count_documents({"_id": {"$gt": f"{exporter}:", "$lt": f"{exporter};"}})
+        for first in range(there, min(EXPORTED, most), 2_000):
+            events.insert_many(_rows(exporter, 3 * 10**9 + first, 2_000, batch="exported"), ordered=False)
+        grown = {form: _export(service, other, form) for form in ("csv", "jsonl", "parquet")}
+        print_rows(
+            f"Exports of {min(EXPORTED, most):,} events: the process's growth, and rows a second",
+            [Row(f"{form}, growth", [mb], "MB", budget="< 150 MB") for form, (mb, _) in grown.items()]
+            + [Row(form, [rate], "rows/s") for form, (_, rate) in grown.items()],
+        )
+        client.close()
+        server.stop()

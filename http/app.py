@@ -108,20 +108,6 @@ def build_app(
         collaborators.replies,
     )
     endpoints = _endpoints(routes, edge, collaborators)
-    readable = {route.shape: route for route in routes if route.method == "GET"}
-    streams = OpenStreams()
-    translate = collaborators.translate
-
-    def endpoint_of(route: Route) -> LiveEndpoint | FollowEndpoint | Endpoint:
-        if route.followed:
-            return FollowEndpoint(route, edge, collaborators.following or Following(Bells(), _as_before))
-        if route.live:
-            return LiveEndpoint(route, edge, streams)
-        if route.streamed:
-            return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
-        return _plain(route)(route, edge, readable)
-
-    endpoints = [(route, endpoint_of(route)) for route in routes]
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],
         version=settings.version,
@@ -167,6 +153,8 @@ def _endpoints(
             return LiveEndpoint(route, edge, streams)
         if route.streamed:
             return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
+        if route.file:
+            return DownloadEndpoint(route, edge, readable)
         return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
 
     return [(route, endpoint_of(route)) for route in routes]
@@ -174,13 +162,6 @@ def _endpoints(
 
 async def _as_before(principal: Principal) -> Principal:
     return principal
-
-
-def _plain(route: Route) -> type[Endpoint]:
-    """What serves a route that is answered once."""
-    if route.file:
-        return DownloadEndpoint
-    return SheetEndpoint if route.reply is Sheet else Endpoint
 
 
 def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON

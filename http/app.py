@@ -47,9 +47,9 @@ from promptforge.http.sheets import SheetEndpoint
 from promptforge.http.streams import StreamEndpoint
 
 OPENAPI_PATH = API_PREFIX + "/openapi.json"
-UNCOUNTED = frozenset({"/health/live", "/health/ready", webhooks.PATH, webhooks.ALIAS, METRICS_PATH})
-"""Paths that are asked for by programs that must not be kept out because of a stranger at their address; `/metrics` and
-the webhooks count those whom they refuse."""
+UNCOUNTED = frozenset({"/health/live", "/health/ready", METRICS_PATH})
+"""Paths that are asked for by programs that must not be kept out because of a stranger at their address; `/metrics`
+counts those whom it refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,6 @@ def build_app(
         routes=[
             *_pages(settings.version, described),
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
-            StarletteRoute(webhooks.PATH, webhook),
-            StarletteRoute(webhooks.ALIAS, webhook),
             *_unsubscribing(system),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],
@@ -131,7 +129,13 @@ def build_app(
                 trusted_proxies=settings.trusted_proxies,
                 https_only=settings.https_only,
             ),
-            Middleware(Dispatcher, endpoints=endpoints, rates=rates, uncounted=UNCOUNTED),
+            Middleware(
+                Dispatcher,
+                endpoints=endpoints,
+                rates=rates,
+                uncounted=UNCOUNTED,
+                direct={webhooks.PATH: webhook, webhooks.ALIAS: webhook},
+            ),
         ],
         exception_handlers={HTTPException: _not_served},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _IPV6_NETWORK_BITS = 64
@@ -41,6 +42,7 @@ def _address(entry: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def subscriber(address: str) -> str:
     """What one subscriber has: an IPv4 address, or the /64 that an IPv6 network is given."""
     try:

@@ -6,7 +6,7 @@ Fixed segments win over parameters, so `/users/me` is never a handle. Paths are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -54,12 +54,20 @@ class Dispatcher:
     """ASGI middleware: serves the tables' paths below `/api/v1` and hands everything else to `app`.
 
     Endpoints count their requests. All others are counted here, by address, but for those to `uncounted` paths.
+    `direct` are paths with an endpoint of their own, which judges methods and counts by itself.
     """
 
     def __init__(
-        self, app: ASGIApp, *, endpoints: Iterable[tuple[Route, ASGIApp]], rates: Rates, uncounted: frozenset[str]
+        self,
+        app: ASGIApp,
+        *,
+        endpoints: Iterable[tuple[Route, ASGIApp]],
+        rates: Rates,
+        uncounted: frozenset[str],
+        direct: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self._app = app
+        self._direct = direct or {}
         self._rates = rates
         self._uncounted = uncounted
         self._root = _Node()
@@ -83,6 +91,10 @@ class Dispatcher:
             await self._app(scope, receive, send)
             return
         exchange = exchange_of(scope)
+        if (endpoint := self._direct.get(exchange.path)) is not None:
+            exchange.route = exchange.path
+            await endpoint(scope, receive, send)
+            return
         try:
             found = self.find(exchange.path)
         except PromptForgeError:

@@ -16,9 +16,10 @@ V1 = GOOD.partition(",")[2]
 
 def taken_by_the_sdk(header: str, body: str = BODY, secret: str = SECRET) -> bool:
     try:
-        return stripe.WebhookSignature.verify_header(body, header, secret, tolerance=None)
+        stripe.WebhookSignature.verify_header(body, header, secret, tolerance=None)
     except (stripe.SignatureVerificationError, ValueError, TypeError, IndexError):
         return False
+    return True
 
 
 def taken(header: str, body: str = BODY, secret: str = SECRET) -> bool:

@@ -123,10 +123,10 @@ class Lighthouse:
 
 
 @asynccontextmanager
-async def open_lighthouse(mongo: Mongo) -> AsyncIterator[Lighthouse]:
+async def open_lighthouse(mongo: Mongo, *, price: Price = PRICE) -> AsyncIterator[Lighthouse]:
     await ensure_indexes(mongo, INDEXES)
     model, clock = ScriptedModel(pieces=(ANSWER,)), SteppedClock()
-    catalogue = Catalogue([Model("scripted-1", Guarded(model, LIMITS), PRICE, max_output_tokens=1000)])
+    catalogue = Catalogue([Model("scripted-1", Guarded(model, LIMITS), price, max_output_tokens=1000)])
     models = ModelsActor(ai_models.RunStore(mongo, RollupStore(mongo)), catalogue)
 
     def actors(store: MongoJobStore) -> list[Actor]:

@@ -5,6 +5,7 @@ Unlike aimock it fails in the middle of a stream as OpenAI does, with an event t
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -33,15 +34,16 @@ class _Handler(BaseHTTPRequestHandler):
         text = asked["messages"][-1]["content"]
         refused = next((answer for words, answer in REFUSALS.items() if words in text), None)
         if refused is not None:
-            self._refuse(*refused)
+            self._refuse(*refused, text)
         elif asked.get("stream"):
             self._stream(text)
         else:
             self._whole(text)
 
-    def _refuse(self, status: int, code: str) -> None:
-        key = self.headers["authorization"]
-        body = json.dumps({"error": {"message": f"{SECRET}, with {key}", "type": code, "code": code}}).encode()
+    def _refuse(self, status: int, code: str, asked: str) -> None:
+        """As providers do, it quotes what it was sent."""
+        told = f"{SECRET}, with {self.headers['authorization']}: {asked}"
+        body = json.dumps({"error": {"message": told, "type": code, "code": code}}).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
@@ -50,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _whole(self, text: str) -> None:
         finish = "length" if "cut off" in text else "stop"
-        message = {"role": "assistant", "content": "".join(PIECES)}
+        message = {"role": "assistant", "content": _said(text)}
         answer = _envelope("chat.completion", {"index": 0, "finish_reason": finish, "message": message})
         body = json.dumps({**answer, "usage": _usage()}).encode()
         self.send_response(200)
@@ -77,6 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _event(self, data: dict[str, Any]) -> None:
         self.wfile.write(b"data: " + json.dumps(data).encode() + b"\n\n")
         self.wfile.flush()
+
+
+def _said(asked: str) -> str:
+    """What it was asked, where it was asked to say it."""
+    if "repeat it in base64" in asked:
+        return base64.b64encode(asked.encode()).decode()
+    return asked if "repeat it" in asked else "".join(PIECES)
 
 
 def _envelope(kind: str, choice: dict[str, Any]) -> dict[str, Any]:

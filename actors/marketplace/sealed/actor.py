@@ -61,6 +61,7 @@ from promptforge.actors.prompts.rendering.messages import FillIn, ReadSealedProm
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
 from promptforge.core.streams import Delta, ReplyStream
@@ -133,6 +134,7 @@ class SealedRunsActor(Actor):
             run = await context.transaction(
                 lambda tx: self._begin(message, run_id, tx), turn=credits_turn(context.user_id)
             )
+        reach("sealed.begun")
         try:
             result = await context.ask(
                 RunModel(
@@ -195,6 +197,7 @@ class SealedRunsActor(Actor):
         withheld = await self._judged(run, match, tx)
         earned = withheld is None and run.ground.share > 0
         usage = await tx.ask(SettleRun(run_id=run.id, usage=result.usage, earned=earned))
+        reach("sealed.before_commit")
         ground = run.ground
         trials_left = ground.trials_left - 1 if ground.right is RunGround.TRIAL else None
         return SealedRunView(

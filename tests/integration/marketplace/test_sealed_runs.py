@@ -17,6 +17,7 @@ from promptforge.actors.marketplace.messages import (
     GetPurchase,
     Licence,
     ListPurchases,
+    PurchaseView,
     RefundPurchase,
     UnlistListing,
     UpdateListing,
@@ -108,6 +109,28 @@ async def test_a_run_is_a_use_so_the_refund_is_no_longer_automatic(lighthouse: L
     await lighthouse.run(bruno)
     asked = await bruno.ask(RequestRefund(purchase_id=purchase.id, words="It did not please me"))
     assert asked.refunded_at is None
+
+
+async def test_of_a_run_and_a_refund_at_the_same_moment_one_sees_the_other(lighthouse: Lighthouse) -> None:
+    """Both write the purchase: a run that did not would go on with what is given back at that moment."""
+    buyers = [await lighthouse.buyer(f"buyer-{number}", credits=5) for number in range(6)]
+    ran: dict[str, str] = {}
+
+    async def run(person: Context) -> None:
+        ran[person.user_id] = await refused(lighthouse, person)
+
+    async def give_back(person: Context, purchase: PurchaseView) -> None:
+        await person.ask(RequestRefund(purchase_id=purchase.id, words="I have changed my mind"))
+
+    async with anyio.create_task_group() as tasks:
+        for person, purchase in buyers:
+            tasks.start_soon(run, person)
+            tasks.start_soon(give_back, person, purchase)
+    for person, _ in buyers:
+        (bought,) = (await person.ask(ListPurchases())).items
+        outcome = (ran[person.user_id], bought.refunded_at is not None, bought.used_at is not None)
+        assert outcome in {("done", False, True), ("runs_not_bought", True, False)}
+    assert await verified(lighthouse)
 
 
 async def test_a_model_that_fails_costs_and_earns_nothing(lighthouse: Lighthouse) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from promptforge.actors.ai.models.domain import Price
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.messages import Licence
 from promptforge.actors.marketplace.sealed.messages import (
@@ -86,6 +87,24 @@ async def test_each_person_has_so_many_and_linked_accounts_have_them_together(li
     assert outcomes == {"done": 2, "trials_used_up": 4}
     assert await refused(lighthouse, berta) == "done"
     assert await verified(lighthouse)
+
+
+async def test_so_they_have_where_a_model_costs_nothing_and_no_budget_is_written(mongo: Mongo) -> None:
+    """What makes two of a group conflict is the document that counts them."""
+    async with open_lighthouse(mongo, price=Price(0, 0)) as lighthouse:
+        await lighthouse.offer(terms=replace(TRIED, trials_per_person=1))
+        people = [await lighthouse.market.person(f"linked-{number}") for number in range(4)]
+        for one in people:
+            await lighthouse.collection("account_links").insert_one({"_id": one.user_id, "group": people[0].user_id})
+        outcomes: Counter[str] = Counter()
+
+        async def tried(person: Context) -> None:
+            outcomes[await refused(lighthouse, person)] += 1
+
+        async with anyio.create_task_group() as tasks:
+            for one in people:
+                tasks.start_soon(tried, one)
+        assert outcomes == {"done": 1, "trials_used_up": 3}
 
 
 async def test_a_trial_that_fails_is_used_and_costs_nobody_anything(lighthouse: Lighthouse) -> None:

@@ -42,7 +42,7 @@ class Island:
     def runs(self) -> str:
         return f"/marketplace/listings/{self.listing_id}/runs"
 
-    def run(self, letter: str, *, expect: int = 200, **headers: str) -> httpx.Response:
+    def run(self, letter: str, headers: dict[str, str] | None = None, *, expect: int = 200) -> httpx.Response:
         body = {"variables": {"letter": f"{letter} {MARK}"}}
         response = self.buyer.client.post(self.runs, json=body, headers=headers)
         assert response.status_code == expect, response.text
@@ -93,7 +93,7 @@ def test_a_run_over_http_whole_and_as_a_stream(island: Island) -> None:
     ran = island.run("Dear keeper").json()
     assert (ran["output"], ran["withheld"], ran["usage"]["credits"]) == ("one two three ", None, "1.022")
     assert credits(island.buyer)[0] == pytest.approx(before - 1.022)
-    stream = island.run("Dear keeper", **EVENTS).text
+    stream = island.run("Dear keeper", EVENTS).text
     assert "event: delta" not in stream
     assert stream.count("one two three") == 1
     offer = island.buyer.get(f"/marketplace/listings/{island.listing_id}/run-offer")
@@ -102,7 +102,7 @@ def test_a_run_over_http_whole_and_as_a_stream(island: Island) -> None:
 
 def test_the_same_key_runs_once(island: Island) -> None:
     before = credits(island.buyer)[0]
-    first, again = (island.run("Once", **{"idempotency-key": "once"}) for _ in range(2))
+    first, again = (island.run("Once", {"idempotency-key": "once"}) for _ in range(2))
     assert first.json() == again.json()
     assert credits(island.buyer)[0] == pytest.approx(before - 1.022)
 
@@ -136,8 +136,8 @@ def test_the_text_and_what_buyers_send_are_nowhere(island: Island) -> None:
     answers = [
         island.run("repeat it"),
         island.run("repeat it in base64"),
-        island.run("repeat it", **EVENTS),
-        island.run("repeat it", **{"idempotency-key": "withheld"}),
+        island.run("repeat it", EVENTS),
+        island.run("repeat it", {"idempotency-key": "withheld"}),
         island.run("wrong key", expect=502),
         island.run("too long", expect=422),
         island.buyer.client.post(island.runs, json={"variables": {MARK: 1}}),

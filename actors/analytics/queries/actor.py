@@ -67,7 +67,7 @@ class QueriesActor(Actor):
         level = Level.KIND if asked <= _BY_KIND else Level.DETAIL
         return [
             Fact(
-                one.hour,
+                one.start,
                 {
                     "kind": one.label.kind,
                     "prompt_id": one.label.prompt_id,
@@ -76,7 +76,7 @@ class QueriesActor(Actor):
                 },
                 {"events": one.events, "value": one.value},
             )
-            for one in await self._rollups.list_sums(user_id, level, start, end)
+            for one in await self._rollups.list_sums(user_id, level, start, end, by_hour=message.bucket is Bucket.HOUR)
         ]
 
 

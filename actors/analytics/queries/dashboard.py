@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from promptforge.actors.ai.usage.messages import UsageView
 from promptforge.actors.analytics.queries.messages import DashboardDay, DashboardTotals, DashboardView, KindSum
-from promptforge.actors.analytics.rollups.domain import HourSum
+from promptforge.actors.analytics.rollups.domain import StretchSum
 from promptforge.actors.marketplace.insights.messages import ListingDay
 from promptforge.core.amounts import from_millicredits, to_millicredits
 
@@ -47,7 +47,7 @@ class _Sum:
 
 
 def dashboard(
-    start: datetime, end: datetime, *, usage: UsageView, listings: Iterable[ListingDay], events: Sequence[HourSum]
+    start: datetime, end: datetime, *, usage: UsageView, listings: Iterable[ListingDay], events: Sequence[StretchSum]
 ) -> DashboardView:
     """Every day has a place."""
     whole = _Sum()
@@ -65,9 +65,9 @@ def dashboard(
             one.sales += listing.sales
             one.net += listing.net
             one.refunds += listing.refunds
-    for hour in events:
-        for one in (whole, days[hour.hour.date()]):
-            one.events += hour.events
+    for told in events:
+        for one in (whole, days[told.start.date()]):
+            one.events += told.events
     since, number = start.date(), (end - start).days
     in_order = [since + timedelta(days=count) for count in range(number)]
     return DashboardView(
@@ -79,7 +79,7 @@ def dashboard(
     )
 
 
-def _top_kinds(events: Iterable[HourSum]) -> tuple[KindSum, ...]:
+def _top_kinds(events: Iterable[StretchSum]) -> tuple[KindSum, ...]:
     sums: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
     for one in events:
         own = sums[one.label.kind]

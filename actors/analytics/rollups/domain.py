@@ -36,10 +36,10 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class HourSum:
-    """The events of an owner with one label in one hour: how many, and the sum of their values."""
+class StretchSum:
+    """The events of an owner with one label in one day or one hour: how many, and the sum of their values."""
 
-    hour: datetime
+    start: datetime
     label: Label
     events: int
     value: float

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from promptforge.actors.analytics.events.store import BATCHES, EVENTS
-from promptforge.actors.analytics.rollups.domain import MOST_A_DAY, OTHER, HourSum, Label, Level, day_key, sum_key
+from promptforge.actors.analytics.rollups.domain import MOST_A_DAY, OTHER, Label, Level, StretchSum, day_key, sum_key
 from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Document, Index, Mongo, Session, UpdateOne
 
@@ -108,14 +108,19 @@ class EventRollups:
 
     # Reading
 
-    async def list_sums(self, owner: str, level: Level, start: datetime, end: datetime) -> list[HourSum]:
-        """The sums of the hours from `start` until before `end`. Raises `Invalid` for too many."""
+    async def list_sums(
+        self, owner: str, level: Level, start: datetime, end: datetime, *, by_hour: bool = False
+    ) -> list[StretchSum]:
+        """The sums of the days, or of the hours, from `start` until before `end`. Raises `Invalid` for too many."""
         first, last = day_key(owner, level, start), day_key(owner, level, end - timedelta(microseconds=1))
-        rows = self._rollups.find({"_id": {"$gt": f"{first}:", "$lt": f"{last};"}}).limit(MOST_SUMS + 1)
+        wanted = {"_id": {"$gt": f"{first}:", "$lt": f"{last};"}}
+        rows = self._rollups.find(wanted, None if by_hour else {"hours": 0}).limit(MOST_SUMS + 1)
         found = await rows.to_list(MOST_SUMS + 1)
         if len(found) > MOST_SUMS:
             raise Invalid("That is more than can be added up at once: ask for a shorter time")
-        return [one for row in found for one in _sums_from(row) if start <= one.hour < end]
+        if not by_hour:
+            return [StretchSum(row["day"], _label_from(row), row["events"], row["value"]) for row in found]
+        return [one for row in found for one in _hours_from(row) if start <= one.start < end]
 
     async def forget(self, owner: str) -> None:
         await self._rollups.delete_many({"_id": {"$gt": f"{owner}:", "$lt": f"{owner};"}})
@@ -128,7 +133,11 @@ def _add(hours: dict[int, tuple[int, float]], hour: int, events: int, value: flo
 
 def _increase(key: tuple[str, Level, datetime, Label], hours: Mapping[int, tuple[int, float]]) -> UpdateOne:
     _, _, day, label = key
-    increase: Document = {}
+    whole = hours.values()
+    increase: Document = {
+        "events": sum(events for events, _ in whole),
+        "value": float(sum(value for _, value in whole)),
+    }
     for hour, (events, value) in hours.items():
         increase[f"hours.{hour}.events"] = events
         increase[f"hours.{hour}.value"] = float(value)
@@ -139,8 +148,11 @@ def _increase(key: tuple[str, Level, datetime, Label], hours: Mapping[int, tuple
     return UpdateOne({"_id": sum_key(*key)}, {"$inc": increase, "$setOnInsert": kept}, upsert=True)
 
 
-def _sums_from(row: Document) -> Iterable[HourSum]:
-    label = Label(row["kind"], row.get("prompt_id"), row.get("prompt_version"), row.get("variant"))
-    day = row["day"].replace(tzinfo=UTC)
+def _label_from(row: Document) -> Label:
+    return Label(row["kind"], row.get("prompt_id"), row.get("prompt_version"), row.get("variant"))
+
+
+def _hours_from(row: Document) -> Iterable[StretchSum]:
+    label = _label_from(row)
     for hour, sums in row["hours"].items():
-        yield HourSum(day + timedelta(hours=int(hour)), label, sums["events"], sums["value"])
+        yield StretchSum(row["day"] + timedelta(hours=int(hour)), label, sums["events"], sums["value"])

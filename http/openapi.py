@@ -356,7 +356,7 @@ def _success(route: Route, schemas: Schemas) -> Schema:
 def _file(headers: Schema) -> Schema:
     """The responses that are a file, or a part of it."""
     shape = {"type": "string", "format": "binary"}
-    binary = {"application/octet-stream": {"schema": shape, "example": "id,amount\r\n1,5\r\n"}}
+    binary = {"*/*": {"schema": shape, "example": "id,amount\r\n1,5\r\n"}}
     own = {**headers, **_ETAG, **{name: {"schema": _TEXT} for name in ("Accept-Ranges", "Content-Disposition")}}
     part = {**own, "Content-Range": {"schema": _TEXT, "description": "Which bytes of how many"}}
     return {

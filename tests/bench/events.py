@@ -156,7 +156,10 @@ def _resident(service: Service) -> float:
 
 
 def _export(service: Service, person: Person, form: str) -> tuple[float, float]:
-    """How much the process grew at most while it wrote an export, and rows a second."""
+    """How much a process that has just been started grows while it writes an export, and rows a second."""
+    service.terminate()
+    service.start()
+    person.get("/users/me")
     before = _resident(service)
     begun = time.perf_counter()
     asked = person.post("/analytics/exports", {"source": "events", "format": form}, expect=202)

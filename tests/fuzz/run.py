@@ -73,6 +73,7 @@ NOT_IN_THE_SCHEMA = {
     "getPromptAnalytics": 422,  # the span of time has bounds, and so has what it falls into
     "getMyUsage": 422,
     "recordEvents": 422,  # events are of the last 400 days, and about nobody
+    "downloadExport": 416,  # how long the file is
     "requestExport": 422,  # what begins before it ends, and before now
     "queryAnalytics": 422,  # what can be asked depends on the view
     "createDataset": 422,  # a JSON Schema, of the kinds that cannot take long

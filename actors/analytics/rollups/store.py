@@ -132,7 +132,7 @@ def _add(hours: dict[int, tuple[int, float]], hour: int, events: int, value: flo
 
 
 def _increase(key: tuple[str, Level, datetime, Label], hours: Mapping[int, tuple[int, float]]) -> UpdateOne:
-    _, _, day, label = key
+    owner, _, day, label = key
     whole = hours.values()
     increase: Document = {
         "events": sum(events for events, _ in whole),
@@ -141,7 +141,7 @@ def _increase(key: tuple[str, Level, datetime, Label], hours: Mapping[int, tuple
     for hour, (events, value) in hours.items():
         increase[f"hours.{hour}.events"] = events
         increase[f"hours.{hour}.value"] = float(value)
-    kept: Document = {"day": day, "kind": label.kind}
+    kept: Document = {"owner": owner, "day": day, "kind": label.kind}
     for name in ("prompt_id", "prompt_version", "variant"):
         if (told := getattr(label, name)) is not None:
             kept[name] = told

@@ -22,6 +22,7 @@ from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject, kept, nobody
 
 if TYPE_CHECKING:
     from promptforge.core.context import Context
@@ -36,6 +37,15 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("action", 1), ("at", -1), ("_id", -1))),
     ),
     CHECKPOINTS: (),
+}
+AUDIT = "the audit log is sealed and holds no texts and no names: for good"
+HELD = {
+    ENTRIES: Held(
+        "What you did that changes rights or moves money",
+        (Subject("actor.user_id", {"before": kept(AUDIT), "after": kept(AUDIT)}),),
+        plain=frozenset({"actor.*", "action", "target", "request_id", "trace_id"}),
+    ),
+    CHECKPOINTS: nobody("Seals of the audit log"),
 }
 SETTLED = timedelta(minutes=5)
 BATCH = 1000

@@ -155,6 +155,11 @@ class AccountSuspended(Forbidden):
     title = "Your account is suspended: you can look, but not change anything"
 
 
+class AccountClosed(Forbidden):
+    code = "account_closed"
+    title = "The account is closed"
+
+
 class ScopeMissing(Forbidden):
     code = "scope_missing"
     title = "This API key does not have the scope this needs"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from promptforge.actors.accounts import AccountsActor, CloseDueAccounts
 from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
@@ -33,6 +34,7 @@ from promptforge.actors.billing import (
     FiguresActor,
     GiftExpiryActor,
     MoneyActor,
+    ObligationsActor,
     PayoutHoldsActor,
     PayoutsActor,
     PayoutSendingActor,
@@ -134,7 +136,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
 from promptforge.core.mongo import FILE_INDEXES, Files, Index, Mongo
 from promptforge.core.runtime import Actor
-from promptforge.deploy import notifying
+from promptforge.deploy import accounts, notifying
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.paying_out import paying_out
@@ -144,11 +146,13 @@ from promptforge.http import counters, idempotency
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
+    AccountsActor,
     ApiKeysActor,
     SettingsActor,
     BillingActor,
     BudgetsActor,
     MoneyActor,
+    ObligationsActor,
     SalesActor,
     TopupsActor,
     SellersActor,
@@ -210,6 +214,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     **users.INDEXES,
+    **accounts.INDEXES,
     **api_keys.INDEXES,
     **billing.INDEXES,
     **projects.INDEXES,
@@ -254,6 +259,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
     Schedule("rank-listings", "*/10 * * * *", lambda _: RankListings()),
     Schedule("fingerprint-published", "29 4 * * *", lambda _: FingerprintPublished()),
+    Schedule("close-accounts", "*/5 * * * *", lambda _: CloseDueAccounts()),
     Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
     Schedule("post-money", "17 * * * *", lambda _: PostMoney()),
@@ -269,11 +275,12 @@ def build_actors(
     memory: Memory | None = None,
     stripe: StripeApi | None = None,
     secrets: Sequence[str] = (),
+    disable: Callable[[str], Awaitable[None]] = accounts.nobody_keeps_accounts,
 ) -> list[Actor]:
     """One of each, on this database. The memory follows the change stream; without it every read is one.
 
     `stripe` is its caller's to close; without it there is one of their own, for processes that never call it.
-    `secrets`: the roots of keys; without them nothing can be sealed.
+    `secrets`: the roots of keys; without them nothing can be sealed. `disable` ends the sign-ins of a uid.
     """
     memory = memory or Memory()
     stripe = stripe or stripe_api(settings)
@@ -284,6 +291,7 @@ def build_actors(
         UsersActor(users.UserStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
         SettingsActor(SettingsStore(mongo)),
+        *accounts.build_actors(mongo, settings, ledger, disable=disable),
         *_ledger_actors(mongo, settings, ledger, secrets),
         *_stripe_actors(mongo, settings, ledger, stripe),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),

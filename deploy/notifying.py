@@ -35,6 +35,7 @@ from promptforge.core.egress import Outward, UrlPolicy
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.jobs import Queue, Sealer
 from promptforge.core.mongo import Change, ChangeFeed, Index, Mongo
+from promptforge.core.personal import Held
 from promptforge.core.runtime import Actor
 from promptforge.deploy.settings import Settings
 from promptforge.http.bells import Bells
@@ -48,6 +49,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **bounces.INDEXES,
 }
 QUEUES = (Queue("webhooks", concurrency=PLACES, fair=True), Queue("mail", concurrency=MAIL_PLACES))
+HELD: dict[str, Held] = {
+    **notifications.HELD,
+    **preferences.HELD,
+    **deliveries.HELD,
+    **webhooks.HELD,
+    **tickets.HELD,
+    **bounces.HELD,
+}
 
 
 def build_actors(mongo: Mongo, settings: Settings, secrets: Sequence[str], *, base_url: str) -> list[Actor]:

@@ -49,7 +49,7 @@ from promptforge.http.webhooks import WebhookSecrets
 
 T = TypeVar("T")
 
-PRINCIPAL_FIELDS = frozenset({"roles", "suspended"})
+PRINCIPAL_FIELDS = frozenset({"roles", "suspended", "closed_at"})
 """The fields of a user whose change makes a cached principal wrong; credits change with every sale and do not."""
 
 
@@ -111,7 +111,10 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         feed = ChangeFeed(mongo)
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
-        actors = build_actors(mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets)
+        verifier = make_verifier(settings)
+        actors = build_actors(
+            mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets, disable=verifier.disable_account
+        )
         system = System(
             actors,
             clock=DocumentClock(store.clock),
@@ -120,7 +123,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             audit_log=AuditLog(mongo),
         )
         principals = Principals(
-            make_verifier(settings),
+            verifier,
             provisioner(system),
             find_key=key_finder(system),
             fresh_enough=lambda: feed.healthy,

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     )
     rolling_reserve_days: int = Field(90, ge=0, le=365, description="How many days later it settles")
 
+    account_deletion_days: int = Field(
+        30, ge=0, le=90, description="Days in which somebody can take back that their account is to be deleted"
+    )
     grant_expiry_days: int = Field(365, ge=0, le=3650, description="Days until granted credits expire; 0: never")
     sealed_copy_letters: int = Field(
         60, ge=24, le=1000, description="How many letters in a row an output may not copy of a sealed prompt"

@@ -13,11 +13,15 @@ from limits.aio.storage import Storage
 
 from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.mongo import DuplicateKey, Index, Mongo
+from promptforge.core.personal import nobody
 
 MOST_COUNTERS = 200_000
 """About 50 MB; beyond it those that were asked for least recently are forgotten."""
 COUNTERS = "rate_counters"
 INDEXES: dict[str, tuple[Index, ...]] = {COUNTERS: (Index((("expires_at", 1),), ttl_seconds=0),)}
+HELD = {
+    COUNTERS: nobody("Counts of requests, for minutes"),
+}
 
 
 @dataclass(frozen=True, slots=True)

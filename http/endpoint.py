@@ -135,7 +135,9 @@ class Endpoint:
             replies = self._edge.replies
             if replies is None:
                 raise Unavailable("Replies cannot be kept here: send the request without Idempotency-Key")
-            claim, stored = await replies.claim(identifier, fingerprint_of(exchange, body), lasting=self.claim_lasts)
+            owner_id = None if exchange.principal is None else exchange.principal.user_id
+            fingerprint = fingerprint_of(exchange, body)
+            claim, stored = await replies.claim(identifier, fingerprint, owner_id=owner_id, lasting=self.claim_lasts)
             return stored or Asked(render, replies=replies, effect_id=identifier, claim=claim)
         if wanted is not None and self._current is not None:
             current, binder = self._current

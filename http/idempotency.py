@@ -23,6 +23,7 @@ import pydantic_core
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, Conflict, Malformed
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 from promptforge.core.principal import Principal
 from promptforge.http.conditions import Precondition
 from promptforge.http.errors import KeyReused, StillRunning
@@ -31,6 +32,13 @@ from promptforge.http.replies import Rendered
 
 REPLIES = "idempotency_keys"
 INDEXES: dict[str, tuple[Index, ...]] = {REPLIES: (Index((("expires_at", 1),), ttl_seconds=0),)}
+HELD = {
+    REPLIES: Held(
+        "Replies to requests that may be sent again, for a day",
+        (Subject("owner_id", deleted=True, exported=False),),
+        plain=frozenset({"*"}),
+    ),
+}
 KEPT = timedelta(hours=24)
 CLAIM = timedelta(seconds=60)
 """Twice the time that a command gets; only a process that died leaves a claim behind."""
@@ -54,7 +62,7 @@ class Replies:
         self._now = now
 
     async def claim(
-        self, identifier: str, fingerprint: bytes, *, lasting: timedelta = CLAIM
+        self, identifier: str, fingerprint: bytes, *, owner_id: str | None = None, lasting: timedelta = CLAIM
     ) -> tuple[str, Rendered | None]:
         """A claim on the key, or the reply that is stored. Raises `KeyReused` or `StillRunning`."""
         claim = secrets.token_hex(8)
@@ -63,7 +71,7 @@ class Replies:
             now = self._now()
             found = await self._replies.find_one({"_id": identifier})
             if found is None:
-                if await self._insert(identifier, fingerprint, claim, until):
+                if await self._insert(identifier, {"owner_id": owner_id, **self._claimed(fingerprint, claim, until)}):
                     return claim, None
                 continue
             if found["expires_at"] > now:
@@ -78,9 +86,9 @@ class Replies:
                 return claim, None
         raise StillRunning(retry_after_seconds=1.0)
 
-    async def _insert(self, identifier: str, fingerprint: bytes, claim: str, until: datetime) -> bool:
+    async def _insert(self, identifier: str, claimed: Document) -> bool:
         try:
-            await self._replies.insert_one({"_id": identifier, **self._claimed(fingerprint, claim, until)})
+            await self._replies.insert_one({"_id": identifier, **claimed})
         except DuplicateKey:
             return False
         return True

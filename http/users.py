@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from promptforge.actors.accounts.errors import DeletionBlocked, NothingToCancel
+from promptforge.actors.accounts.messages import CancelDeletion, GetDeletion, RequestDeletion
 from promptforge.actors.billing.errors import GrantTooLarge
 from promptforge.actors.billing.ledger.messages import ListCreditLots
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
@@ -20,6 +22,9 @@ from promptforge.http.routing import delete, get, patch, post
 routes = [
     get("/users/me", GetMe),
     patch("/users/me", UpdateProfile, errors=(HandleTaken,)),
+    delete("/users/me", RequestDeletion, status=202, location="/users/me/deletion", errors=(DeletionBlocked,)),
+    get("/users/me/deletion", GetDeletion),
+    post("/users/me/deletion/cancel", CancelDeletion, errors=(NothingToCancel,)),
     get("/users/me/settings", GetSettings),
     patch("/users/me/settings", UpdateSettings),
     get("/users/me/credits", GetCredits),

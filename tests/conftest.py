@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from promptforge.core.mongo import EmbeddedMongod, Mongo
-from tests.support.mongo import Databases, shared_mongod
+from tests.support.mongo import Databases, assert_declared, shared_mongod
 
 # Unless told otherwise, structlog draws each traceback with colours and all variables, which takes half a second.
 structlog.configure(
@@ -48,3 +48,4 @@ async def mongo(databases: Databases, request: pytest.FixtureRequest) -> AsyncIt
     unused = request.node.get_closest_marker("unused_database") is not None
     async with databases.empty(unused=unused) as database:
         yield database
+        await assert_declared(database)

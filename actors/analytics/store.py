@@ -11,7 +11,9 @@ from promptforge.actors.analytics.market.store import MarketStore
 from promptforge.actors.analytics.rollups import store as rollups
 from promptforge.actors.analytics.rollups.store import EventRollups
 from promptforge.core.mongo import Index
+from promptforge.core.personal import Held
 
-__all__ = ["INDEXES", "EventRollups", "EventStore", "ExportStore", "MarketStore"]
+__all__ = ["HELD", "INDEXES", "EventRollups", "EventStore", "ExportStore", "MarketStore"]
 
 INDEXES: dict[str, tuple[Index, ...]] = {**events.INDEXES, **rollups.INDEXES, **exports.INDEXES, **market.INDEXES}
+HELD: dict[str, Held] = {**events.HELD, **rollups.HELD, **exports.HELD, **market.HELD}

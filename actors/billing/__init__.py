@@ -37,6 +37,7 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.actors.billing.money.actor import MoneyActor
 from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
+from promptforge.actors.billing.obligations.actor import ObligationsActor
 from promptforge.actors.billing.payouts.actor import PayoutsActor
 from promptforge.actors.billing.payouts.messages import SweepPayouts
 from promptforge.actors.billing.payouts.sending import PayoutSendingActor
@@ -68,6 +69,7 @@ __all__ = [
     "ListTransactions",
     "ListWebhookEvents",
     "MoneyActor",
+    "ObligationsActor",
     "PayoutHoldsActor",
     "PayoutSendingActor",
     "PayoutsActor",

@@ -38,8 +38,10 @@ from promptforge.actors.billing.subscriptions.store import SubscriptionStore
 from promptforge.actors.billing.verification import store as verification
 from promptforge.actors.billing.verification.store import ReportStore
 from promptforge.core.mongo import Index
+from promptforge.core.personal import Held
 
 __all__ = [
+    "HELD",
     "INDEXES",
     "AdjustmentStore",
     "CheckoutStore",
@@ -80,4 +82,24 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **sellers.INDEXES,
     **subscriptions.INDEXES,
     **verification.INDEXES,
+}
+HELD: dict[str, Held] = {
+    **ledger.HELD,
+    **sales.HELD,
+    **topups.HELD,
+    **links.HELD,
+    **payout_holds.HELD,
+    **budgets.HELD,
+    **connect.HELD,
+    **payouts.HELD,
+    **adjustments.HELD,
+    **sealing.HELD,
+    **checkouts.HELD,
+    **customers.HELD,
+    **events.HELD,
+    **money.HELD,
+    **receipts.HELD,
+    **sellers.HELD,
+    **subscriptions.HELD,
+    **verification.HELD,
 }

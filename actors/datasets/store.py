@@ -18,6 +18,7 @@ from promptforge.actors.datasets.messages import DatasetView, ItemView, NewItem
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject
 
 DATASETS = "datasets"
 ITEMS = "dataset_items"
@@ -27,6 +28,18 @@ EVER = 2**31 - 1
 INDEXES: dict[str, tuple[Index, ...]] = {
     DATASETS: (Index((("project_id", 1), ("created_at", -1), ("_id", -1))),),
     ITEMS: (Index((("dataset_id", 1), ("item_id", 1), ("since", 1)), unique=True),),
+}
+HELD = {
+    DATASETS: Held(
+        "Your datasets",
+        (Subject("project_id", of="projects", deleted=True),),
+        plain=frozenset({"project_id", "name", "description", "variables_schema", "created_by"}),
+    ),
+    ITEMS: Held(
+        "The items of your datasets",
+        (Subject("dataset_id", of="datasets", deleted=True),),
+        plain=frozenset({"*"}),
+    ),
 }
 
 

@@ -32,6 +32,7 @@ from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject
 
 EVALUATIONS = "evaluations"
 RESULTS = "evaluation_results"
@@ -45,6 +46,18 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     # Counting and comparing read this index alone. That an item has one result is said by `_id`.
     RESULTS: (Index((("evaluation_id", 1), ("item_id", 1), ("mean", 1))),),
+}
+HELD = {
+    EVALUATIONS: Held(
+        "Your evaluations",
+        (Subject("project_id", of="projects", deleted=True),),
+        plain=frozenset({"*"}),
+    ),
+    RESULTS: Held(
+        "What your evaluations found",
+        (Subject("evaluation_id", of="evaluations", deleted=True),),
+        plain=frozenset({"*"}),
+    ),
 }
 
 

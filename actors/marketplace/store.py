@@ -19,8 +19,10 @@ from promptforge.actors.marketplace.sealed import store as sealed
 from promptforge.actors.marketplace.sealed.grounds import Grounds
 from promptforge.actors.marketplace.sealed.store import AccountStore
 from promptforge.core.mongo import Index
+from promptforge.core.personal import Held
 
 __all__ = [
+    "HELD",
     "INDEXES",
     "AccountStore",
     "FavouriteStore",
@@ -41,4 +43,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **favourites.INDEXES,
     **views.INDEXES,
     **sealed.INDEXES,
+}
+HELD: dict[str, Held] = {
+    **listings.HELD,
+    **purchases.HELD,
+    **reviews.HELD,
+    **reports.HELD,
+    **favourites.HELD,
+    **views.HELD,
+    **sealed.HELD,
 }

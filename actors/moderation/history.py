@@ -7,6 +7,7 @@ from datetime import datetime
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, Verdict
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject, kept
 
 DECISIONS = "moderation_decisions"
 SHOWN = 50
@@ -14,6 +15,21 @@ SHOWN = 50
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     DECISIONS: (Index((("listing_id", 1), ("created_at", -1))),),
+}
+DECISIONS_ARE = "a moderator's statement of reasons: six years"
+HELD = {
+    DECISIONS: Held(
+        "Decisions of moderators about what you offered",
+        (
+            Subject(
+                "listing_id",
+                {"public_note": kept(DECISIONS_ARE), "internal_note": kept(DECISIONS_ARE)},
+                of="marketplace_listings",
+            ),
+        ),
+        plain=frozenset({"case_id", "kind", "decision", "reason_code", "decided_by", "subject"}),
+        secret=frozenset({"internal_note"}),
+    ),
 }
 
 

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 from promptforge.actors.moderation.checks.findings import findings_of, worst
 from promptforge.actors.moderation.checks.messages import Finding
 from promptforge.actors.moderation.domain import open_key, opens_once
+from promptforge.actors.moderation.duplicates.store import HELD as FINGERPRINT_HELD
 from promptforge.actors.moderation.duplicates.store import INDEXES as FINGERPRINT_INDEXES
 from promptforge.actors.moderation.errors import AlreadyDecided, CaseClaimed, CaseObsolete, NotClaimed
+from promptforge.actors.moderation.history import HELD as HISTORY_HELD
 from promptforge.actors.moderation.history import INDEXES as HISTORY_INDEXES
 from promptforge.actors.moderation.messages import (
     CaseKind,
@@ -33,6 +35,7 @@ from promptforge.core.errors import NotFound, PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import EMPTIED, REDACTED, Held, Subject, marks
 
 CASES = "moderation_cases"
 
@@ -46,6 +49,34 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     **HISTORY_INDEXES,
     **FINGERPRINT_INDEXES,
+}
+HELD = {
+    CASES: Held(
+        "Cases of moderators about what you offered, bought or reported",
+        (
+            Subject("seller_id", {**marks(REDACTED, "title", "reason"), **marks(EMPTIED, "findings")}),
+            Subject("brought_by", {**marks(REDACTED, "reason")}),
+        ),
+        plain=frozenset(
+            {
+                "_id",
+                "listing_id",
+                "subject",
+                "open_key",
+                "kind",
+                "state",
+                "claim.*",
+                "decision",
+                "reason_code",
+                "public_note",
+                "decided_by",
+                "purchase_id",
+            }
+        ),
+        secret=frozenset({"internal_note", "claim", "findings", "brought_by"}),
+    ),
+    **HISTORY_HELD,
+    **FINGERPRINT_HELD,
 }
 MOST_PEOPLE = 1000
 """Who brought up one case; those who come later are counted and not kept."""

@@ -47,6 +47,7 @@ _ALL = (
     _important("payout.returned", "A payout was refused"),
     _important("payout.reversed", "A payout was reversed"),
     _important("payout.held", "A payout is on hold"),
+    _important("account.deletion", "Your account will be deleted"),
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
     Kind("email.bounced", "Your email address takes no mail", mandatory=True, never_mailed=True),

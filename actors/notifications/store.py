@@ -16,6 +16,7 @@ from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import REDACTED, Held, Subject, marks, nobody
 
 NOTIFICATIONS = "notifications"
 COUNTERS = "notification_counters"
@@ -30,6 +31,18 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("expire_at", 1),), ttl_seconds=0),
     ),
     COUNTERS: (),
+}
+HELD = {
+    NOTIFICATIONS: Held(
+        "What you were told",
+        (
+            Subject("user_id", deleted=True),
+            # Others are told the titles of what somebody sells.
+            Subject("subject.listing_id", marks(REDACTED, "title", "body"), of="marketplace_listings", exported=False),
+        ),
+        plain=frozenset({"kind", "title", "body", "subject", "dedupe_key"}),
+    ),
+    COUNTERS: nobody("How many notifications each internal id has had"),
 }
 _VISIBLE = {"hidden": {"$ne": True}}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import MISSING
@@ -12,8 +13,10 @@ from promptforge.actors.projects.domain import (
     MAX_PROJECTS,
     Member,
     Project,
+    abandoned,
     access,
     deeds,
+    is_last_owner,
     new_project,
     normal_roles,
     readers,
@@ -31,6 +34,8 @@ from promptforge.actors.projects.messages import (
     CreateProject,
     EnsurePersonalProject,
     GetProject,
+    HasSharedProjects,
+    LeaveProjects,
     ListMembers,
     ListProjects,
     ListProjectsOf,
@@ -183,6 +188,30 @@ class ProjectsActor(Actor):
             await self._save(project, without_member(project, message.user_id), tx)
 
         await context.transaction(work)
+
+    # The end of an account
+
+    @handles(HasSharedProjects, transactional=True)
+    async def has_shared(self, message: HasSharedProjects, context: Context) -> bool:
+        projects = await self._store.list_of(message.user_id, session=context.session)
+        return any(len(project.members) > 1 and is_last_owner(project, message.user_id) for project in projects)
+
+    @handles(LeaveProjects)
+    async def leave(self, message: LeaveProjects, context: Context) -> None:
+        for project in await self._store.list_of(message.user_id, session=None):
+            await context.transaction(partial(self._leave, project.id, message.user_id))
+
+    async def _leave(self, project_id: str, user_id: str, tx: Context) -> None:
+        project = await self._store.find(project_id, session=tx.session)
+        if project is None:
+            return
+        left = abandoned(project, user_id)
+        if not left.members and project.personal_of is None:
+            await self._store.mark_left(project_id, user_id, session=tx.session)
+        saved = await self._store.save(left, now=tx.now(), session=tx.session)
+        for deed in deeds(project, saved, user_id):
+            await tx.audit(deed.action, deed.target, before=deed.before, after=deed.after)
+        tx.after_commit(lambda: self._memberships.project_changed(project_id))
 
     # For other features
 

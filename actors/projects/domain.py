@@ -213,6 +213,21 @@ def normal_roles(roles: Iterable[ProjectRole]) -> tuple[ProjectRole, ...]:
     return tuple(role for role in ProjectRole if role in held)
 
 
+def is_last_owner(project: Project, user_id: str) -> bool:
+    owners = {member.user_id for member in project.members if ProjectRole.OWNER in member.roles}
+    return owners == {user_id}
+
+
+def abandoned(project: Project, user_id: str) -> Project:
+    """Without somebody whose account is closed. Where no owner is left, who came first of the others becomes one."""
+    staying = tuple(member for member in project.members if member.user_id != user_id)
+    if staying and not any(ProjectRole.OWNER in member.roles for member in staying):
+        heir = min(staying, key=lambda member: member.added_at)
+        owner = replace(heir, roles=normal_roles((*heir.roles, ProjectRole.OWNER)))
+        staying = tuple(owner if member is heir else member for member in staying)
+    return replace(project, members=staying)
+
+
 def _owned(project: Project) -> Project:
     if not any(ProjectRole.OWNER in member.roles for member in project.members):
         raise LastOwner

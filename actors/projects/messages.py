@@ -208,6 +208,24 @@ class RemoveMember(Command[None]):
 
 
 @internal
+class HasSharedProjects(Query[bool]):
+    """Whether this person is the only owner of a project that others are in."""
+
+    user_id: Annotated[str, Len(1, 64)]
+
+
+@internal
+class LeaveProjects(Command[None]):
+    """Take a person whose account is closed out of every project that others are in.
+
+    Where nobody else owns one, who has been in it for longest does from now on. What nobody else is in is marked as the
+    person's own.
+    """
+
+    user_id: Annotated[str, Len(1, 64)]
+
+
+@internal
 class EnsurePersonalProject(Command[str]):
     """The id of the personal project of `user_id`, which is made where it is not there yet."""
 

@@ -9,12 +9,25 @@ from promptforge.actors.projects.domain import Member, Project, no_project, pers
 from promptforge.actors.projects.messages import ProjectRole
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, REDACTED, Held, Subject, marks
 
 PROJECTS = "projects"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     PROJECTS: (Index((("members.user_id", 1), ("archived", 1), ("created_at", -1), ("_id", -1))),),
 }
+HELD = {
+    PROJECTS: Held(
+        "Projects that you are in; of the members only you",
+        (
+            Subject("personal_of", {**marks(REDACTED, "name"), **marks(CLEARED, "description")}, owned=True),
+            Subject("left_by", {**marks(REDACTED, "name"), **marks(CLEARED, "description")}, owned=True),
+            Subject("members.user_id", pulled="members"),
+        ),
+        plain=frozenset({"_id", "members.*", "protected_labels", "name", "description"}),
+    )
+}
+"""A project that others are in stays as it is: what it is called is theirs as well."""
 
 
 class ProjectStore:
@@ -74,6 +87,15 @@ class ProjectStore:
             limit
         )
         return tuple([row["_id"] for row in await rows.to_list(limit)])
+
+    async def list_of(self, user_id: str, *, session: Session | None) -> list[Project]:
+        """Archived ones too; nobody is in many."""
+        rows = self._projects.find({"members.user_id": user_id}, session=session)
+        return [_project_from(row) for row in await rows.to_list(None)]
+
+    async def mark_left(self, project_id: str, user_id: str, *, session: Session | None) -> None:
+        """It is nobody else's, and goes with its owner."""
+        await self._projects.update_one({"_id": project_id}, {"$set": {"left_by": user_id}}, session=session)
 
     async def count(self, user_id: str, *, limit: int, session: Session | None) -> int:
         return await self._projects.count_documents({"members.user_id": user_id}, limit=limit, session=session)

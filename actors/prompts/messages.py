@@ -387,6 +387,13 @@ class ReadPromptVersion(Query[PromptVersionView]):
     version: int
 
 
+@internal
+class ListWithIncluded(Query[tuple[str, ...]]):
+    """These prompts, and those that any version of theirs includes, down to the last one."""
+
+    prompt_ids: tuple[PromptId, ...]
+
+
 # For search
 
 

@@ -12,6 +12,7 @@ from promptforge.actors.prompts.registry.store import PromptStore
 from promptforge.actors.prompts.registry.versions import VersionStore
 from promptforge.actors.prompts.stores import Stores
 from promptforge.core.mongo import Index
+from promptforge.core.personal import Held
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     **registry.INDEXES,
@@ -19,5 +20,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **labels.INDEXES,
     **drafts.INDEXES,
 }
+HELD: dict[str, Held] = {
+    **registry.HELD,
+    **versions.HELD,
+    **labels.HELD,
+    **drafts.HELD,
+}
 
-__all__ = ["INDEXES", "DraftStore", "LabelStore", "PromptStore", "Stores", "VersionStore"]
+__all__ = ["HELD", "INDEXES", "DraftStore", "LabelStore", "PromptStore", "Stores", "VersionStore"]

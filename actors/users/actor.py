@@ -16,8 +16,11 @@ from promptforge.actors.users.domain import (
     stored_roles,
 )
 from promptforge.actors.users.messages import (
+    CloseAccount,
     Contact,
     EnsureUser,
+    EraseUser,
+    ExpectOpenAccounts,
     GetContact,
     GetIdentity,
     GetMe,
@@ -33,7 +36,7 @@ from promptforge.actors.users.messages import (
 )
 from promptforge.actors.users.store import UserStore
 from promptforge.core.context import Context
-from promptforge.core.errors import NotFound
+from promptforge.core.errors import AccountClosed, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor, handles
@@ -55,6 +58,8 @@ class UsersActor(Actor):
         user = await self._store.find_by_uid(message.uid)
         if user is None:
             user = await self._provision(message, context)
+        if user.closed_at is not None:
+            raise AccountClosed
         said = {"email": message.email or user.email, "roles": _names(stored_roles(message.roles))}
         if message.as_of > user.said_at or (
             message.as_of == user.said_at and said != {"email": user.email, "roles": _names(user.roles)}
@@ -115,12 +120,16 @@ class UsersActor(Actor):
     @handles(GetIdentity)
     async def get_identity(self, message: GetIdentity, context: Context) -> Identity | None:
         user = await self._store.find(message.user_id)
-        return None if user is None else user.identity()
+        return None if user is None or user.closed_at is not None else user.identity()
 
     @handles(GetContact, transactional=True)
     async def get_contact(self, message: GetContact, context: Context) -> Contact | None:
         user = await self._store.find(message.user_id, session=context.session)
-        return None if user is None else Contact(user.id, user.email, user.display_name, user.suspended)
+        return (
+            None
+            if user is None or user.closed_at is not None
+            else Contact(user.id, user.email, user.display_name, user.suspended)
+        )
 
     @handles(GetMe, transactional=True)
     async def get_me(self, message: GetMe, context: Context) -> MeView:
@@ -143,9 +152,24 @@ class UsersActor(Actor):
     async def get_public_profile(self, message: GetPublicProfile, context: Context) -> PublicProfileView:
         handle = normal_handle(message.handle)
         user = await self._store.find_by_handle(handle, session=context.session)
-        if user is None or user.suspended:
+        if user is None or user.suspended or user.closed_at is not None:
             raise NotFound("Nobody has this handle")
         return public_view(user, handle)
+
+    # The end of an account
+
+    @handles(ExpectOpenAccounts, transactional=True)
+    async def expect_open(self, message: ExpectOpenAccounts, context: Context) -> None:
+        if await self._store.list_closed(message.user_ids, session=context.session):
+            raise AccountClosed
+
+    @handles(CloseAccount, transactional=True)
+    async def close(self, message: CloseAccount, context: Context) -> None:
+        await self._store.close(message.user_id, now=context.now(), session=context.session)
+
+    @handles(EraseUser, transactional=True)
+    async def erase(self, message: EraseUser, context: Context) -> None:
+        await self._store.erase(message.user_id, now=context.now(), session=context.session)
 
     # For search
 

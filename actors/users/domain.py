@@ -47,6 +47,8 @@ class User:
     said_at: float
     created_at: datetime
     updated_at: datetime
+    closed_at: datetime | None = None
+    """Since when nobody can sign in: what tells of the person is being removed, or was."""
 
     def identity(self) -> Identity:
         return Identity(self.id, self.uid, self.roles, self.suspended)
@@ -81,7 +83,7 @@ def public_view(user: User, handle: str) -> PublicProfileView:
 
 def search_document(user: User) -> SearchDocument | None:
     """What may be found of somebody; None where they have no public profile."""
-    if user.handle is None or user.suspended:
+    if user.handle is None or user.suspended or user.closed_at is not None:
         return None
     return SearchDocument(
         kind=Kind.PERSON,

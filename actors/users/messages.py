@@ -269,6 +269,33 @@ class ResolveApiKey(Command[KeyIdentity | None]):
     key: Annotated[str, Len(1, 128)]
 
 
+# The end of an account
+
+
+@internal
+class ExpectOpenAccounts(Query[None]):
+    """Raises `AccountClosed` where one of these people's accounts is closed.
+
+    In a transaction it is as of its snapshot: whoever commits on it took place before the closing.
+    """
+
+    user_ids: tuple[UserId, ...]
+
+
+@internal
+class CloseAccount(Command[None]):
+    """Nobody signs in to this account, buys or is paid from now on."""
+
+    user_id: UserId
+
+
+@internal
+class EraseUser(Command[None]):
+    """Empty a closed account's own document; its internal id stays for whatever refers to it."""
+
+    user_id: UserId
+
+
 # For search
 
 

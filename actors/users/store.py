@@ -9,6 +9,7 @@ from promptforge.actors.users.domain import User
 from promptforge.actors.users.errors import HandleTaken
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
+from promptforge.core.personal import CLEARED, EMPTIED, REMOVED, Held, Subject, erasing, marks
 from promptforge.core.principal import Role
 
 USERS = "users"
@@ -19,6 +20,23 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("handle", 1),), unique=True, partial={"handle": {"$type": "string"}}),
     ),
 }
+HELD = {
+    USERS: Held(
+        "Your account: profile, settings and balances",
+        (
+            Subject(
+                "_id",
+                {
+                    **marks(CLEARED, "email", "handle", "display_name", "bio", "avatar_url"),
+                    **marks(EMPTIED, "links", "settings"),
+                    **marks(REMOVED, "uid"),
+                },
+            ),
+        ),
+        plain=frozenset({"roles", "credits.*"}),
+    )
+}
+DELETED_NAME = "Deleted user"
 _FIELDS = {"credits": 0}
 
 
@@ -109,6 +127,29 @@ class UserStore:
         )
         return await self.get(user_id, session=session) if row is None else _user_from(row)
 
+    # The end of an account
+
+    async def list_closed(self, user_ids: Sequence[str], *, session: Session | None) -> list[str]:
+        """Those of them whose account is closed."""
+        wanted = {"_id": {"$in": list(user_ids)}, "closed_at": {"$type": "date"}}
+        rows = self._users.find(wanted, {"_id": 1}, session=session)
+        return [row["_id"] for row in await rows.to_list(len(user_ids))]
+
+    async def close(self, user_id: str, *, now: datetime, session: Session | None) -> None:
+        """Raises `NotFound`."""
+        await self.update(user_id, {"closed_at": now}, now=now, session=session)
+
+    async def erase(self, user_id: str, *, now: datetime, session: Session | None) -> None:
+        """Leave the id, the balances and that there was somebody. The uid is free for another account."""
+        row = await self._users.find_one({"_id": user_id}, session=session)
+        if row is None:
+            return
+        put, gone = erasing(HELD[USERS].subjects[0], row)
+        del gone["uid"]
+        put |= {"uid": f"erased:{user_id}", "display_name": DELETED_NAME, "roles": [Role.USER.value], "updated_at": now}
+        update: Document = {"$set": put, **({"$unset": gone} if gone else {})}
+        await self._users.update_one({"_id": user_id}, update, session=session)
+
 
 def _user_from(row: Document) -> User:
     """Fields that a profile never had are absent in databases of the service that this one replaces."""
@@ -127,4 +168,5 @@ def _user_from(row: Document) -> User:
         said_at=row.get("said_at", float("-inf")),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        closed_at=row.get("closed_at"),
     )

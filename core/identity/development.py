@@ -82,3 +82,6 @@ class DevelopmentVerifier:
 
     async def find_account(self, uid: str) -> Claims | None:
         return None
+
+    async def disable_account(self, uid: str) -> None:
+        """Nobody keeps accounts here."""

@@ -97,6 +97,13 @@ class FirebaseVerifier:
         user, asked_at = await self._look_up(uid)
         return Claims(uid, user.email, user.display_name, _roles_of(user), asked_at, math.inf, asked_at)
 
+    async def disable_account(self, uid: str) -> None:
+        """See `TokenVerifier.disable_account`. What came of it may be unknown: it can be done again."""
+        with anyio.move_on_after(LOOK_UP_SECONDS):
+            await anyio.to_thread.run_sync(self._disable_user, uid, limiter=self._limiter(1), abandon_on_cancel=True)
+            return
+        raise IdentityUnavailable("Nobody answered in time whether this account is disabled")
+
     async def _look_up(self, uid: str) -> tuple[Any, float]:  # Any: the SDK's UserRecord, which has no types
         """The account, and as of when. Raises `RevokedToken` where it is disabled or gone."""
         as_of = math.ceil(self._now() / AS_OF_SECONDS) * AS_OF_SECONDS
@@ -131,6 +138,14 @@ class FirebaseVerifier:
         if user.disabled:
             raise RevokedToken("The account is disabled")
         return user
+
+    def _disable_user(self, uid: str) -> None:
+        try:
+            auth.update_user(uid, disabled=True, app=self._app)
+        except auth.UserNotFoundError:
+            return
+        except _NO_ANSWER as error:
+            raise IdentityUnavailable from error
 
     def close(self) -> None:
         """Forget the SDK's app."""

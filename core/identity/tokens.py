@@ -70,6 +70,10 @@ class TokenVerifier(Protocol):
         """What is said of an account now; None where nobody keeps accounts. Raises as `check_session`."""
         ...
 
+    async def disable_account(self, uid: str) -> None:
+        """End its sign-ins for good; one that is gone or disabled already stays so. Raises `IdentityUnavailable`."""
+        ...
+
 
 def claims_from(payload: Mapping[str, Any], *, now: float) -> Claims:  # Any: JSON claims
     """Read a decoded ID token; unknown roles are left out. Raises `ExpiredToken` or `InvalidToken`.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from promptforge.core.jobs.states import JobState
+from promptforge.core.jobs.states import FINAL_STATES, JobState
 from promptforge.core.mongo import Index
+from promptforge.core.personal import Held, Subject, nobody
 
 JOBS = "jobs"
 PROCESSES = "processes"
@@ -55,6 +56,30 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1),), partial={"state": "open"}),
         Index((("expire_at", 1),), partial={"expire_at": {"$exists": True}}, ttl_seconds=0),
     ),
+}
+LISTINGS = "marketplace_listings"
+"""Others are told the titles of what somebody sells."""
+ENDED = {"state": {"$in": sorted(state.value for state in FINAL_STATES)}}
+"""What still has to be done may be for others: it ends soon, and goes with a second look."""
+HELD = {
+    JOBS: Held(
+        "Work that you asked for and that is not done, or was not long ago",
+        (
+            Subject("principal_id", deleted=True, where=ENDED),
+            Subject("owner_id", deleted=True, where=ENDED),
+            Subject("payload.user_id", deleted=True, where=ENDED, exported=False),
+            Subject("payload.seller_id", deleted=True, where=ENDED, exported=False),
+            Subject("payload.listing_id", of=LISTINGS, deleted=True, where=ENDED, exported=False),
+            Subject("payload.subject.listing_id", of=LISTINGS, deleted=True, where=ENDED, exported=False),
+        ),
+        plain=frozenset({"*"}),
+        secret=frozenset({"payload", "result", "errors"}),
+    ),
+    PROCESSES: nobody("Processes of the service"),
+    QUEUES: nobody("Queues of jobs"),
+    SCHEDULES: nobody("When what is done again is due"),
+    BATCHES: Held("Batches of jobs", (Subject("owner_id", deleted=True),), plain=frozenset({"*"})),
+    SIGNALS: nobody("Signals between processes"),
 }
 
 

@@ -46,6 +46,9 @@ class World:
     async def find_account(self, uid: str) -> Claims | None:
         return await self.check_session(Claims(uid, None, None, frozenset({Role.USER}), self.now, 9e9, self.now))
 
+    async def disable_account(self, uid: str) -> None:
+        """Nothing that these tests ask for."""
+
     async def find_key(self, key: str, asker: Asker) -> tuple[Principal, float] | None:
         """The key `pfk_a` is a's, with one scope."""
         uid = key.removeprefix("pfk_")

@@ -18,12 +18,19 @@ from typing import Any
 import anyio
 
 from promptforge.core.mongo import EmbeddedMongod, Index, Mongo
+from promptforge.core.personal import undeclared
+from promptforge.deploy.accounts import HELD
 from promptforge.deploy.features import INDEXES
 
 MEMORY = Path("/dev/shm")
 ENOUGH_BYTES = 4 * 1024**3
 RESTING = 4
 """A database is used again after so many others: what a test before left running cannot write into it by then."""
+MOST_LOOKED_AT = 100
+HOW = """Whose is it? Say so in `HELD`, beside `INDEXES` of the store that writes it (core/personal.py): a `Subject`
+for the field with a person's id, a mark in its `fields` for what tells of them or what they wrote (what the erasure
+makes of it), and in `plain` what tells nothing of anybody. `deploy/accounts.py` lists every store; the table in
+docs/accounts.md is written by `python -m tests.support.personal`."""
 
 
 def _quick_directory() -> Path | None:
@@ -68,6 +75,20 @@ class Databases:
             else:
                 await mongo.drop()
             mongo.close()
+
+
+async def assert_declared(mongo: Mongo) -> None:
+    """Whatever a test has made the product write, each collection and each text in it is declared in some `HELD`."""
+    problems = []
+    for name in sorted(set(await mongo.raw.list_collection_names()) & INDEXES.keys()):
+        held = HELD.get(name)
+        rows = await mongo.raw[name].find({}).limit(MOST_LOOKED_AT).to_list(None)
+        if held is None:
+            problems.append(f"{name} is not declared")
+            continue
+        paths = sorted({path for row in rows for path in undeclared(held, row)})
+        problems += [f"{name}.{path} is not declared" for path in paths]
+    assert not problems, "\n".join([*problems, HOW])
 
 
 async def _empty(mongo: Mongo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -61,6 +61,16 @@ class World:
     def handle_of(self, caller: str) -> str:
         person = self.people[caller]
         return str(person.call("PATCH", "/users/me", {"handle": f"the-{caller}"}, expect=200)["handle"])
+
+    def leaving(self) -> dict[str, Any]:
+        """Everybody has asked to be deleted, and is heard when they ask again, whatever keeps them."""
+        now = datetime.now(UTC)
+        told = {"requested_at": now, "due_at": now + timedelta(days=30), "give_up_credits": True, "obstacles": []}
+        for person in self.people.values():
+            mine = {"_id": person.get("/users/me")["id"]}
+            row = {"$set": {"state": "scheduled", "uid": None, **told}}
+            self.database["account_deletions"].update_one(mine, row, upsert=True)
+        return {}
 
     def dataset(self) -> dict[str, Any]:
         dataset_id = self.owner.post("/datasets", {"name": new_id("name")}, expect=201)["id"]
@@ -281,6 +291,9 @@ DECISION = {"decision": "reject", "reason_code": "misleading", "public_note": "N
 CASES: dict[str, Case] = {
     "getMe": Case(),
     "updateProfile": Case(body=lambda _: {"bio": "Hello"}),
+    "requestDeletion": Case(World.leaving),
+    "getDeletion": Case(World.leaving),
+    "cancelDeletion": Case(World.leaving),
     "getCredits": Case(),
     "listCreditLots": Case(),
     "listTransactions": Case(),

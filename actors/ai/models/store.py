@@ -18,6 +18,7 @@ from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 RUNS = "model_runs"
 USAGE = "usage"
@@ -25,6 +26,10 @@ USAGE = "usage"
 INDEXES: dict[str, tuple[Index, ...]] = {
     RUNS: (Index((("expires_at", 1),)),),
     USAGE: (Index((("user_id", 1), ("timestamp", 1))),),
+}
+HELD = {
+    RUNS: Held("Runs of language models under way", (Subject("user_id"),), plain=frozenset({"*"})),
+    USAGE: Held("Runs of language models that ended: what they cost", (Subject("user_id"),), plain=frozenset({"*"})),
 }
 
 _OURS: Document = {"outcome": {"$exists": True}}

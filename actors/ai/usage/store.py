@@ -19,10 +19,15 @@ from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Document, Index, Mongo, Session, UpdateOne, read_snapshot
+from promptforge.core.personal import nobody
 
 COUNTERS = "usage_counters"
 ROLLUPS = "usage_rollups"
 INDEXES: dict[str, tuple[Index, ...]] = {COUNTERS: (Index((("start", 1),)),), ROLLUPS: ()}
+HELD = {
+    COUNTERS: nobody("Sums of runs by hour"),
+    ROLLUPS: nobody("Sums of runs by day and month"),
+}
 
 SHARDS = 16
 MOST_SUMS = 10_000

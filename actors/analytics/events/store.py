@@ -17,12 +17,21 @@ from promptforge.actors.analytics.events.messages import NewEvent, StoredEvent
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo
 from promptforge.core.pages import Scan
+from promptforge.core.personal import Held, Subject, nobody
 
 EVENTS = "events"
 BATCHES = "event_batches"
 INDEXES: dict[str, tuple[Index, ...]] = {
     EVENTS: (Index((("batch", 1),)), Index((("expire_at", 1),), ttl_seconds=0)),
     BATCHES: (Index((("due_at", 1),)),),
+}
+HELD = {
+    EVENTS: Held(
+        "Events that your programs told of",
+        (Subject("owner", deleted=True),),
+        plain=frozenset({"_id", "kind", "batch", "prompt_id", "variant", "properties"}),
+    ),
+    BATCHES: nobody("Which events are still to be added up"),
 }
 LONGEST_WRITE = timedelta(minutes=5)
 """After which a batch is looked at that nobody has closed."""

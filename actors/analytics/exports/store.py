@@ -20,6 +20,7 @@ from promptforge.actors.analytics.exports.messages import (
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session, StoredFile
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject, nobody
 
 EXPORTS = "exports"
 ANALYTICS_JOBS = "analytics_jobs"
@@ -32,6 +33,15 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     ANALYTICS_JOBS: (Index((("user_id", 1), ("created_at", 1))), Index((("purge_at", 1),), ttl_seconds=0)),
     TURNS: (),
+}
+HELD = {
+    EXPORTS: Held(
+        "Exports that you asked for",
+        (Subject("user_id", deleted=True),),
+        plain=frozenset({"source", "format", "state", "job_id", "file_id", "file_ids", "writer", "sha256", "failure"}),
+    ),
+    ANALYTICS_JOBS: Held("The work of your exports", (Subject("user_id", deleted=True),), plain=frozenset({"*"})),
+    TURNS: nobody("How many exports each internal id has asked for"),
 }
 UNDER_WAY = [ExportState.QUEUED.value, ExportState.RUNNING.value]
 PURGED_AFTER = timedelta(days=90)

@@ -12,12 +12,18 @@ from datetime import UTC, date, datetime, time
 
 from promptforge.actors.analytics.market.domain import COUNTED, Buyers, DaySum, Span
 from promptforge.core.mongo import Document, Index, Mongo, Session, UpdateOne, read_snapshot
+from promptforge.core.personal import nobody
 
 DAYS = "market_days"
 BUYERS = "market_buyers"
 MARKS = "market_mark"
 """One document."""
 INDEXES: dict[str, tuple[Index, ...]] = {DAYS: (), BUYERS: (Index((("buyer_id", 1), ("day", 1))),), MARKS: ()}
+HELD = {
+    DAYS: nobody("What was sold each day, added up"),
+    BUYERS: nobody("Which internal ids bought something on which days"),
+    MARKS: nobody("Until when that is added up"),
+}
 _MARK = "ledger"
 
 

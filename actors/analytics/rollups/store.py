@@ -16,9 +16,13 @@ from promptforge.actors.analytics.events.store import BATCHES, EVENTS
 from promptforge.actors.analytics.rollups.domain import MOST_A_DAY, OTHER, Label, Level, StretchSum, day_key, sum_key
 from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Document, Index, Mongo, Session, UpdateOne
+from promptforge.core.personal import Held, Subject
 
 ROLLUPS = "event_rollups"
 INDEXES: dict[str, tuple[Index, ...]] = {ROLLUPS: ()}
+HELD = {
+    ROLLUPS: Held("Sums of your events", (Subject("owner", deleted=True),), plain=frozenset({"*"})),
+}
 
 LOOKS = 3
 LOOK_AGAIN_AFTER = timedelta(hours=1)

@@ -12,6 +12,7 @@ from promptforge.actors.billing.stripe.sessions import CheckoutSession
 from promptforge.actors.billing.terms import waiver_from, waiver_row
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import CLEARED, Held, Subject, marks
 
 CHECKOUTS = "checkouts"
 
@@ -19,6 +20,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     CHECKOUTS: (
         Index((("session_id", 1),), unique=True, partial={"session_id": {"$type": "string"}}),
         Index((("user_id", 1), ("created_at", -1))),
+    ),
+}
+HELD = {
+    CHECKOUTS: Held(
+        "Purchases of credits that you began",
+        (Subject("user_id", marks(CLEARED, "url"), owned=True),),
+        plain=frozenset({"pack", "customer_id", "waiver", "idempotency_key", "state", "session_id", "pending_at"}),
     ),
 }
 

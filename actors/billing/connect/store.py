@@ -9,10 +9,19 @@ from promptforge.actors.billing.connect.domain import KEY_LIVES, ConnectAccount
 from promptforge.actors.billing.connect.messages import BankPayoutView
 from promptforge.actors.billing.stripe.connect import AccountFacts, BankPayout
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
 
 ACCOUNTS = "connect_accounts"
 INDEXES: dict[str, tuple[Index, ...]] = {
     ACCOUNTS: (Index((("account_id", 1),), unique=True, partial={"account_id": {"$type": "string"}}),),
+}
+PAID_OUT = "it names the bank account that money went to: ten years, with the payouts"
+HELD = {
+    ACCOUNTS: Held(
+        "Your account for payouts at Stripe",
+        (Subject("_id", {**marks(CLEARED, "facts"), "account_id": kept(PAID_OUT)}, owned=True),),
+        plain=frozenset({"country", "last_bank_payout"}),
+    ),
 }
 _LISTS = ("requirements_due", "instruments")
 

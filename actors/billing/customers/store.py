@@ -7,10 +7,19 @@ from datetime import datetime
 
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Index, Mongo
+from promptforge.core.personal import Held, Subject, kept
 
 CUSTOMERS = "stripe_customers"
 INDEXES: dict[str, tuple[Index, ...]] = {
     CUSTOMERS: (Index((("customer_id", 1),), unique=True, partial={"customer_id": {"$type": "string"}}),),
+}
+PAID = "it leads to the invoices at Stripe, which are kept for ten years"
+HELD = {
+    CUSTOMERS: Held(
+        "You as a customer at Stripe",
+        (Subject("_id", {"customer_id": kept(PAID), "gone": kept(PAID)}, owned=True),),
+        plain=frozenset({"idempotency_key"}),
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import EMPTIED, Held, Subject, marks, nobody
 
 EVENTS = "webhook_events"
 DISPUTES = "disputes"
@@ -25,6 +26,25 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("livemode", 1),), partial={"livemode": True}),
     ),
     DISPUTES: (Index((("topup_id", 1),)),),
+}
+HELD = {
+    EVENTS: Held(
+        "What Stripe told of your payments and payouts",
+        (
+            Subject("payload.data.object.customer", marks(EMPTIED, "payload"), of="stripe_customers:customer_id"),
+            Subject("payload.data.object.customer", marks(EMPTIED, "payload"), of="stripe_customers:gone"),
+            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="stripe_customers:customer_id"),
+            Subject("account", marks(EMPTIED, "payload"), of="connect_accounts:account_id"),
+            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="connect_accounts:account_id"),
+            Subject("payload.data.object.client_reference_id", marks(EMPTIED, "payload")),
+            Subject("payload.data.object.client_reference_id", marks(EMPTIED, "payload"), of="checkouts"),
+            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="checkouts:session_id"),
+            Subject("payload.data.object.charge", marks(EMPTIED, "payload"), of="receipts:paid.charge"),
+            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="receipts:paid.charge"),
+        ),
+        plain=frozenset({"event_id", "type", "api_version", "account", "state", "reason"}),
+    ),
+    DISPUTES: nobody("How far disputes of payments have come"),
 }
 
 

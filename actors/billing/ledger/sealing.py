@@ -22,11 +22,16 @@ import structlog
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS
 from promptforge.actors.billing.messages import LedgerSeal
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session, run_transaction
+from promptforge.core.personal import nobody
 
 CHECKPOINTS = "ledger_checkpoints"
 HEADS = "ledger_head"
 """One document."""
 INDEXES: dict[str, tuple[Index, ...]] = {CHECKPOINTS: (), HEADS: ()}
+HELD = {
+    CHECKPOINTS: nobody("Seals of the ledger"),
+    HEADS: nobody("The last seal of the ledger"),
+}
 SETTLED = timedelta(minutes=5)
 BATCH = 500
 BEGINNING = "0" * 64

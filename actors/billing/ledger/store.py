@@ -40,6 +40,7 @@ from promptforge.actors.billing.ledger.topups.store import TOPUPS
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject, kept, nobody
 
 JOURNALS = "ledger_journals"
 LEGS = "transactions"
@@ -68,6 +69,16 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     PARTNERS: (),
     USERS: (Index((("credits.lots.expires_at", 1),), partial={"credits.lots.expires_at": {"$exists": True}}),),
+}
+LEDGER = "the ledger is sealed; it holds internal ids, and reasons that staff gave: for good"
+HELD = {
+    JOURNALS: Held(
+        "What moved your credits",
+        (Subject("parties", {"refs": kept(LEDGER)}),),
+        plain=frozenset({"_id", "kind", "refs", "reverses"}),
+    ),
+    LEGS: Held("How much of your credits moved", (Subject("user_id"),), plain=frozenset({"*"})),
+    PARTNERS: nobody("What partners have earned"),
 }
 
 

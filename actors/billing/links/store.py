@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.core.mongo import Index, Mongo, Session
+from promptforge.core.personal import nobody
 
 INSTRUMENTS = "payment_instruments"
 LINKS = "account_links"
@@ -21,6 +22,10 @@ MOST_USERS = 1000
 INDEXES: dict[str, tuple[Index, ...]] = {
     INSTRUMENTS: (Index((("user_ids", 1),)),),
     LINKS: (Index((("group", 1),)),),
+}
+HELD = {
+    INSTRUMENTS: nobody("Which opaque names of cards and bank accounts were used by which internal ids"),
+    LINKS: nobody("Which internal ids share a card or a bank account"),
 }
 
 

@@ -13,6 +13,7 @@ from promptforge.actors.billing.errors import MoneyMismatch
 from promptforge.actors.billing.money.domain import Checked, Comparison, Movement, Sweep
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Rows, UpdateOne
+from promptforge.core.personal import nobody
 
 JOURNALS = "money_journals"
 SWEEPS = "money_sweeps"
@@ -22,6 +23,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     JOURNALS: (Index((("livemode", 1), ("currency", 1), ("net", 1))),),
     SWEEPS: (),
     COMPARISONS: (Index((("livemode", 1), ("at", -1))),),
+}
+HELD = {
+    JOURNALS: nobody("The movements of Stripe's balance"),
+    SWEEPS: nobody("Until when they are posted"),
+    COMPARISONS: nobody("Comparisons with Stripe's balance"),
 }
 _FACTS = ("livemode", "currency", "amount", "fee", "net", "kind")
 

@@ -21,6 +21,7 @@ from promptforge.actors.billing.payouts.messages import (
     WithdrawPayout,
 )
 from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.failpoints import reach
@@ -37,7 +38,7 @@ class PayoutsActor(Actor):
     """Nothing here waits for Stripe: what is to be sent is a job, committed with its reserve in the ledger."""
 
     name = "payouts"
-    asks = ("payout_holds",)
+    asks = ("payout_holds", "users")
 
     def __init__(self, payouts: PayoutStore, accounts: ConnectStore, *, rules: PayoutRules) -> None:
         self._payouts = payouts
@@ -66,6 +67,7 @@ class PayoutsActor(Actor):
     async def _reserved(self, amount: int, tx: Context) -> Payout:
         """The reserve, the payout and the job that sends it are one commit."""
         now = tx.now()
+        await tx.ask(ExpectOpenAccounts(user_ids=(tx.user_id,)))
         account = await self._accounts.find(tx.user_id, session=session_of(tx))
         if account is None or account.account_id is None or account.facts is None:
             raise NotOnboarded

@@ -13,6 +13,7 @@ from promptforge.actors.billing.stripe.connect import BankPayout
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
 
 PAYOUTS = "payouts"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -21,6 +22,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
         Index((("created_at", -1), ("_id", -1))),
         Index((("account_id", 1), ("transferred_at", -1))),
+    ),
+}
+RECORD = "a record of money paid: ten years"
+HELD = {
+    PAYOUTS: Held(
+        "Your payouts",
+        (Subject("user_id", {"account_id": kept(RECORD), **marks(CLEARED, "reason")}),),
+        plain=frozenset({"currency", "rate", "state", "transfer_id", "bank_status", "bank_payout_id"}),
     ),
 }
 _FIELDS = [field.name for field in fields(Payout) if field.name != "id"]

@@ -11,6 +11,7 @@ from promptforge.actors.billing.terms import waiver_from, waiver_row
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject, kept
 
 RECEIPTS = "receipts"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -18,6 +19,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("topup_id", 1),), unique=True),
         Index((("country_conflicts", 1), ("created_at", -1), ("_id", -1)), partial={"country_conflicts": True}),
+    ),
+}
+RECORD = "a tax record of what was bought: ten years"
+HELD = {
+    RECEIPTS: Held(
+        "Your receipts: amounts, taxes, the country, and how it is known",
+        (Subject("user_id", {"paid": kept(RECORD), "waiver": kept(RECORD)}, owned=True),),
+        plain=frozenset({"topup_id", "kind", "currency"}),
     ),
 }
 

@@ -21,6 +21,7 @@ from promptforge.core.ids import new_id
 from promptforge.core.jobs import Sealer
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject, kept, nobody
 
 DETAILS = "seller_details"
 TOTALS = "seller_totals"
@@ -31,6 +32,16 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     DETAILS: (),
     TOTALS: (Index((("period", 1), ("created_at", -1), ("_id", -1))), Index((("build", 1), ("_id", -1)))),
     REPORTS: (),
+}
+TAX = "reporting sellers to the tax office (DAC7, 1099-K): ten years"
+HELD = {
+    DETAILS: Held(
+        "Who you are to those you sell to and to the tax office",
+        (Subject("_id", {"sealed": kept(TAX), "trader": kept(TAX)}),),
+        secret=frozenset({"sealed"}),
+    ),
+    TOTALS: Held("What you sold in each quarter", (Subject("seller_id"),), plain=frozenset({"*"})),
+    REPORTS: nobody("Which quarters are added up"),
 }
 _SOLD = [JournalKind.PURCHASE.value, JournalKind.RUN_CLOSE.value]
 _BACK = [JournalKind.PURCHASE_REFUND.value, JournalKind.RUN_REFUND.value]

@@ -18,6 +18,7 @@ from promptforge.actors.billing.terms import waiver_from, waiver_row
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, Held, Subject, marks
 
 SUBSCRIPTIONS = "subscriptions"
 
@@ -26,6 +27,15 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("slot", 1),), unique=True, partial={"slot": {"$type": "string"}}),
         Index((("stripe_id", 1),), unique=True, partial={"stripe_id": {"$type": "string"}}),
+    ),
+}
+HELD = {
+    SUBSCRIPTIONS: Held(
+        "Your subscriptions",
+        (Subject("user_id", marks(CLEARED, "url")),),
+        plain=frozenset(
+            {"slot", "plan", "idempotency_key", "state", "customer_id", "waiver", "session_id", "stripe_id"}
+        ),
     ),
 }
 _CREATING, _OPEN, _CANCELED = (
@@ -81,9 +91,9 @@ class SubscriptionStore:
         )
         return None if row is None else _subscription_from(row)
 
-    async def find_going_on(self, user_id: str) -> Subscription | None:
+    async def find_going_on(self, user_id: str, *, session: Session | None = None) -> Subscription | None:
         states = sorted(state.value for state in GOING_ON)
-        row = await self._subscriptions.find_one({"user_id": user_id, "state": {"$in": states}})
+        row = await self._subscriptions.find_one({"user_id": user_id, "state": {"$in": states}}, session=session)
         return None if row is None else _subscription_from(row)
 
     async def open(self, subscription_id: str, session: CheckoutSession) -> Subscription:

@@ -9,9 +9,13 @@ from pydantic import TypeAdapter
 from promptforge.actors.billing.messages import LedgerReport
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import nobody
 
 REPORTS = "ledger_reports"
 INDEXES: dict[str, tuple[Index, ...]] = {REPORTS: ()}
+HELD = {
+    REPORTS: nobody("The last verification of the ledger"),
+}
 _LAST = "last"
 _reports = TypeAdapter(LedgerReport)
 

@@ -7,10 +7,14 @@ from datetime import datetime
 
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject
 
 FAVOURITES = "favourites"
 INDEXES: dict[str, tuple[Index, ...]] = {
     FAVOURITES: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))),),
+}
+HELD = {
+    FAVOURITES: Held("Listings that you marked", (Subject("user_id", deleted=True),), plain=frozenset({"_id"})),
 }
 
 

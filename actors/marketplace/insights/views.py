@@ -15,6 +15,7 @@ from cachetools import LRUCache
 
 from promptforge.core.errors import OutcomeUnknown, Unavailable
 from promptforge.core.mongo import Index, Mongo, UpdateOne
+from promptforge.core.personal import Held, Subject
 
 FLUSH_SECONDS = 4.0
 """Together with the write itself below the five seconds that may be lost."""
@@ -28,6 +29,9 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("listing_id", 1), ("day", 1))),
         Index((("day", 1), ("views", 1))),
     ),
+}
+HELD = {
+    DAYS: Held("How often your listings were looked at", (Subject("seller_id"),), plain=frozenset({"_id"})),
 }
 
 log = structlog.get_logger(__name__)

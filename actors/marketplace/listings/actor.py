@@ -15,11 +15,13 @@ from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_s
 from promptforge.actors.marketplace.listings.evidence import evidence_row
 from promptforge.actors.marketplace.listings.finding import browse
 from promptforge.actors.marketplace.listings.history import Act
+from promptforge.actors.marketplace.listings.leaving import leave_market
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
     AttachEvidence,
     GetListingHistory,
     HistoryEntry,
+    LeaveMarket,
     ListingsPage,
     ListListings,
     RemoveEvidence,
@@ -237,6 +239,12 @@ class ListingsActor(Actor):
     @handles(ListListings)
     async def browse(self, message: ListListings, context: Context) -> ListingsPage:
         return await browse(self._store, message, context)
+
+    # The end of an account
+
+    @handles(LeaveMarket)
+    async def leave(self, message: LeaveMarket, context: Context) -> int:
+        return await leave_market(self._store, message.seller_id, context)
 
     # Moderation
 

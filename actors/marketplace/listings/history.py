@@ -17,10 +17,18 @@ from promptforge.actors.marketplace.messages import (
 )
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import EMPTIED, Held, Subject, marks
 
 HISTORY = "listing_history"
 INDEXES: dict[str, tuple[Index, ...]] = {
     HISTORY: (Index((("listing_id", 1), ("created_at", -1), ("_id", -1))),),
+}
+HELD = {
+    HISTORY: Held(
+        "The history of your listings",
+        (Subject("listing_id", marks(EMPTIED, "changes"), of="marketplace_listings"),),
+        plain=frozenset({"_id", "move", "by", "state", "reason_code", "note"}),
+    ),
 }
 _TOLD = (
     *("version", "title", "summary", "description", "category", "tags", "price", "licence", "runs"),

@@ -22,7 +22,7 @@ from promptforge.actors.marketplace.messages import (
 )
 from promptforge.actors.search.messages import Facet, IndexState, SearchedText
 from promptforge.core.amounts import CreditAmount
-from promptforge.core.messages import Command, Query, public, requires
+from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 
@@ -131,3 +131,13 @@ class ListListings(Query[ListingsPage]):
     facets: bool = False
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
+
+
+# The end of an account
+
+
+@internal
+class LeaveMarket(Command[int]):
+    """Take everything that somebody sells, or has in review, off the market for good; answers how many listings."""
+
+    seller_id: str

@@ -27,12 +27,46 @@ from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, Held, Subject, kept, marks
 
 LISTINGS = "marketplace_listings"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), *browsing.INDEXES),
     **history.INDEXES,
+}
+DECISIONS = "a moderator's statement of reasons: six years"
+HELD = {
+    **history.HELD,
+    LISTINGS: Held(
+        "What you offer, or offered, on the market",
+        (
+            Subject(
+                "seller_id",
+                {
+                    **marks(REDACTED, "title", "summary", "description"),
+                    **marks(EMPTIED, "tags"),
+                    **marks(CLEARED, "proposal", "evidence", "before_ledger", "appeal"),
+                    "review": kept(DECISIONS),
+                },
+                owned=True,
+            ),
+        ),
+        plain=frozenset(
+            {
+                "runs.*",
+                "state",
+                "suspended_from",
+                "content_hash",
+                "category",
+                "licence",
+                "prompt_id",
+                "ranks",
+                "run_price",
+                "offer",
+            }
+        ),
+    ),
 }
 
 
@@ -202,6 +236,13 @@ class ListingStore:
             tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
             browsing.cursor_of(sort, found[limit - 1]) if len(found) > limit else None,
         )
+
+    async def list_to_leave(self, seller_id: str) -> list[str]:
+        """What of a seller's is on the market or may come back to it."""
+        states = [ListingState.PUBLISHED.value, ListingState.IN_REVIEW.value, ListingState.SUSPENDED.value]
+        there = {"$or": [{"state": {"$in": states}}, {"proposal": {"$ne": None}}]}
+        rows = self._listings.find({"seller_id": seller_id, **there}, {"_id": 1})
+        return [row["_id"] for row in await rows.to_list(None)]  # one person's listings
 
     async def list_own(
         self, seller_id: str, *, state: ListingState | None, cursor: Cursor | None, limit: int

@@ -37,15 +37,17 @@ from promptforge.actors.marketplace.messages import (
     UsePurchasedSource,
 )
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
-from promptforge.actors.marketplace.purchases.messages import HasBought, RefuseRefund, RequestRefund
+from promptforge.actors.marketplace.purchases.messages import HasBought, ListSoldPrompts, RefuseRefund, RequestRefund
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
+from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
+from promptforge.core.errors import AccountClosed
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -53,7 +55,7 @@ from promptforge.core.runtime import Actor, handles
 
 class PurchasesActor(Actor):
     name = "purchases"
-    asks = ("billing", "prompts", "sales")
+    asks = ("billing", "prompts", "sales", "users")
 
     def __init__(self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings) -> None:
         self._purchases = purchases
@@ -77,6 +79,8 @@ class PurchasesActor(Actor):
         if owned_by != purchase_id:
             raise AlreadyOwned("You bought this already", extra={"purchase_id": owned_by})
         _check_offer(listing, to_millicredits(message.expected_price))
+        await tx.ask(ExpectOpenAccounts(user_ids=(tx.user_id,)))
+        await _expect_seller(listing.seller_id, tx)
         charge = await tx.ask(
             ChargePurchase(
                 purchase_id=purchase_id,
@@ -174,6 +178,10 @@ class PurchasesActor(Actor):
     async def has_bought(self, message: HasBought, context: Context) -> bool:
         return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
 
+    @handles(ListSoldPrompts)
+    async def list_sold_prompts(self, message: ListSoldPrompts, context: Context) -> tuple[str, ...]:
+        return tuple(await self._purchases.list_sold_prompts(message.seller_id))
+
     @handles(ListPurchases)
     async def list_purchases(self, message: ListPurchases, context: Context) -> Page[PurchaseView]:
         cursor = Cursor.decode_optional(message.cursor)
@@ -210,6 +218,14 @@ def _content_view(purchase: Purchase, version: PromptVersionView | None) -> Purc
         settings=None if version is None else version.settings,
         runs=find_terms(purchase.runs),
     )
+
+
+async def _expect_seller(seller_id: str, tx: Context) -> None:
+    """Nothing of a seller's whose account is closed is for sale, even where it is not off the market yet."""
+    try:
+        await tx.ask(ExpectOpenAccounts(user_ids=(seller_id,)))
+    except AccountClosed:
+        raise NotForSale from None
 
 
 def _check_offer(listing: Listing, expected: int) -> None:

@@ -37,3 +37,10 @@ class HasBought(Query[bool]):
 
     user_id: str
     listing_id: ListingId
+
+
+@internal
+class ListSoldPrompts(Query[tuple[str, ...]]):
+    """The prompts of a seller's of which others have bought a version, given back or not."""
+
+    seller_id: Annotated[str, Len(1, 64)]

@@ -20,6 +20,7 @@ from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
 
 PURCHASES = "purchases"
 ENTITLEMENTS = "entitlements"
@@ -32,6 +33,18 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("buyer_id", 1), ("listing_id", 1))),
     ),
     ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
+}
+RECORD = "what was sold, on the record of the sale: ten years"
+HELD = {
+    PURCHASES: Held(
+        "What you bought and sold",
+        (
+            Subject("buyer_id", {"title": kept(RECORD), **marks(CLEARED, "refund")}),
+            Subject("seller_id", {"title": kept(RECORD)}),
+        ),
+        plain=frozenset({"runs.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
+    ),
+    ENTITLEMENTS: Held("What is yours to use", (Subject("buyer_id"),), plain=frozenset({"_id"})),
 }
 
 
@@ -220,6 +233,10 @@ class PurchaseStore:
     async def has_bought(self, user_id: str, listing_id: str, *, session: Session | None) -> bool:
         wanted = {"buyer_id": user_id, "listing_id": listing_id}
         return await self._purchases.find_one(wanted, {"_id": 1}, session=session) is not None
+
+    async def list_sold_prompts(self, seller_id: str) -> list[str]:
+        stages: list[Document] = [{"$match": {"seller_id": seller_id}}, {"$group": {"_id": "$prompt_id"}}]
+        return [row["_id"] for row in await self._purchases.aggregate(stages).to_list(None)]  # one person's prompts
 
     async def get(self, purchase_id: str, *, session: Session | None) -> Purchase:
         """Raises `NotFound`."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from promptforge.actors.marketplace.reports.messages import ReportReason, ReportView
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import REDACTED, Held, Subject, marks
 
 REPORTS = "marketplace_reports"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -14,6 +15,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("reporter_id", 1), ("target", 1)), unique=True),
         Index((("listing_id", 1), ("created_at", -1))),
     )
+}
+HELD = {
+    REPORTS: Held(
+        "What you reported to moderators",
+        (Subject("reporter_id", marks(REDACTED, "words")),),
+        plain=frozenset({"target", "reason"}),
+    ),
 }
 
 

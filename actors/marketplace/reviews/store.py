@@ -10,6 +10,7 @@ from promptforge.actors.marketplace.reviews.messages import ReviewView
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import REDACTED, Held, Subject, marks
 
 REVIEWS = "reviews"
 _SHOWN = {"removed_at": None}
@@ -19,6 +20,12 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("listing_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("stars", 1)), partial={"counted": True}),
     )
+}
+HELD = {
+    REVIEWS: Held(
+        "Reviews that you wrote, and your replies to reviews",
+        (Subject("author_id", marks(REDACTED, "text")), Subject("seller_id", marks(REDACTED, "reply"))),
+    ),
 }
 
 

@@ -13,9 +13,13 @@ from datetime import datetime
 
 from promptforge.actors.marketplace.sealed.matching import Match
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import nobody
 
 ACCOUNTS = "sealed_accounts"
 INDEXES: dict[str, tuple[Index, ...]] = {ACCOUNTS: (Index((("listing_id", 1), ("head", 1)), unique=True),)}
+HELD = {
+    ACCOUNTS: nobody("How much of a sealed prompt has come out, by internal ids"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,16 @@ import numpy as np
 from promptforge.actors.moderation.duplicates.fingerprints import Fingerprint
 from promptforge.actors.moderation.duplicates.index import Entry
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import nobody
 
 FINGERPRINTS = "moderation_fingerprints"
 _KNOWN: Document = {"approved": True, "code": {"$exists": True}}
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     FINGERPRINTS: (Index((("approved", 1), ("_id", 1)), partial={"approved": True}), Index((("listing_id", 1),))),
+}
+HELD = {
+    FINGERPRINTS: nobody("By what near-duplicates are recognised: numbers that no text is made of"),
 }
 
 

@@ -13,6 +13,7 @@ from promptforge.actors.notifications.deliveries.messages import DeliveryState
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor
+from promptforge.core.personal import Held, Subject
 
 DELIVERIES = "notification_deliveries"
 
@@ -22,6 +23,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("channel", 1), ("created_at", -1), ("_id", -1))),
         Index((("expire_at", 1),), ttl_seconds=0),
     )
+}
+HELD = {
+    DELIVERIES: Held(
+        "What was sent to you by email and to your webhooks",
+        (Subject("user_id", deleted=True),),
+        plain=frozenset({"*"}),
+    ),
 }
 _PENDING = {"state": DeliveryState.PENDING.value}
 

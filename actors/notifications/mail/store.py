@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promptforge.core.mongo import Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 BOUNCES = "mail_bounces"
 
 INDEXES: dict[str, tuple[Index, ...]] = {BOUNCES: ()}
+HELD = {
+    BOUNCES: Held(
+        "An address of yours that takes no mail",
+        (Subject("_id", deleted=True),),
+        plain=frozenset({"address", "reason"}),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from promptforge.actors.notifications.preferences.domain import Chosen
 from promptforge.actors.notifications.preferences.messages import Channel
 from promptforge.core.mongo import Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 PREFERENCES = "notification_preferences"
 
 INDEXES: dict[str, tuple[Index, ...]] = {PREFERENCES: ()}
+HELD = {
+    PREFERENCES: Held("Which notifications you chose", (Subject("_id", deleted=True),), plain=frozenset({"chosen"})),
+}
 
 
 class PreferenceStore:

@@ -7,11 +7,19 @@ import secrets
 from datetime import datetime, timedelta
 
 from promptforge.core.mongo import Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 TICKETS = "stream_tickets"
 LASTS = timedelta(seconds=60)
 
 INDEXES: dict[str, tuple[Index, ...]] = {TICKETS: (Index((("expire_at", 1),), ttl_seconds=0),)}
+HELD = {
+    TICKETS: Held(
+        "Tickets for streams, for a minute",
+        (Subject("user_id", deleted=True, exported=False),),
+        plain=frozenset({"_id"}),
+    ),
+}
 
 
 class TicketStore:

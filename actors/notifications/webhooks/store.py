@@ -10,10 +10,19 @@ from promptforge.actors.notifications.webhooks.errors import TooManyWebhooks
 from promptforge.actors.notifications.webhooks.messages import WebhookState
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 WEBHOOKS = "webhooks"
 
 INDEXES: dict[str, tuple[Index, ...]] = {WEBHOOKS: (Index((("user_id", 1), ("slot", 1)), unique=True),)}
+HELD = {
+    WEBHOOKS: Held(
+        "Your webhooks, without their secrets",
+        (Subject("user_id", deleted=True),),
+        plain=frozenset({"*"}),
+        secret=frozenset({"secret", "secrets", "sealed"}),
+    ),
+}
 NOTED_EVERY = timedelta(minutes=1)
 """That something was delivered is noted this often: a busy webhook's document would be written with each delivery."""
 _NOT_THERE = "There is no such webhook, or it is not yours"

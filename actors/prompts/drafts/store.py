@@ -7,10 +7,18 @@ from datetime import datetime
 from promptforge.actors.prompts.drafts.messages import DraftView, SaveDraft
 from promptforge.actors.prompts.registry.versions import body_from, stored_body
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 DRAFTS = "prompt_drafts"
 
 INDEXES: dict[str, tuple[Index, ...]] = {DRAFTS: ()}
+HELD = {
+    DRAFTS: Held(
+        "Drafts of your prompts",
+        (Subject("_id", of="prompts", deleted=True),),
+        plain=frozenset({"*"}),
+    ),
+}
 
 
 class DraftStore:

@@ -12,6 +12,7 @@ from promptforge.actors.prompts.labels.messages import LabelMoveView, LabelView
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, Held, Subject, marks
 
 LABELS = "prompt_labels"
 MOVES = "prompt_label_moves"
@@ -21,6 +22,18 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     MOVES: (
         Index((("prompt_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("prompt_id", 1), ("label", 1), ("created_at", -1), ("_id", -1))),
+    ),
+}
+HELD = {
+    LABELS: Held(
+        "The labels of your prompts",
+        (Subject("prompt_id", marks(CLEARED, "reason"), of="prompts", deleted=True, spared="prompt_id"),),
+        plain=frozenset({"_id", "label", "moved_by"}),
+    ),
+    MOVES: Held(
+        "Where the labels of your prompts pointed, and why",
+        (Subject("prompt_id", of="prompts", deleted=True),),
+        plain=frozenset({"label", "reason", "moved_by"}),
     ),
 }
 

@@ -27,6 +27,7 @@ from promptforge.actors.prompts.messages import (
     ListDependants,
     ListPrompts,
     ListVersions,
+    ListWithIncluded,
     PinnedVersion,
     PromptIndexView,
     PromptVersionView,
@@ -200,6 +201,14 @@ class PromptsActor(Actor):
         if any(include.label is not None for include in pins):
             raise UnpinnedInclude
         return PinnedVersion(version.prompt_id, version.version, version.kind, version.content_hash)
+
+    @handles(ListWithIncluded)
+    async def list_with_included(self, message: ListWithIncluded, context: Context) -> tuple[str, ...]:
+        found, new = set[str](), set(message.prompt_ids)
+        while new:
+            found |= new
+            new = await self._stores.versions.list_included(new) - found
+        return tuple(sorted(found))
 
     @handles(ReadPromptVersion, transactional=True)
     async def read_version(self, message: ReadPromptVersion, context: Context) -> PromptVersionView:

@@ -19,6 +19,7 @@ from promptforge.actors.prompts.messages import (
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, RENAMED, Held, Subject, marks
 
 PROMPTS = "prompts"
 MAX_COUNTED = 1000
@@ -31,6 +32,26 @@ INDEXES: dict[str, tuple[Index, ...]] = {
             (("project_id", 1), ("name", 1)), unique=True, partial={"archived": False, "project_id": {"$exists": True}}
         ),
         Index((("project_id", 1), ("archived", 1), ("created_at", -1), ("_id", -1))),
+    ),
+}
+HELD = {
+    PROMPTS: Held(
+        "Your prompts",
+        (
+            Subject(
+                "project_id",
+                {
+                    **marks(RENAMED, "name"),
+                    **marks(REDACTED, "folder"),
+                    **marks(CLEARED, "description"),
+                    **marks(EMPTIED, "tags"),
+                },
+                of="projects",
+                deleted=True,
+                spared="_id",
+            ),
+        ),
+        plain=frozenset({"project_id", "kind", "created_by", "provenance", "owner_id"}),
     ),
 }
 

@@ -26,6 +26,7 @@ from promptforge.actors.prompts.messages import (
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
 
 VERSIONS = "prompt_versions"
 
@@ -34,6 +35,23 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("prompt_id", 1), ("version", 1)), unique=True),
         Index((("prompt_id", 1), ("content_hash", 1)), unique=True),
         Index((("includes.prompt_id", 1),), partial={"includes.prompt_id": {"$exists": True}}),
+    ),
+}
+CONTENT = ("content", "variables", "tools", "response_schema")
+SOLD = "only of what others have bought, and what that includes: it is theirs to use"
+HELD = {
+    VERSIONS: Held(
+        "The versions of your prompts",
+        (
+            Subject(
+                "prompt_id",
+                {**marks(CLEARED, "message"), **marks(kept(SOLD), *CONTENT)},
+                of="prompts",
+                deleted=True,
+                spared="prompt_id",
+            ),
+        ),
+        plain=frozenset({"_id", "project_id", "kind", "content_hash", "created_by", "includes", "settings"}),
     ),
 }
 
@@ -106,6 +124,15 @@ class VersionStore:
         fields = {"prompt_id": 1, "version": 1, "includes": 1}
         rows = self._versions.find(wanted, fields, session=session).sort([("_id", -1)]).limit(limit)
         return [(row["prompt_id"], row["version"], _includes_from(row)) for row in await rows.to_list(limit)]
+
+    async def list_included(self, prompt_ids: Collection[str]) -> set[str]:
+        """The prompts that any version of these includes."""
+        stages: list[Document] = [
+            {"$match": {"prompt_id": {"$in": sorted(prompt_ids)}, "includes.prompt_id": {"$exists": True}}},
+            {"$unwind": "$includes"},
+            {"$group": {"_id": "$includes.prompt_id"}},
+        ]
+        return {row["_id"] for row in await self._versions.aggregate(stages).to_list(None)}  # of one person's prompts
 
     async def prompts_including(self, prompt_ids: Collection[str], *, session: Session | None = None) -> set[str]:
         """The prompts of which any version includes one of these."""

@@ -55,7 +55,7 @@ class ApiKeysActor(Actor):
 
         async def work(tx: Context) -> ApiKey:
             key = await self._insert(message, key_id, secret, tx)
-            facts = {"name": key.name, "scopes": list(key.scopes), "expires_at": key.expires_at}
+            facts = {"scopes": list(key.scopes), "expires_at": key.expires_at}
             await tx.audit("api_key.created", key.id, after=facts)
             return key
 
@@ -93,7 +93,7 @@ class ApiKeysActor(Actor):
             key = await self._store.revoke(message.key_id, tx.user_id, now=tx.now(), session=tx.session)
             if key is None:
                 raise NotFound("There is no such API key, or it is not yours")
-            await tx.audit("api_key.revoked", key.id, before={"name": key.name, "scopes": list(key.scopes)})
+            await tx.audit("api_key.revoked", key.id, before={"scopes": list(key.scopes)})
 
         await context.transaction(work)
 

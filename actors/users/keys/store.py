@@ -6,6 +6,7 @@ from datetime import datetime
 
 from promptforge.actors.users.keys.domain import ApiKey
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 KEYS = "api_keys"
 
@@ -13,6 +14,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     KEYS: (
         Index((("digest", 1),), unique=True),
         Index((("user_id", 1), ("slot", 1)), unique=True, partial={"slot": {"$exists": True}}),
+    ),
+}
+HELD = {
+    KEYS: Held(
+        "Your API keys, without what opens anything",
+        (Subject("user_id", deleted=True),),
+        plain=frozenset({"name", "prefix", "scopes"}),
+        secret=frozenset({"digest"}),
     ),
 }
 

@@ -82,6 +82,8 @@ from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.users import UsersActor
+from promptforge.actors.users.store import UserStore
 from promptforge.core.amounts import MILLI
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
@@ -346,8 +348,9 @@ def session_event(
     return RecordStripeEvent(**fields)
 
 
-def _gifts(mongo: Mongo, ledger: Ledger) -> tuple[Actor, ...]:
-    return AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST), GiftExpiryActor(ledger)
+def _people_and_gifts(mongo: Mongo, ledger: Ledger) -> tuple[Actor, ...]:
+    gifts = AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST), GiftExpiryActor(ledger)
+    return UsersActor(UserStore(mongo)), *gifts
 
 
 @asynccontextmanager
@@ -387,7 +390,7 @@ async def open_bank(
             SalesActor(ledger, terms=terms),
             TopupsActor(ledger),
             PayoutHoldsActor(ledger),
-            *_gifts(mongo, ledger),
+            *_people_and_gifts(mongo, ledger),
             Revoked(mongo),
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),

@@ -10,6 +10,7 @@ from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject, kept, nobody
 
 ADJUSTMENTS = "ledger_adjustments"
 BUDGETS = "ledger_grant_budgets"
@@ -19,6 +20,15 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
     ),
     BUDGETS: (Index((("expire_at", 1),), ttl_seconds=0),),
+}
+LEDGER = "why credits were given or written off: ten years, with the ledger"
+HELD = {
+    ADJUSTMENTS: Held(
+        "Large grants and write-offs, with why two operators made them",
+        (Subject("user_id", {"reason": kept(LEDGER), "decision_reason": kept(LEDGER)}),),
+        plain=frozenset({"kind", "state", "requested_by", "decided_by"}),
+    ),
+    BUDGETS: nobody("What administrators gave away each day"),
 }
 
 

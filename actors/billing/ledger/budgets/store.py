@@ -6,10 +6,14 @@ from promptforge.actors.billing.ledger.budgets.domain import Budget
 from promptforge.actors.billing.ledger.domain import Fund
 from promptforge.actors.billing.ledger.holdings import Part
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 BUDGETS = "trial_budgets"
 INDEXES: dict[str, tuple[Index, ...]] = {
     BUDGETS: (Index((("subject", 1), ("created_at", 1)), partial={"ended": False}),),
+}
+HELD = {
+    BUDGETS: Held("Credits that you set aside for trials", (Subject("user_id"),), plain=frozenset({"*"})),
 }
 MOST_OPEN = 50
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from promptforge.actors.billing.ledger.payouts.domain import Payout, PayoutState
 from promptforge.core.mongo import Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 PAYOUTS = "ledger_payouts"
 INDEXES: dict[str, tuple[Index, ...]] = {PAYOUTS: ()}
+HELD = {
+    PAYOUTS: Held("Which way the credits of your payouts went", (Subject("user_id"),), plain=frozenset({"*"})),
+}
 
 
 class PayoutStore:

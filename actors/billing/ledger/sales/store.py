@@ -7,6 +7,7 @@ from datetime import datetime
 from promptforge.actors.billing.ledger.books import MOST_SALES
 from promptforge.actors.billing.ledger.sales.domain import OPEN, Sale, SaleState
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
+from promptforge.core.personal import Held, Subject
 
 SALES = "ledger_sales"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -14,6 +15,9 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
         Index((("paid_with", 1), ("state", 1), ("sold_at", -1))),
     ),
+}
+HELD = {
+    SALES: Held("Your sales until they are settled", (Subject("seller_id"),), plain=frozenset({"*"})),
 }
 _OPEN: Document = {"$in": sorted(state.value for state in OPEN)}
 

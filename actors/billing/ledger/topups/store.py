@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from promptforge.actors.billing.ledger.domain import account_named
 from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, Taken, Topup
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject
 
 TOPUPS = "ledger_topups"
 _DISPUTED: Document = {"frozen_by.0": {"$exists": True}}
 INDEXES: dict[str, tuple[Index, ...]] = {
     TOPUPS: (Index((("claims.id", 1),)), Index((("user_id", 1),), partial=_DISPUTED)),
+}
+HELD = {
+    TOPUPS: Held("Claims on payments of yours", (Subject("user_id"),), plain=frozenset({"*"})),
 }
 
 

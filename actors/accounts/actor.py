@@ -1,0 +1,194 @@
+"""Deletes accounts: asked for, waited for, closed in one transaction, and erased step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from promptforge.actors.accounts.domain import AGAIN, SECOND_LOOK, SETTLED, Deletion, in_words, obstacles
+from promptforge.actors.accounts.errors import DeletionBlocked, NothingToCancel
+from promptforge.actors.accounts.messages import (
+    CancelDeletion,
+    CloseDueAccounts,
+    DeleteAccount,
+    DeletionState,
+    DeletionView,
+    GetDeletion,
+    Obstacle,
+    RequestDeletion,
+)
+from promptforge.actors.accounts.records import PersonalRecords
+from promptforge.actors.accounts.store import DeletionStore
+from promptforge.actors.analytics.exports.messages import ForgetExports
+from promptforge.actors.billing.obligations.messages import GetObligations
+from promptforge.actors.marketplace.listings.messages import LeaveMarket
+from promptforge.actors.marketplace.purchases.messages import ListSoldPrompts
+from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
+from promptforge.actors.prompts.messages import ListWithIncluded
+from promptforge.actors.users.messages import CloseAccount, EraseUser
+from promptforge.core.context import Context
+from promptforge.core.errors import NotFound
+from promptforge.core.failpoints import reach
+from promptforge.core.jobs import Discard
+from promptforge.core.runtime import Actor, handles
+
+MOST_DUE = 500
+
+
+class AccountsActor(Actor):
+    """`days`: how long a deletion can be taken back. `disable` ends a uid's sign-ins; what it raises is tried again."""
+
+    name = "accounts"
+    asks = ("exports", "marketplace", "obligations", "projects", "prompts", "purchases", "users")
+
+    def __init__(
+        self,
+        store: DeletionStore,
+        records: PersonalRecords,
+        *,
+        days: int,
+        disable: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._grace = timedelta(days=days)
+        self._disable = disable
+
+    @handles(RequestDeletion, atomic=True)
+    async def request(self, message: RequestDeletion, context: Context) -> DeletionView:
+        there = await self._store.find(context.user_id, session=context.session)
+        if there is not None and there.state is DeletionState.SCHEDULED:
+            if message.give_up_credits and not there.give_up_credits:
+                there = replace(there, give_up_credits=True)
+                await self._store.put(there, session=context.session)
+            return there.view()
+        found = await self._obstacles(context.user_id, give_up_credits=message.give_up_credits, context=context)
+        if found:
+            extra = {"obstacles": [obstacle.value for obstacle in found]}
+            raise DeletionBlocked(f"Your account cannot be deleted now: {in_words(found)}", extra=extra)
+        now = context.now()
+        uid = context.principal.uid if context.principal is not None else None
+        deletion = Deletion(
+            context.user_id, DeletionState.SCHEDULED, now, now + self._grace, message.give_up_credits, uid=uid
+        )
+        await self._store.put(deletion, session=context.session)
+        await context.audit("account.deletion_requested", deletion.user_id, after={"due_at": deletion.due_at})
+        await _tell(deletion, "Your account will be deleted", _explained(deletion), context)
+        return deletion.view()
+
+    @handles(GetDeletion)
+    async def get(self, message: GetDeletion, context: Context) -> DeletionView:
+        deletion = await self._store.find(context.user_id)
+        if deletion is None:
+            raise NotFound("You have not asked for your account to be deleted")
+        return deletion.view()
+
+    @handles(CancelDeletion, atomic=True)
+    async def cancel(self, message: CancelDeletion, context: Context) -> DeletionView:
+        """Against the closing: both read and write the deletion, and of two at once one begins again."""
+        deletion = await self._store.find(context.user_id, session=context.session)
+        if deletion is None or deletion.state is not DeletionState.SCHEDULED:
+            raise NothingToCancel
+        cancelled = replace(deletion, state=DeletionState.CANCELLED, obstacles=(), uid=None)
+        await self._store.put(cancelled, session=context.session)
+        await context.audit("account.deletion_cancelled", deletion.user_id)
+        return cancelled.view()
+
+    # Carried out
+
+    @handles(CloseDueAccounts)
+    async def close_due(self, message: CloseDueAccounts, context: Context) -> int:
+        due = await self._store.list_due(context.now(), MOST_DUE)
+        for user_id in due:
+            await context.enqueue(DeleteAccount(user_id=user_id), unique=f"account.deletion:{user_id}")
+        return len(due)
+
+    @handles(DeleteAccount, key="user_id")
+    async def delete(self, message: DeleteAccount, context: Context) -> None:
+        user_id = message.user_id
+        deletion = await context.transaction(lambda tx: self._begin(user_id, tx))
+        if deletion is None:
+            raise Discard("It was cancelled, is not due, or has to wait for something")
+        reach("account.closed")
+        await context.ask(LeaveMarket(seller_id=user_id))
+        await context.ask(LeaveProjects(user_id=user_id))
+        if deletion.due_at > context.now():
+            return  # the schedule comes by again
+        await self._erase(user_id, context)
+        if deletion.uid is not None:
+            await self._disable(deletion.uid)
+        reach("account.disabled")
+        await context.transaction(lambda tx: self._finish(user_id, tx))
+
+    async def _erase(self, user_id: str, context: Context) -> None:
+        await context.ask(ForgetExports(user_id=user_id))
+        sold = await context.ask(ListSoldPrompts(seller_id=user_id))
+        spared = frozenset(await context.ask(ListWithIncluded(prompt_ids=sold)))
+        for name in self._records.collections:
+            await self._records.erase(name, user_id, spared=spared)
+            reach(f"account.erased.{name}")
+
+    async def _begin(self, user_id: str, tx: Context) -> Deletion | None:
+        """The deletion whose next step is due, closed by now; the closing is the point of no return.
+
+        What keeps the account from it is read in the transaction that closes it. Whatever spends, reserves or is paid
+        writes the person's own document, as the closing does: of two at once one begins again and sees the other.
+        """
+        deletion = await self._store.find(user_id, session=tx.session)
+        if deletion is None or deletion.due_at > tx.now():
+            return None
+        if deletion.state in {DeletionState.CLOSING, DeletionState.ERASED}:
+            return deletion
+        if deletion.state is not DeletionState.SCHEDULED:
+            return None
+        found = await self._obstacles(user_id, give_up_credits=deletion.give_up_credits, context=tx)
+        if found:
+            await self._postpone(deletion, found, tx)
+            return None
+        await tx.ask(CloseAccount(user_id=user_id))
+        closing = replace(deletion, state=DeletionState.CLOSING, due_at=tx.now() + SETTLED, obstacles=())
+        await self._store.put(closing, session=tx.session)
+        await tx.audit("account.closed", user_id)
+        return closing
+
+    async def _postpone(self, deletion: Deletion, found: tuple[Obstacle, ...], tx: Context) -> None:
+        later = replace(deletion, due_at=tx.now() + AGAIN, obstacles=found)
+        await self._store.put(later, session=tx.session)
+        if found != deletion.obstacles:
+            await _tell(later, "Your account could not be deleted yet", f"What keeps it: {in_words(found)}.", tx)
+
+    async def _finish(self, user_id: str, tx: Context) -> None:
+        deletion = await self._store.find(user_id, session=tx.session)
+        if deletion is None or deletion.state is DeletionState.DONE:
+            return
+        first = deletion.state is DeletionState.CLOSING
+        await tx.ask(EraseUser(user_id=user_id))
+        state = DeletionState.ERASED if first else DeletionState.DONE
+        ended = replace(deletion, state=state, due_at=tx.now() + SECOND_LOOK, uid=None)
+        await self._store.put(ended, session=tx.session)
+        if first:
+            await tx.audit("account.erased", user_id)
+
+    async def _obstacles(self, user_id: str, *, give_up_credits: bool, context: Context) -> tuple[Obstacle, ...]:
+        owed = await context.ask(GetObligations(user_id=user_id))
+        shared = await context.ask(HasSharedProjects(user_id=user_id))
+        return obstacles(owed, shared_projects=shared, give_up_credits=give_up_credits)
+
+
+def _explained(deletion: Deletion) -> str:
+    day = f"{deletion.due_at:%Y-%m-%d}"
+    return f"It is closed on {day}, and what tells of you is removed. Until then you can sign in and cancel that."
+
+
+async def _tell(deletion: Deletion, title: str, body: str, tx: Context) -> None:
+    notice = NotifyUser(
+        user_id=deletion.user_id,
+        kind="account.deletion",
+        title=title,
+        body=body,
+        subject={},
+        dedupe_key=f"account.deletion:{deletion.user_id}:{deletion.due_at.isoformat()}",
+    )
+    await tx.enqueue(notice, owner_id=deletion.user_id)

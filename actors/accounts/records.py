@@ -1,0 +1,98 @@
+"""What is held of one person, found and erased as the stores declare it; it knows no collection by name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from promptforge.core.mongo import Document, Mongo
+from promptforge.core.personal import PEOPLE, Held, Subject, erasing, exported, in_order
+
+BATCH = 200
+
+
+class PersonalRecords:
+    """`held`: the declarations of all stores."""
+
+    def __init__(self, mongo: Mongo, held: Mapping[str, Held]) -> None:
+        self._mongo = mongo
+        self._held = held
+        self.collections = tuple(in_order(held))
+        """What is found through another collection comes before it."""
+
+    async def erase(self, name: str, user_id: str, *, spared: frozenset[str]) -> int:
+        """Erase what a collection holds of a person; answers how many documents were looked at. Done again, it is 0.
+
+        What belongs to one of the `spared` prompts is not deleted: its texts are redacted where they are marked so.
+        The person's own document is not touched.
+        """
+        looked = 0
+        for subject in self._held[name].subjects:
+            if name == PEOPLE or not (subject.fields or subject.deleted or subject.pulled):
+                continue
+            async for row in self._documents(name, subject, user_id):
+                looked += 1
+                await self._erase(name, subject, row, user_id=user_id, spared=spared)
+        return looked
+
+    async def _erase(self, name: str, subject: Subject, row: Document, *, user_id: str, spared: frozenset[str]) -> None:
+        collection, one = self._mongo.collection(name), {"_id": row["_id"]}
+        if subject.deleted and not (subject.spared and row.get(subject.spared) in spared):
+            await collection.delete_one(one)
+            return
+        if subject.pulled is not None:
+            inner = subject.path.removeprefix(f"{subject.pulled}.")
+            await collection.update_one(one, {"$pull": {subject.pulled: {inner: user_id}}})
+        put, gone = erasing(subject, row)
+        update = {operator: fields for operator, fields in (("$set", put), ("$unset", gone)) if fields}
+        if update:
+            await collection.update_one(one, update)
+
+    async def read(self, name: str, user_id: str) -> AsyncIterator[Document]:
+        """What the export shows of a collection, each document once."""
+        held, seen = self._held[name], set[str]()
+        for subject in held.subjects:
+            if not subject.exported:
+                continue
+            async for row in self._documents(name, subject, user_id):
+                if (key := str(row["_id"])) not in seen:
+                    seen.add(key)
+                    yield exported(held, subject, row, user_id)
+
+    def what(self, name: str) -> str:
+        """For people: what a collection holds."""
+        return self._held[name].what
+
+    async def _documents(self, name: str, subject: Subject, user_id: str) -> AsyncIterator[Document]:
+        """Those of the subject. They are read by batches, by their ids: they go, or change, while they are read."""
+        if subject.of is None:
+            async for row in self._batches(name, {subject.path: user_id, **subject.where}):
+                yield row
+            return
+        parent, _, key = subject.of.partition(":")
+        for above in self._held[parent].subjects:
+            if not above.owns:
+                continue
+            async for owner in self._documents(parent, above, user_id):
+                for value in _values(owner, key or "_id"):
+                    async for row in self._batches(name, {subject.path: value}):
+                        yield row
+
+    async def _batches(self, name: str, wanted: Document) -> AsyncIterator[Document]:
+        collection, after = self._mongo.collection(name), None
+        while True:
+            beyond: Document = {} if after is None else {"_id": {"$gt": after}}
+            found = collection.find({"$and": [wanted, beyond]}).sort([("_id", 1)]).limit(BATCH)
+            rows = await found.to_list(BATCH)
+            for row in rows:
+                yield row
+            if len(rows) < BATCH:
+                return
+            after = rows[-1]["_id"]
+
+
+def _values(row: Document, key: str) -> list[str]:
+    value: object = row
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]

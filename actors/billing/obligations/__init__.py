@@ -1,0 +1,1 @@
+"""What stands between a person and the end of their account, as far as money goes."""

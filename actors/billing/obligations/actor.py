@@ -1,0 +1,35 @@
+"""Answers what of somebody's money is not finished."""
+
+from __future__ import annotations
+
+from promptforge.actors.billing.ledger.domain import Fund, Owed
+from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.billing.obligations.messages import GetObligations, Obligations
+from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.billing.subscriptions.store import SubscriptionStore
+from promptforge.core.context import Context
+from promptforge.core.runtime import Actor, handles
+
+
+class ObligationsActor(Actor):
+    name = "obligations"
+
+    def __init__(self, ledger: Ledger, payouts: PayoutStore, subscriptions: SubscriptionStore) -> None:
+        self._ledger = ledger
+        self._payouts = payouts
+        self._subscriptions = subscriptions
+
+    @handles(GetObligations, transactional=True)
+    async def get(self, message: GetObligations, context: Context) -> Obligations:
+        user_id, session = message.user_id, context.session
+        holdings = await self._ledger.entries.get_holdings(user_id, session=session)
+        unfolded = await self._ledger.entries.sum_unfolded(user_id, holdings.pending_through, session=session)
+        pending = holdings.balance(Owed.PENDING) + unfolded.amount
+        return Obligations(
+            debt=holdings.balance(Owed.DEBT) != 0,
+            reserved=holdings.balance(Owed.RESERVED) != 0,
+            payout=await self._payouts.find_open(user_id, session=session) is not None,
+            dispute=await self._ledger.topups.has_open_dispute(user_id, session=session),
+            subscription=await self._subscriptions.find_going_on(user_id, session=session) is not None,
+            left=sum(holdings.balance(fund) for fund in Fund) + max(pending, 0),
+        )

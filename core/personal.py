@@ -1,0 +1,193 @@
+"""What the collections hold of people: whose a document is, which fields tell of them, and what erasing them does.
+
+Each store declares `HELD` beside its indexes. The export and the erasure of a person, their documentation and the tests
+that look for what was forgotten are made from these declarations alone; nothing else says what is personal.
+
+People are referred to by internal ids, which tell nothing once the person's own document is emptied: they stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+Document = dict[str, Any]  # Any: BSON values
+REMOVED_TEXT = "[removed]"
+PEOPLE = "users"
+_OPAQUE = re.compile(r"[a-z]{2,5}_[0-9a-z]{26}")
+_PERSON = re.compile(r"usr_[0-9a-z]{26}")
+
+
+class Erased(StrEnum):
+    """What the erasure makes of a field."""
+
+    REMOVED = "removed"
+    """It is not there any more."""
+    CLEARED = "cleared"
+    """Null, as if it had never been filled in."""
+    EMPTIED = "emptied"
+    """A list or an object without anything in it."""
+    REDACTED = "redacted"
+    """`[removed]` in the place of a text that has to be there."""
+    RENAMED = "renamed"
+    """`[removed]` and the document's id, where names have to differ."""
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """The mark of a field that tells something of a person or holds their words. What is kept says why and how long."""
+
+    erased: Erased = Erased.REMOVED
+    because: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.erased is Erased.KEPT) != bool(self.because):
+            raise ValueError("what is kept says why, and nothing else does")
+
+    def after(self, value: Any, document_id: object) -> Any:  # Any: BSON values
+        """What stands in its place; not for what is removed."""
+        if value is None or self.erased is Erased.KEPT:
+            return value
+        if self.erased is Erased.EMPTIED:
+            return {} if isinstance(value, dict) else []
+        if self.erased is Erased.RENAMED:
+            return f"{REMOVED_TEXT} {document_id}"
+        return REMOVED_TEXT if self.erased is Erased.REDACTED else None
+
+
+REMOVED, CLEARED, EMPTIED, REDACTED, RENAMED = (
+    Personal(how) for how in (Erased.REMOVED, Erased.CLEARED, Erased.EMPTIED, Erased.REDACTED, Erased.RENAMED)
+)
+
+
+def kept(because: str) -> Personal:
+    return Personal(Erased.KEPT, because)
+
+
+def marks(mark: Personal, *names: str) -> dict[str, Personal]:
+    """The same mark for several fields."""
+    return dict.fromkeys(names, mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Somebody whom documents of a collection are about.
+
+    `path` holds their id or, with `of`, the `_id` (or, with `collection:field`, that field) of a document of another
+    collection that is theirs. `fields` are marks of top-level fields. `deleted`: the documents go with the person.
+    `owned`: they stay, and what other collections hold of them is the person's as well. `pulled`: the array in which
+    the person has an element, which goes. `spared`: the field that holds a prompt's id; what belongs to a prompt that
+    others have bought is not deleted. `where`: which of the documents only.
+    """
+
+    path: str
+    fields: Mapping[str, Personal] = field(default_factory=dict)
+    of: str | None = None
+    deleted: bool = False
+    owned: bool = False
+    exported: bool = True
+    pulled: str | None = None
+    spared: str | None = None
+    where: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def owns(self) -> bool:
+        return self.deleted or self.owned
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a collection holds. `plain`: fields (patterns) with text that tells nothing of anybody.
+
+    `secret`: top-level fields that no export shows, because they open something or are sealed.
+    """
+
+    what: str
+    subjects: tuple[Subject, ...] = ()
+    plain: frozenset[str] = frozenset()
+    secret: frozenset[str] = frozenset()
+
+    def declares(self, path: str) -> bool:
+        """Whether a declaration covers the field at this path, or one that it is in."""
+        names = path.split(".")
+        above = [".".join(names[:length]) for length in range(1, len(names) + 1)]
+        marked = {name for subject in self.subjects for name in (*subject.fields, subject.path)} | self.secret
+        return any(name in marked or any(fnmatchcase(name, plain) for plain in self.plain) for name in above)
+
+
+def nobody(what: str, *plain: str) -> Held:
+    """A collection that tells of no person; without `plain`, nothing in it does."""
+    return Held(what, plain=frozenset(plain or ("*",)))
+
+
+def undeclared(held: Held, document: Document) -> Iterator[str]:
+    """The paths of texts that the declaration does not cover. An internal id that is no person's needs none."""
+    for path, value in _texts(document, ""):
+        opaque = _OPAQUE.fullmatch(value) is not None and _PERSON.fullmatch(value) is None
+        if not opaque and not held.declares(path):
+            yield path
+
+
+def erasing(subject: Subject, document: Document) -> tuple[Document, Document]:
+    """What to set and what to unset in a document of the subject's; both empty where that has been done."""
+    put: Document = {}
+    gone: Document = {}
+    for name, mark in subject.fields.items():
+        if name not in document or mark.erased is Erased.KEPT:
+            continue
+        if mark.erased is Erased.REMOVED:
+            gone[name] = ""
+        elif (after := mark.after(document[name], document["_id"])) != document[name]:
+            put[name] = after
+    return put, gone
+
+
+def exported(held: Held, subject: Subject, document: Document, user_id: str) -> Document:
+    """A document as the export shows it: without secrets, what others wrote, and who they are."""
+    others = {name for other in held.subjects if other.path != subject.path for name in other.fields}
+    hidden = (others - subject.fields.keys()) | held.secret
+    shown = {name: value for name, value in document.items() if name not in hidden}
+    if subject.pulled is not None:
+        inner = subject.path.removeprefix(f"{subject.pulled}.")
+        shown[subject.pulled] = [one for one in document.get(subject.pulled) or () if one.get(inner) == user_id]
+    anonymous: Document = _without_others(shown, user_id)
+    return anonymous
+
+
+def _without_others(value: Any, user_id: str) -> Any:  # Any: BSON values
+    if isinstance(value, dict):
+        return {str(key): _without_others(one, user_id) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_others(one, user_id) for one in value]
+    if isinstance(value, str):
+        return _PERSON.sub(lambda found: found[0] if found[0] == user_id else "somebody else", value)
+    return value
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:  # Any: BSON values
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _texts(one, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, path)
+    elif isinstance(value, str):
+        yield path, value
+
+
+def in_order(held: Mapping[str, Held]) -> Iterable[str]:
+    """Collections such that what is found through another one comes before it: nothing loses its way to its owner."""
+    left = dict(held)
+    while left:
+        through = {(subject.of or "").partition(":")[0] for one in left.values() for subject in one.subjects}
+        ready = sorted(name for name in left if name not in through)
+        if not ready:
+            raise ValueError(f"these are found through each other: {', '.join(sorted(left))}")
+        for name in ready:
+            yield name
+            del left[name]

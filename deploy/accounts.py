@@ -1,0 +1,82 @@
+"""What all stores hold of people, and what deletes accounts by that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from promptforge.actors.accounts import AccountsActor
+from promptforge.actors.accounts import store as deletions
+from promptforge.actors.accounts.records import PersonalRecords
+from promptforge.actors.ai.models import store as ai_models
+from promptforge.actors.ai.usage import store as ai_usage
+from promptforge.actors.analytics import store as analytics
+from promptforge.actors.billing import ObligationsActor
+from promptforge.actors.billing import store as billing
+from promptforge.actors.datasets import store as datasets
+from promptforge.actors.evaluations import store as evaluations
+from promptforge.actors.marketplace import store as marketplace
+from promptforge.actors.moderation import store as moderation
+from promptforge.actors.projects import store as projects
+from promptforge.actors.prompts import store as prompts
+from promptforge.actors.users import store as users
+from promptforge.actors.users.keys import store as api_keys
+from promptforge.core import audit
+from promptforge.core.jobs import documents as jobs
+from promptforge.core.mongo import Index, Mongo
+from promptforge.core.personal import Held, Subject, nobody
+from promptforge.core.runtime import Actor
+from promptforge.deploy import notifying
+from promptforge.deploy.settings import Settings
+from promptforge.http import counters, idempotency
+
+INDEXES: dict[str, tuple[Index, ...]] = {**deletions.INDEXES}
+
+
+def _files(path: str) -> tuple[Subject, ...]:
+    """Whose a file is, is said where its id is kept."""
+    return (Subject(path, of="exports:file_ids", deleted=True, exported=False),)
+
+
+HELD: dict[str, Held] = {
+    **users.HELD,
+    **deletions.HELD,
+    **api_keys.HELD,
+    **billing.HELD,
+    **projects.HELD,
+    **ai_models.HELD,
+    **ai_usage.HELD,
+    **prompts.HELD,
+    **datasets.HELD,
+    **evaluations.HELD,
+    **notifying.HELD,
+    **marketplace.HELD,
+    **moderation.HELD,
+    **analytics.HELD,
+    **jobs.HELD,
+    **audit.HELD,
+    **counters.HELD,
+    **idempotency.HELD,
+    "files.files": Held("The files of your exports", _files("_id"), plain=frozenset({"*"})),
+    "files.chunks": Held("Pieces of the files of your exports", _files("files_id"), plain=frozenset({"*"})),
+    "migrations": nobody("Which migrations of the database were done"),
+}
+"""By collection: a test fails for one that is not here, and for a text that none of them declares."""
+
+
+async def nobody_keeps_accounts(uid: str) -> None:
+    """Where no sign-in is kept, there is none to end."""
+
+
+def build_actors(
+    mongo: Mongo, settings: Settings, ledger: billing.Ledger, *, disable: Callable[[str], Awaitable[None]]
+) -> list[Actor]:
+    """`disable` ends the sign-ins of a uid."""
+    return [
+        ObligationsActor(ledger, billing.PayoutStore(mongo), billing.SubscriptionStore(mongo)),
+        AccountsActor(
+            deletions.DeletionStore(mongo),
+            PersonalRecords(mongo, HELD),
+            days=settings.account_deletion_days,
+            disable=disable,
+        ),
+    ]

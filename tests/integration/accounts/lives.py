@@ -1,0 +1,171 @@
+"""Somebody who has left a mark of theirs in every collection that takes people's words, and who looks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bson
+
+from promptforge.actors.accounts.messages import CloseDueAccounts
+from promptforge.actors.analytics.events.messages import NewEvent, RecordEvents
+from promptforge.actors.datasets.messages import AddItems, CreateDataset, NewItem
+from promptforge.actors.marketplace.favourites.messages import AddFavourite
+from promptforge.actors.marketplace.messages import Category, CreateListing, ListingView, PurchaseView, SubmitListing
+from promptforge.actors.marketplace.purchases.messages import RequestRefund
+from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReason
+from promptforge.actors.marketplace.reviews.messages import WriteReview
+from promptforge.actors.projects.messages import CreateProject
+from promptforge.actors.prompts.drafts.messages import SaveDraft
+from promptforge.actors.prompts.labels.messages import MoveLabel
+from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion
+from promptforge.actors.users.messages import CreateApiKey, UpdateProfile
+from promptforge.core.context import Context
+from promptforge.core.ids import new_id
+from promptforge.core.mongo import Mongo
+from promptforge.core.personal import Erased
+from promptforge.core.principal import Role
+from promptforge.deploy.accounts import HELD
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import judge
+
+MARK = "canaryoriole"
+"""In whatever Ada writes, in any spelling that is kept."""
+SOLD = f"Say {{{{word}}}} to the {MARK}."
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    ada: Context
+    bob: Context
+    listing: ListingView
+    """Ada's, which Bob has bought."""
+    bought: PurchaseView
+
+
+async def live(branches: Branches) -> Life:
+    """Ada has a profile, prompts, data, a listing that Bob bought, and bought, reviewed and reported one of Bob's."""
+    market = branches.here
+    ada, bob = await market.person("ada", Role.SELLER), await market.person("bob", Role.SELLER)
+    await market.fund(ada, 100)
+    await market.fund(bob, 100)
+    links = (f"https://{MARK}.example/me",)
+    about = {"display_name": f"Ada {MARK}", "bio": f"I am {MARK}", "avatar_url": f"https://example.com/{MARK}"}
+    await ada.ask(UpdateProfile(handle=MARK, links=links, **about))
+    await ada.ask(CreateApiKey(name=f"key of {MARK}", scopes=("prompts:read",)))
+    await _work(ada)
+    listing = await _sell(branches, ada)
+    bought = await market.buy(bob, listing)
+    await _shop(branches, ada, await market.published(bob, "Bob's listing"))
+    await plant(branches.mongo, ada.user_id)
+    await market.jobs_done()
+    return Life(ada, bob, listing, bought)
+
+
+async def _work(ada: Context) -> None:
+    project = await ada.ask(CreateProject(name=f"Project {MARK}", description=MARK))
+    await ada.ask(CreatePrompt(name=f"Elsewhere {MARK}", project_id=project.id))
+    prompt = await ada.ask(CreatePrompt(name=f"Unsold {MARK}", description=MARK, tags=(MARK,), folder=MARK))
+    await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"Unsold words of {MARK}", message=MARK))
+    await ada.ask(SaveDraft(prompt_id=prompt.id, content=f"Draft of {MARK}"))
+    await ada.ask(MoveLabel(prompt_id=prompt.id, label="staging", version=1, reason=f"Because of {MARK}"))
+    dataset = await ada.ask(CreateDataset(name=f"Data {MARK}", description=MARK))
+    await ada.ask(AddItems(dataset_id=dataset.id, items=(NewItem(variables={"word": MARK}, expected=MARK),)))
+    at = datetime.now(UTC)
+    event = NewEvent(external_id=f"event-{MARK}", kind="answer.accepted", at=at, properties={"word": MARK})
+    await ada.ask(RecordEvents(events=(event,)))
+
+
+async def _sell(branches: Branches, ada: Context) -> ListingView:
+    prompt = await ada.ask(CreatePrompt(name=f"Sold {MARK}", description=MARK, tags=(MARK,)))
+    await ada.ask(CreateVersion(prompt_id=prompt.id, content=SOLD, message=MARK))
+    listing = await ada.ask(
+        CreateListing(
+            prompt_id=prompt.id,
+            version=1,
+            title=f"Title {MARK}",
+            summary=f"Summary {MARK}",
+            description=f"Description {MARK}",
+            category=Category.WRITING,
+            tags=(MARK,),
+            price="10",
+        )
+    )
+    listing = await ada.ask(SubmitListing(listing_id=listing.id))
+    moderator = await branches.here.person("moderator", Role.MODERATOR)
+    await judge(moderator, await branches.here.case_of(moderator, listing))
+    return listing
+
+
+async def _shop(branches: Branches, ada: Context, offer: ListingView) -> None:
+    await ada.ask(AddFavourite(listing_id=offer.id))
+    bought = await branches.here.buy(ada, offer)
+    await ada.ask(WriteReview(purchase_id=bought.id, stars=4, text=f"Review of {MARK}"))
+    await ada.ask(ReportListing(listing_id=offer.id, reason=ReportReason.COPIED, words=f"Report of {MARK}"))
+    await ada.ask(RequestRefund(purchase_id=bought.id, words=f"Refund for {MARK}"))
+
+
+async def plant(mongo: Mongo, user_id: str) -> None:
+    """What comes from outside of these processes, as it is stored."""
+    now = datetime.now(UTC)
+    await mongo.collection("users").update_one(
+        {"_id": user_id}, {"$set": {"email": f"{MARK}@example.com", "settings": {"default_model": MARK}}}
+    )
+    customer = {"_id": user_id, "idempotency_key": f"customer:{user_id}", "customer_id": "cus_ada", "created_at": now}
+    await mongo.collection("stripe_customers").insert_one(customer)
+    about = {"id": "pi_1", "object": "payment_intent", "customer": "cus_ada", "receipt_email": f"{MARK}@example.com"}
+    event = {
+        "_id": new_id("whe"),
+        "event_id": "evt_1",
+        "type": "payment_intent.succeeded",
+        "api_version": "2026-10-28.endive",
+        "account": None,
+        "payload": {"id": "evt_1", "data": {"object": about}},
+        "state": "processed",
+        "reason": None,
+        "created_at": now,
+    }
+    await mongo.collection("webhook_events").insert_one(event)
+    trader = {"name": f"Ada {MARK}", "city": MARK}
+    details = {"_id": user_id, "sealed": "0a1b", "trader": trader, "updated_at": now}
+    await mongo.collection("seller_details").insert_one(details)
+    reply = {"_id": "key", "owner_id": user_id, "body": MARK.encode(), "expires_at": now + timedelta(days=1)}
+    await mongo.collection("idempotency_keys").insert_one(reply)
+
+
+async def time_has_come(branches: Branches, user_id: str) -> None:
+    """The grace is over, and the schedule's job has come by."""
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    await branches.mongo.collection("account_deletions").update_one({"_id": user_id}, {"$set": {"due_at": past}})
+    await branches.here.process.context().enqueue(CloseDueAccounts())
+    await branches.here.jobs_done()
+
+
+async def erased(branches: Branches, user_id: str) -> None:
+    """It is closed, and what was under way then has ended."""
+    await time_has_come(branches, user_id)
+    await time_has_come(branches, user_id)
+
+
+async def where(mongo: Mongo, mark: str = MARK) -> set[tuple[str, str]]:
+    """Collection and field of whatever holds the mark, whatever its type, ids and files included."""
+    found = set[tuple[str, str]]()
+    for name in await mongo.raw.list_collection_names():
+        async for row in mongo.raw[name].find({}):
+            found |= {(name, field) for field, value in row.items() if _holds(value, mark)}
+    return found
+
+
+def _holds(value: Any, mark: str) -> bool:
+    return mark.encode() in bson.encode({"": value}).lower()
+
+
+def kept_fields() -> Iterator[tuple[str, str]]:
+    """What the declarations say is kept."""
+    for name, held in HELD.items():
+        for subject in held.subjects:
+            for field, mark in subject.fields.items():
+                if mark.erased is Erased.KEPT:
+                    yield name, field

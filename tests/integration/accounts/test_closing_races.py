@@ -1,0 +1,183 @@
+"""The closing of an account beside what its owner, their buyers and their sellers do at that moment.
+
+`here` is interrupted between its work and its commit, and `there` does the other thing meanwhile: whichever commits
+first is first, and the other one begins again and sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import anyio.abc
+import pytest
+
+from promptforge.actors.accounts.messages import CancelDeletion, DeleteAccount, GetDeletion, Obstacle, RequestDeletion
+from promptforge.actors.billing.payouts.messages import RequestPayout
+from promptforge.actors.marketplace.messages import GetPurchase, PurchaseListing, RelistListing
+from promptforge.core.context import Context
+from promptforge.core.jobs import Discard
+from promptforge.core.principal import Role
+from tests.integration.accounts.lives import time_has_come
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import Market, raised
+
+pytestmark = pytest.mark.anyio
+
+
+async def due(branches: Branches, person: Context) -> None:
+    """Somebody has asked, and the grace is over; nothing has been done about it yet."""
+    await person.ask(RequestDeletion(give_up_credits=True))
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    await branches.mongo.collection("account_deletions").update_one({"_id": person.user_id}, {"$set": {"due_at": past}})
+
+
+async def close(market: Market, person: Context) -> str:
+    """What the job does first; `done`, or `not_now`."""
+    try:
+        await market.process.context().ask(DeleteAccount(user_id=person.user_id))
+    except Discard:
+        return "not_now"
+    return "done"
+
+
+class Beside:
+    """Begins something in the other process once the next transaction of `here` has done its work."""
+
+    def __init__(self, branches: Branches, tasks: anyio.abc.TaskGroup, other: Awaitable[str]) -> None:
+        self.outcome = ""
+        self._other = other
+        self._tasks = tasks
+        branches.transactions.before_commit = self._begin
+
+    async def _begin(self) -> None:
+        self._tasks.start_soon(self._run)
+        await anyio.sleep(0.3)  # it comes to what this one has written, and has to wait for the commit
+
+    async def _run(self) -> None:
+        self.outcome = await self._other
+
+
+async def earner(branches: Branches) -> tuple[Context, Context]:
+    here, there = await branches.person("ada", Role.SELLER)
+    await branches.here.fund(here, 5000)
+    now = datetime.now(UTC)
+    facts = {
+        **dict.fromkeys(("charges_enabled", "payouts_enabled", "transfers_enabled", "details_submitted"), True),
+        "id": "acct_ada",
+        "country": "US",
+        "currency": "usd",
+        "bank": "a bank",
+        "requirements_due": [],
+        "disabled_reason": None,
+    }
+    account = {"account_id": "acct_ada", "country": "US", "facts": facts, "key_number": 1}
+    times = {"key_stored_at": now, "created_at": now, "asked_at": now, "bank_changed_at": now - timedelta(days=30)}
+    await branches.mongo.collection("connect_accounts").insert_one({"_id": here.user_id, **account, **times})
+    # As if sales had brought them: what is granted is never paid out.
+    await branches.mongo.collection("users").update_one(
+        {"_id": here.user_id},
+        {"$set": {"credits.earned": 5_000_000, "credits.granted": 0, "credits.lots": []}},
+    )
+    return here, there
+
+
+PAYOUT = RequestPayout(amount="2000")
+
+
+async def test_a_payout_under_way_keeps_the_account(branches: Branches) -> None:
+    ada, _ = await earner(branches)
+    await due(branches, ada)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, close(branches.there, ada))
+        assert await raised(ada, PAYOUT) == "done"
+    assert beside.outcome == "not_now"
+    assert set((await ada.ask(GetDeletion())).obstacles) == {Obstacle.RESERVED, Obstacle.PAYOUT}
+
+
+async def test_nothing_is_paid_out_to_an_account_that_closed_first(branches: Branches) -> None:
+    ada, there = await earner(branches)
+    await due(branches, ada)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, raised(there, PAYOUT))
+        assert await close(branches.here, ada) == "done"
+    assert beside.outcome == "account_closed"
+    assert await branches.count("payouts") == 0
+
+
+async def test_nobody_buys_with_an_account_that_is_closed(branches: Branches) -> None:
+    """The request came with a principal from before."""
+    seller = await branches.here.person("sam", Role.SELLER)
+    listing = await branches.here.published(seller, "Wanted")
+    free = await branches.here.published(seller, "Free", price="0")
+    bruno, there = await branches.person("bruno")
+    await branches.here.fund(bruno, 100)
+    await due(branches, bruno)
+    async with anyio.create_task_group() as tasks:
+        buying = raised(there, PurchaseListing(listing_id=listing.id, expected_price="10"))
+        beside = Beside(branches, tasks, buying)
+        assert await close(branches.here, bruno) == "done"
+    assert beside.outcome == "account_closed"
+    assert await raised(bruno, PurchaseListing(listing_id=free.id, expected_price="0")) == "account_closed"
+    assert await branches.count("purchases") == await branches.count("entitlements") == 0
+    assert await branches.ledger_is_right()
+
+
+async def test_a_purchase_that_committed_first_is_a_sale_like_any_other(branches: Branches) -> None:
+    seller = await branches.here.person("sam", Role.SELLER)
+    bruno, _ = await branches.person("bruno")
+    await branches.here.fund(bruno, 100)
+    listing = await branches.here.published(seller, "Sold in time")
+    await due(branches, seller)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, close(branches.there, seller))
+        purchase = await branches.here.buy(bruno, listing)
+    assert beside.outcome == "done"
+    await time_has_come(branches, seller.user_id)
+    assert (await bruno.ask(GetPurchase(purchase_id=purchase.id))).content == "Say {{word}}."
+    assert await branches.ledger_is_right()
+
+
+async def test_nothing_of_a_closed_sellers_is_sold_even_where_it_is_on_the_market(branches: Branches) -> None:
+    """As where a moderator lifts a suspension just then."""
+    seller = await branches.here.person("sam", Role.SELLER)
+    bruno, _ = await branches.person("bruno")
+    await branches.here.fund(bruno, 100)
+    listing = await branches.here.published(seller, "Back again")
+    await due(branches, seller)
+    assert await close(branches.here, seller) == "done"
+    listings = branches.mongo.collection("marketplace_listings")
+    row = await listings.find_one({"_id": listing.id})
+    assert row is not None
+    assert row["state"] == "unlisted"
+    await listings.update_one({"_id": listing.id}, {"$set": {"state": "published"}})
+    assert await raised(bruno, PurchaseListing(listing_id=listing.id, expected_price="10")) == "not_for_sale"
+    assert await branches.ledger_is_right()
+
+
+async def test_of_a_cancelling_and_a_closing_one_wins(branches: Branches) -> None:
+    ada, there = await branches.person("ada")
+    await due(branches, ada)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, raised(there, CancelDeletion()))
+        assert await close(branches.here, ada) == "done"
+    assert beside.outcome == "nothing_to_cancel"
+
+    bob, _ = await branches.person("bob")
+    await due(branches, bob)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, close(branches.there, bob))
+        assert await raised(bob, CancelDeletion()) == "done"
+    assert beside.outcome == "not_now"
+
+
+async def test_a_seller_who_relists_while_the_account_closes_sells_nothing(branches: Branches) -> None:
+    seller, there = await branches.person("sam", Role.SELLER)
+    listing = await branches.here.published(seller, "Up and down")
+    await due(branches, seller)
+    assert await close(branches.here, seller) == "done"
+    await raised(there, RelistListing(listing_id=listing.id))
+    bruno, _ = await branches.person("bruno")
+    await branches.here.fund(bruno, 100)
+    assert await raised(bruno, PurchaseListing(listing_id=listing.id, expected_price="10")) == "not_for_sale"

@@ -1,0 +1,191 @@
+"""The end of an account: what it waits for, what it leaves, and what others keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptforge.actors.accounts.messages import (
+    CancelDeletion,
+    CloseDueAccounts,
+    DeletionState,
+    GetDeletion,
+    Obstacle,
+    RequestDeletion,
+)
+from promptforge.actors.marketplace.messages import GetPurchase
+from promptforge.actors.projects.messages import AddMember, CreateProject, ListMembers, ProjectRole, SetMemberRoles
+from promptforge.actors.users.messages import GetNames, GetPublicProfile, UpdateProfile
+from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
+from promptforge.core.ids import new_id
+from promptforge.core.messages import Message
+from tests.integration.accounts.lives import MARK, SOLD, erased, kept_fields, live, time_has_come, where
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+
+
+async def state_of(branches: Branches, user_id: str) -> str:
+    row = await branches.mongo.collection("account_deletions").find_one({"_id": user_id})
+    assert row is not None
+    return str(row["state"])
+
+
+async def problem(person: Context, message: Message[object]) -> dict[str, object]:
+    with pytest.raises(PromptForgeError) as caught:
+        await person.ask(message)
+    return {"code": caught.value.code, **caught.value.extra}
+
+
+async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_what_they_bought(
+    branches: Branches,
+) -> None:
+    life = await live(branches)
+    marked = await where(branches.mongo)
+    assert len({collection for collection, _ in marked}) >= 20, "Ada has left marks"
+    deletion = await life.ada.ask(RequestDeletion(give_up_credits=True))
+    assert deletion.state is DeletionState.SCHEDULED
+    await erased(branches, life.ada.user_id)
+    assert await state_of(branches, life.ada.user_id) == "erased"
+    left = await where(branches.mongo)
+    assert left <= set(kept_fields()), "where something of Ada's is left that is not kept for a reason"
+    assert left == {
+        ("prompt_versions", "content"),
+        ("purchases", "title"),
+        ("seller_details", "trader"),
+    }
+    content = (await life.bob.ask(GetPurchase(purchase_id=life.bought.id))).content
+    assert content == SOLD
+    assert await branches.ledger_is_right()
+
+
+async def test_a_second_look_a_day_later_ends_it(branches: Branches) -> None:
+    life = await live(branches)
+    await life.ada.ask(RequestDeletion(give_up_credits=True))
+    await erased(branches, life.ada.user_id)
+    late = {"_id": new_id("ntf"), "user_id": life.ada.user_id, "dedupe_key": "late", "title": MARK}
+    await branches.mongo.collection("notifications").insert_one(late)
+    await time_has_come(branches, life.ada.user_id)
+    assert await state_of(branches, life.ada.user_id) == "done"
+    assert ("notifications", "title") not in await where(branches.mongo)
+    row = await branches.mongo.collection("account_deletions").find_one({"_id": life.ada.user_id})
+    assert row is not None
+    assert row["uid"] is None
+
+
+async def test_nobody_is_found_signs_in_or_is_named_afterwards(branches: Branches) -> None:
+    ada = await branches.here.person("ada")
+    await ada.ask(UpdateProfile(handle="ada", display_name="Ada"))
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    bob = await branches.here.person("bob")
+    assert await raised(bob, GetPublicProfile(handle="ada")) == "not_found"
+    system = branches.here.process.system
+    (name,) = await system.context(request_id="r", trusted=True).ask(GetNames(user_ids=(ada.user_id,)))
+    assert (name.handle, name.display_name) == (None, "Deleted user")
+    again = await branches.here.person("ada")
+    assert again.user_id != ada.user_id, "who signs in again with the same sign-in begins anew"
+
+
+async def test_until_it_is_due_it_can_be_taken_back(branches: Branches) -> None:
+    ada = await branches.here.person("ada")
+    assert await raised(ada, GetDeletion()) == "not_found"
+    asked = await ada.ask(RequestDeletion())
+    assert (asked.due_at - asked.requested_at).days == 30
+    assert await ada.ask(RequestDeletion()) == asked, "asked again, nothing changes"
+    told = await branches.here.notices(ada)
+    assert [notice.kind for notice in told] == ["account.deletion"]
+    cancelled = await ada.ask(CancelDeletion())
+    assert cancelled.state is DeletionState.CANCELLED
+    await time_has_come(branches, ada.user_id)
+    assert await state_of(branches, ada.user_id) == "cancelled"
+    assert await raised(ada, CancelDeletion()) == "nothing_to_cancel"
+    assert (await branches.here.person("ada")).user_id == ada.user_id
+
+
+async def test_nothing_happens_before_it_is_due(branches: Branches) -> None:
+    ada = await branches.here.person("ada")
+    await ada.ask(RequestDeletion())
+    await branches.here.process.context().enqueue(CloseDueAccounts())
+    await branches.here.jobs_done()
+    assert await state_of(branches, ada.user_id) == "scheduled"
+
+
+async def test_what_keeps_an_account_is_named(branches: Branches) -> None:
+    ada = await branches.here.person("ada")
+    await branches.here.fund(ada, 5)
+    users = branches.mongo.collection("users")
+    await users.update_one({"_id": ada.user_id}, {"$set": {"credits.debt": -1, "credits.reserved": 1}})
+    await branches.mongo.collection("ledger_topups").insert_one(
+        {"_id": "topup:1", "user_id": ada.user_id, "frozen_by": ["dp_1"]}
+    )
+    for name, state in (("payouts", "requested"), ("subscriptions", "active")):
+        await branches.mongo.collection(name).insert_one({**_PLANTED[name], "user_id": ada.user_id, "state": state})
+    told = await problem(ada, RequestDeletion())
+    every = {obstacle.value for obstacle in Obstacle} - {"shared_projects"}
+    assert (told["code"], set(told["obstacles"])) == ("deletion_blocked", every)  # type: ignore[call-overload]  # JSON
+
+
+async def test_what_has_come_up_since_delays_it_and_is_told(branches: Branches) -> None:
+    ada = await branches.here.person("ada")
+    await ada.ask(RequestDeletion())
+    await branches.here.fund(ada, 5)
+    await time_has_come(branches, ada.user_id)
+    seen = await ada.ask(GetDeletion())
+    assert (seen.state, seen.obstacles) == (DeletionState.SCHEDULED, (Obstacle.CREDITS_LEFT,))
+    assert sum(notice.kind == "account.deletion" for notice in await branches.here.notices(ada)) == 2
+    await ada.ask(RequestDeletion(give_up_credits=True))
+    await erased(branches, ada.user_id)
+    assert await state_of(branches, ada.user_id) == "erased"
+    assert await branches.ledger_is_right()
+
+
+async def test_a_project_that_others_are_in_needs_another_owner(branches: Branches) -> None:
+    ada, bob = await branches.here.person("ada"), await branches.here.person("bob")
+    await bob.ask(UpdateProfile(handle="bob"))
+    project = await ada.ask(CreateProject(name="Newsroom"))
+    await ada.ask(AddMember(project_id=project.id, handle="bob", roles=(ProjectRole.EDITOR,)))
+    told = await problem(ada, RequestDeletion())
+    assert told["obstacles"] == ["shared_projects"]
+    await ada.ask(SetMemberRoles(project_id=project.id, user_id=bob.user_id, roles=(ProjectRole.OWNER,)))
+    await ada.ask(RequestDeletion())
+    await time_has_come(branches, ada.user_id)
+    members = (await bob.ask(ListMembers(project_id=project.id))).items
+    assert [member.user_id for member in members] == [bob.user_id]
+
+
+_PLANTED: dict[str, dict[str, object]] = {
+    "payouts": {
+        "_id": new_id("pay"),
+        "account_id": "acct_1",
+        "amount": 1,
+        "money": 1,
+        "currency": "usd",
+        "rate": "1/1",
+        "created_at": None,
+        "reason": None,
+        "key_number": 0,
+        "key_stored_at": None,
+        "look_first": False,
+        "waits": 0,
+        "transfer_id": None,
+        "transferred_at": None,
+        "reversed_money": 0,
+        "bank_status": None,
+        "sent_at": None,
+        "ended_at": None,
+    },
+    "subscriptions": {
+        "_id": new_id("sub"),
+        "plan": {"id": "x", "credits": 1, "bonus": 0, "price_minor_units": 1, "currency": "usd"},
+        "idempotency_key": "key",
+        "customer_id": None,
+        "session_id": None,
+        "stripe_id": None,
+        "url": None,
+        "paid_until": None,
+        "ends_at": None,
+        "created_at": None,
+    },
+}

@@ -1,0 +1,57 @@
+"""The table of what is held of people, for docs/accounts.md: `python -m tests.support.personal` writes it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from promptforge.core.personal import Erased, Held, Subject
+from promptforge.deploy.accounts import HELD
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "accounts.md"
+BEGIN, END = "<!-- what is held -->\n", "<!-- /what is held -->\n"
+_WORDS = {
+    Erased.REMOVED: "removed",
+    Erased.CLEARED: "cleared",
+    Erased.EMPTIED: "emptied",
+    Erased.REDACTED: "redacted",
+    Erased.RENAMED: "redacted",
+}
+
+
+def table() -> str:
+    """A row for each collection that tells of people, then those that do not."""
+    rows = ["| collection | what it holds of you | when the account is erased |", "|---|---|---|"]
+    rows += [f"| `{name}` | {held.what} | {_erased(held)} |" for name, held in sorted(HELD.items()) if held.subjects]
+    others = ", ".join(f"`{name}`" for name, held in sorted(HELD.items()) if not held.subjects)
+    return "\n".join([*rows, "", f"These tell of nobody, but for internal ids: {others}.", ""])
+
+
+def _erased(held: Held) -> str:
+    said = list(dict.fromkeys(part for subject in held.subjects for part in _of(subject)))
+    return "; ".join(said) or "stays: internal ids, amounts and times"
+
+
+def _of(subject: Subject) -> Iterator[str]:
+    if subject.deleted:
+        yield "deleted" if subject.spared is None else "deleted, but for what others have bought; of that:"
+    if subject.pulled:
+        yield "you are taken out of it"
+    for how in dict.fromkeys(_WORDS.values()):
+        names = [f"`{name}`" for name, mark in subject.fields.items() if _WORDS.get(mark.erased) == how]
+        if names:
+            yield f"{', '.join(names)} {how}"
+    kept = {mark.because: name for name, mark in reversed(subject.fields.items()) if mark.erased is Erased.KEPT}
+    for because in reversed(kept):
+        names = [f"`{name}`" for name, mark in subject.fields.items() if mark.because == because]
+        yield f"{', '.join(names)} **kept**: {because}"
+
+
+def page_with_table(page: str) -> str:
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{table()}{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with_table(PAGE.read_text()))

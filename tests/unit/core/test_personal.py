@@ -1,0 +1,111 @@
+"""Declarations of what is personal: what they cover, and what erasing and exporting make of a document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from promptforge.core.ids import new_id
+from promptforge.core.personal import (
+    CLEARED,
+    EMPTIED,
+    REDACTED,
+    REMOVED,
+    RENAMED,
+    Held,
+    Personal,
+    Subject,
+    erasing,
+    exported,
+    in_order,
+    kept,
+    marks,
+    nobody,
+    undeclared,
+)
+
+ADA, BOB = new_id("usr"), new_id("usr")
+LETTERS = Held(
+    "Letters",
+    (
+        Subject("writer_id", {**marks(REDACTED, "text"), **marks(CLEARED, "place"), **marks(EMPTIED, "tags")}),
+        Subject("reader_id", marks(REMOVED, "answer")),
+    ),
+    plain=frozenset({"state", "by.*"}),
+    secret=frozenset({"sealed"}),
+)
+
+
+def letter(**more: Any) -> dict[str, Any]:
+    said = {"text": "Dear Bob", "place": None, "tags": ["love"], "answer": "Dear Ada", "sealed": "0a1b"}
+    return {"_id": new_id("let"), "writer_id": ADA, "reader_id": BOB, **said, "state": "sent", **more}
+
+
+def test_what_is_declared_is_covered_with_all_that_is_in_it() -> None:
+    assert list(undeclared(LETTERS, letter(by={"tool": "pen"}))) == []
+    assert list(undeclared(LETTERS, letter(place={"street": "x"}))) == []
+
+
+def test_a_text_that_nobody_declared_is_named_by_its_path() -> None:
+    assert list(undeclared(LETTERS, letter(stamp={"seller": [{"name": "Eve"}]}))) == ["stamp.seller.name"]
+
+
+def test_internal_ids_tell_nothing_but_whose_they_are_has_to_be_said() -> None:
+    assert list(undeclared(LETTERS, letter(post_id=new_id("pst")))) == []
+    assert list(undeclared(LETTERS, letter(carrier_id=new_id("usr")))) == ["carrier_id"]
+
+
+def test_nothing_in_what_is_nobodys_has_to_be_said() -> None:
+    assert list(undeclared(nobody("Sums"), letter())) == []
+
+
+def test_each_subject_loses_what_is_theirs() -> None:
+    written = letter()
+    put, gone = erasing(LETTERS.subjects[0], written)
+    assert (put, gone) == ({"text": "[removed]", "tags": []}, {})
+    assert erasing(LETTERS.subjects[1], written) == ({}, {"answer": ""})
+
+
+def test_what_is_erased_is_not_erased_again() -> None:
+    erased = {**letter(), "text": "[removed]", "tags": []}
+    assert erasing(LETTERS.subjects[0], erased) == ({}, {})
+
+
+def test_names_that_have_to_differ_still_do() -> None:
+    subject = Subject("owner_id", marks(RENAMED, "name"))
+    names = {erasing(subject, {"_id": key, "name": "Mine"})[0]["name"] for key in ("one", "two")}
+    assert len(names) == 2
+
+
+def test_what_is_kept_stays_and_says_why() -> None:
+    subject = Subject("owner_id", {"amount": kept("a tax record")})
+    assert erasing(subject, {"_id": 1, "amount": "10"}) == ({}, {})
+    with pytest.raises(ValueError, match="says why"):
+        kept("")
+    with pytest.raises(ValueError, match="says why"):
+        Personal(because="a reason for nothing")
+
+
+def test_an_export_shows_neither_secrets_nor_what_others_wrote_nor_who_they_are() -> None:
+    shown = exported(LETTERS, LETTERS.subjects[0], letter(), ADA)
+    assert shown["writer_id"] == ADA
+    assert shown["reader_id"] == "somebody else"
+    assert not {"sealed", "answer"} & shown.keys()
+
+
+def test_of_an_array_of_people_the_export_shows_ones_own_element() -> None:
+    clubs = Held("Clubs", (Subject("members.user_id", pulled="members"),))
+    club = {"_id": "clb", "members": [{"user_id": ADA, "since": 1}, {"user_id": BOB, "since": 2}]}
+    assert exported(clubs, clubs.subjects[0], club, ADA)["members"] == [{"user_id": ADA, "since": 1}]
+
+
+def test_what_is_found_through_another_collection_comes_before_it() -> None:
+    held = {
+        "boxes": Held("", (Subject("owner_id", deleted=True),)),
+        "parts": Held("", (Subject("item_id", of="items", deleted=True),)),
+        "items": Held("", (Subject("label", of="boxes:label", deleted=True),)),
+    }
+    assert list(in_order(held)) == ["parts", "items", "boxes"]
+    with pytest.raises(ValueError, match="through each other"):
+        list(in_order({"one": Held("", (Subject("x", of="two"),)), "two": Held("", (Subject("x", of="one"),))}))

@@ -34,15 +34,14 @@ def _erased(held: Held) -> str:
 
 def _of(subject: Subject) -> Iterator[str]:
     if subject.deleted:
-        yield "deleted" if subject.spared is None else "deleted, but for what others have bought; of that:"
+        yield "deleted" if subject.spared is None else "deleted, but for what others have bought, and of that"
     if subject.pulled:
         yield "you are taken out of it"
     for how in dict.fromkeys(_WORDS.values()):
         names = [f"`{name}`" for name, mark in subject.fields.items() if _WORDS.get(mark.erased) == how]
         if names:
             yield f"{', '.join(names)} {how}"
-    kept = {mark.because: name for name, mark in reversed(subject.fields.items()) if mark.erased is Erased.KEPT}
-    for because in reversed(kept):
+    for because in dict.fromkeys(mark.because for mark in subject.fields.values() if mark.because):
         names = [f"`{name}`" for name, mark in subject.fields.items() if mark.because == because]
         yield f"{', '.join(names)} **kept**: {because}"
 

@@ -57,7 +57,7 @@ class PayoutStore:
             raise NotFound("There is no such payout, or it is not yours")
         return payout
 
-    async def find_open(self, user_id: str, *, session: Session) -> Payout | None:
+    async def find_open(self, user_id: str, *, session: Session | None) -> Payout | None:
         row = await self._payouts.find_one({"user_id": user_id, "state": {"$in": _OPEN}}, session=session)
         return None if row is None else _payout_from(row)
 

@@ -63,7 +63,7 @@ async def earner(branches: Branches) -> tuple[Context, Context]:
     here, there = await branches.person("ada", Role.SELLER)
     await branches.here.fund(here, 5000)
     now = datetime.now(UTC)
-    facts = {
+    facts: dict[str, object] = {
         **dict.fromkeys(("charges_enabled", "payouts_enabled", "transfers_enabled", "details_submitted"), True),
         "id": "acct_ada",
         "country": "US",

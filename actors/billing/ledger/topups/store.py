@@ -43,7 +43,7 @@ class TopupStore:
         }
         await self._topups.update_one({"_id": topup.id}, {"$set": row}, upsert=True, session=session)
 
-    async def has_open_dispute(self, user_id: str, *, session: Session) -> bool:
+    async def has_open_dispute(self, user_id: str, *, session: Session | None) -> bool:
         wanted = {"user_id": user_id, **_DISPUTED}
         return await self._topups.find_one(wanted, {"_id": 1}, session=session) is not None
 

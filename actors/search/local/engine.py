@@ -135,7 +135,7 @@ class _Search:
     def run(self) -> Found:
         ranked = self._ranked()
         facets = self._facets(ranked.counting) if self._request.facets else ()
-        total = self._how_many(ranked.counting) if ranked.total is None else ranked.total
+        total = self._total(ranked.counting, facets) if ranked.total is None else ranked.total
         after, limit = self._request.after, self._request.limit
         seen = None if after is None else self._meanings.number_of(after.id)
         begin = ranking.begin(ranked.numbers, seen, 0 if after is None else after.number)
@@ -188,6 +188,11 @@ class _Search:
         if best is None:
             raise AssertionError("there is a way for whatever has words")
         return best
+
+    def _total(self, query: tantivy.Query, facets: tuple[Facet, ...]) -> int:
+        """Each document has one kind, so where they are counted by kind they are counted."""
+        kinds = next((facet for facet in facets if facet.field == FACETS[0]), None)
+        return self._how_many(query) if kinds is None else sum(value.count for value in kinds.values)
 
     def _how_many(self, query: tantivy.Query) -> int:
         return _count(self._searcher.search(query, 1))

@@ -152,6 +152,7 @@ class Marker:
         self._similar = similar
         self._begun = begun
         self._known: dict[str, bool] = {}
+        self._candidates = _WORD if similar else _beginning_like(looked_for)
 
     def marked(self, text: str) -> tuple[Fragment, ...]:
         """The text, or the part of it that has the hits, in pieces; empty where nothing was looked for."""
@@ -179,7 +180,7 @@ class Marker:
         if not self._terms.words:
             return
         known = self._known
-        for found in _WORD.finditer(text):
+        for found in (self._candidates if text.isascii() else _WORD).finditer(text):
             word = found[0]
             meant = known.get(word)
             if meant is None:
@@ -197,6 +198,12 @@ class Marker:
             return False
         pairs = zip(terms.words, terms.plain, strict=True)
         return any(alike(stemmed, wanted, fuzzy_distance(as_typed)) for wanted, as_typed in pairs)
+
+
+def _beginning_like(looked_for: Terms) -> re.Pattern[str]:
+    """Words of plain letters that may be meant: no ending changes the first letter."""
+    first = "".join(sorted({re.escape(word[0]) for word in (*looked_for.words, *looked_for.plain)}))
+    return re.compile(rf"(?<![^\W_])[{first}][^\W_]*", re.IGNORECASE) if first else _WORD
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

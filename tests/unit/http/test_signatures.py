@@ -1,4 +1,4 @@
-"""Our reading of a Stripe signature, beside the SDK's: what one takes the other takes, and nothing else."""
+"""Stripe's signatures: what the SDK takes is taken, and whatever else there is in a header is refused, not an error."""
 
 from __future__ import annotations
 

@@ -155,12 +155,21 @@ def _resident(service: Service) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def _settled(service: Service) -> float:
+    """Once it has loaded what a process loads in the background after its start."""
+    last = 0.0
+    while abs((now := _resident(service)) - last) > 1:
+        last = now
+        time.sleep(5)
+    return now
+
+
 def _export(service: Service, person: Person, form: str) -> tuple[float, float]:
-    """How much a process that has just been started grows while it writes an export, and rows a second."""
+    """How much a process that was started for it grows while it writes an export, and rows a second."""
     service.terminate()
     service.start()
     person.get("/users/me")
-    before = _resident(service)
+    before = _settled(service)
     begun = time.perf_counter()
     asked = person.post("/analytics/exports", {"source": "events", "format": form}, expect=202)
     path = f"/analytics/exports/{asked['id']}"

@@ -20,6 +20,7 @@ from promptforge.actors.accounts.messages import (
 )
 from promptforge.actors.accounts.records import PersonalRecords
 from promptforge.actors.accounts.store import DeletionStore
+from promptforge.actors.analytics.events.messages import ForgetEvents
 from promptforge.actors.analytics.exports.messages import ForgetExports
 from promptforge.actors.billing.obligations.messages import GetObligations
 from promptforge.actors.marketplace.listings.messages import LeaveMarket
@@ -41,7 +42,7 @@ class AccountsActor(Actor):
     """`days`: how long a deletion can be taken back. `disable` ends a uid's sign-ins; what it raises is tried again."""
 
     name = "accounts"
-    asks = ("exports", "marketplace", "obligations", "projects", "prompts", "purchases", "users")
+    asks = ("analytics_events", "exports", "marketplace", "obligations", "projects", "prompts", "purchases", "users")
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class AccountsActor(Actor):
 
     async def _erase(self, user_id: str, context: Context) -> None:
         await context.ask(ForgetExports(user_id=user_id))
+        await context.ask(ForgetEvents(user_id=user_id))  # by its keys, and after what is just being added up
         sold = await context.ask(ListSoldPrompts(seller_id=user_id))
         spared = frozenset(await context.ask(ListWithIncluded(prompt_ids=sold)))
         for name in self._records.collections:

@@ -16,6 +16,7 @@ from tests.bench import (
     search,
     search_quality,
     serving,
+    streams,
     versions,
     webhooks,
 )
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
     "search": search.run,
     "search_quality": search_quality.run,
     "serving": serving.run,
+    "streams": streams.run,
     "versions": versions.run,
     "webhooks": webhooks.run,
 }

@@ -44,6 +44,11 @@ def node_tools(name: str) -> NodeTools:
     return NodeTools(npm[0], folder / "node_modules")
 
 
+def node_program() -> str:
+    """A Node.js that is new enough, installed where this machine has none. Raises `NotInstalled`."""
+    return (_npm_here() or _npm_from_wheel())[0]
+
+
 def _npm_here() -> list[str] | None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:

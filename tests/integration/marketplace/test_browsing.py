@@ -30,11 +30,11 @@ NARROWED: dict[str, dict[str, Any]] = {
 def row(number: int) -> dict[str, Any]:
     """Values of which many are equal, so that the order is the id's too."""
     return {
-        "_id": f"lst_{number:05}",
-        "seller_id": f"usr_{number % 50}",
+        "_id": f"lst_{number:026}",
+        "seller_id": f"usr_{number % 50:026}",
         "state": "published" if number % 10 else "draft",
         "revision": 1,
-        "prompt_id": "prm",
+        "prompt_id": f"prm_{0:026}",
         "version": 1,
         "content_hash": "0",
         "title": "T",

@@ -16,6 +16,7 @@ from promptforge.actors.datasets import store as datasets
 from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.moderation import store as moderation
+from promptforge.actors.packages import store as packages
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import store as users
@@ -34,7 +35,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {**deletions.INDEXES}
 
 def _files(path: str) -> tuple[Subject, ...]:
     """Whose a file is, is said where its id is kept."""
-    return (Subject(path, of="exports:file_ids", deleted=True, exported=False),)
+    return (
+        Subject(path, of="exports:file_ids", deleted=True, exported=False),
+        Subject(path, of="package_uploads", deleted=True, exported=False),
+        Subject(path, of="package_versions:file_ids", deleted=True, exported=False, spared="belongs_to"),
+    )
 
 
 HELD: dict[str, Held] = {
@@ -47,6 +52,7 @@ HELD: dict[str, Held] = {
     **ai_usage.HELD,
     **prompts.HELD,
     **datasets.HELD,
+    **packages.HELD,
     **evaluations.HELD,
     **notifying.HELD,
     **marketplace.HELD,
@@ -56,8 +62,8 @@ HELD: dict[str, Held] = {
     **audit.HELD,
     **counters.HELD,
     **idempotency.HELD,
-    "files.files": Held("The files of your exports", _files("_id"), plain=frozenset({"*"})),
-    "files.chunks": Held("Pieces of the files of your exports", _files("files_id"), plain=frozenset({"*"})),
+    "files.files": Held("The files of your exports, uploads and packages", _files("_id"), plain=frozenset({"*"})),
+    "files.chunks": Held("Pieces of these files", _files("files_id"), plain=frozenset({"*"})),
     "migrations": nobody("Which migrations of the database were done"),
 }
 """By collection: a test fails for one that is not here, and for a text that none of them declares."""

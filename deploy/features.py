@@ -124,6 +124,7 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.prompts.comparison.actor import ComparisonActor
 from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
+from promptforge.actors.prompts.packing.actor import PackingActor
 from promptforge.actors.search.actor import SearchActor
 from promptforge.actors.users import ApiKeysActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
@@ -136,7 +137,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
 from promptforge.core.mongo import FILE_INDEXES, Files, Index, Mongo
 from promptforge.core.runtime import Actor
-from promptforge.deploy import accounts, notifying
+from promptforge.deploy import accounts, notifying, packaging
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.paying_out import paying_out
@@ -181,7 +182,9 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ComparisonActor,
     ForksActor,
     ExchangeActor,
+    PackingActor,
     DatasetsActor,
+    *packaging.ACTOR_TYPES,
     EvaluationsActor,
     NotificationsActor,
     PreferencesActor,
@@ -222,6 +225,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **ai_usage.INDEXES,
     **prompts.INDEXES,
     **datasets.INDEXES,
+    **packaging.INDEXES,
     **evaluations.INDEXES,
     **notifying.INDEXES,
     **marketplace.INDEXES,
@@ -251,6 +255,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("fold-events", "* * * * *", lambda _: FoldEvents()),
     Schedule("fold-market", "*/10 * * * *", lambda _: FoldMarket()),
     Schedule("sweep-exports", "*/10 * * * *", lambda _: SweepExports()),
+    *packaging.SCHEDULES,
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
     Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),
@@ -303,8 +308,10 @@ def build_actors(
         ComparisonActor(stores),
         ForksActor(stores),
         ExchangeActor(stores),
+        PackingActor(stores),
         ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
         DatasetsActor(datasets.DatasetStore(mongo)),
+        *packaging.build_actors(mongo, settings, secrets),
         EvaluationsActor(evaluations.EvaluationStore(mongo)),
         AssistantActor(),
         TrialsActor(),

@@ -20,6 +20,7 @@ from promptforge.core.errors import ConfigurationError
 from promptforge.deploy.prices import price_faults
 
 DEMO_PROJECT = "demo-promptforge"
+_PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 _PRICE = re.compile(r"([0-9]{1,12})/([0-9]{1,12})")
 
 
@@ -139,6 +140,10 @@ class Settings(BaseSettings):
         None, description="A list of banned terms in the place of the one that comes with the service"
     )
 
+    package_trusted_keys: CommaSeparated = Field(
+        (), description="Public keys in base64 of others whose packages may be installed here, comma separated"
+    )
+
     llm_provider: LlmProvider | None = Field(None, description="openai, anthropic or local")
     llm_api_key: SecretStr | None = Field(None, description="The language model provider's API key")
     llm_model: CommaSeparated = Field((), description="Its models, comma separated; the first is the default")
@@ -205,7 +210,7 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 def faults(settings: Settings) -> list[str]:
     """Every combination that must not start, each as one sentence that says what to do."""
-    found = llm_faults(settings) + _stripe_faults(settings) + price_faults(settings)
+    found = llm_faults(settings) + _stripe_faults(settings) + price_faults(settings) + _package_faults(settings)
     if settings.redis_url is not None:
         found.append("REDIS_URL is set, and this service uses no Redis: remove it")
     if settings.production:
@@ -228,6 +233,14 @@ def _stripe_faults(settings: Settings) -> list[str]:
     if not key.get_secret_value().startswith("sk_test_"):
         return ["STRIPE_API_BASE is set, so STRIPE_SECRET_KEY must be a test key: live keys go to Stripe only"]
     return []
+
+
+def _package_faults(settings: Settings) -> list[str]:
+    return [
+        f"PACKAGE_TRUSTED_KEYS: {key[:60]!r} is not a public key, 32 bytes in base64"
+        for key in settings.package_trusted_keys
+        if not _PUBLIC_KEY.fullmatch(key)
+    ]
 
 
 def llm_prices(settings: Settings) -> dict[str, tuple[int, int]]:

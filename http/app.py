@@ -45,6 +45,7 @@ from promptforge.http.rates import Rates
 from promptforge.http.routing import API_PREFIX, Route, check
 from promptforge.http.sheets import SheetEndpoint
 from promptforge.http.streams import StreamEndpoint
+from promptforge.http.uploads import UploadEndpoint
 
 OPENAPI_PATH = API_PREFIX + "/openapi.json"
 UNCOUNTED = frozenset({"/health/live", "/health/ready", METRICS_PATH})
@@ -157,15 +158,22 @@ def _endpoints(
             return LiveEndpoint(route, edge, streams)
         if route.streamed:
             return StreamEndpoint(route, edge, readable, streams=streams, translate=translate)
-        if route.file:
-            return DownloadEndpoint(route, edge, readable)
-        return (SheetEndpoint if route.reply is Sheet else Endpoint)(route, edge, readable)
+        return _plain(route)(route, edge, readable)
 
     return [(route, endpoint_of(route)) for route in routes]
 
 
 async def _as_before(principal: Principal) -> Principal:
     return principal
+
+
+def _plain(route: Route) -> type[Endpoint]:
+    """What serves a route that is answered once."""
+    if route.file:
+        return DownloadEndpoint
+    if route.upload is not None:
+        return UploadEndpoint
+    return SheetEndpoint if route.reply is Sheet else Endpoint
 
 
 def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON

@@ -46,12 +46,14 @@ class Binder:
 
     def __init__(self, route: Route) -> None:
         fields = _fields_of(route.message)
+        if route.upload is not None:
+            del fields[route.upload.field]
         in_path = set(route.parameters)
-        in_body = {name for name in fields if name not in in_path} if route.takes_body else set()
+        self.takes_body = route.takes_body and route.upload is None
+        in_body = {name for name in fields if name not in in_path} if self.takes_body else set()
         self.message = route.message
         self.parameters = _shape(route, {n: f for n, f in fields.items() if n not in in_body}, _TEXT)
         self.body = _shape(route, {n: f for n, f in fields.items() if n in in_body}, _JSON)
-        self.takes_body = route.takes_body
         self.body_required = any(_is_required(fields[name]) for name in in_body)
         self._integers = frozenset(
             _told_name(n, hint) for n, (hint, _) in fields.items() if n not in in_body and _is(hint, int)

@@ -92,8 +92,8 @@ class Endpoint:
         # The runtime authorises every message; here it spares the unauthorised the reading of a body, and us too.
         authorise(self.route.message, self._requirement, context)
         path: dict[str, str] = scope["path_params"]
-        body = await self._read(exchange, receive) if self.binder.takes_body else b""
-        message = self._cursors.opened(self.binder.bind(path, exchange.query, body))
+        body = await self._read(exchange, receive) if self.route.takes_body else b""
+        message = self._cursors.opened(self._bind(path, exchange.query, body))
         if self.route.repeats and (known := edge.system.at_hand(message, context)) is not None:
             return exchange, path, context, message, self._renderer.render(exchange, path, known)
         return exchange, path, context, message, await self._asked(exchange, path, body)
@@ -119,6 +119,9 @@ class Endpoint:
         if exchange.body_pending:
             require_json(exchange.headers)
         return await read_body(exchange, receive, self._edge.limits)
+
+    def _bind(self, path: Mapping[str, str], query: bytes, body: bytes) -> Message[Any]:
+        return self.binder.bind(path, query, body)
 
     async def _asked(self, exchange: Exchange, path: Mapping[str, str], body: bytes) -> Asked | Rendered | None:
         """What the request asks beside its reply; or that reply, where it is stored. None in the usual case."""

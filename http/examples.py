@@ -32,6 +32,7 @@ _THINGS = {
     "Evaluation": "evl",
     "Export": "exp",
     "Grant": "grt",
+    "Install": "ins",
     "Item": "itm",
     "Job": "job",
     "JobDetail": "job",
@@ -39,6 +40,7 @@ _THINGS = {
     "Listing": "lst",
     "Me": "usr",
     "Notification": "ntf",
+    "Package": "pkg",
     "Payout": "pay",
     "Project": "prj",
     "Prompt": "prm",
@@ -50,13 +52,14 @@ _THINGS = {
     "PurchasedContent": "pur",
     "Sale": "pur",
     "Subscription": "sbs",
+    "Upload": "upl",
     "Webhook": "whk",
     "WebhookSecret": "whk",
 }
 """Whose `id` begins how; a view is named for its thing."""
 
 _PEOPLE = dict.fromkeys(
-    ("user_id", "owner_id", "seller_id", "moderator_id", "decided_by", "requested_by"), f"usr_{_ULID}"
+    ("user_id", "owner_id", "seller_id", "publisher_id", "moderator_id", "decided_by", "requested_by"), f"usr_{_ULID}"
 )
 _MOMENTS = dict.fromkeys(("created_after", "since"), "2026-11-01T00:00:00Z") | dict.fromkeys(
     ("created_before", "until", "expires_at"), "2026-12-01T00:00:00Z"

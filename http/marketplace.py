@@ -30,8 +30,10 @@ from promptforge.actors.marketplace.insights.messages import GetSellerDashboard,
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
     AttachEvidence,
+    CreatePackageListing,
     GetListingHistory,
     ListListings,
+    OfferPackageVersion,
     RemoveEvidence,
     WithdrawProposal,
 )
@@ -68,13 +70,28 @@ from promptforge.actors.marketplace.sealed.messages import (
     RunListing,
     WithdrawTrialBudget,
 )
+from promptforge.actors.packages.errors import NotPublished, PackageRevoked, PackageYanked
 from promptforge.core.errors import NotFound
 from promptforge.http.ai import RUN_ERRORS
 from promptforge.http.routing import delete, get, patch, post, put, stream
 
+_PACKAGES = (NotPublished, PackageYanked, PackageRevoked)
+
 routes = [
     get("/marketplace/listings", ListListings),
     post("/marketplace/listings", CreateListing, status=201, errors=(NotFound,)),
+    post(
+        "/marketplace/package-listings",
+        CreatePackageListing,
+        status=201,
+        location="/marketplace/listings/{id}",
+        errors=(NotFound, *_PACKAGES),
+    ),
+    put(
+        "/marketplace/listings/{listing_id}/package",
+        OfferPackageVersion,
+        errors=(IllegalMove, *_PACKAGES),
+    ),
     get("/marketplace/listings/mine", ListMyListings),
     get("/marketplace/listings/{listing_id}", GetListing),
     patch("/marketplace/listings/{listing_id}", UpdateListing, errors=(IllegalMove, StaleRevision)),

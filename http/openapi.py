@@ -258,7 +258,10 @@ def _operation(route: Route, binder: Binder, schemas: Schemas, *, guarded: bool)
         operation["parameters"] = parameters
     if binder.body is not None:
         operation["requestBody"] = _request_body(route, binder, schemas)
-    operation["responses"] = {**_success(route, schemas), **_failures(route, binder, requirement)}
+    elif route.upload is not None:
+        content = {route.upload.media_type: {"schema": {"type": "string", "format": "binary"}, "example": "PK…"}}
+        operation["requestBody"] = {"required": True, "content": content}
+    operation["responses"] = {**_success(route, schemas), **_failures(route, requirement)}
     return operation
 
 
@@ -366,7 +369,7 @@ def _file(headers: Schema) -> Schema:
     }
 
 
-def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
+def _failures(route: Route, requirement: Requirement) -> Schema:
     standard: list[type[PromptForgeError]] = [
         Malformed,
         Unauthenticated,
@@ -383,7 +386,7 @@ def _failures(route: Route, binder: Binder, requirement: Requirement) -> Schema:
         standard.append(Conflict)
     if route.file:
         standard.append(RangeNotSatisfiable)
-    if binder.takes_body:
+    if route.takes_body:
         standard += [BodyTooSlow, BodyTooLarge, UnsupportedMediaType]
     if route.method != "GET":  # with If-Match, also where nothing at the path has an ETag
         standard.append(PreconditionFailed)

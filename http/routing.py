@@ -31,6 +31,14 @@ _PATH = re.compile(r"(/([a-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """The `field` of the message that takes the body as it is, and what the body's type has to be."""
+
+    field: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One line of a table. `path` is below `/api/v1`.
 
@@ -61,6 +69,8 @@ class Route:
     """Answered piece by piece to who accepts that; see `http/streams.py`."""
     file: bool = False
     """Answered by a file; see `http/downloads.py`."""
+    upload: Upload | None = None
+    """The body is a file; see `http/uploads.py`."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -131,6 +141,12 @@ def stream(path: str, message: MessageClass, **options: Unpack[Options]) -> Rout
 def download(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:
     """A query that answers a `Download`: whole, or the part that a Range asks for."""
     return Route("GET", path, message, file=True, **options)
+
+
+def upload(path: str, message: MessageClass, body: Upload, **options: Unpack[Options]) -> Route:
+    """A command whose body is a file."""
+    options.setdefault("rate", RateClass.EXPENSIVE)
+    return Route("POST", path, message, upload=body, **options)
 
 
 def post(path: str, message: MessageClass, **options: Unpack[Options]) -> Route:

@@ -24,6 +24,7 @@ from promptforge.actors.datasets.messages import (
     ListDatasets,
     ListItems,
     NewItem,
+    ReadDataset,
     ReadItems,
     RemoveItems,
     ReplaceItem,
@@ -196,6 +197,10 @@ class DatasetsActor(Actor):
         dataset = await self._dataset_for(context, message.dataset_id, ProjectPermission.WRITE)
         await self._store.use(dataset, session=context.session)
         return FrozenDataset(dataset.id, dataset.project_id, dataset.name, dataset.revision, dataset.item_count)
+
+    @handles(ReadDataset)
+    async def read_dataset(self, message: ReadDataset, context: Context) -> DatasetView:
+        return await self._store.get(message.dataset_id)
 
     @handles(ReadItems)
     async def read_items(self, message: ReadItems, context: Context) -> tuple[ItemView, ...]:

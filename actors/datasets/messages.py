@@ -201,6 +201,13 @@ class FreezeDataset(Command[FrozenDataset]):
 
 
 @internal
+class ReadDataset(Query[DatasetView]):
+    """A dataset, whoever asks. Raises `NotFound`."""
+
+    dataset_id: str
+
+
+@internal
 class ReadItems(Query[tuple[ItemView, ...]]):
     """The items of a frozen revision that come after an id, at most 100, whoever asks. Raises `NotFound`."""
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import MISSING, Field
 
+from promptforge.actors.marketplace.packaged import PackageOffer
 from promptforge.actors.marketplace.sealed.terms import RunTerms
 from promptforge.actors.marketplace.titles import ONE_SCRIPT
 from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
@@ -154,7 +155,8 @@ class RatingView:
 
 @dataclass(frozen=True, slots=True)
 class ListingView:
-    """A listing without what it sells. `revision` grows with every change.
+    """A listing without what it sells: a prompt's version, or a `package` (`prompt_id` is its id then, and `version`
+    the number of its version, as they were published). `revision` grows with every change.
 
     `review` and `proposal` are shown to its seller only.
     """
@@ -180,6 +182,7 @@ class ListingView:
     rating: RatingView = RatingView(0, None)
     evidence: EvidenceView | None = None
     runs: RunTerms | None = None
+    package: PackageOffer | None = None
 
 
 class RefundState(StrEnum):
@@ -226,11 +229,12 @@ class PurchaseView:
     refund: RefundView | None = None
     newer_version: int | None = None
     runs: RunTerms | None = None
+    package: PackageOffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PurchasedContentView:
-    """A purchase with what was bought: the text and how it wants to be run; null where only runs of it were bought."""
+    """A purchase with the text that was bought and how it wants to be run; null of `runs`, and of a `package`."""
 
     id: str
     listing_id: str
@@ -245,6 +249,7 @@ class PurchasedContentView:
     content: str | tuple[ChatMessage, ...] | None
     settings: ModelSettings | None
     runs: RunTerms | None = None
+    package: PackageOffer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from promptforge.actors.marketplace.purchases.messages import RefuseRefund
 from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
-from promptforge.actors.moderation.contents import unified, versions_of
+from promptforge.actors.moderation.contents import sold_by, unified, versions_of
 from promptforge.actors.moderation.domain import CHECKED, TO_THE_LISTING, check_legal, legal_decisions, waits_for
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
 from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, NotClaimed
@@ -47,7 +47,6 @@ from promptforge.actors.moderation.messages import (
 from promptforge.actors.moderation.notices import notices_of
 from promptforge.actors.moderation.reasons import REASONS, check_reason, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
-from promptforge.actors.prompts.messages import ReadPromptVersion
 from promptforge.core.context import Context
 from promptforge.core.pages import Page
 from promptforge.core.runtime import Actor, handles
@@ -57,7 +56,7 @@ MEASURED = timedelta(days=30)
 
 class ModerationActor(Actor):
     name = "moderation"
-    asks = ("billing", "marketplace", "purchases", "prompts", "reviews", "sealed")
+    asks = ("billing", "marketplace", "package_files", "purchases", "prompts", "reviews", "sealed")
 
     def __init__(self, store: CaseStore, history: DecisionLog, fingerprints: FingerprintStore) -> None:
         self._store = store
@@ -146,10 +145,10 @@ class ModerationActor(Actor):
             raise NotClaimed
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
         number, published = versions_of(case, listing)
-        version = await tx.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=number))
+        version = await tx.ask(sold_by(listing, number))
         difference = None
         if published is not None:
-            before = await tx.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=published))
+            before = await tx.ask(sold_by(listing, published))
             difference = unified(before.content, version.content)
         shown = {"listing_id": listing.id, "prompt_id": listing.prompt_id, "version": number}
         await tx.audit("case.content_read", case.id, after=shown)

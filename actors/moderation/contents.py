@@ -6,7 +6,9 @@ import difflib
 
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.moderation.messages import CaseKind, CaseView
-from promptforge.actors.prompts.messages import ChatMessage
+from promptforge.actors.packages.messages import ReadPackageText
+from promptforge.actors.prompts.messages import ChatMessage, PromptVersionView, ReadPromptVersion
+from promptforge.core.messages import Query
 
 Content = str | tuple[ChatMessage, ...]
 
@@ -19,6 +21,13 @@ def versions_of(case: CaseView, listing: ListingView) -> tuple[int, int | None]:
         if change.field == "version" and isinstance(change.after, int):
             return change.after, listing.version
     return listing.version, None
+
+
+def sold_by(listing: ListingView, number: int) -> Query[PromptVersionView]:
+    """What asks for the text of a version of what a listing sells, a prompt's or a package's."""
+    if listing.package is not None:
+        return ReadPackageText(package_id=listing.package.package_id, number=number)
+    return ReadPromptVersion(prompt_id=listing.prompt_id, version=number)
 
 
 def text_of(content: Content) -> str:

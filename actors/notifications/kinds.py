@@ -51,6 +51,10 @@ _ALL = (
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
     Kind("email.bounced", "Your email address takes no mail", mandatory=True, never_mailed=True),
+    # Packages
+    Kind("package.published", "A package of yours was published"),
+    Kind("package.failed", "A package of yours could not be built", email=True),
+    _important("package.revoked", "A package was revoked"),
     # Buying and selling
     Kind("listing.sold", "A listing of yours was bought", email=True),
     Kind("purchase.completed", "You bought a listing", email=True),

@@ -67,3 +67,8 @@ class InstallConflicts(Conflict):
 
     code = "install_conflicts"
     title = "The project has prompts of these names already"
+
+
+class TooManyUploads(Conflict):
+    code = "too_many_uploads"
+    title = "You have uploaded as many packages as are kept at once"

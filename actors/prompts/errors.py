@@ -63,3 +63,18 @@ class NoDraft(Conflict):
 class NothingToServe(Conflict):
     code = "nothing_to_serve"
     title = "The prompt has no version yet"
+
+
+class NamesCollide(Conflict):
+    code = "names_collide"
+    title = "Two prompts of a package cannot have one name"
+
+
+class TooMuchToPack(Conflict):
+    code = "too_much_to_pack"
+    title = "The package would have too many versions of prompts"
+
+
+class UnknownIncludes(Conflict):
+    code = "unknown_includes"
+    title = "The package includes what is not in it"

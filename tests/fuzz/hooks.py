@@ -54,3 +54,9 @@ def _shown_text(text: str) -> str:
     if len(stripped) < len(shown):
         shown = stripped.join("xx") if not stripped else shown.replace(shown[0], "x", 1)
     return shown.rstrip().ljust(len(shown), "x")
+
+
+@schemathesis.serializer("application/zip")
+def zip_file(context: schemathesis.SerializationContext, value: Any) -> bytes:  # Any: as schemathesis generates it
+    """A file goes out as the bytes that it is."""
+    return bytes(value) if isinstance(value, bytes | bytearray) else str(value).encode("utf-8", "replace")

@@ -80,6 +80,20 @@ NOT_IN_THE_SCHEMA = {
     "updateDataset": 422,
     "addDatasetItems": 422,  # items fit the dataset's schema
     "replaceDatasetItem": 422,
+    "draftPackageVersion": 422,  # a version is a semantic one
+    "editPackageVersion": 422,
+    "getPackageVersion": 422,
+    "discardPackageVersion": 422,
+    "publishPackageVersion": 422,
+    "yankPackageVersion": 422,
+    "unyankPackageVersion": 422,
+    "revokePackageVersion": 422,
+    "downloadPackage": 422,
+    "installPackage": 422,  # an upload, or a package and its version
+    "tryInstall": 422,
+    "createPackageListing": 422,
+    "offerPackageVersion": 422,
+    "uploadPackage": 422,  # nobody can make up a signature
     "createEvaluation": 422,  # what a scorer needs depends on its kind
     "requestPayout": 422,  # the least amount is a setting
     "compareEvaluations": 422,

@@ -7,7 +7,8 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 
-from promptforge.actors.packages.format.contents import DatasetFile, DatasetItem, encode
+from promptforge.actors.datasets.messages import NewItem
+from promptforge.actors.packages.format.contents import DatasetFile, encode
 from promptforge.actors.packages.format.manifest import (
     FileKind,
     Manifest,
@@ -34,7 +35,7 @@ def files() -> dict[str, tuple[FileKind, bytes]]:
         tags=("warm",),
         versions=(ExportedVersion(version=3, content="Hello {{name}} ☀", variables=(Variable("name"),)),),
     )
-    dataset = DatasetFile("People", None, {"type": "object"}, (DatasetItem({"name": "Ada"}, "Hello Ada ☀"),))
+    dataset = DatasetFile("People", None, {"type": "object"}, (NewItem({"name": "Ada"}, "Hello Ada ☀"),))
     return {
         README: (FileKind.README, b"# Greetings\n"),
         PROMPT: (FileKind.PROMPT, encode(prompt)),

@@ -13,7 +13,6 @@ from promptforge.actors.marketplace.messages import EvidenceState
 from promptforge.actors.search.messages import PUBLIC, Kind, Offer, SearchDocument
 from promptforge.core.mongo import Document, Mongo
 
-SELLS = "prompt"
 MOST_OF_SELLERS = 100_000
 
 
@@ -50,7 +49,7 @@ def _listed(row: Document) -> Listed:
     offer = Offer(
         category=row["category"],
         licence=row["licence"],
-        sells=SELLS,
+        sells="prompt" if row.get("package") is None else "package",
         price=row["price"],
         stars=round(rating["stars"] * 1000 / reviews) if reviews else 0,
         scorecard=_has_scorecard(row),

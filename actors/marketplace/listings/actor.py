@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -19,11 +20,13 @@ from promptforge.actors.marketplace.listings.leaving import leave_market
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
     AttachEvidence,
+    CreatePackageListing,
     GetListingHistory,
     HistoryEntry,
     LeaveMarket,
     ListingsPage,
     ListListings,
+    OfferPackageVersion,
     RemoveEvidence,
     WithdrawProposal,
 )
@@ -34,6 +37,7 @@ from promptforge.actors.marketplace.messages import (
     CreateListing,
     GetListing,
     GetListingForReview,
+    Licence,
     ListingState,
     ListingView,
     ListMyListings,
@@ -44,12 +48,15 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
     WithdrawListing,
 )
+from promptforge.actors.marketplace.packaged import PackageOffer, find_offer, offer_row
 from promptforge.actors.marketplace.sealed.offers import RUNNABLE, check_offer
 from promptforge.actors.marketplace.sealed.terms import terms_row
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
+from promptforge.actors.packages.messages import PinnedPackage, PinPackageVersion
 from promptforge.actors.prompts.messages import GetPromptVersionFor
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
+from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.principal import Principal, Role
@@ -60,7 +67,7 @@ _EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 class ListingsActor(Actor):
     name = "marketplace"
-    asks = ("prompts", "evaluations", "rendering", "models", "search")
+    asks = ("prompts", "evaluations", "rendering", "models", "search", "packages")
 
     def __init__(self, store: ListingStore, views: ViewCounter) -> None:
         self._store = store
@@ -73,31 +80,29 @@ class ListingsActor(Actor):
         pinned = await context.ask(
             GetPromptVersionFor(prompt_id=message.prompt_id, version=message.version, owner_id=context.user_id)
         )
-        now = context.now()
-        listing = Listing(
-            id=new_id("lst"),
-            seller_id=context.user_id,
-            state=ListingState.DRAFT,
-            revision=1,
-            prompt_id=pinned.prompt_id,
-            version=pinned.version,
-            content_hash=pinned.content_hash,
-            title=message.title,
-            summary=message.summary,
-            description=message.description,
-            category=message.category,
-            tags=tuple(dict.fromkeys(message.tags)),
-            price=to_millicredits(message.price),
-            licence=message.licence,
-            review=None,
-            created_at=now,
-            updated_at=now,
-            published_at=None,
-            runs=terms_row(message.runs),
-        )
+        sold = _Sold(pinned.prompt_id, pinned.version, pinned.content_hash, message.licence)
+        listing = replace(_drafted(message, sold, context), runs=terms_row(message.runs))
         await check_offer(listing.prompt_id, listing.values, context)
         await self._store.insert(listing, _by_seller(Move.CREATE, context), session=context.session)
         return listing.view(for_seller=True)
+
+    @handles(CreatePackageListing, atomic=True)
+    async def create_of_package(self, message: CreatePackageListing, context: Context) -> ListingView:
+        pinned = await _pin_package(message.package_id, message.version, context)
+        sold = _Sold(pinned.package_id, pinned.number, pinned.sha256, Licence.SOURCE)
+        listing = replace(_drafted(message, sold, context), package=_offer_of(pinned))
+        await self._store.insert(listing, _by_seller(Move.CREATE, context), session=context.session)
+        return listing.view(for_seller=True)
+
+    @handles(OfferPackageVersion, key="listing_id", atomic=True)
+    async def offer_package_version(self, message: OfferPackageVersion, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.EDIT, context)
+        offered = find_offer(listing.package)
+        if offered is None:
+            raise NotFound("The listing sells no package")
+        pinned = await _pin_package(offered.package_id, message.version, context)
+        sent = {"version": pinned.number, "content_hash": pinned.sha256, "package": _offer_of(pinned)}
+        return (await self._edited(listing, sent, context)).view(for_seller=True)
 
     @handles(UpdateListing, key="listing_id", atomic=True)
     async def update(self, message: UpdateListing, context: Context) -> ListingView:
@@ -113,13 +118,16 @@ class ListingsActor(Actor):
                 GetPromptVersionFor(prompt_id=listing.prompt_id, version=message.version, owner_id=context.user_id)
             )
             sent |= {"version": pinned.version, "content_hash": pinned.content_hash}
+        if listing.package is not None and {"version", "licence", "runs"} & sent.keys():
+            raise _only_with_source()
         if RUNNABLE & sent.keys():
             await check_offer(listing.prompt_id, {**listing.values, **pending(listing.proposal), **sent}, context)
+        return (await self._edited(listing, sent, context)).view(for_seller=True)
+
+    async def _edited(self, listing: Listing, sent: dict[str, Any], context: Context) -> Listing:
         if listing.state in ON_OFFER:
-            listing = await self._propose(listing, sent, context)
-        elif sent:
-            listing = await self._change(listing, sent, Move.EDIT, context)
-        return listing.view(for_seller=True)
+            return await self._propose(listing, sent, context)
+        return await self._change(listing, sent, Move.EDIT, context) if sent else listing
 
     async def _propose(self, listing: Listing, sent: dict[str, Any], context: Context) -> Listing:
         """A lower price at once, the rest as a proposal with a case that a moderator decides."""
@@ -260,6 +268,53 @@ class ListingsActor(Actor):
         )
         changes = decided(listing, message, act.at)
         return (await self._store.change(listing, changes, act, session=context.session)).view(for_seller=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """What a new listing sells."""
+
+    id: str
+    number: int
+    content_hash: str
+    licence: Licence
+
+
+def _drafted(message: CreateListing | CreatePackageListing, sold: _Sold, context: Context) -> Listing:
+    now = context.now()
+    return Listing(
+        id=new_id("lst"),
+        seller_id=context.user_id,
+        state=ListingState.DRAFT,
+        revision=1,
+        prompt_id=sold.id,
+        version=sold.number,
+        content_hash=sold.content_hash,
+        title=message.title,
+        summary=message.summary,
+        description=message.description,
+        category=message.category,
+        tags=tuple(dict.fromkeys(message.tags)),
+        price=to_millicredits(message.price),
+        licence=sold.licence,
+        review=None,
+        created_at=now,
+        updated_at=now,
+        published_at=None,
+    )
+
+
+async def _pin_package(package_id: str, version: str, context: Context) -> PinnedPackage:
+    return await context.ask(PinPackageVersion(package_id=package_id, version=version, publisher_id=context.user_id))
+
+
+def _offer_of(pinned: PinnedPackage) -> dict[str, Any]:  # Any: a MongoDB document
+    return offer_row(PackageOffer(pinned.package_id, pinned.name, pinned.version))
+
+
+def _only_with_source() -> Invalid:
+    detail = "A package is sold with its source, and its version is changed by PUT …/package"
+    return Invalid(detail, errors=(FieldError(detail, "package", pointer="/licence"),))
 
 
 def _by_seller(move: Move, context: Context) -> Act:

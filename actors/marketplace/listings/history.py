@@ -31,7 +31,7 @@ HELD = {
     ),
 }
 _TOLD = (
-    *("version", "title", "summary", "description", "category", "tags", "price", "licence", "runs"),
+    *("version", "title", "summary", "description", "category", "tags", "price", "licence", "runs", "package"),
     "evaluation_id",
 )
 """Fields whose changes are kept with their values; the rest is told by the move."""

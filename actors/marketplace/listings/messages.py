@@ -12,14 +12,20 @@ from annotated_types import Ge, Le
 from promptforge.actors.evaluations.messages import EvaluationId
 from promptforge.actors.marketplace.messages import (
     Category,
+    Description,
     FieldChange,
     Licence,
     ListingId,
     ListingState,
     ListingView,
+    Summary,
     Tag,
+    Tags,
+    Title,
     Words,
 )
+from promptforge.actors.packages.format.manifest import SemanticVersion
+from promptforge.actors.packages.messages import PackageId
 from promptforge.actors.search.messages import Facet, IndexState, SearchedText
 from promptforge.core.amounts import CreditAmount
 from promptforge.core.messages import Command, Query, internal, public, requires
@@ -131,6 +137,31 @@ class ListListings(Query[ListingsPage]):
     facets: bool = False
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
+
+
+@requires(Role.SELLER, scope="listings:write")
+class CreatePackageListing(Command[ListingView]):
+    """Draft a listing of a published version of one of your packages. It is sold with its source.
+
+    409 `package_yanked`, `package_revoked`, `not_published`.
+    """
+
+    package_id: PackageId
+    version: SemanticVersion
+    title: Title
+    summary: Summary
+    description: Description
+    category: Category
+    tags: Tags = ()
+    price: CreditAmount
+
+
+@requires(Role.SELLER, scope="listings:write")
+class OfferPackageVersion(Command[ListingView]):
+    """Have a listing of a package sell another version of it; of one that is on offer this becomes its `proposal`."""
+
+    listing_id: ListingId
+    version: SemanticVersion
 
 
 # The end of an account

@@ -108,5 +108,7 @@ def _told(name: str, value: Any) -> str | int | tuple[str, ...] | None:  # Any: 
         return from_millicredits(value)
     if name == "runs":
         return in_words(value)
+    if name == "package" and value is not None:
+        return str(value["version"])
     told: str | int | tuple[str, ...] | None = tuple(value) if isinstance(value, list) else value
     return told

@@ -22,6 +22,7 @@ from promptforge.actors.marketplace.messages import (
     RatingView,
     ReviewNote,
 )
+from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
@@ -54,6 +55,7 @@ HELD = {
         ),
         plain=frozenset(
             {
+                "package.*",
                 "runs.*",
                 "state",
                 "suspended_from",
@@ -100,6 +102,8 @@ class Listing:
     rating_stars: int = 0
     runs: Document | None = None
     """As `terms_row` makes it."""
+    package: Document | None = None
+    """As `offer_row` makes it."""
 
     @property
     def values(self) -> Document:
@@ -115,6 +119,7 @@ class Listing:
             "price": self.price,
             "licence": self.licence.value,
             "runs": self.runs,
+            "package": self.package,
         }
 
     def view(self, *, for_seller: bool) -> ListingView:
@@ -140,6 +145,7 @@ class Listing:
             rating=rating_view(self.rating_count, self.rating_stars),
             proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
             runs=find_terms(self.runs),
+            package=find_offer(self.package),
         )
 
 
@@ -296,6 +302,7 @@ def _listing_from(row: Document) -> Listing:
         rating_count=rating_count,
         rating_stars=rating_stars,
         runs=row.get("runs"),
+        package=row.get("package"),
     )
 
 

@@ -36,13 +36,21 @@ from promptforge.actors.marketplace.messages import (
     SaleView,
     UsePurchasedSource,
 )
+from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
-from promptforge.actors.marketplace.purchases.messages import HasBought, ListSoldPrompts, RefuseRefund, RequestRefund
+from promptforge.actors.marketplace.purchases.messages import (
+    HasBought,
+    ListPackageBuyers,
+    ListSoldPrompts,
+    RefuseRefund,
+    RequestRefund,
+)
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.packages.messages import PinPackageVersion
 from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
 from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
@@ -55,7 +63,7 @@ from promptforge.core.runtime import Actor, handles
 
 class PurchasesActor(Actor):
     name = "purchases"
-    asks = ("billing", "prompts", "sales", "users")
+    asks = ("billing", "prompts", "sales", "packages", "users")
 
     def __init__(self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings) -> None:
         self._purchases = purchases
@@ -79,6 +87,7 @@ class PurchasesActor(Actor):
         if owned_by != purchase_id:
             raise AlreadyOwned("You bought this already", extra={"purchase_id": owned_by})
         _check_offer(listing, to_millicredits(message.expected_price))
+        await _check_package(listing, tx)
         await tx.ask(ExpectOpenAccounts(user_ids=(tx.user_id,)))
         await _expect_seller(listing.seller_id, tx)
         charge = await tx.ask(
@@ -99,7 +108,7 @@ class PurchasesActor(Actor):
     @handles(GetPurchase)
     async def get_purchase(self, message: GetPurchase, context: Context) -> PurchasedContentView:
         bought = await self._purchases.get_own(message.purchase_id, context.user_id)
-        if bought.licence is Licence.RUNS:
+        if bought.licence is Licence.RUNS or bought.package is not None:
             return _content_view(bought, None)
         purchase = await self._purchases.use(message.purchase_id, context.user_id, now=context.now())
         version = await context.ask(ReadPromptVersion(prompt_id=purchase.prompt_id, version=purchase.version))
@@ -174,6 +183,13 @@ class PurchasesActor(Actor):
             message.buyer_id, message.prompt_id, message.version, now=context.now(), session=context.session
         )
 
+    @handles(ListPackageBuyers)
+    async def list_package_buyers(self, message: ListPackageBuyers, context: Context) -> tuple[tuple[str, str], ...]:
+        found = await self._purchases.list_buyers(
+            message.package_id, message.number, after=message.after, limit=message.limit
+        )
+        return tuple(found)
+
     @handles(HasBought, transactional=True)
     async def has_bought(self, message: HasBought, context: Context) -> bool:
         return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
@@ -217,6 +233,7 @@ def _content_view(purchase: Purchase, version: PromptVersionView | None) -> Purc
         content=None if version is None else version.content,
         settings=None if version is None else version.settings,
         runs=find_terms(purchase.runs),
+        package=find_offer(purchase.package),
     )
 
 
@@ -239,6 +256,15 @@ def _check_offer(listing: Listing, expected: int) -> None:
         raise PriceChanged(f"The price is {price} credits", extra={"price": price})
 
 
+async def _check_package(listing: Listing, tx: Context) -> None:
+    """That what it sells was neither yanked nor revoked, in the sale's own snapshot."""
+    offer = find_offer(listing.package)
+    if offer is not None:
+        await tx.ask(
+            PinPackageVersion(package_id=offer.package_id, version=offer.version, publisher_id=listing.seller_id)
+        )
+
+
 def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context) -> Purchase:
     return Purchase(
         id=purchase_id,
@@ -259,6 +285,7 @@ def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context
         used_at=None,
         created_at=tx.now(),
         runs=listing.runs if listing.licence is Licence.RUNS else None,
+        package=listing.package,
     )
 
 

@@ -40,6 +40,16 @@ class HasBought(Query[bool]):
 
 
 @internal
+class ListPackageBuyers(Query[tuple[tuple[str, str], ...]]):
+    """Purchase and buyer of those who have a package's version, by its number, behind a purchase, at most `limit`."""
+
+    package_id: str
+    number: int
+    after: str = ""
+    limit: int = 100
+
+
+@internal
 class ListSoldPrompts(Query[tuple[str, ...]]):
     """The prompts of a seller's of which others have bought a version, given back or not."""
 

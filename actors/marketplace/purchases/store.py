@@ -14,6 +14,7 @@ from promptforge.actors.marketplace.messages import (
     RefundView,
     SaleView,
 )
+from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.purchases.domain import automatic_until, counts
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
@@ -31,6 +32,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("seller_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("created_at", -1))),
         Index((("buyer_id", 1), ("listing_id", 1))),
+        Index((("package.package_id", 1), ("version", 1)), partial={"package.package_id": {"$exists": True}}),
     ),
     ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
 }
@@ -42,7 +44,7 @@ HELD = {
             Subject("buyer_id", {"title": kept(RECORD), **marks(CLEARED, "refund")}),
             Subject("seller_id", {"title": kept(RECORD)}),
         ),
-        plain=frozenset({"runs.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
+        plain=frozenset({"runs.*", "package.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
     ),
     ENTITLEMENTS: Held("What is yours to use", (Subject("buyer_id"),), plain=frozenset({"_id"})),
 }
@@ -75,6 +77,8 @@ class Purchase:
     """What the buyer asked for, and a refusal."""
     runs: Document | None = None
     """How it is run, where runs are what was bought."""
+    package: Document | None = None
+    """Which package, where that is what was bought."""
 
     @property
     def counts(self) -> bool:
@@ -106,6 +110,7 @@ class Purchase:
             refund=self._refund_view(),
             newer_version=newer_version,
             runs=find_terms(self.runs),
+            package=find_offer(self.package),
         )
 
     def _refund_view(self) -> RefundView | None:
@@ -173,6 +178,7 @@ class PurchaseStore:
                 "refunded_at": None,
                 "refund": None,
                 "runs": purchase.runs,
+                "package": purchase.package,
                 "created_at": purchase.created_at,
             },
             session=session,
@@ -215,6 +221,12 @@ class PurchaseStore:
         """Once. A refund at the same moment writes the same document, and one of the two sees the other."""
         unused = {"_id": purchase_id, "used_at": None}
         await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
+
+    async def list_buyers(self, package_id: str, number: int, *, after: str, limit: int) -> list[tuple[str, str]]:
+        """Purchase and buyer of those who have this version of a package, behind a purchase."""
+        wanted = {"package.package_id": package_id, "version": number, "refunded_at": None, "_id": {"$gt": after}}
+        rows = self._purchases.find(wanted, {"buyer_id": 1}).sort([("_id", 1)]).limit(limit)
+        return [(row["_id"], row["buyer_id"]) for row in await rows.to_list(limit)]
 
     async def take_from_buyer(self, purchase_id: str, *, now: datetime, session: Session | None) -> Purchase | None:
         """Mark the purchase as refunded, once: its buyer owns the listing no more, and may buy it again.
@@ -313,6 +325,7 @@ def _purchase_from(row: Document) -> Purchase:
         payable=row.get("payable", 0),
         refund=row.get("refund"),
         runs=row.get("runs"),
+        package=row.get("package"),
     )
 
 

@@ -18,12 +18,12 @@ from promptforge.actors.moderation.checks.passages import passages_of
 from promptforge.actors.moderation.checks.personal import find_personal_data
 from promptforge.actors.moderation.checks.secrets import find_secrets
 from promptforge.actors.moderation.checks.terms import TermList
-from promptforge.actors.moderation.contents import text_of, versions_of
+from promptforge.actors.moderation.contents import sold_by, text_of, versions_of
 from promptforge.actors.moderation.duplicates.fingerprints import fingerprint
 from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.messages import CaseView
 from promptforge.actors.moderation.store import CaseStore
-from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
+from promptforge.actors.prompts.messages import PromptVersionView
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, NotFound
 from promptforge.core.runtime import Actor, handles
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 class ChecksActor(Actor):
     name = "checks"
-    asks = ("listing_documents", "marketplace", "prompts")
+    asks = ("listing_documents", "marketplace", "prompts", "package_files")
 
     def __init__(self, store: CaseStore, terms: TermList, duplicates: Duplicates) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class ChecksActor(Actor):
 
     async def _know(self, listing: ListingView, context: Context) -> None:
         try:
-            version = await context.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=listing.version))
+            version = await context.ask(sold_by(listing, listing.version))
         except NotFound:  # what the service before offered has no text here
             return
         found = await to_thread.run_sync(fingerprint, text_of(version.content))
@@ -93,7 +93,7 @@ class ChecksActor(Actor):
         case = await self._store.get(case_id, now=context.now(), session=context.session)
         listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
         number, _ = versions_of(case, listing)
-        return case, listing, await context.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=number))
+        return case, listing, await context.ask(sold_by(listing, number))
 
     def _rules(self, case: CaseView, listing: ListingView, version: PromptVersionView) -> Iterator[Finding]:
         for passage in passages_of(case, listing, version):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
 import orjson
 import pydantic_core
-from pydantic import Field, TypeAdapter, ValidationError
+from annotated_types import Len
+from pydantic import TypeAdapter, ValidationError
 
+from promptforge.actors.datasets.messages import DatasetDescription, DatasetName, ItemSchema, NewItem
 from promptforge.actors.packages.errors import PackageRefused
 from promptforge.actors.prompts.exchange.messages import ExportedPrompt
 
@@ -18,20 +20,13 @@ MAX_ITEMS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetItem:
-    variables: dict[str, Any]  # Any: JSON
-    expected: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class DatasetFile:
     """A dataset as it stands in a package."""
 
-    name: Annotated[str, Field(min_length=1, max_length=120)]
-    description: str | None
-    variables_schema: dict[str, Any] | None  # Any: JSON
-    items: Annotated[tuple[DatasetItem, ...], Field(max_length=MAX_ITEMS)]
+    name: DatasetName
+    description: DatasetDescription | None
+    variables_schema: ItemSchema | None
+    items: Annotated[tuple[NewItem, ...], Len(0, MAX_ITEMS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from promptforge.actors.packages.errors import PackageRefused
 from promptforge.actors.packages.format.names import LONGEST_PATH, NAME_PATTERN, PATH_PATTERN, parse_version
 from promptforge.actors.prompts.messages import PromptKind, VersionNumber
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 SCHEMA_ID = "/api/v1/packaging/schema"
 MAX_MANIFEST_BYTES = 512 * 1024
 MAX_FILES = 200

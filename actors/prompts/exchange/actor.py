@@ -12,7 +12,6 @@ from promptforge.actors.prompts.exchange.importing import Importing, refused
 from promptforge.actors.prompts.exchange.messages import (
     MAX_VERSIONS,
     ExportedPrompt,
-    ExportedVersion,
     ExportPrompts,
     ImportedItem,
     ImportFormat,
@@ -21,6 +20,7 @@ from promptforge.actors.prompts.exchange.messages import (
     PromptExport,
 )
 from promptforge.actors.prompts.exchange.order import includes_first
+from promptforge.actors.prompts.exchange.parts import exported_version
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
 from promptforge.actors.prompts.rendering.naming import names_now, with_names
 from promptforge.core.context import Context
@@ -137,19 +137,7 @@ class ExchangeActor(Actor):
             description=prompt.description,
             tags=prompt.tags,
             folder=prompt.folder,
-            versions=tuple(_exported_version(with_names(found[number], names)) for number in sorted(found)),
+            versions=tuple(exported_version(with_names(found[number], names)) for number in sorted(found)),
             labels={label.label: label.version for label in labels},
             versions_left_out=max(prompt.latest_version - len(found), 0),
         )
-
-
-def _exported_version(version: PromptVersionView) -> ExportedVersion:
-    return ExportedVersion(
-        version=version.version,
-        content=version.content,
-        settings=version.settings,
-        tools=version.tools,
-        response_schema=version.response_schema,
-        variables=version.variables,
-        message=version.message,
-    )

@@ -76,6 +76,10 @@ class Importing:
             notes=(*notes, *label_notes),
         )
 
+    def numbers_of(self, name: str) -> tuple[tuple[int, int], ...]:
+        """Of a prompt that was taken, the numbers that its versions had and those that they got."""
+        return tuple(sorted(self._renamed[name][1].items()))
+
     def untaken(self, item: ImportedItem) -> ImportedItem:
         """As a dry run tells it: a prompt that was made and taken back has no id."""
         return item if item.prompt_id in self._existing else replace(item, prompt_id=None)

@@ -27,9 +27,9 @@ def includes_first(parsed: Sequence[Parsed]) -> list[int]:
             return
         visiting.add(index)
         prompt = parsed[index].prompt
-        for name in included_names(prompt) if prompt is not None else ():
-            if name in by_name:
-                visit(by_name[name])
+        for part in included_parts(prompt) if prompt is not None else ():
+            if part.name in by_name:
+                visit(by_name[part.name])
         order[index] = None
 
     for index in range(len(parsed)):
@@ -37,8 +37,8 @@ def includes_first(parsed: Sequence[Parsed]) -> list[int]:
     return list(order)
 
 
-def included_names(prompt: ExportedPrompt) -> list[str]:
-    return [part.name for version in prompt.versions for part in wanted_includes(version.content)]
+def included_parts(prompt: ExportedPrompt) -> list[IncludePart]:
+    return [part for version in prompt.versions for part in wanted_includes(version.content)]
 
 
 def following(version: ExportedVersion, renamed: Renamed) -> ExportedVersion:

@@ -1,4 +1,4 @@
-"""What exports of other registries have in common: items that are versions, functions as tools, JSON Schemas."""
+"""What exports have in common: items that are versions, functions as tools, JSON Schemas; and a version of ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from promptforge.actors.prompts.exchange.drafts import Draft
+from promptforge.actors.prompts.exchange.messages import ExportedVersion
+from promptforge.actors.prompts.messages import PromptVersionView
 
 Json = Any  # whatever JSON can be
 Item = dict[str, Json]
@@ -73,3 +75,15 @@ def take_response_format(draft: Draft, version: Item, said: Json, pointer: str) 
             draft.note(pointer, "It holds no JSON Schema, and was left out")
     elif kind != "text":
         draft.note(pointer, "Only a JSON Schema can be taken: this was left out")
+
+
+def exported_version(version: PromptVersionView) -> ExportedVersion:
+    return ExportedVersion(
+        version=version.version,
+        content=version.content,
+        settings=version.settings,
+        tools=version.tools,
+        response_schema=version.response_schema,
+        variables=version.variables,
+        message=version.message,
+    )

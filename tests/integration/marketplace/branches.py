@@ -96,6 +96,7 @@ async def all_at_once(asks: Sequence[tuple[Context, Message[Any]]]) -> Counter[s
     return outcomes
 
 
+SECRETS = ("a secret of tests",)
 SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 
 
@@ -103,8 +104,8 @@ SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 async def open_branches(mongo: Mongo) -> AsyncIterator[Branches]:
     await ensure_indexes(mongo, INDEXES)
     async with (
-        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS), running=False) as here,
-        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS), running=False) as there,
+        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS, secrets=SECRETS), running=False) as here,
+        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS, secrets=SECRETS), running=False) as there,
     ):
         transactions = WatchedTransactions(mongo)
         here.system.transactions = transactions

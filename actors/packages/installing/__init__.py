@@ -1,0 +1,1 @@
+"""Taking packages into projects."""

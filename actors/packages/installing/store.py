@@ -1,0 +1,101 @@
+"""Every query on `package_uploads` and `package_installs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from promptforge.actors.packages.installing.messages import (
+    InstalledDataset,
+    InstalledPrompt,
+    InstallView,
+    UploadView,
+)
+from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.personal import Held, Subject
+
+UPLOADS = "package_uploads"
+INSTALLS = "package_installs"
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    UPLOADS: (Index((("user_id", 1),)), Index((("expires_at", 1),))),
+    INSTALLS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))),),
+}
+HELD = {
+    UPLOADS: Held("Packages that you uploaded, for a day", (Subject("user_id", deleted=True),), plain=frozenset({"*"})),
+    INSTALLS: Held("Which packages you installed", (Subject("user_id", deleted=True),), plain=frozenset({"*"})),
+}
+
+
+class InstallStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._uploads = mongo.collection(UPLOADS)
+        self._installs = mongo.collection(INSTALLS)
+
+    # Uploads: the file has the upload's id
+
+    async def insert_upload(self, upload: UploadView, user_id: str) -> None:
+        """Before the first byte of its file is written, so that the file is found again whatever happens."""
+        fields = asdict(upload)
+        del fields["id"]
+        await self._uploads.insert_one({"_id": upload.id, "user_id": user_id, **fields})
+
+    async def get_upload(self, upload_id: str, user_id: str, *, now: datetime) -> UploadView:
+        """Raises `NotFound`, also for somebody else's."""
+        row = await self._uploads.find_one({"_id": upload_id, "user_id": user_id, "expires_at": {"$gt": now}})
+        if row is None:
+            raise no_upload()
+        return UploadView(id=row["_id"], **{name: row[name] for name in UploadView.__slots__ if name != "id"})
+
+    async def count_uploads(self, user_id: str, *, now: datetime) -> int:
+        return await self._uploads.count_documents({"user_id": user_id, "expires_at": {"$gt": now}})
+
+    async def list_expired(self, now: datetime, *, limit: int) -> Sequence[str]:
+        rows = self._uploads.find({"expires_at": {"$lte": now}}, {"_id": 1}).limit(limit)
+        return [row["_id"] for row in await rows.to_list(limit)]
+
+    async def remove(self, upload_id: str) -> None:
+        await self._uploads.delete_one({"_id": upload_id})
+
+    # Installations
+
+    async def insert(self, install: InstallView, user_id: str, *, session: Session | None) -> None:
+        fields = asdict(install)
+        del fields["id"]
+        lists = {name: list(fields[name]) for name in ("prompts", "datasets", "conflicts")}
+        await self._installs.insert_one({"_id": install.id, "user_id": user_id, **fields, **lists}, session=session)
+
+    async def get_own(self, install_id: str, user_id: str) -> InstallView:
+        """Raises `NotFound`, also for somebody else's."""
+        row = await self._installs.find_one({"_id": install_id, "user_id": user_id})
+        if row is None:
+            raise NotFound("There is no such installation, or it is not yours")
+        return _install_from(row)
+
+    async def list_page(self, user_id: str, *, cursor: Cursor | None, limit: int) -> Page[InstallView]:
+        wanted = {"user_id": user_id, **(cursor.after() if cursor else {})}
+        rows = self._installs.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
+        return page_of(await rows.to_list(limit + 1), limit, _install_from)
+
+
+def no_upload() -> NotFound:
+    return NotFound("There is no such upload, or it is not yours, or its day is over")
+
+
+def _install_from(row: Document) -> InstallView:
+    return InstallView(
+        id=row["_id"],
+        project_id=row["project_id"],
+        publisher=row["publisher"],
+        name=row["name"],
+        version=row["version"],
+        sha256=row["sha256"],
+        key_id=row["key_id"],
+        prompts=tuple(InstalledPrompt(**one) for one in row["prompts"]),
+        datasets=tuple(InstalledDataset(**one) for one in row["datasets"]),
+        conflicts=tuple(row["conflicts"]),
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,1 @@
+"""Packages and their versions: drafted, published once, yanked, revoked."""

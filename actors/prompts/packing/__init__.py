@@ -1,0 +1,1 @@
+"""Prompts on their way into packages and out of them."""

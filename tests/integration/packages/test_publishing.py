@@ -1,0 +1,251 @@
+"""Publishing and installing between two processes, on a real MongoDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from promptforge.actors.packages.errors import InstallConflicts
+from promptforge.actors.packages.format.package import verify
+from promptforge.actors.packages.format.signing import SigningKeys, TrustedKeys
+from promptforge.actors.packages.installing.messages import InstallPackage
+from promptforge.actors.packages.messages import (
+    BuildPackage,
+    ChosenPrompt,
+    CreatePackage,
+    DownloadPackage,
+    DraftPackageVersion,
+    EditPackageVersion,
+    GetPackage,
+    GetPackageVersion,
+    PackageVersionView,
+    PublishPackageVersion,
+    RevokePackageVersion,
+    SweepPackages,
+    VersionState,
+)
+from promptforge.actors.projects.messages import CreateProject
+from promptforge.actors.prompts.messages import GetVersion, ListPrompts, UpdatePrompt
+from promptforge.core.context import Context
+from promptforge.core.mongo import Files
+from promptforge.core.principal import Role
+from tests.integration.marketplace.branches import SECRETS, Branches, Interrupted, all_at_once, interrupt
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+TRUSTED = TrustedKeys(SigningKeys(SECRETS).public)
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """A draft of a package with one prompt, and its publisher in each process."""
+
+    here: Context
+    there: Context
+    package_id: str
+    prompt_id: str
+
+    def publish(self, version: str = "1.0.0") -> PublishPackageVersion:
+        return PublishPackageVersion(package_id=self.package_id, version=version)
+
+    async def draft(self, version: str) -> None:
+        chosen = (ChosenPrompt(self.prompt_id, 1),)
+        await self.here.ask(DraftPackageVersion(package_id=self.package_id, version=version, prompts=chosen))
+
+    async def get(self, version: str = "1.0.0") -> PackageVersionView:
+        return await self.here.ask(GetPackageVersion(package_id=self.package_id, version=version))
+
+
+@pytest.fixture
+async def kit(branches: Branches) -> Kit:
+    here, there = await branches.person("ada")
+    prompt = await branches.here.prompt(here, "Greeting", "Hello {{name}}.")
+    package = await here.ask(CreatePackage(name="greetings"))
+    made = Kit(here, there, package.id, prompt.id)
+    await made.draft("1.0.0")
+    return made
+
+
+async def built(branches: Branches, kit: Kit, version: str = "1.0.0") -> PackageVersionView:
+    await kit.here.ask(kit.publish(version))
+    await branches.here.jobs_done()
+    return await kit.get(version)
+
+
+async def file_of(kit: Kit, version: str = "1.0.0") -> bytes:
+    file = await kit.here.ask(DownloadPackage(package_id=kit.package_id, version=version))
+    return b"".join([piece async for piece in file.read(0, file.size)])
+
+
+async def test_of_two_who_publish_a_version_at_once_one_wins_and_the_other_is_told(
+    branches: Branches, kit: Kit
+) -> None:
+    outcomes = await all_at_once([(person, kit.publish()) for person in (kit.here, kit.there) for _ in range(3)])
+    assert outcomes == {"done": 1, "not_a_draft": 5}
+    await branches.here.jobs_done()
+    assert (await kit.get()).state is VersionState.PUBLISHED
+    assert await branches.count("jobs", kind="packages.BuildPackage") == 1
+    assert await branches.count("files.files") == 1
+
+
+async def test_two_versions_of_one_line_published_at_once_are_one_after_the_other(branches: Branches, kit: Kit) -> None:
+    """Without the write to their package both would see an empty line."""
+    for version in ("1.0.1", "1.0.2"):
+        await kit.draft(version)
+    outcomes = await all_at_once([(kit.here, kit.publish("1.0.1")), (kit.there, kit.publish("1.0.2"))])
+    assert outcomes in ({"done": 2}, {"done": 1, "version_not_greater": 1})
+    states = {version: (await kit.get(version)).state for version in ("1.0.1", "1.0.2")}
+    assert states["1.0.2"] is VersionState.BUILDING
+    last = await kit.here.ask(GetPackage(package_id=kit.package_id))
+    assert last.latest is None
+    assert await raised(kit.here, kit.publish("1.0.0")) == "version_not_greater"
+
+
+async def test_two_who_take_a_name_at_once(branches: Branches, kit: Kit) -> None:
+    outcomes = await all_at_once(
+        [(person, CreatePackage(name=name)) for person in (kit.here, kit.there) for name in ("news-kit", "new5kit")]
+    )
+    assert outcomes == {"done": 1, "package_name_taken": 3}
+
+
+async def test_a_job_that_runs_twice_publishes_once(branches: Branches, kit: Kit) -> None:
+    """The first attempt dies between its last write and the commit."""
+    await kit.here.ask(kit.publish())
+    job = BuildPackage(package_id=kit.package_id, version="1.0.0")
+    trusted = kit.here.derive()
+    trusted.trusted = True
+    branches.transactions.before_commit = interrupt  # of reading the prompts
+    with pytest.raises(Interrupted):
+        await trusted.ask(job)
+    assert (await kit.get()).state is VersionState.BUILDING
+    await trusted.ask(job)
+    first = await kit.get()
+    assert first.state is VersionState.PUBLISHED
+    await trusted.ask(job)
+    await branches.here.jobs_done()
+    assert await kit.get() == first
+    assert await branches.count("files.files") == 1
+    assert verify(await file_of(kit), TRUSTED).sha256 == first.sha256
+
+
+async def test_what_an_attempt_left_behind_is_removed_by_the_next(branches: Branches, kit: Kit) -> None:
+    await kit.here.ask(kit.publish())
+    files = Files(branches.mongo)
+    left = f"{kit.package_id}:1.0.0:try_dead"
+    versions = branches.mongo.collection("package_versions")
+    await versions.update_one({"_id": f"{kit.package_id}:1.0.0"}, {"$push": {"file_ids": left}})
+    writer = files.writer(left, "left.zip")
+    await writer.write(b"x" * 300_000)
+    await branches.here.jobs_done()
+    assert (await kit.get()).state is VersionState.PUBLISHED
+    assert await branches.count("files.chunks", files_id=left) == 0
+
+
+async def test_an_attempt_that_was_overtaken_publishes_nothing(branches: Branches, kit: Kit) -> None:
+    """Another process has taken the job up since: its file is the one, and the first one's is removed."""
+    await kit.here.ask(kit.publish())
+    trusted = kit.here.derive()
+    trusted.trusted = True
+    versions = branches.mongo.collection("package_versions")
+
+    async def overtaken() -> None:
+        await versions.update_one({"_id": f"{kit.package_id}:1.0.0"}, {"$set": {"writer": "another"}})
+
+    branches.transactions.before_commit = overtaken  # the prompts are read by then, and the file is not written
+    await trusted.ask(BuildPackage(package_id=kit.package_id, version="1.0.0"))
+    assert (await kit.get()).state is VersionState.BUILDING
+    assert await branches.count("files.files") == 0
+
+
+async def test_a_build_that_cannot_be_is_a_draft_again_and_says_why(branches: Branches, kit: Kit) -> None:
+    other = await branches.here.prompt(kit.here, "Another", "Bye.")
+    package = (ChosenPrompt(kit.prompt_id, 1), ChosenPrompt(other.id, 1))
+    await kit.here.ask(EditPackageVersion(package_id=kit.package_id, version="1.0.0", prompts=package))
+    await kit.here.ask(kit.publish())
+    prompts = branches.mongo.collection("prompts")
+    await prompts.update_one({"_id": other.id}, {"$set": {"archived_at": other.created_at}})
+    await branches.here.jobs_done()
+    failed = await kit.get()
+    assert (failed.state, failed.failure and failed.failure.code) == (VersionState.DRAFT, "not_found")
+    assert await branches.count("notifications", kind="package.failed") == 1
+    assert await branches.count("files.files") == 0
+    await kit.here.ask(
+        EditPackageVersion(package_id=kit.package_id, version="1.0.0", prompts=(ChosenPrompt(kit.prompt_id, 1),))
+    )
+    assert (await built(branches, kit)).failure is None
+
+
+async def test_a_version_whose_job_is_gone_is_a_draft_again(branches: Branches, kit: Kit) -> None:
+    publishing = await kit.here.ask(kit.publish())
+    await branches.mongo.collection("jobs").delete_one({"_id": publishing.job_id})
+    trusted = kit.here.derive()
+    trusted.trusted = True
+    assert await trusted.ask(SweepPackages()) == 0
+    versions = branches.mongo.collection("package_versions")
+    long_ago = publishing.created_at.replace(year=2020)
+    await versions.update_one({"_id": f"{kit.package_id}:1.0.0"}, {"$set": {"updated_at": long_ago}})
+    assert await trusted.ask(SweepPackages()) == 1
+    assert (await kit.get()).failure is not None
+    assert (await built(branches, kit)).state is VersionState.PUBLISHED
+
+
+async def test_the_same_prompts_are_the_same_bytes_whichever_process_builds_them(branches: Branches, kit: Kit) -> None:
+    await built(branches, kit)
+    data = await file_of(kit)
+    versions = branches.mongo.collection("package_versions")
+    building = {"state": "building", "file_id": None}
+    await versions.update_one({"_id": f"{kit.package_id}:1.0.0"}, {"$set": building})
+    trusted = kit.there.derive()
+    trusted.trusted = True
+    await trusted.ask(BuildPackage(package_id=kit.package_id, version="1.0.0"))
+    assert await file_of(kit) == data
+
+
+async def test_an_installation_that_dies_before_its_commit_leaves_nothing(branches: Branches, kit: Kit) -> None:
+    await built(branches, kit)
+    project = await kit.here.ask(CreateProject(name="Home"))
+    message = InstallPackage(package_id=kit.package_id, version="1.0.0", project_id=project.id)
+    branches.transactions.before_commit = interrupt
+    with pytest.raises(Interrupted):
+        await kit.here.ask(message)
+    assert (await kit.here.ask(ListPrompts(project_id=project.id))).items == ()
+    assert await branches.count("package_installs") == 0
+    done = await kit.here.ask(message)
+    assert [one.stored_as for one in done.prompts] == ["Greeting"]
+
+
+async def test_of_two_who_install_into_one_project_one_is_told_of_the_conflict(branches: Branches, kit: Kit) -> None:
+    await built(branches, kit)
+    project = await kit.here.ask(CreateProject(name="Home"))
+    message = InstallPackage(package_id=kit.package_id, version="1.0.0", project_id=project.id)
+    outcomes = await all_at_once([(kit.here, message), (kit.there, message)])
+    assert outcomes["done"] == 1
+    assert outcomes[InstallConflicts.code] + outcomes["name_taken"] == 1
+    assert len((await kit.here.ask(ListPrompts(project_id=project.id))).items) == 1
+
+
+async def test_a_revocation_while_somebody_installs_is_before_or_after_it(branches: Branches, kit: Kit) -> None:
+    await built(branches, kit)
+    moderator = await branches.there.person("mia", Role.MODERATOR)
+    project = await kit.here.ask(CreateProject(name="Home"))
+    revoke = RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason="It does harm")
+    await moderator.ask(revoke)
+    message = InstallPackage(package_id=kit.package_id, version="1.0.0", project_id=project.id)
+    assert await raised(kit.there, message) == "package_revoked"
+    assert await branches.count("audit_log", action="package.revoked") == 1
+
+
+async def test_includes_go_by_the_names_that_prompts_have_now(branches: Branches, kit: Kit) -> None:
+    """A prompt was renamed since it was included: in the package, and where it is installed, it is found."""
+    outer = await branches.here.prompt(kit.here, "Outer", "{{> Greeting@1}} And so on.")
+    await kit.here.ask(UpdatePrompt(prompt_id=kit.prompt_id, name="Salutation"))
+    await kit.here.ask(
+        EditPackageVersion(package_id=kit.package_id, version="1.0.0", prompts=(ChosenPrompt(outer.id, 1),))
+    )
+    await built(branches, kit)
+    project = await kit.here.ask(CreateProject(name="Home"))
+    done = await kit.here.ask(InstallPackage(package_id=kit.package_id, version="1.0.0", project_id=project.id))
+    assert [one.name for one in done.prompts] == ["Outer", "Salutation"]
+    installed = await kit.here.ask(GetVersion(prompt_id=done.prompts[0].prompt_id or "", version=1))
+    assert installed.content == "{{> Salutation@1}} And so on."

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import anyio
 import pytest
 
+from promptforge.actors.marketplace.listings.messages import CreatePackageListing
+from promptforge.actors.marketplace.messages import Category, GetPurchase, PurchaseListing, SubmitListing
+from promptforge.actors.marketplace.purchases.messages import RequestRefund
 from promptforge.actors.packages.errors import InstallConflicts
 from promptforge.actors.packages.format.package import verify
 from promptforge.actors.packages.format.signing import SigningKeys, TrustedKeys
@@ -17,7 +22,6 @@ from promptforge.actors.packages.messages import (
     DownloadPackage,
     DraftPackageVersion,
     EditPackageVersion,
-    GetPackage,
     GetPackageVersion,
     PackageVersionView,
     PublishPackageVersion,
@@ -28,10 +32,11 @@ from promptforge.actors.packages.messages import (
 from promptforge.actors.projects.messages import CreateProject
 from promptforge.actors.prompts.messages import GetVersion, ListPrompts, UpdatePrompt
 from promptforge.core.context import Context
+from promptforge.core.messages import Message
 from promptforge.core.mongo import Files
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import SECRETS, Branches, Interrupted, all_at_once, interrupt
-from tests.support.market import raised
+from tests.support.market import judge, raised
 
 pytestmark = pytest.mark.anyio
 TRUSTED = TrustedKeys(SigningKeys(SECRETS).public)
@@ -78,6 +83,24 @@ async def file_of(kit: Kit, version: str = "1.0.0") -> bytes:
     return b"".join([piece async for piece in file.read(0, file.size)])
 
 
+async def beside(branches: Branches, *asks: tuple[Context, Message[Any]]) -> list[str]:
+    """How two asks ended, of which the second begins when the first has done all but commit."""
+    (first, message), (second, other) = asks
+    outcomes: list[str] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def meanwhile() -> None:
+            outcomes.append(await raised(second, other))
+
+        async def begin() -> None:
+            tasks.start_soon(meanwhile)
+            await anyio.sleep(0.3)
+
+        branches.transactions.before_commit = begin
+        done = await raised(first, message)
+    return [done, *outcomes]
+
+
 async def test_of_two_who_publish_a_version_at_once_one_wins_and_the_other_is_told(
     branches: Branches, kit: Kit
 ) -> None:
@@ -90,16 +113,14 @@ async def test_of_two_who_publish_a_version_at_once_one_wins_and_the_other_is_to
 
 
 async def test_two_versions_of_one_line_published_at_once_are_one_after_the_other(branches: Branches, kit: Kit) -> None:
-    """Without the write to their package both would see an empty line."""
+    """The smaller one begins before the greater has committed; without the write to their package it would follow."""
     for version in ("1.0.1", "1.0.2"):
         await kit.draft(version)
-    outcomes = await all_at_once([(kit.here, kit.publish("1.0.1")), (kit.there, kit.publish("1.0.2"))])
-    assert outcomes in ({"done": 2}, {"done": 1, "version_not_greater": 1})
-    states = {version: (await kit.get(version)).state for version in ("1.0.1", "1.0.2")}
-    assert states["1.0.2"] is VersionState.BUILDING
-    last = await kit.here.ask(GetPackage(package_id=kit.package_id))
-    assert last.latest is None
-    assert await raised(kit.here, kit.publish("1.0.0")) == "version_not_greater"
+    assert await beside(branches, (kit.here, kit.publish("1.0.2")), (kit.there, kit.publish("1.0.1"))) == [
+        "done",
+        "version_not_greater",
+    ]
+    assert (await kit.get("1.0.1")).state is VersionState.DRAFT
 
 
 async def test_two_who_take_a_name_at_once(branches: Branches, kit: Kit) -> None:
@@ -206,7 +227,11 @@ async def test_an_installation_that_dies_before_its_commit_leaves_nothing(branch
     await built(branches, kit)
     project = await kit.here.ask(CreateProject(name="Home"))
     message = InstallPackage(package_id=kit.package_id, version="1.0.0", project_id=project.id)
-    branches.transactions.before_commit = interrupt
+
+    async def next_one() -> None:
+        branches.transactions.before_commit = interrupt
+
+    branches.transactions.before_commit = next_one  # of looking up the version; then comes the installation's own
     with pytest.raises(Interrupted):
         await kit.here.ask(message)
     assert (await kit.here.ask(ListPrompts(project_id=project.id))).items == ()
@@ -249,3 +274,34 @@ async def test_includes_go_by_the_names_that_prompts_have_now(branches: Branches
     assert [one.name for one in done.prompts] == ["Outer", "Salutation"]
     installed = await kit.here.ask(GetVersion(prompt_id=done.prompts[0].prompt_id or "", version=1))
     assert installed.content == "{{> Salutation@1}} And so on."
+
+
+async def test_a_refund_beside_the_first_download_is_seen_by_it(branches: Branches, kit: Kit) -> None:
+    """The download begins before the refund has committed: the file does not leave."""
+    await built(branches, kit)
+    seller, _ = await branches.person("ada", Role.SELLER)
+    moderator = await branches.here.person("mia", Role.MODERATOR)
+    listing = await seller.ask(
+        CreatePackageListing(
+            package_id=kit.package_id,
+            version="1.0.0",
+            title="Greetings",
+            summary="A summary",
+            description="A description",
+            category=Category.WRITING,
+            price="10",
+        )
+    )
+    await seller.ask(SubmitListing(listing_id=listing.id))
+    await judge(moderator, await branches.here.case_of(moderator, listing))
+    here, there = await branches.person("bob")
+    await branches.here.fund(here, 30)
+    bought = await here.ask(PurchaseListing(listing_id=listing.id, expected_price="10"))
+
+    refund = RequestRefund(purchase_id=bought.id, words="It is not what I need.")
+    download = DownloadPackage(package_id=kit.package_id, version="1.0.0")
+    assert await beside(branches, (here, refund), (there, download)) == ["done", "not_found"]
+    again = await here.ask(PurchaseListing(listing_id=listing.id, expected_price="10"))
+    await here.ask(download)
+    assert (await there.ask(GetPurchase(purchase_id=again.id))).used_at is not None
+    assert await branches.ledger_is_right()

@@ -21,6 +21,7 @@ from promptforge.core.principal import Role
 from promptforge.core.text import LINE, TEXT
 
 PackageId = Annotated[str, Len(1, 64)]
+PackageVersion = SemanticVersion
 Description = Annotated[str, Len(1, 2000), TEXT, Field(examples=["Summaries of the morning's news."])]
 Readme = Annotated[str, Len(1, 65_536), TEXT, Field(examples=["# News kit\n\nRender `Digest` with an article."])]
 Reason = Annotated[str, Len(3, 500), LINE, Field(examples=["It sends what it is given to a stranger"])]

@@ -24,8 +24,7 @@ from promptforge.actors.marketplace.messages import (
     Title,
     Words,
 )
-from promptforge.actors.packages.format.manifest import SemanticVersion
-from promptforge.actors.packages.messages import PackageId
+from promptforge.actors.packages.messages import PackageId, PackageVersion
 from promptforge.actors.search.messages import Facet, IndexState, SearchedText
 from promptforge.core.amounts import CreditAmount
 from promptforge.core.messages import Command, Query, internal, public, requires
@@ -147,7 +146,7 @@ class CreatePackageListing(Command[ListingView]):
     """
 
     package_id: PackageId
-    version: SemanticVersion
+    version: PackageVersion
     title: Title
     summary: Summary
     description: Description
@@ -161,7 +160,7 @@ class OfferPackageVersion(Command[ListingView]):
     """Have a listing of a package sell another version of it; of one that is on offer this becomes its `proposal`."""
 
     listing_id: ListingId
-    version: SemanticVersion
+    version: PackageVersion
 
 
 # The end of an account

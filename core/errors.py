@@ -63,6 +63,18 @@ class Malformed(PromptForgeError):
     title = "The request could not be read"
 
 
+class Moved(PromptForgeError):
+    """What is asked for is called otherwise now: the last segment of its path is `location`."""
+
+    code = "moved"
+    status = 308
+    title = "This is found under another name now"
+
+    def __init__(self, detail: str | None = None, *, location: str = "") -> None:
+        super().__init__(detail)
+        self.location = location
+
+
 class Unauthenticated(PromptForgeError):
     code = "unauthenticated"
     status = 401

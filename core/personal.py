@@ -19,6 +19,8 @@ Document = dict[str, Any]  # Any: BSON values
 REMOVED_TEXT = "[removed]"
 PEOPLE = "users"
 _OPAQUE = re.compile(r"[a-z]{2,5}_[0-9a-z]{26}")
+_NAMED = re.compile(r"[a-z]{2,6}_\w+")
+"""What else stands where an internal id does, in databases from before and of tests."""
 _PERSON = re.compile(r"usr_[0-9a-z]{26}")
 
 
@@ -82,7 +84,8 @@ class Subject:
     collection that is theirs. `fields` are marks of top-level fields. `deleted`: the documents go with the person.
     `owned`: they stay, and what other collections hold of them is the person's as well. `pulled`: the array in which
     the person has an element, which goes. `spared`: the field that holds a prompt's id; what belongs to a prompt that
-    others have bought is not deleted. `where`: which of the documents only.
+    others have bought is not deleted. `where`: which of the documents only. `whole`: the export shows what is marked
+    for other subjects as well, because it is shared with this one.
     """
 
     path: str
@@ -94,6 +97,7 @@ class Subject:
     pulled: str | None = None
     spared: str | None = None
     where: Mapping[str, object] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def owns(self) -> bool:
@@ -128,7 +132,8 @@ def nobody(what: str, *plain: str) -> Held:
 def undeclared(held: Held, document: Document) -> Iterator[str]:
     """The paths of texts that the declaration does not cover. An internal id that is no person's needs none."""
     for path, value in _texts(document, ""):
-        opaque = _OPAQUE.fullmatch(value) is not None and _PERSON.fullmatch(value) is None
+        shape = _NAMED if path.endswith("_id") else _OPAQUE
+        opaque = shape.fullmatch(value) is not None and _PERSON.fullmatch(value) is None
         if not opaque and not held.declares(path):
             yield path
 
@@ -150,6 +155,7 @@ def erasing(subject: Subject, document: Document) -> tuple[Document, Document]:
 def exported(held: Held, subject: Subject, document: Document, user_id: str) -> Document:
     """A document as the export shows it: without secrets, what others wrote, and who they are."""
     others = {name for other in held.subjects if other.path != subject.path for name in other.fields}
+    others = set() if subject.whole else others
     hidden = (others - subject.fields.keys()) | held.secret
     shown = {name: value for name, value in document.items() if name not in hidden}
     if subject.pulled is not None:

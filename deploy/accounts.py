@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from promptforge.actors.accounts import AccountsActor
+from promptforge.actors.accounts import AccountsActor, PersonalExportsActor
 from promptforge.actors.accounts import store as deletions
+from promptforge.actors.accounts.exports import store as exports
 from promptforge.actors.accounts.records import PersonalRecords
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
@@ -20,23 +21,27 @@ from promptforge.actors.packages import store as packages
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import store as users
+from promptforge.actors.users.handles import store as handles
 from promptforge.actors.users.keys import store as api_keys
+from promptforge.actors.users.staff.actor import PeopleActor
+from promptforge.actors.users.staff.store import AccountStore
 from promptforge.core import audit
 from promptforge.core.jobs import documents as jobs
-from promptforge.core.mongo import Index, Mongo
+from promptforge.core.mongo import Files, Index, Mongo
 from promptforge.core.personal import Held, Subject, nobody
 from promptforge.core.runtime import Actor
 from promptforge.deploy import notifying
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
 
-INDEXES: dict[str, tuple[Index, ...]] = {**deletions.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {**deletions.INDEXES, **exports.INDEXES, **handles.INDEXES}
 
 
 def _files(path: str) -> tuple[Subject, ...]:
     """Whose a file is, is said where its id is kept."""
     return (
         Subject(path, of="exports:file_ids", deleted=True, exported=False),
+        Subject(path, of="personal_exports:file_ids", deleted=True, exported=False),
         Subject(path, of="package_uploads", deleted=True, exported=False),
         Subject(path, of="package_versions:file_ids", deleted=True, exported=False, spared="belongs_to"),
     )
@@ -45,6 +50,8 @@ def _files(path: str) -> tuple[Subject, ...]:
 HELD: dict[str, Held] = {
     **users.HELD,
     **deletions.HELD,
+    **exports.HELD,
+    **handles.HELD,
     **api_keys.HELD,
     **billing.HELD,
     **projects.HELD,
@@ -77,11 +84,14 @@ def build_actors(
     mongo: Mongo, settings: Settings, ledger: billing.Ledger, *, disable: Callable[[str], Awaitable[None]]
 ) -> list[Actor]:
     """`disable` ends the sign-ins of a uid."""
+    records = PersonalRecords(mongo, HELD)
     return [
+        PeopleActor(AccountStore(mongo)),
+        PersonalExportsActor(exports.PersonalExportStore(mongo), records, Files(mongo)),
         ObligationsActor(ledger, billing.PayoutStore(mongo), billing.SubscriptionStore(mongo)),
         AccountsActor(
             deletions.DeletionStore(mongo),
-            PersonalRecords(mongo, HELD),
+            records,
             days=settings.account_deletion_days,
             disable=disable,
         ),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from promptforge.actors.accounts import AccountsActor, CloseDueAccounts
+from promptforge.actors.accounts import AccountsActor, CloseDueAccounts, PersonalExportsActor, SweepPersonalExports
 from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
@@ -126,10 +126,12 @@ from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
 from promptforge.actors.prompts.packing.actor import PackingActor
 from promptforge.actors.search.actor import SearchActor
-from promptforge.actors.users import ApiKeysActor, SettingsActor, UsersActor
+from promptforge.actors.users import ApiKeysActor, PeopleActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.keys import store as api_keys
 from promptforge.actors.users.settings.store import SettingsStore
+from promptforge.actors.users.staff import store as people
 from promptforge.core import audit, jobs
 from promptforge.core.clock import SystemClock
 from promptforge.core.errors import ConfigurationError
@@ -147,7 +149,9 @@ from promptforge.http import counters, idempotency
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
+    PeopleActor,
     AccountsActor,
+    PersonalExportsActor,
     ApiKeysActor,
     SettingsActor,
     BillingActor,
@@ -236,7 +240,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **FILE_INDEXES,
     **counters.INDEXES,
     **idempotency.INDEXES,
-    users.USERS: (*users.INDEXES[users.USERS], *billing.INDEXES[users.USERS]),  # the ledger keeps balances there
+    users.USERS: (
+        *users.INDEXES[users.USERS],
+        *people.INDEXES[users.USERS],
+        *billing.INDEXES[users.USERS],
+    ),  # the ledger keeps balances there
 }
 
 QUEUES: tuple[Queue, ...] = (
@@ -264,6 +272,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
     Schedule("rank-listings", "*/10 * * * *", lambda _: RankListings()),
     Schedule("fingerprint-published", "29 4 * * *", lambda _: FingerprintPublished()),
+    Schedule("sweep-personal-exports", "19 * * * *", lambda _: SweepPersonalExports()),
     Schedule("close-accounts", "*/5 * * * *", lambda _: CloseDueAccounts()),
     Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
     Schedule("check-ledger", "23 3 * * *", lambda _: CheckLedger()),
@@ -293,7 +302,7 @@ def build_actors(
     ledger = billing.Ledger(mongo)
     rollups = ai_usage.RollupStore(mongo)
     return [
-        UsersActor(users.UserStore(mongo)),
+        UsersActor(users.UserStore(mongo), HandleStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
         SettingsActor(SettingsStore(mongo)),
         *accounts.build_actors(mongo, settings, ledger, disable=disable),

@@ -11,6 +11,7 @@ from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.marketplace.listings.browsing import NO_RANKS
 from promptforge.actors.moderation.store import CASES
 from promptforge.actors.projects.store import ProjectStore
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
 from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
@@ -102,6 +103,14 @@ async def _cases_have_keys(mongo: Mongo) -> None:
     await cases.update_many(unkind, [{"$set": added}])
 
 
+async def _handles_have_skeletons(mongo: Mongo) -> None:
+    """Handles that were taken before those that look alike counted as one; who came first keeps the place."""
+    handles = HandleStore(mongo)
+    rows = mongo.collection("users").find({"handle": {"$type": "string"}}, {"handle": 1}).sort([("_id", 1)])
+    async for row in rows:
+        await handles.adopt(row["handle"], row["_id"])
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "prompts live in projects", _prompts_into_projects),
     Migration(2, "runs are in sums", _usage_into_sums),
@@ -110,4 +119,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "an index too many is gone, and the seals have a head", _early_databases),
     Migration(7, "cases have kinds and listings have ranks", _kinds_and_ranks),
     Migration(8, "open cases have keys", _cases_have_keys),
+    Migration(9, "handles that look alike are one", _handles_have_skeletons),
 )

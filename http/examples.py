@@ -76,6 +76,7 @@ _TOLD: dict[str, Json] = {
     "ExportView.state": "finished",
     "ExportView.failure": None,
     "session_id": "cs_test_a1B2c3D4e5F6",
+    "AccountView.id": "usr_01k8y41z6h3e8s0d5f9g2j7kpm",
     "TransactionView.id": "purchase:pur_" + _ULID,
     "request_id": "req_01k8y3w5q2m7t9x4c6v1b8n0rb",
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",

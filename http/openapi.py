@@ -60,7 +60,7 @@ PROBLEM: Schema = {
     "properties": {
         "type": {"type": "string", "format": "uri-reference", "examples": [TYPE_PREFIX + "not_found"]},
         "title": {"type": "string"},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "status": {"type": "integer", "minimum": 300, "maximum": 599},
         "detail": {"type": "string", "description": "What happened here, for people"},
         "code": {"type": "string", "description": "What happened, for programs; stable", "examples": ["not_found"]},
         "request_id": {"type": "string"},

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
-from promptforge.core.errors import ConfigurationError, FieldError, Invalid, PromptForgeError, Unauthenticated
+from promptforge.core.errors import ConfigurationError, FieldError, Invalid, Moved, PromptForgeError, Unauthenticated
 from promptforge.http.errors import MethodNotAllowed, RangeNotSatisfiable, UnsupportedContentCoding
 
 MEDIA_TYPE = b"application/problem+json"
@@ -70,6 +71,8 @@ def _headers(error: PromptForgeError, length: int) -> Headers:
         if error.code != Unauthenticated.code:  # a token was sent, and it is not good (RFC 6750, 3.1)
             challenge += ', error="invalid_token"'
         headers.append((b"www-authenticate", challenge.encode()))
+    if isinstance(error, Moved):  # relative to the path that was asked for (RFC 9110, 10.2.2)
+        headers.append((b"location", quote(error.location, safe="").encode("ascii")))
     if isinstance(error, UnsupportedContentCoding):
         headers.append((b"accept-encoding", b"identity"))
     if isinstance(error, RangeNotSatisfiable):

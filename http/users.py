@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from promptforge.actors.accounts.errors import DeletionBlocked, NothingToCancel
+from promptforge.actors.accounts.errors import (
+    DeletionBlocked,
+    NothingToCancel,
+    PersonalExportExpired,
+    PersonalExportNotReady,
+)
+from promptforge.actors.accounts.exports.messages import (
+    DownloadPersonalExport,
+    GetPersonalExport,
+    RequestPersonalExport,
+)
 from promptforge.actors.accounts.messages import CancelDeletion, GetDeletion, RequestDeletion
 from promptforge.actors.billing.errors import GrantTooLarge
 from promptforge.actors.billing.ledger.messages import ListCreditLots
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
-from promptforge.actors.users.errors import HandleTaken, TooManyKeys
+from promptforge.actors.users.errors import HandleMoved, HandleTaken, NotOneself, TooManyKeys
 from promptforge.actors.users.messages import (
     CreateApiKey,
     GetMe,
@@ -17,7 +27,8 @@ from promptforge.actors.users.messages import (
     UpdateProfile,
 )
 from promptforge.actors.users.settings.messages import GetSettings, UpdateSettings
-from promptforge.http.routing import delete, get, patch, post
+from promptforge.actors.users.staff.messages import GetAccount, ListAccounts, ReinstateAccount, SuspendAccount
+from promptforge.http.routing import delete, download, get, patch, post
 
 routes = [
     get("/users/me", GetMe),
@@ -25,6 +36,9 @@ routes = [
     delete("/users/me", RequestDeletion, status=202, location="/users/me/deletion", errors=(DeletionBlocked,)),
     get("/users/me/deletion", GetDeletion),
     post("/users/me/deletion/cancel", CancelDeletion, errors=(NothingToCancel,)),
+    post("/users/me/export", RequestPersonalExport, status=202, location="/users/me/export"),
+    get("/users/me/export", GetPersonalExport),
+    download("/users/me/export/file", DownloadPersonalExport, errors=(PersonalExportNotReady, PersonalExportExpired)),
     get("/users/me/settings", GetSettings),
     patch("/users/me/settings", UpdateSettings),
     get("/users/me/credits", GetCredits),
@@ -33,6 +47,10 @@ routes = [
     get("/users/me/api-keys", ListApiKeys),
     post("/users/me/api-keys", CreateApiKey, status=201, errors=(TooManyKeys,)),
     delete("/users/me/api-keys/{key_id}", RevokeApiKey),
-    get("/users/{handle}", GetPublicProfile),
+    get("/users/{handle}", GetPublicProfile, errors=(HandleMoved,)),
+    get("/ops/users", ListAccounts),
+    get("/ops/users/{user_id}", GetAccount),
+    post("/ops/users/{user_id}/suspend", SuspendAccount, errors=(NotOneself,)),
+    post("/ops/users/{user_id}/reinstate", ReinstateAccount),
     post("/users/{user_id}/grants", GrantCredits, status=201, errors=(GrantTooLarge,)),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.core.errors import Conflict
+from promptforge.core.errors import Conflict, PromptForgeError
 
 
 class DeletionBlocked(Conflict):
@@ -13,3 +13,14 @@ class DeletionBlocked(Conflict):
 class NothingToCancel(Conflict):
     code = "nothing_to_cancel"
     title = "No deletion of your account waits"
+
+
+class PersonalExportNotReady(Conflict):
+    code = "export_not_ready"
+    title = "There is no file: the export has not ended well, or not yet"
+
+
+class PersonalExportExpired(PromptForgeError):
+    code = "export_expired"
+    status = 410
+    title = "The file was kept for a week, and is gone: export again"

@@ -32,7 +32,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     DATASETS: Held(
         "Your datasets",
-        (Subject("project_id", of="projects", deleted=True),),
+        (Subject("created_by", whole=True), Subject("project_id", of="projects", deleted=True)),
         plain=frozenset({"project_id", "name", "description", "variables_schema", "created_by"}),
     ),
     ITEMS: Held(

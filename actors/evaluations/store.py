@@ -50,7 +50,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     EVALUATIONS: Held(
         "Your evaluations",
-        (Subject("project_id", of="projects", deleted=True),),
+        (Subject("created_by", whole=True), Subject("project_id", of="projects", deleted=True)),
         plain=frozenset({"*"}),
     ),
     RESULTS: Held(

@@ -73,7 +73,7 @@ HELD = {
                 "purchase_id",
             }
         ),
-        secret=frozenset({"internal_note", "claim", "findings", "brought_by"}),
+        secret=frozenset({"internal_note", "claim", "findings", "brought_by", "reason"}),
     ),
     **HISTORY_HELD,
     **FINGERPRINT_HELD,

@@ -48,6 +48,9 @@ _ALL = (
     _important("payout.reversed", "A payout was reversed"),
     _important("payout.held", "A payout is on hold"),
     _important("account.deletion", "Your account will be deleted"),
+    _important("account.export", "The export of your data is ready"),
+    _important("account.suspended", "Your account is suspended"),
+    _important("account.reinstated", "Your account is not suspended any more"),
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
     Kind("email.bounced", "Your email address takes no mail", mandatory=True, never_mailed=True),

@@ -22,7 +22,7 @@ HELD = {
         (
             Subject("personal_of", {**marks(REDACTED, "name"), **marks(CLEARED, "description")}, owned=True),
             Subject("left_by", {**marks(REDACTED, "name"), **marks(CLEARED, "description")}, owned=True),
-            Subject("members.user_id", pulled="members"),
+            Subject("members.user_id", pulled="members", whole=True),
         ),
         plain=frozenset({"_id", "members.*", "protected_labels", "name", "description"}),
     )

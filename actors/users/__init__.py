@@ -4,6 +4,7 @@ from promptforge.actors.users.actor import UsersActor
 from promptforge.actors.users.keys.actor import ApiKeysActor
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, GetMe, GetPublicProfile, UpdateProfile
 from promptforge.actors.users.settings.actor import SettingsActor
+from promptforge.actors.users.staff.actor import PeopleActor
 
 __all__ = [
     "ApiKeysActor",
@@ -11,6 +12,7 @@ __all__ = [
     "GetIdentity",
     "GetMe",
     "GetPublicProfile",
+    "PeopleActor",
     "SettingsActor",
     "UpdateProfile",
     "UsersActor",

@@ -15,6 +15,8 @@ from promptforge.actors.users.domain import (
     search_document,
     stored_roles,
 )
+from promptforge.actors.users.errors import HandleMoved, HandleTaken
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.messages import (
     CloseAccount,
     Contact,
@@ -36,7 +38,7 @@ from promptforge.actors.users.messages import (
 )
 from promptforge.actors.users.store import UserStore
 from promptforge.core.context import Context
-from promptforge.core.errors import AccountClosed, NotFound
+from promptforge.core.errors import AccountClosed, AccountSuspended, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor, handles
@@ -49,8 +51,9 @@ class _SomebodyWasFaster(Exception):
 class UsersActor(Actor):
     name = "users"
 
-    def __init__(self, store: UserStore) -> None:
+    def __init__(self, store: UserStore, handles: HandleStore) -> None:
         self._store = store
+        self._handles = handles
 
     @handles(EnsureUser, key="uid")
     async def ensure(self, message: EnsureUser, context: Context) -> Identity:
@@ -140,8 +143,20 @@ class UsersActor(Actor):
         changes = changes_of(message)
         if not changes:
             return (await self._store.get(context.user_id, session=context.session)).me()
+        if "handle" in changes:
+            return await context.transaction(lambda tx: self._rename(changes, tx))
         user = await self._store.update(context.user_id, changes, now=context.now(), session=context.session)
         return user.me()
+
+    async def _rename(self, changes: dict[str, Any], tx: Context) -> MeView:
+        """The handle before leads to its owner for a while."""
+        user_id, now, handle = tx.user_id, tx.now(), changes["handle"]
+        before = (await self._store.get(user_id, session=tx.session)).handle
+        if before is not None and before != handle:
+            await self._handles.give_up(before, user_id, now=now, session=tx.session)
+        if handle is not None and not await self._handles.claim(handle, user_id, now=now, session=tx.session):
+            raise HandleTaken("Somebody has this handle, or one that looks like it, or had it until not long ago")
+        return (await self._store.update(user_id, changes, now=now, session=tx.session)).me()
 
     @handles(GetNames, transactional=True)
     async def get_names(self, message: GetNames, context: Context) -> tuple[PersonName, ...]:
@@ -152,16 +167,22 @@ class UsersActor(Actor):
     async def get_public_profile(self, message: GetPublicProfile, context: Context) -> PublicProfileView:
         handle = normal_handle(message.handle)
         user = await self._store.find_by_handle(handle, session=context.session)
-        if user is None or user.suspended or user.closed_at is not None:
+        if user is None:
+            owner = await self._handles.find_owner(handle, now=context.now(), session=context.session)
+            user = None if owner is None else await self._store.find(owner, session=context.session)
+        if user is None or user.handle is None or user.suspended or user.closed_at is not None:
             raise NotFound("Nobody has this handle")
+        if user.handle != handle:
+            raise HandleMoved(location=user.handle)
         return public_view(user, handle)
 
     # The end of an account
 
     @handles(ExpectOpenAccounts, transactional=True)
     async def expect_open(self, message: ExpectOpenAccounts, context: Context) -> None:
-        if await self._store.list_closed(message.user_ids, session=context.session):
-            raise AccountClosed
+        stopped = await self._store.list_stopped(message.user_ids, session=context.session)
+        if stopped:
+            raise AccountClosed if any(user.closed_at is not None for user in stopped) else AccountSuspended
 
     @handles(CloseAccount, transactional=True)
     async def close(self, message: CloseAccount, context: Context) -> None:

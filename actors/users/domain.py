@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import MISSING
 
 from promptforge.actors.search.messages import PUBLIC, Kind, SearchDocument
+from promptforge.actors.users.handles.domain import skeleton
 from promptforge.actors.users.messages import Identity, MeView, PublicProfileView, UpdateProfile
 from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.principal import Role
@@ -27,6 +28,8 @@ RESERVED_HANDLES = frozenset({
 })  # fmt: skip
 RESERVED_PREFIXES = ("usr_", "usr-", "promptforge-", "promptforge_", "admin-", "admin_")
 """Internal ids start with `usr_`, and nobody shall look like one or like the house."""
+_RESERVED = frozenset(skeleton(handle) for handle in RESERVED_HANDLES)
+_RESERVED_PREFIXES = tuple(skeleton(prefix) for prefix in RESERVED_PREFIXES)
 LONGEST_NAME = 80
 
 
@@ -131,7 +134,8 @@ def changes_of(message: UpdateProfile) -> dict[str, object]:
 
 def _free_handle(handle: str) -> str:
     normal = normal_handle(handle)
-    if normal in RESERVED_HANDLES or normal.startswith(RESERVED_PREFIXES):
+    looks_like = skeleton(normal)
+    if looks_like in _RESERVED or looks_like.startswith(_RESERVED_PREFIXES):
         error = FieldError("This handle is reserved", "reserved_handle", pointer="/handle")
         raise Invalid("The handle is reserved", errors=(error,))
     return normal

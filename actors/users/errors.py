@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.core.errors import Conflict
+from promptforge.core.errors import Conflict, Moved
 
 
 class HandleTaken(Conflict):
@@ -13,3 +13,13 @@ class HandleTaken(Conflict):
 class TooManyKeys(Conflict):
     code = "too_many_keys"
     title = "You have as many API keys as one may have"
+
+
+class HandleMoved(Moved):
+    code = "handle_moved"
+    title = "Who had this handle has another one now"
+
+
+class NotOneself(Conflict):
+    code = "not_oneself"
+    title = "Nobody suspends their own account"

@@ -169,7 +169,8 @@ class GetMe(Query[MeView]):
 class UpdateProfile(Command[MeView]):
     """Change your own profile: only the fields that are sent change, and null clears one.
 
-    A handle is unique without regard to case (409 `handle_taken`); some are reserved (422).
+    A handle is unique, as are those that look like it: without regard to case, `0` for `o`, `1` or `i` for `l`, and the
+    like (409 `handle_taken`); some are reserved (422). The one before leads to you for 90 days.
     """
 
     handle: Handle | MISSING | None = MISSING
@@ -181,7 +182,7 @@ class UpdateProfile(Command[MeView]):
 
 @public
 class GetPublicProfile(Query[PublicProfileView]):
-    """Read the public profile behind a handle, in any case."""
+    """Read the public profile behind a handle, in any case; 308 `handle_moved` where its owner has another one now."""
 
     handle: HandleLookup
 
@@ -274,7 +275,7 @@ class ResolveApiKey(Command[KeyIdentity | None]):
 
 @internal
 class ExpectOpenAccounts(Query[None]):
-    """Raises `AccountClosed` where one of these people's accounts is closed.
+    """Raises `AccountClosed` or `AccountSuspended` where one of these people's accounts is.
 
     In a transaction it is as of its snapshot: whoever commits on it took place before the closing.
     """

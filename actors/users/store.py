@@ -27,8 +27,8 @@ HELD = {
             Subject(
                 "_id",
                 {
-                    **marks(CLEARED, "email", "handle", "display_name", "bio", "avatar_url"),
-                    **marks(EMPTIED, "links", "settings"),
+                    **marks(CLEARED, "email", "handle", "display_name", "bio", "avatar_url", "suspension"),
+                    **marks(EMPTIED, "links", "settings", "before_ledger"),
                     **marks(REMOVED, "uid"),
                 },
             ),
@@ -129,11 +129,11 @@ class UserStore:
 
     # The end of an account
 
-    async def list_closed(self, user_ids: Sequence[str], *, session: Session | None) -> list[str]:
-        """Those of them whose account is closed."""
-        wanted = {"_id": {"$in": list(user_ids)}, "closed_at": {"$type": "date"}}
-        rows = self._users.find(wanted, {"_id": 1}, session=session)
-        return [row["_id"] for row in await rows.to_list(len(user_ids))]
+    async def list_stopped(self, user_ids: Sequence[str], *, session: Session | None) -> list[User]:
+        """Those of them whose account is closed or suspended."""
+        stopped = {"$or": [{"closed_at": {"$type": "date"}}, {"suspended": True}]}
+        rows = self._users.find({"_id": {"$in": list(user_ids)}, **stopped}, _FIELDS, session=session)
+        return [_user_from(row) for row in await rows.to_list(len(user_ids))]
 
     async def close(self, user_id: str, *, now: datetime, session: Session | None) -> None:
         """Raises `NotFound`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.users import ApiKeysActor, UsersActor
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.keys.store import INDEXES as KEY_INDEXES
 from promptforge.actors.users.keys.store import KeyStore
 from promptforge.actors.users.store import INDEXES, UserStore
@@ -18,7 +19,7 @@ SCOPES = ("profile:read", "profile:write", "prompts:read")
 
 def people(mongo: Mongo, store: UserStore | None = None, *, clock: Clock | None = None) -> System:
     return System(
-        [UsersActor(store or UserStore(mongo)), ApiKeysActor(KeyStore(mongo), scopes=SCOPES)],
+        [UsersActor(store or UserStore(mongo), HandleStore(mongo)), ApiKeysActor(KeyStore(mongo), scopes=SCOPES)],
         clock=clock,
         transactions=MongoTransactions(mongo),
         audit_log=AuditLog(mongo),

@@ -62,6 +62,31 @@ class World:
         person = self.people[caller]
         return str(person.call("PATCH", "/users/me", {"handle": f"the-{caller}"}, expect=200)["handle"])
 
+    def exported(self) -> dict[str, Any]:
+        """Everybody has an export with a file."""
+        now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=7)
+        for caller, person in self.people.items():
+            if caller == "anonymous":
+                continue
+            user_id = person.get("/users/me")["id"]
+            file_id = f"file of {user_id}"
+            file = {"filename": "x", "length": 1, "chunkSize": 255, "uploadDate": now, "metadata": {"sha256": "0" * 64}}
+            self.database["files.files"].update_one({"_id": file_id}, {"$set": file}, upsert=True)
+            chunk = {"files_id": file_id, "n": 0}
+            self.database["files.chunks"].update_one(chunk, {"$set": {"data": b"x"}}, upsert=True)
+            row = {"state": "finished", "requested_at": now, "finished_at": now, "expires_at": later, "size": 1}
+            told = {**row, "sha256": "0" * 64, "file_id": file_id, "file_ids": [file_id], "writer": file_id}
+            self.database["personal_exports"].update_one({"_id": user_id}, {"$set": told}, upsert=True)
+        return {}
+
+    def bystanding(self) -> dict[str, Any]:
+        return {"user_id": self.service.person("nuisance").get("/users/me")["id"]}
+
+    def suspended(self) -> dict[str, Any]:
+        made = self.bystanding()
+        self.database["users"].update_one({"_id": made["user_id"]}, {"$set": {"suspended": True}})
+        return made
+
     def leaving(self) -> dict[str, Any]:
         """Everybody has asked to be deleted, and is heard when they ask again, whatever keeps them."""
         now = datetime.now(UTC)
@@ -296,6 +321,13 @@ CASES: dict[str, Case] = {
     "requestDeletion": Case(World.leaving),
     "getDeletion": Case(World.leaving),
     "cancelDeletion": Case(World.leaving),
+    "requestPersonalExport": Case(),
+    "getPersonalExport": Case(World.exported),
+    "downloadPersonalExport": Case(World.exported),
+    "listAccounts": Case(),
+    "getAccount": Case(somebody),
+    "suspendAccount": Case(World.bystanding, lambda _: {"reason": "A test of permissions"}),
+    "reinstateAccount": Case(World.suspended, lambda _: {"reason": "A test of permissions"}),
     "getCredits": Case(),
     "listCreditLots": Case(),
     "listTransactions": Case(),

@@ -42,7 +42,7 @@ HELD = {
             Subject("payload.data.object.charge", marks(EMPTIED, "payload"), of="receipts:paid.charge"),
             Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="receipts:paid.charge"),
         ),
-        plain=frozenset({"event_id", "type", "api_version", "account", "state", "reason"}),
+        plain=frozenset({"before_ledger", "event_id", "type", "api_version", "account", "state", "reason"}),
     ),
     DISPUTES: nobody("How far disputes of payments have come"),
 }

@@ -12,6 +12,7 @@ from promptforge.actors.billing.sellers.messages import (
     GetTrader,
     ListSellerReport,
     PaidOutView,
+    ReadSellerDetails,
     RequestSellerReport,
     SellerDetails,
     SellerDetailsView,
@@ -44,6 +45,10 @@ class SellersActor(Actor):
     @handles(GetSellerDetails, transactional=True)
     async def get(self, message: GetSellerDetails, context: Context) -> SellerDetailsView:
         return await self._sellers.find(context.user_id, session=context.session)
+
+    @handles(ReadSellerDetails)
+    async def read(self, message: ReadSellerDetails, context: Context) -> SellerDetailsView:
+        return await self._sellers.find(message.user_id)
 
     @handles(SetSellerDetails, transactional=True)
     async def set(self, message: SetSellerDetails, context: Context) -> SellerDetailsView:

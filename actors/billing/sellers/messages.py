@@ -77,6 +77,13 @@ class SetSellerDetails(Command[SellerDetailsView]):
     trader: bool = False
 
 
+@internal
+class ReadSellerDetails(Query[SellerDetailsView]):
+    """What somebody has said of themselves for tax authorities, for whoever shows it to them."""
+
+    user_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class TraderView:
     """Who it is that one buys from: traders have to say it (Regulation (EU) 2022/2065, article 30 (7)).

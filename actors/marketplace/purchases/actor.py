@@ -55,7 +55,7 @@ from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVer
 from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import AccountClosed
+from promptforge.core.errors import AccountClosed, AccountSuspended
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -238,10 +238,10 @@ def _content_view(purchase: Purchase, version: PromptVersionView | None) -> Purc
 
 
 async def _expect_seller(seller_id: str, tx: Context) -> None:
-    """Nothing of a seller's whose account is closed is for sale, even where it is not off the market yet."""
+    """Nothing of a seller's is for sale whose account is closed, off the market or not, or suspended."""
     try:
         await tx.ask(ExpectOpenAccounts(user_ids=(seller_id,)))
-    except AccountClosed:
+    except (AccountClosed, AccountSuspended):
         raise NotForSale from None
 
 

@@ -38,6 +38,7 @@ HELD = {
     PROMPTS: Held(
         "Your prompts",
         (
+            Subject("created_by", whole=True),
             Subject(
                 "project_id",
                 {

@@ -43,6 +43,7 @@ HELD = {
     VERSIONS: Held(
         "The versions of your prompts",
         (
+            Subject("created_by", whole=True),
             Subject(
                 "prompt_id",
                 {**marks(CLEARED, "message"), **marks(kept(SOLD), *CONTENT)},

@@ -26,6 +26,7 @@ from promptforge.actors.prompts.labels.messages import MoveLabel
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.errors import Invalid, NotFound
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.runtime import Actor
@@ -42,7 +43,7 @@ COST = 100 + 2 * 50
 def prompts_and(mongo: Mongo, *others: Actor) -> tuple[Actor, ...]:
     stores = prompts.Stores(mongo)
     return (
-        UsersActor(users.UserStore(mongo)),
+        UsersActor(users.UserStore(mongo), HandleStore(mongo)),
         ProjectsActor(projects.ProjectStore(mongo)),
         PromptsActor(stores),
         LabelsActor(stores),

@@ -30,6 +30,7 @@ from promptforge.actors.prompts.messages import (
 )
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.errors import Invalid, NotFound
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.streams import Delta
@@ -48,7 +49,7 @@ async def workshop(mongo: Mongo) -> AsyncIterator[Workshop]:
     await ensure_indexes(mongo, {**prompts.INDEXES, **projects.INDEXES})
     stores = prompts.Stores(mongo)
     others = (
-        UsersActor(users.UserStore(mongo)),
+        UsersActor(users.UserStore(mongo), HandleStore(mongo)),
         ProjectsActor(projects.ProjectStore(mongo)),
         PromptsActor(stores),
         LabelsActor(stores),

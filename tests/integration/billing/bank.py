@@ -83,6 +83,7 @@ from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.users import UsersActor
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.store import UserStore
 from promptforge.core.amounts import MILLI
 from promptforge.core.clock import Clock, SystemClock
@@ -350,7 +351,7 @@ def session_event(
 
 def _people_and_gifts(mongo: Mongo, ledger: Ledger) -> tuple[Actor, ...]:
     gifts = AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST), GiftExpiryActor(ledger)
-    return UsersActor(UserStore(mongo)), *gifts
+    return UsersActor(UserStore(mongo), HandleStore(mongo)), *gifts
 
 
 @asynccontextmanager

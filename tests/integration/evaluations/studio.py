@@ -29,6 +29,7 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.prompts.messages import CreatePrompt, FirstVersion
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
+from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal
@@ -107,7 +108,7 @@ class Studio:
 def actors(mongo: Mongo) -> tuple[Actor, ...]:
     stores = prompts.Stores(mongo)
     return (
-        UsersActor(users.UserStore(mongo)),
+        UsersActor(users.UserStore(mongo), HandleStore(mongo)),
         ProjectsActor(projects.ProjectStore(mongo)),
         PromptsActor(stores),
         LabelsActor(stores),

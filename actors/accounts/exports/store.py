@@ -1,0 +1,109 @@
+"""Every query on the collection `personal_exports`: the last one of each person, whose `_id` is theirs.
+
+An attempt at writing is fenced by its file's id (`writer`). The ids of all files that attempts have begun are kept
+until they are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from promptforge.actors.accounts.exports.messages import PersonalExportState, PersonalExportView
+from promptforge.core.mongo import Document, Index, Mongo, Session, StoredFile
+from promptforge.core.personal import Held, Subject
+
+EXPORTS = "personal_exports"
+INDEXES: dict[str, tuple[Index, ...]] = {EXPORTS: (Index((("state", 1), ("expires_at", 1))),)}
+HELD = {
+    EXPORTS: Held(
+        "That you asked for an export like this one",
+        (Subject("_id", deleted=True),),
+        plain=frozenset({"state", "writer", "file_ids", "file_id", "sha256"}),
+    )
+}
+UNDER_WAY = [PersonalExportState.QUEUED.value, PersonalExportState.RUNNING.value]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalExport:
+    """As stored. `file_id` is the finished file's."""
+
+    user_id: str
+    view: PersonalExportView
+    file_id: str | None
+    file_ids: tuple[str, ...]
+
+    @property
+    def under_way(self) -> bool:
+        return self.view.state.value in UNDER_WAY
+
+
+class PersonalExportStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._exports = mongo.collection(EXPORTS)
+
+    async def find(self, user_id: str, *, session: Session | None = None) -> PersonalExport | None:
+        row = await self._exports.find_one({"_id": user_id}, session=session)
+        return None if row is None else _export_from(row)
+
+    async def ask(self, user_id: str, *, now: datetime, session: Session | None) -> PersonalExport:
+        """A new one in the place of the last. Two who ask at once conflict, and the second one looks again."""
+        fresh = {"state": PersonalExportState.QUEUED.value, "requested_at": now, "writer": None}
+        gone = dict.fromkeys(("finished_at", "expires_at", "size", "sha256", "file_id"), "")
+        update = {"$set": fresh, "$unset": gone, "$setOnInsert": {"file_ids": []}}
+        return _export_from(await self._exports.find_one_and_upsert({"_id": user_id}, update, session=session))
+
+    async def begin(self, user_id: str, file_id: str) -> PersonalExport | None:
+        """Take it up; answers it with the files of before. None where nobody waits for it any more."""
+        row = await self._exports.find_one_and_update(
+            {"_id": user_id, "state": {"$in": UNDER_WAY}},
+            {"$set": {"state": PersonalExportState.RUNNING.value, "writer": file_id}, "$push": {"file_ids": file_id}},
+        )
+        return None if row is None else _export_from(row)
+
+    async def is_writer(self, user_id: str, file_id: str) -> bool:
+        """False where another attempt has it, or nobody."""
+        return await self._exports.find_one(_of_writer(user_id, file_id), {"_id": 1}) is not None
+
+    async def finish(self, user_id: str, file: StoredFile, *, expires_at: datetime, session: Session | None) -> bool:
+        """False as above."""
+        ended = {
+            "state": PersonalExportState.FINISHED.value,
+            "file_id": file.id,
+            "sha256": file.sha256,
+            "size": file.size,
+            "finished_at": file.created_at,
+            "expires_at": expires_at,
+        }
+        written = await self._exports.update_one(_of_writer(user_id, file.id), {"$set": ended}, session=session)
+        return written.matched_count == 1
+
+    async def forget_files(self, user_id: str, file_ids: Sequence[str]) -> None:
+        await self._exports.update_one({"_id": user_id}, {"$pull": {"file_ids": {"$in": list(file_ids)}}})
+
+    async def list_expired(self, now: datetime, limit: int) -> list[PersonalExport]:
+        wanted = {"state": PersonalExportState.FINISHED.value, "expires_at": {"$lte": now}}
+        rows = self._exports.find(wanted).sort([("expires_at", 1)]).limit(limit)
+        return [_export_from(row) for row in await rows.to_list(limit)]
+
+    async def expire(self, export: PersonalExport) -> None:
+        wanted = {"_id": export.user_id, "file_id": export.file_id}
+        await self._exports.update_one(wanted, {"$set": {"state": PersonalExportState.EXPIRED.value}})
+
+
+def _of_writer(user_id: str, file_id: str) -> Document:
+    return {"_id": user_id, "state": PersonalExportState.RUNNING.value, "writer": file_id}
+
+
+def _export_from(row: Document) -> PersonalExport:
+    view = PersonalExportView(
+        state=PersonalExportState(row["state"]),
+        requested_at=row["requested_at"],
+        finished_at=row.get("finished_at"),
+        expires_at=row.get("expires_at"),
+        size=row.get("size"),
+        sha256=row.get("sha256"),
+    )
+    return PersonalExport(row["_id"], view, row.get("file_id"), tuple(row["file_ids"]))

@@ -1,0 +1,1 @@
+"""What administrators see of people, and how they keep somebody from doing more."""

@@ -1,0 +1,78 @@
+"""Queries on the collection `users` for administrators."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from promptforge.actors.users.staff.messages import AccountView, ListAccounts, SuspensionView
+from promptforge.actors.users.store import USERS
+from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor, Page, page_of
+from promptforge.core.principal import Role
+
+INDEXES: dict[str, tuple[Index, ...]] = {
+    USERS: (
+        Index((("created_at", -1), ("_id", -1))),
+        Index((("email", 1),), partial={"email": {"$type": "string"}}),
+        Index((("suspended", 1), ("created_at", -1), ("_id", -1)), partial={"suspended": True}),
+    )
+}
+_FIELDS = dict.fromkeys(
+    ("email", "handle", "display_name", "roles", "suspended", "suspension", "closed_at", "created_at"), 1
+)
+
+
+class AccountStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._users = mongo.collection(USERS)
+
+    async def get(self, user_id: str, *, session: Session | None = None) -> AccountView:
+        """Raises `NotFound`."""
+        row = await self._users.find_one({"_id": user_id}, _FIELDS, session=session)
+        if row is None:
+            raise NotFound("There is no such account")
+        return _account_from(row)
+
+    async def list_page(self, wanted: ListAccounts) -> Page[AccountView]:
+        cursor = Cursor.decode_optional(wanted.cursor)
+        parts: list[Document] = [cursor.after()] if cursor else []
+        if wanted.email is not None:
+            parts.append({"email": wanted.email})
+        if wanted.handle is not None:
+            begins = wanted.handle.lower()
+            parts.append({"handle": {"$gte": begins, "$lt": begins + "\x7f", "$type": "string"}})
+        if wanted.suspended is not None:
+            parts.append({"suspended": True} if wanted.suspended else {"suspended": {"$ne": True}})
+        rows = self._users.find({"$and": parts} if parts else {}, _FIELDS)
+        found = await rows.sort([("created_at", -1), ("_id", -1)]).limit(wanted.limit + 1).to_list(wanted.limit + 1)
+        return page_of(found, wanted.limit, _account_from)
+
+    async def set_suspension(
+        self, user_id: str, suspension: SuspensionView | None, *, now: datetime, session: Session | None
+    ) -> AccountView:
+        """Raises `NotFound`."""
+        told = None if suspension is None else {"reason": suspension.reason, "by": suspension.by, "at": suspension.at}
+        changes = {"suspended": suspension is not None, "suspension": told, "updated_at": now}
+        row = await self._users.find_one_and_update(
+            {"_id": user_id}, {"$set": changes}, projection=_FIELDS, session=session
+        )
+        if row is None:
+            raise NotFound("There is no such account")
+        return _account_from(row)
+
+
+def _account_from(row: Document) -> AccountView:
+    known = {role.value: role for role in Role}
+    suspension = row.get("suspension")
+    return AccountView(
+        id=row["_id"],
+        email=row.get("email"),
+        handle=row.get("handle"),
+        display_name=row.get("display_name"),
+        roles=tuple(known[name] for name in row.get("roles", ()) if name in known),
+        suspended=row.get("suspended", False),
+        suspension=None if suspension is None else SuspensionView(**suspension),
+        closed_at=row.get("closed_at"),
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,81 @@
+"""Suspended accounts: what ends, for whom, and that it comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptforge.actors.billing.messages import GetCredits
+from promptforge.actors.marketplace.messages import PurchaseListing
+from promptforge.actors.prompts.messages import CreatePrompt
+from promptforge.actors.users.messages import UpdateProfile
+from promptforge.actors.users.staff.messages import GetAccount, ListAccounts, ReinstateAccount, SuspendAccount
+from promptforge.core.audit import AuditFilter, AuditLog
+from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+REASON = "Sells what others wrote"
+
+
+async def test_a_suspension_says_who_why_and_is_told(branches: Branches, mongo: Mongo) -> None:
+    admin, ada = await branches.here.person("admin", Role.ADMIN), await branches.here.person("ada")
+    seen = await admin.ask(SuspendAccount(user_id=ada.user_id, reason=REASON))
+    assert seen.suspension is not None
+    assert (seen.suspended, seen.suspension.reason, seen.suspension.by) == (True, REASON, admin.user_id)
+    again = await branches.here.person("ada")
+    assert await raised(again, UpdateProfile(bio="x")) == "done"  # this principal is from before: see the edge's tests
+    told = await branches.here.notices(ada)
+    assert [(one.kind, REASON in one.body) for one in told] == [("account.suspended", True)]
+    back = await admin.ask(ReinstateAccount(user_id=ada.user_id, reason="It was a mistake"))
+    assert (back.suspended, back.suspension) == (False, None)
+    deeds = [
+        entry.action for entry in (await AuditLog(mongo).list_page(AuditFilter(target=ada.user_id), None, 10)).items
+    ]
+    assert deeds[:2] == ["user.reinstated", "user.suspended"]
+
+
+async def test_nobody_suspends_themselves(branches: Branches) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    assert await raised(admin, SuspendAccount(user_id=admin.user_id, reason=REASON)) == "not_oneself"
+    assert await raised(admin, SuspendAccount(user_id="usr_nobody", reason=REASON)) == "not_found"
+
+
+async def test_nothing_is_bought_from_or_by_who_is_suspended_whatever_principal_the_request_came_with(
+    branches: Branches,
+) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    sam = await branches.here.person("sam", Role.SELLER)
+    bruno, eve = await branches.here.person("bruno"), await branches.here.person("eve")
+    for person in (bruno, eve):
+        await branches.here.fund(person, 20)
+    listing = await branches.here.published(sam, "Wanted")
+    wanted = PurchaseListing(listing_id=listing.id, expected_price="10")
+    await admin.ask(SuspendAccount(user_id=bruno.user_id, reason=REASON))
+    assert await raised(bruno, wanted) == "account_suspended"
+    await admin.ask(SuspendAccount(user_id=sam.user_id, reason=REASON))
+    assert await raised(eve, wanted) == "not_for_sale"
+    await admin.ask(ReinstateAccount(user_id=sam.user_id, reason=REASON))
+    assert await raised(eve, wanted) == "done"
+    assert (await bruno.ask(GetCredits())).available == "20"
+    assert await branches.ledger_is_right()
+
+
+async def test_administrators_find_people(branches: Branches) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    ada = await branches.here.person("ada")
+    await ada.ask(UpdateProfile(handle="ada-lovelace"))
+    await branches.mongo.collection("users").update_one({"_id": ada.user_id}, {"$set": {"email": "ada@example.com"}})
+    for wanted in (
+        ListAccounts(email="ada@example.com"),
+        ListAccounts(handle="ADA-"),
+    ):
+        assert [one.id for one in (await admin.ask(wanted)).items] == [ada.user_id]
+    assert (await admin.ask(ListAccounts(suspended=True))).items == ()
+    first = await admin.ask(ListAccounts(limit=1))
+    assert len(first.items) == 1
+    assert first.next is not None
+    assert (await admin.ask(GetAccount(user_id=ada.user_id))).handle == "ada-lovelace"
+    assert await raised(ada, ListAccounts()) == "forbidden"
+    assert await raised(ada, CreatePrompt(name="Mine")) == "done"

@@ -26,6 +26,7 @@ from promptforge.actors.notifications.webhooks.messages import (
     TestWebhook,
     UpdateWebhook,
 )
+from promptforge.core.errors import NotFound
 from promptforge.http.routing import delete, follow, get, patch, post
 
 _WEBHOOK = "/notifications/webhooks/{webhook_id}"
@@ -40,7 +41,7 @@ routes = [
     follow("/notifications/stream", FollowNotifications, name="streamNotifications"),
     post("/notifications/stream/tickets", CreateStreamTicket, status=201),
     post("/notifications/email/enable", EnableEmail),
-    post("/notifications/email/bounces", ReportBounce, status=204),
+    post("/notifications/email/bounces", ReportBounce, status=204, errors=(NotFound,)),
     get("/notifications/webhooks", ListWebhooks),
     post("/notifications/webhooks", CreateWebhook, status=201, errors=(TooManyWebhooks,)),
     get(_WEBHOOK, GetWebhook),

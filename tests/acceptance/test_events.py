@@ -70,7 +70,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "pointer"), BAD, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(("fields", "pointer"), BAD, ids=range(len(BAD)))
 def test_an_event_that_is_not_right_is_a_problem_that_points_to_it(
     ada: Person, fields: dict[str, Any], pointer: str
 ) -> None:

@@ -184,6 +184,11 @@ class World:
     def receipt(self) -> dict[str, Any]:
         return {"receipt_id": plant_receipt(self.database, self.owner_id)}
 
+    def unconnected(self) -> dict[str, Any]:
+        """Without the account of another case, which Stripe does not know."""
+        self.database["connect_accounts"].delete_one({"_id": self.owner_id})
+        return {}
+
     def unsubscribed(self) -> dict[str, Any]:
         """One subscribes once at a time."""
         self.database["subscriptions"].update_many({}, {"$set": {"state": "canceled"}, "$unset": {"slot": ""}})
@@ -451,7 +456,7 @@ CASES: dict[str, Case] = {
     "requestReconciliation": Case(),
     "requestVerification": Case(),
     "getConnectAccount": Case(),
-    "beginConnectOnboarding": Case(body=lambda _: {"country": "US"}),
+    "beginConnectOnboarding": Case(World.unconnected, lambda _: {"country": "US"}),
     "listPayouts": Case(),
     "requestPayout": Case(World.payable, lambda _: {"amount": "1000"}),
     "getPayout": Case(World.payout),

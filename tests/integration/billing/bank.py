@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
@@ -305,8 +305,9 @@ class Bank:
                 await anyio.sleep(0.01)
 
     async def until_quiet(self) -> None:
-        """Wait until no job is waiting or running."""
-        live = {"state": {"$in": ["available", "running"]}}
+        """Wait until no job is waiting or running; what is for another day is not waited for."""
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        live = {"$or": [{"state": "running"}, {"state": "available", "run_at": {"$lt": soon}}]}
         with anyio.fail_after(15):
             while await self.collection("jobs").count_documents(live, limit=1):  # nobody tells
                 await anyio.sleep(0.01)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptforge.actors.billing import CompareMoney, MoneyActor, PostMoney
-from promptforge.actors.billing.errors import MoneyMismatch, StripeRefused, UnreadableMoney
+from promptforge.actors.billing.errors import MoneyMismatch, StripeUnavailable, UnreadableMoney
 from promptforge.actors.billing.money.domain import MoneyPage, Movement
 from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.store import INDEXES
@@ -181,7 +181,7 @@ async def test_play_money_and_money_are_two_ledgers(desk: Desk) -> None:
 async def test_a_stripe_that_fails_or_speaks_in_tongues_posts_nothing(desk: Desk) -> None:
     await desk.till.charge(2000)
     api = StripeApi("sk_test_of_somebody_else", api_base=desk.till.sandbox.url)
-    with pytest.raises(StripeRefused):
+    with pytest.raises(StripeUnavailable):
         await StripeMoney(api).list_movements(since=0, after=None)
     await api.close()
     for movement in desk.till.sandbox.world.newest_first("balance_transaction", account=None):

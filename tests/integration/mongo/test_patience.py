@@ -53,9 +53,9 @@ async def test_a_batch_of_an_upgrade_may_be_searched_for_long(hasty: Mongo) -> N
 
 @pytest.mark.unused_database
 async def test_an_index_that_takes_long_to_make_is_made(hasty: Mongo) -> None:
-    users = hasty.collection("users")
+    texts = hasty.collection("texts")
     words = " ".join(f"word{number:05d}" for number in range(3000))
     for batch in range(8):
-        await users.insert_many([{"uid": f"{batch}-{number}", "text": f"{words} {number}"} for number in range(50)])
-    await ensure_indexes(hasty, {"users": (Index((("text", "text"),)),)})
-    assert "text_text" in await hasty.raw["users"].index_information()
+        await texts.insert_many([{"uid": f"{batch}-{number}", "text": f"{words} {number}"} for number in range(50)])
+    await ensure_indexes(hasty, {"texts": (Index((("text", "text"),)),)})
+    assert "text_text" in await hasty.raw["texts"].index_information()

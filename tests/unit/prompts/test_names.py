@@ -95,7 +95,13 @@ def test_every_message_says_who_may_send_it() -> None:
         if isinstance(one, type) and issubclass(one, Message) and one.__module__ == messages.__name__
     ]
     internal = {one.__name__ for one in declared if one.requirement and one.requirement.access is Access.INTERNAL}
-    assert internal == {"GetPromptVersionFor", "ReadPromptVersion"}
+    assert internal == {
+        "GetPromptVersionFor",
+        "ListWithIncluded",
+        "ReadPromptDocuments",
+        "ReadPromptVersion",
+        "ScanPromptDocuments",
+    }
     for message in set(declared) - {one for one in declared if one.__name__ in internal}:
         assert message.requirement is not None
         assert message.requirement.scope in {"prompts:read", "prompts:write"}

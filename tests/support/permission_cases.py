@@ -185,8 +185,8 @@ class World:
         return {"receipt_id": plant_receipt(self.database, self.owner_id)}
 
     def unconnected(self) -> dict[str, Any]:
-        """Without the account of another case, which Stripe does not know."""
-        self.database["connect_accounts"].delete_one({"_id": self.owner_id})
+        """Without the accounts of other cases, which Stripe does not know."""
+        self.database["connect_accounts"].delete_many({})
         return {}
 
     def unsubscribed(self) -> dict[str, Any]:

@@ -12,95 +12,89 @@ from promptforge.core.amounts import from_millicredits
 def credits_granted(journal_id: str, user_id: str, amount: int, reason: str) -> NotifyUser:
     """Told once per journal, however often it is enqueued."""
     credits = from_millicredits(amount)
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.granted",
+    return _of_credits(
+        "credits.granted",
+        journal_id,
+        user_id,
         title=f"{credits} credits are yours",
         body=f"{reason}: {credits} credits were added to your account.",
-        subject={"journal_id": journal_id},
-        dedupe_key=f"credits.granted:{journal_id}",
     )
 
 
 def credits_expiring(lot: str, user_id: str, left: int, expires_at: datetime) -> NotifyUser:
     credits = from_millicredits(left)
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.expiring",
+    return _of_credits(
+        "credits.expiring",
+        lot,
+        user_id,
         title=f"{credits} credits expire soon",
         body=f"{credits} credits that you were given expire on {expires_at:%Y-%m-%d}. They are spent before others.",
-        subject={"journal_id": lot},
-        dedupe_key=f"credits.expiring:{lot}",
     )
 
 
 def credits_expired(journal_id: str, user_id: str, credits: str) -> NotifyUser:
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.expired",
+    return _of_credits(
+        "credits.expired",
+        journal_id,
+        user_id,
         title=f"{credits} credits have expired",
         body=f"{credits} credits that you were given were not spent in time.",
-        subject={"journal_id": journal_id},
-        dedupe_key=f"credits.expired:{journal_id}",
     )
 
 
 def credits_taken_back(journal_id: str, user_id: str, why: str, *, taken: int, owed: int) -> NotifyUser:
     """`owed`: how many of `taken` were not there any more, and are a debt now. Millicredits."""
     debt = f" {_owes(owed)}" if owed else ""
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.taken_back",
+    return _of_credits(
+        "credits.taken_back",
+        journal_id,
+        user_id,
         title=f"{from_millicredits(taken)} credits were taken back",
         body=f"{why}, so the {from_millicredits(taken)} credits that it brought were taken back.{debt}",
-        subject={"journal_id": journal_id},
-        dedupe_key=f"credits.taken_back:{journal_id}",
     )
 
 
 def credits_given_back(journal_id: str, user_id: str, given: int, why: str) -> NotifyUser:
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.given_back",
+    return _of_credits(
+        "credits.given_back",
+        journal_id,
+        user_id,
         title=f"{from_millicredits(given)} credits are yours again",
         body=f"{why}, so {from_millicredits(given)} credits that had been taken back are yours again.",
-        subject={"journal_id": journal_id},
-        dedupe_key=f"credits.given_back:{journal_id}",
     )
 
 
 def credits_owed(journal_id: str, user_id: str, owed: int, why: str) -> NotifyUser:
     """Told where something was taken from somebody who had not got it any more."""
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.owed",
+    return _of_credits(
+        "credits.owed",
+        journal_id,
+        user_id,
         title=f"You owe {from_millicredits(owed)} credits",
         body=f"{why}. {_owes(owed)}",
-        subject={"journal_id": journal_id},
-        dedupe_key=f"credits.owed:{journal_id}",
     )
 
 
 def credits_frozen(topup_id: str, user_id: str, frozen: int, dispute_id: str) -> NotifyUser:
     body = "The payment that brought them is disputed: they cannot be spent until that is decided."
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.frozen",
+    return _of_credits(
+        "credits.frozen",
+        topup_id,
+        user_id,
         title=f"{from_millicredits(frozen)} credits are frozen",
         body=body,
-        subject={"journal_id": topup_id},
-        dedupe_key=f"credits.frozen:{dispute_id}",
+        key=dispute_id,
     )
 
 
 def credits_thawed(topup_id: str, user_id: str, thawed: int, dispute_id: str) -> NotifyUser:
-    return NotifyUser(
-        user_id=user_id,
-        kind="credits.thawed",
+    return _of_credits(
+        "credits.thawed",
+        topup_id,
+        user_id,
         title=f"{from_millicredits(thawed)} credits can be spent again",
         body="The dispute of the payment that brought them is closed.",
-        subject={"journal_id": topup_id},
-        dedupe_key=f"credits.thawed:{dispute_id}",
+        key=dispute_id,
     )
 
 
@@ -159,6 +153,20 @@ def payout_held(payout_id: str, user_id: str, reason: str, moment: datetime) -> 
         "payout.held", payout_id, user_id, title="A payout is on hold", body=f"We look at it first: {reason}"
     )
     return replace(told, dedupe_key=f"{told.dedupe_key}:{moment.isoformat()}")
+
+
+def _of_credits(
+    kind: str, journal_id: str, user_id: str, *, title: str, body: str, key: str | None = None
+) -> NotifyUser:
+    """`key` is what it is told once of, where that is not the journal."""
+    return NotifyUser(
+        user_id=user_id,
+        kind=kind,
+        title=title,
+        body=body,
+        subject={"journal_id": journal_id},
+        dedupe_key=f"{kind}:{key or journal_id}",
+    )
 
 
 def _of_payout(kind: str, payout_id: str, user_id: str, *, title: str, body: str) -> NotifyUser:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 
 import anyio
@@ -124,7 +125,8 @@ class Indexing:
     async def _catch_up(self, context: Context) -> None:
         """What has changed, read again and written wherever it can be found."""
         batch = self._changed.take(AT_ONCE)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._changed.give_back, batch)  # where it is cut short, it is read the next time
             await self._find_related(batch, context)
             for source, ids in batch.own.items():
                 wanted = tuple(ids)
@@ -133,9 +135,7 @@ class Indexing:
                 await self._write(source.kind, documents, tuple(gone))
             for index in self._written_to():
                 await index.commit()
-        except BaseException:
-            self._changed.give_back(batch)
-            raise
+            undo.pop_all()
         if batch.own:
             self.lag_seconds = round(time.monotonic() - batch.since, 3)
 

@@ -63,17 +63,7 @@ class ModelsActor(Actor):
 
     @handles(RunModel)
     async def run_model(self, message: RunModel, context: Context) -> RunResult:
-        order = Order(
-            message.purpose,
-            message.messages,
-            message.settings,
-            message.prompt_id,
-            message.prompt_version,
-            run_id=message.run_id,
-            settle=message.settle,
-            budget=message.max_millicredits,
-        )
-        return await ReplyStream(self._runs.carry_out(order, context, whole=True)).whole()
+        return await ReplyStream(self._runs.carry_out(_order(message), context, whole=True)).whole()
 
     @handles(BeginRun, key="run_id", transactional=True)
     async def begin_run(self, message: BeginRun, context: Context) -> None:
@@ -92,17 +82,7 @@ class ModelsActor(Actor):
 
     @handles(StreamRun)
     async def stream_run(self, message: StreamRun, context: Context) -> ReplyStream[RunResult]:
-        order = Order(
-            message.purpose,
-            message.messages,
-            message.settings,
-            message.prompt_id,
-            message.prompt_version,
-            run_id=message.run_id,
-            settle=message.settle,
-            budget=message.max_millicredits,
-        )
-        return ReplyStream(self._runs.carry_out(order, context, whole=False))
+        return ReplyStream(self._runs.carry_out(_order(message), context, whole=False))
 
     @handles(SettleRun, key="run_id", atomic=True)
     async def settle_run(self, message: SettleRun, context: Context) -> RunUsage:
@@ -115,3 +95,16 @@ class ModelsActor(Actor):
     @handles(SweepRuns)
     async def sweep_runs(self, message: SweepRuns, context: Context) -> int:
         return await self._runs.sweep(context)
+
+
+def _order(message: RunModel | StreamRun) -> Order:
+    return Order(
+        message.purpose,
+        message.messages,
+        message.settings,
+        message.prompt_id,
+        message.prompt_version,
+        run_id=message.run_id,
+        settle=message.settle,
+        budget=message.max_millicredits,
+    )

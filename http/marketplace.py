@@ -51,9 +51,7 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
     WithdrawListing,
 )
-from promptforge.actors.marketplace.purchases.messages import (
-    RequestRefund,
-)
+from promptforge.actors.marketplace.purchases.messages import AppealRefund, RequestRefund
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
 from promptforge.actors.marketplace.reviews.messages import (
     DeleteReply,
@@ -146,6 +144,11 @@ routes = [
         "/marketplace/purchases/{purchase_id}/refund",
         RequestRefund,
         errors=(PurchaseRefunded, RefundPending, RefundRefused),
+    ),
+    post(
+        "/marketplace/purchases/{purchase_id}/refund/appeal",
+        AppealRefund,
+        errors=(PurchaseRefunded, NothingToAppeal, AlreadyAppealed),
     ),
     get("/marketplace/sales", ListSales),
     get("/marketplace/dashboard", GetSellerDashboard),

@@ -28,9 +28,7 @@ from promptforge.actors.marketplace.messages import (
     WithdrawListing,
 )
 from promptforge.actors.marketplace.purchases.actor import PurchasesActor
-from promptforge.actors.marketplace.purchases.messages import (
-    RequestRefund,
-)
+from promptforge.actors.marketplace.purchases.messages import AppealRefund, RequestRefund
 from promptforge.actors.marketplace.reports.actor import ReportsActor
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
 from promptforge.actors.marketplace.reviews.actor import ReviewsActor
@@ -56,6 +54,7 @@ from promptforge.actors.marketplace.sealed.trials import TrialBudgetsActor
 __all__ = [
     "AddFavourite",
     "AppealListing",
+    "AppealRefund",
     "AttachEvidence",
     "CheckRatings",
     "CreateListing",

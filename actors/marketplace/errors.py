@@ -27,7 +27,7 @@ class AlreadyAppealed(Conflict):
 
 class NothingToAppeal(Conflict):
     code = "nothing_to_appeal"
-    title = "There is no decision about this listing that could be appealed"
+    title = "There is no decision that could be appealed"
 
 
 class NoProposal(Conflict):

@@ -193,7 +193,11 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefundView:
-    """What became of a buyer's request for a refund; a refusal has a stable reason code and words."""
+    """What became of a buyer's request for a refund; a refusal has a stable reason code and words.
+
+    It can be appealed, once (`appealed_at`), and is in review again until another moderator has decided. What the
+    appeal ends with is `final`.
+    """
 
     state: RefundState
     words: str
@@ -201,6 +205,8 @@ class RefundView:
     decided_at: datetime | None
     reason_code: str | None
     note: str | None
+    appealed_at: datetime | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

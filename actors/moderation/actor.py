@@ -18,7 +18,14 @@ from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveRe
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
 from promptforge.actors.moderation.contents import sold_by, unified, versions_of
-from promptforge.actors.moderation.domain import CHECKED, TO_THE_LISTING, check_legal, legal_decisions, waits_for
+from promptforge.actors.moderation.domain import (
+    CHECKED,
+    REFUNDS,
+    TO_THE_LISTING,
+    check_legal,
+    legal_decisions,
+    waits_for,
+)
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
 from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, NotClaimed
 from promptforge.actors.moderation.history import DecisionLog
@@ -44,7 +51,7 @@ from promptforge.actors.moderation.messages import (
     ReleaseCase,
     Verdict,
 )
-from promptforge.actors.moderation.notices import notices_of
+from promptforge.actors.moderation.notices import notices_of, why
 from promptforge.actors.moderation.reasons import REASONS, check_reason, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
 from promptforge.core.context import Context
@@ -52,6 +59,7 @@ from promptforge.core.pages import Page
 from promptforge.core.runtime import Actor, handles
 
 MEASURED = timedelta(days=30)
+HEARD = "The buyer's appeal was heard by another moderator, and changed the decision. "
 
 
 class ModerationActor(Actor):
@@ -238,11 +246,15 @@ class ModerationActor(Actor):
             )
         elif message.decision is Verdict.REFUND and case.purchase_id is not None:
             words = f"{REASONS[message.reason_code].words} {message.public_note}"
-            await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=words[:500]))
-        elif case.kind is CaseKind.REFUND and case.purchase_id is not None:
+            heard = HEARD if case.kind is CaseKind.REFUND_APPEAL else ""
+            await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=f"{heard}{words}"[:500]))
+        elif case.kind in REFUNDS and case.purchase_id is not None:
             await tx.ask(
                 RefuseRefund(
-                    purchase_id=case.purchase_id, reason_code=message.reason_code, public_note=message.public_note
+                    purchase_id=case.purchase_id,
+                    reason_code=message.reason_code,
+                    public_note=message.public_note,
+                    explanation="\n\n".join(why(message.reason_code, message.public_note)),
                 )
             )
 

@@ -22,6 +22,7 @@ LEGAL: dict[CaseKind, dict[ListingState | None, tuple[Verdict, ...]]] = {
     },
     CaseKind.REVIEW_REPORT: {None: (Verdict.REMOVE, Verdict.DISMISS)},
     CaseKind.REFUND: {None: (Verdict.REFUND, Verdict.DISMISS)},
+    CaseKind.REFUND_APPEAL: {None: (Verdict.REFUND, Verdict.DISMISS)},
     CaseKind.EXTRACTION: {None: (Verdict.DISMISS, Verdict.REFUND)},
 }
 """What may be decided in a case of this kind about a listing in this state (None: in any).
@@ -33,6 +34,8 @@ TO_THE_LISTING = frozenset({Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.RE
 """What changes the listing; the others leave it as it is."""
 CHECKED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.REPORT})
 """Cases about a text: the automatic checks look at it."""
+REFUNDS = frozenset({CaseKind.REFUND, CaseKind.REFUND_APPEAL})
+"""Cases about what a buyer asks for: both are answered to the purchase."""
 _ONCE = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE})
 
 
@@ -78,5 +81,7 @@ def waits_for(listing: ListingView, case: CaseView) -> bool:
             return change is not None and (change.state, change.revision) == (ProposalState.IN_REVIEW, case.revision)
         case CaseKind.APPEAL:
             return listing.review is not None and listing.review.appealed_at is not None
-        case CaseKind.REPORT | CaseKind.REVIEW_REPORT | CaseKind.REFUND | CaseKind.EXTRACTION:
+        case CaseKind.REPORT | CaseKind.REVIEW_REPORT | CaseKind.EXTRACTION:
+            return True
+        case CaseKind.REFUND | CaseKind.REFUND_APPEAL:
             return True

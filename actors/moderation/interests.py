@@ -25,6 +25,8 @@ async def refuse_interested(case: CaseView, store: CaseStore, history: DecisionL
         raise InterestedParty("You brought this up yourself, so somebody else decides about it")
     if case.kind is CaseKind.APPEAL and await appealed_decision_by(case, history, tx) == tx.user_id:
         raise OwnDecision
+    if case.kind is CaseKind.REFUND_APPEAL and await store.find_refuser(case, session=tx.session) == tx.user_id:
+        raise OwnDecision
 
 
 async def appealed_decision_by(case: CaseView, history: DecisionLog, tx: Context) -> str | None:

@@ -28,7 +28,8 @@ class CaseKind(StrEnum):
     `review`: a listing that wants to be published. `proposed_change`: a change of a published one, which stays up
     meanwhile. `report`: people have reported a listing. `review_report`: people have reported a review of one.
     `appeal`: a seller does not accept a decision. `refund`: a buyer wants a refund that is not automatic.
-    `extraction`: somebody seems to get at a sealed text by running it.
+    `refund_appeal`: a buyer does not accept that it was refused. `extraction`: somebody seems to get at a sealed
+    text by running it.
     """
 
     REVIEW = "review"
@@ -37,6 +38,7 @@ class CaseKind(StrEnum):
     REVIEW_REPORT = "review_report"
     APPEAL = "appeal"
     REFUND = "refund"
+    REFUND_APPEAL = "refund_appeal"
     EXTRACTION = "extraction"
 
 

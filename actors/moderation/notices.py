@@ -82,7 +82,7 @@ def _to_seller(case: CaseView, verdict: Verdict, reason: ReasonCode, note: str) 
         parts.append(_UPHELD)
     elif case.kind is CaseKind.APPEAL:
         parts.append("Your appeal was heard by another moderator, and changed the decision.")
-    parts += _why(reason, note)
+    parts += why(reason, note)
     if verdict in APPEALABLE and case.kind in {CaseKind.REVIEW, CaseKind.REPORT}:
         parts.append(_APPEAL.format(listing_id=case.listing_id))
     return _notice(case, case.seller_id, kind, _Text(title.format(title=case.title), parts))
@@ -97,7 +97,8 @@ def _to_reporter(case: CaseView, verdict: Verdict, user_id: str, reason: ReasonC
     return _notice(case, user_id, "report.decided", _Text(f"Your report: {case.title}", parts))
 
 
-def _why(reason: ReasonCode, note: str) -> list[str]:
+def why(reason: ReasonCode, note: str) -> list[str]:
+    """Of a decision: its reason in words, with what was noted, and what can be done."""
     told = REASONS[reason]
     return [f"Why ({reason}): {told.words} {note}", f"What you can do: {told.next_step}"]
 

@@ -158,6 +158,17 @@ class CaseStore:
         rows = await self._cases.aggregate(stages).to_list(len(CaseKind))
         return {CaseKind(row["_id"]): Waiting(row["open"], row["claimed"], row["oldest_at"]) for row in rows}
 
+    async def find_refuser(self, case: CaseView, *, session: Session | None) -> str | None:
+        """Who refused the refund that an appeal is against."""
+        refused = {
+            "listing_id": case.listing_id,
+            "kind": CaseKind.REFUND.value,
+            "purchase_id": case.purchase_id,
+            "decision": Verdict.DISMISS.value,
+        }
+        row = await self._cases.find_one(refused, {"decided_by": 1}, session=session)
+        return None if row is None else row["decided_by"]
+
     async def list_durations(self, *, since: datetime) -> dict[CaseKind, list[timedelta]]:
         """From opening to decision, of the newest `MOST_DECIDED` since then."""
         wanted = {"state": CaseState.DECIDED.value, "decided_at": {"$gte": since}}

@@ -37,6 +37,14 @@ def reviewed_purchase(world: World) -> dict[str, Any]:
     return made
 
 
+def refused_refund(world: World) -> dict[str, Any]:
+    made = world.purchase()
+    now = datetime.now(UTC)
+    request = {"words": "It is not it.", "requested_at": now, "refused_at": now, "reason_code": "x", "note": "No."}
+    world.database["purchases"].update_one({"_id": made["purchase_id"]}, {"$set": {"refund": request}})
+    return made
+
+
 def review_of_owners(world: World) -> dict[str, Any]:
     """A review of what the owner sells."""
     listing_id, bystander = world.published()["listing_id"], world.people["bystander"]

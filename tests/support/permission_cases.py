@@ -423,6 +423,7 @@ CASES: dict[str, Case] = {
     "listPurchases": Case(),
     "getPurchase": Case(World.purchase),
     "requestRefund": Case(World.purchase, lambda _: {"words": "It is not what I need."}),
+    "appealRefund": Case(market_setups.refused_refund, lambda _: {"words": "It is not what it says."}),
     "listSales": Case(),
     **market_setups.cases(Case),
     **moderation_setups.cases(Case, World.case, DECISION),

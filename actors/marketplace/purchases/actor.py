@@ -17,8 +17,6 @@ from promptforge.actors.marketplace.errors import (
     OwnListing,
     PriceChanged,
     PurchaseRefunded,
-    RefundPending,
-    RefundRefused,
 )
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
@@ -37,8 +35,10 @@ from promptforge.actors.marketplace.messages import (
     UsePurchasedSource,
 )
 from promptforge.actors.marketplace.packaged import find_offer
+from promptforge.actors.marketplace.purchases import notices, refunds
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
 from promptforge.actors.marketplace.purchases.messages import (
+    AppealRefund,
     HasBought,
     ListPackageBuyers,
     ListSoldPrompts,
@@ -49,7 +49,6 @@ from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseSto
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
-from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.packages.messages import PinPackageVersion
 from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
 from promptforge.actors.users.messages import ExpectOpenAccounts
@@ -100,7 +99,7 @@ class PurchasesActor(Actor):
         )
         purchase = _purchase_of(listing, charge, purchase_id, tx)
         await self._purchases.insert(purchase, session=tx.session)
-        for notice in _notices(purchase):
+        for notice in notices.sold(purchase):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("listing.purchased", purchase_id, after=_facts(purchase))
         return purchase
@@ -129,25 +128,36 @@ class PurchasesActor(Actor):
         purchase = await self._purchases.get_own(message.purchase_id, context.user_id, session=context.session)
         if purchase.refunded_at is not None:
             raise PurchaseRefunded
-        if purchase.refund is not None:
-            raise RefundPending if purchase.refund.get("refused_at") is None else RefundRefused
         now = context.now()
-        request = {"words": message.words, "requested_at": now}
+        request = refunds.asked(purchase.refund, message.words, now)
         asked = await self._purchases.set_refund(purchase.id, request, session=context.session)
         until = purchase.automatic_refund_until
         if until is not None and now < until:
             return await self._refund(purchase.id, "The buyer asked for it within the refund policy", context)
-        await context.enqueue(await self._refund_case(purchase, message.words, context), unique=f"refund:{purchase.id}")
+        case = await self._case_of(purchase, CaseKind.REFUND, message.words, context)
+        await context.enqueue(case, unique=f"refund:{purchase.id}")
         return asked.view()
 
-    async def _refund_case(self, purchase: Purchase, words: str, tx: Context) -> OpenCase:
+    @handles(AppealRefund, key="purchase_id", atomic=True)
+    async def appeal_refund(self, message: AppealRefund, context: Context) -> PurchaseView:
+        """Of two at once the second conflicts, starts over and sees the first."""
+        purchase = await self._purchases.get_own(message.purchase_id, context.user_id, session=context.session)
+        if purchase.refunded_at is not None:
+            raise PurchaseRefunded
+        request = refunds.appealed(purchase.refund, message.words, context.now())
+        appealed = await self._purchases.set_refund(purchase.id, request, session=context.session)
+        case = await self._case_of(purchase, CaseKind.REFUND_APPEAL, message.words, context)
+        await context.enqueue(case, unique=f"refund_appeal:{purchase.id}")
+        return appealed.view()
+
+    async def _case_of(self, purchase: Purchase, kind: CaseKind, words: str, tx: Context) -> OpenCase:
         listing = await self._listings.get(purchase.listing_id, session=tx.session)
         return OpenCase(
             listing_id=listing.id,
             revision=listing.revision,
             seller_id=listing.seller_id,
             title=purchase.title,
-            kind=CaseKind.REFUND,
+            kind=kind,
             reason=words,
             purchase_id=purchase.id,
             brought_by=purchase.buyer_id,
@@ -156,12 +166,14 @@ class PurchasesActor(Actor):
     @handles(RefuseRefund, key="purchase_id", atomic=True)
     async def refuse_refund(self, message: RefuseRefund, context: Context) -> PurchaseView:
         purchase = await self._purchases.get(message.purchase_id, session=context.session)
-        request = purchase.refund
-        if request is None or request.get("refused_at") is not None or purchase.refunded_at is not None:
+        if purchase.refunded_at is not None:
             raise NoRefundRequested
-        why = {"refused_at": context.now(), "reason_code": message.reason_code, "note": message.public_note}
-        refused = await self._purchases.set_refund(purchase.id, {**request, **why}, session=context.session)
-        await context.enqueue(_refusal(refused, message), owner_id=refused.buyer_id)
+        request = refunds.refused(
+            purchase.refund, reason_code=message.reason_code, note=message.public_note, now=context.now()
+        )
+        refused = await self._purchases.set_refund(purchase.id, request, session=context.session)
+        notice = notices.refused(refused, message, final=request["final"])
+        await context.enqueue(notice, owner_id=refused.buyer_id)
         return refused.view()
 
     @handles(RevokePurchase, atomic=True)
@@ -173,7 +185,7 @@ class PurchasesActor(Actor):
         if refunded is None:
             return
         await self._ratings.purchase_is_gone(purchase_id, session=tx.session)
-        for notice in _refund_notices(refunded, reason):
+        for notice in notices.refunded(refunded, reason):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})
 
@@ -298,62 +310,3 @@ def _facts(purchase: Purchase) -> dict[str, str]:
         "fee": from_millicredits(purchase.fee),
         "journal_id": purchase.journal_id or "",
     }
-
-
-def _notices(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:
-    subject = {"purchase_id": purchase.id, "listing_id": purchase.listing_id}
-    net = from_millicredits(purchase.seller_share)
-    price = from_millicredits(purchase.price)
-    return (
-        NotifyUser(
-            user_id=purchase.seller_id,
-            kind="listing.sold",
-            title=f"Sold: {purchase.title}",
-            body=f"“{purchase.title}” was bought for {price} credits; {net} credits of it are yours once settled.",
-            subject=subject,
-            dedupe_key=f"listing.sold:{purchase.id}",
-        ),
-        NotifyUser(
-            user_id=purchase.buyer_id,
-            kind="purchase.completed",
-            title=f"Yours: {purchase.title}",
-            body=f"You bought “{purchase.title}” for {price} credits. It is in your library.",
-            subject=subject,
-            dedupe_key=f"purchase.completed:{purchase.id}",
-        ),
-    )
-
-
-def _refusal(purchase: Purchase, message: RefuseRefund) -> NotifyUser:
-    return NotifyUser(
-        user_id=purchase.buyer_id,
-        kind="refund.refused",
-        title=f"Refund refused: {purchase.title}",
-        body=f"A moderator has refused the refund of “{purchase.title}”; the purchase stays yours. "
-        f"Reason ({message.reason_code}): {message.public_note}",
-        subject={"purchase_id": purchase.id, "listing_id": purchase.listing_id, "reason_code": message.reason_code},
-        dedupe_key=f"refund.refused:{purchase.id}",
-    )
-
-
-def _refund_notices(purchase: Purchase, reason: str) -> tuple[NotifyUser, NotifyUser]:
-    subject = {"purchase_id": purchase.id, "listing_id": purchase.listing_id}
-    price, net = from_millicredits(purchase.price), from_millicredits(purchase.seller_share)
-    return (
-        NotifyUser(
-            user_id=purchase.seller_id,
-            kind="sale.refunded",
-            title=f"Refunded: {purchase.title}",
-            body=f"A sale of “{purchase.title}” was refunded, {net} credits of it from you. {reason}",
-            subject=subject,
-            dedupe_key=f"sale.refunded:{purchase.id}",
-        ),
-        NotifyUser(
-            user_id=purchase.buyer_id,
-            kind="purchase.refunded",
-            title=f"Refunded: {purchase.title}",
-            body=f"Your purchase of “{purchase.title}” for {price} credits was refunded. {reason}",
-            subject=subject,
-            dedupe_key=f"purchase.refunded:{purchase.id}",
-        ),
-    )

@@ -22,13 +22,28 @@ class RequestRefund(Command[PurchaseView]):
     words: Words
 
 
+@requires(scope="purchases:write", while_suspended=True, fresh=True)
+class AppealRefund(Command[PurchaseView]):
+    """Appeal the refusal of a refund, once: another moderator than the one who refused decides, and that is final.
+
+    409 `nothing_to_appeal` where none was refused or the refusal is final, `already_appealed`, `purchase_refunded`.
+    """
+
+    purchase_id: PurchaseId
+    words: Words
+
+
 @internal
 class RefuseRefund(Command[PurchaseView]):
-    """A moderator has refused what a buyer asked for; the purchase says why. Raises `NoRefundRequested`."""
+    """A moderator has refused what a buyer asked for, or appealed; the purchase says why.
+
+    `explanation` is what the buyer is told of the reason and of what can be done. Raises `NoRefundRequested`.
+    """
 
     purchase_id: PurchaseId
     reason_code: Annotated[str, Len(1, 50)]
     public_note: Annotated[str, Len(1, 2000)]
+    explanation: Annotated[str, Len(1, 5000)]
 
 
 @internal

@@ -10,12 +10,11 @@ from promptforge.actors.marketplace.messages import (
     Licence,
     PurchasedSource,
     PurchaseView,
-    RefundState,
-    RefundView,
     SaleView,
 )
 from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.purchases.domain import automatic_until, counts
+from promptforge.actors.marketplace.purchases.refunds import refund_view
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
@@ -74,7 +73,7 @@ class Purchase:
     payable: int = 0
     """What of the seller's share can be paid out."""
     refund: Document | None = None
-    """What the buyer asked for, and a refusal."""
+    """What the buyer asked for, and what became of it (`refunds`)."""
     runs: Document | None = None
     """How it is run, where runs are what was bought."""
     package: Document | None = None
@@ -107,24 +106,10 @@ class Purchase:
             refunded_at=self.refunded_at,
             created_at=self.created_at,
             automatic_refund_until=self.automatic_refund_until,
-            refund=self._refund_view(),
+            refund=refund_view(self.refund, self.refunded_at),
             newer_version=newer_version,
             runs=find_terms(self.runs),
             package=find_offer(self.package),
-        )
-
-    def _refund_view(self) -> RefundView | None:
-        if self.refund is None:
-            return None
-        refused = self.refund.get("refused_at")
-        state = RefundState.IN_REVIEW if refused is None else RefundState.REFUSED
-        return RefundView(
-            state=state if self.refunded_at is None else RefundState.REFUNDED,
-            words=self.refund["words"],
-            requested_at=self.refund["requested_at"],
-            decided_at=self.refunded_at or refused,
-            reason_code=self.refund.get("reason_code"),
-            note=self.refund.get("note"),
         )
 
 

@@ -89,7 +89,12 @@ async def test_what_was_used_is_a_case_with_the_buyers_words(branches: Branches)
 
 async def test_a_refusal_tells_the_buyer_why_once(branches: Branches) -> None:
     _, bruno, purchase = await bought(branches.here)
-    refuse = RefuseRefund(purchase_id=purchase.id, reason_code="outside_policy", public_note="It works as described.")
+    refuse = RefuseRefund(
+        purchase_id=purchase.id,
+        reason_code="outside_policy",
+        public_note="It works as described.",
+        explanation="It works as described.",
+    )
     service = branches.here.process.context()
     assert await raised(service, refuse) == "no_refund_requested"
     await bruno.ask(GetPurchase(purchase_id=purchase.id))

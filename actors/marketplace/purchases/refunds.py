@@ -1,0 +1,67 @@
+"""What a request for a refund goes through: asked for, refused, appealed once, refused for good; without a database.
+
+A purchase keeps it as one document. That the credits came back is the purchase's own `refunded_at`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from promptforge.actors.marketplace.errors import (
+    AlreadyAppealed,
+    NoRefundRequested,
+    NothingToAppeal,
+    RefundPending,
+    RefundRefused,
+)
+from promptforge.actors.marketplace.messages import RefundState, RefundView
+
+Request = dict[str, Any]  # Any: a MongoDB document
+
+
+def asked(before: Request | None, words: str, now: datetime) -> Request:
+    """Raises `RefundPending` or `RefundRefused`: one asks once."""
+    if before is not None:
+        raise RefundPending if _waits(before) else RefundRefused
+    return {"words": words, "requested_at": now}
+
+
+def refused(request: Request | None, *, reason_code: str, note: str, now: datetime) -> Request:
+    """What an appeal ends with is final. Raises `NoRefundRequested` where nobody waits for a decision."""
+    if request is None or not _waits(request):
+        raise NoRefundRequested
+    final = request.get("appealed_at") is not None
+    return {**request, "refused_at": now, "reason_code": reason_code, "note": note, "final": final}
+
+
+def appealed(request: Request | None, words: str, now: datetime) -> Request:
+    """Raises `NothingToAppeal` or `AlreadyAppealed`."""
+    if request is None or request.get("refused_at") is None or request.get("final"):
+        raise NothingToAppeal
+    if request.get("appealed_at") is not None:
+        raise AlreadyAppealed
+    return {**request, "appeal": words, "appealed_at": now}
+
+
+def refund_view(request: Request | None, refunded_at: datetime | None) -> RefundView | None:
+    if request is None:
+        return None
+    state = RefundState.IN_REVIEW if _waits(request) else RefundState.REFUSED
+    return RefundView(
+        state=state if refunded_at is None else RefundState.REFUNDED,
+        words=request["words"],
+        requested_at=request["requested_at"],
+        decided_at=refunded_at or request.get("refused_at"),
+        reason_code=request.get("reason_code"),
+        note=request.get("note"),
+        appealed_at=request.get("appealed_at"),
+        final=request.get("final", False),
+    )
+
+
+def _waits(request: Request) -> bool:
+    """Whether a moderator has yet to decide: about the request, or about the appeal."""
+    if request.get("refused_at") is None:
+        return True
+    return request.get("appealed_at") is not None and not request.get("final", False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptforge.actors.packages import store as packages
+from promptforge.actors.packages.documents.actor import PackageDocumentsActor
+from promptforge.actors.packages.documents.store import PackageDocumentStore
 from promptforge.actors.packages.format.signing import SigningKeys, TrustedKeys, public_key
 from promptforge.actors.packages.installing.actor import InstallsActor
 from promptforge.actors.packages.messages import SweepPackages
@@ -15,7 +17,7 @@ from promptforge.core.mongo import Files, Mongo
 from promptforge.core.runtime import Actor
 from promptforge.deploy.settings import Settings
 
-ACTOR_TYPES: tuple[type[Actor], ...] = (PackagesActor, PackageFilesActor, InstallsActor)
+ACTOR_TYPES: tuple[type[Actor], ...] = (PackagesActor, PackageFilesActor, InstallsActor, PackageDocumentsActor)
 INDEXES = packages.INDEXES
 SCHEDULES = (Schedule("sweep-packages", "*/10 * * * *", lambda _: SweepPackages()),)
 
@@ -29,4 +31,5 @@ def build_actors(mongo: Mongo, settings: Settings, secrets: Sequence[str]) -> li
         PackagesActor(store, keys),
         PackageFilesActor(store, installs, files, keys),
         InstallsActor(store, installs, files, trusted),
+        PackageDocumentsActor(PackageDocumentStore(mongo)),
     ]

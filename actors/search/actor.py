@@ -34,14 +34,14 @@ from promptforge.core.context import Context
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, handles
 
-OWN = {Kind.PROJECT: "projects:read", Kind.PROMPT: "prompts:read"}
-"""What only members of a project find, and the scope that a program needs for it."""
+OWN = {Kind.PROJECT: "projects:read", Kind.PROMPT: "prompts:read", Kind.PACKAGE: "packages:read"}
+"""What only members of a project or its owner find, and the scope that a program needs for it."""
 OPENING_SECONDS = 2.0
 
 
 class SearchActor(Actor):
     name = "search"
-    asks = ("users", "projects", "prompts", "listing_documents")
+    asks = ("users", "projects", "prompts", "listing_documents", "package_documents")
     max_queries = 64
 
     def __init__(self, changed: ChangedDocuments | None = None, *, made: Callable[[], LocalIndex] = LocalIndex) -> None:
@@ -143,15 +143,13 @@ class SearchActor(Actor):
         """Asked of the database each time: who was removed from a project finds nothing of it any more."""
         kinds = frozenset(Kind) if kind is None else frozenset({kind})
         principal = context.principal
-        if principal is None:
-            projects: frozenset[str] = frozenset()
-        else:
-            projects = frozenset(await context.ask(ListProjectsOf(user_id=principal.user_id)))
         kinds -= {own for own, scope in OWN.items() if not _may(principal, scope)}
-        audiences = frozenset({PUBLIC}) | projects
+        if principal is None:
+            return Scope(frozenset() if project_id else frozenset({PUBLIC}), kinds)
+        projects = frozenset(await context.ask(ListProjectsOf(user_id=principal.user_id)))
         if project_id is not None:
-            audiences &= {project_id}
-        return Scope(audiences, kinds)
+            return Scope(projects & {project_id}, kinds)
+        return Scope(projects | {PUBLIC, principal.user_id}, kinds)
 
     # For operators
 

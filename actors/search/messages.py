@@ -1,8 +1,8 @@
-"""Search: one box over listings, people, and one's own projects and prompts; and what other features hand over for it.
+"""Search: one box over listings, people, one's own projects, prompts and packages; and what features hand over for it.
 
-A feature hands over plain documents (`SearchDocument`), each with its audience. Who searches finds what is public and
-what is in projects that they are a member of at that moment, and nothing else counts: not in totals, not in facets, not
-in suggestions.
+A feature hands over plain documents (`SearchDocument`), each with its audience. Who searches finds what is public, what
+is in projects that they are a member of at that moment, and what is theirs; nothing else counts: not in totals, not in
+facets, not in suggestions.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Kind(StrEnum):
     PERSON = "person"
     PROJECT = "project"
     PROMPT = "prompt"
+    PACKAGE = "package"
 
 
 class Mode(StrEnum):
@@ -96,7 +97,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """What is found of a thing, and by whom: `audience` is `public` or the id of a project, whose members may.
+    """What is found of a thing, and by whom: `audience` is `public`, or the id of a project, whose members may, or that
+    of a person.
 
     `names` are found like the title, such as the handle of who offers it; `body` is searched and not shown.
     """
@@ -158,7 +160,7 @@ class OfferView:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """`project_id` is that of what only its members find."""
+    """`project_id` is that of what only its members find; null for what is public, and for your packages."""
 
     kind: Kind
     id: str
@@ -199,11 +201,11 @@ class SearchPage(Page[SearchHit]):
 
 @public
 class Search(Query[SearchPage]):
-    """Search listings and people, and where you are signed in your projects and prompts. Without `q`: what is newest.
+    """Search listings and people, and where you are signed in your projects, prompts and packages.
 
-    Words are found in any of their forms, and where next to nothing is, spelled a little differently. Quotes, operators
-    and wildcards mean nothing. Of the hits the first 500 can be paged through; behind them is 422 `too_deep`. Prices
-    are in credits.
+    Without `q` what is newest comes first. Words are found in any of their forms, and where next to nothing is, spelled
+    a little differently. Quotes, operators and wildcards mean nothing. Of the hits the first 500 can be paged through;
+    behind them is 422 `too_deep`. Prices are in credits.
     """
 
     q: SearchedText = ""

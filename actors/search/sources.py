@@ -15,6 +15,11 @@ from promptforge.actors.marketplace.documents.messages import (
     ReadListingDocuments,
     ScanListingDocuments,
 )
+from promptforge.actors.packages.documents.messages import (
+    ListPackagesOfVersions,
+    ReadPackageDocuments,
+    ScanPackageDocuments,
+)
 from promptforge.actors.projects.messages import ReadProjectDocuments, ScanProjectDocuments
 from promptforge.actors.prompts.messages import ReadPromptDocuments, ScanPromptDocuments
 from promptforge.actors.search.messages import DocumentPage, Kind, SearchDocument
@@ -75,5 +80,16 @@ SOURCES: tuple[Source, ...] = (
         read=lambda ids: ReadPromptDocuments(ids=ids),
         scan=lambda after, limit: ScanPromptDocuments(after=after, limit=limit),
         fields=frozenset({"name", "description", "tags", "folder", "archived", "project_id"}),
+    ),
+    Source(
+        Kind.PACKAGE,
+        "packages",
+        read=lambda ids: ReadPackageDocuments(ids=ids),
+        scan=lambda after, limit: ScanPackageDocuments(after=after, limit=limit),
+        related=Related(
+            "package_versions",
+            frozenset({"description", "readme", "yanked", "revoked"}),
+            lambda ids: ListPackagesOfVersions(version_ids=ids),
+        ),
     ),
 )

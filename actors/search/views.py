@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from promptforge.actors.search.engine import MOST_HITS, Hit, Place
-from promptforge.actors.search.messages import PUBLIC, Offer, OfferView, SearchHit
+from promptforge.actors.search.messages import Kind, Offer, OfferView, SearchHit
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import FieldError, Invalid
 
+IN_PROJECTS = frozenset({Kind.PROJECT, Kind.PROMPT})
 _MOST_DIGITS = len(str(MOST_HITS)) + 1
 
 
@@ -19,7 +20,7 @@ def hit_view(hit: Hit) -> SearchHit:
         summary=document.summary,
         tags=document.tags,
         names=document.names,
-        project_id=None if document.audience == PUBLIC else document.audience,
+        project_id=document.audience if document.kind in IN_PROJECTS else None,
         offer=None if document.offer is None else _offer_view(document.offer),
         changed_at=document.changed_at,
         highlights=hit.highlights,

@@ -321,6 +321,7 @@ def there_is(service: Service) -> dict[str, int]:
             "person": database["users"].count_documents({"handle": {"$type": "string"}}),
             "project": database["projects"].count_documents({}),
             "prompt": database["prompts"].count_documents({"archived": False}),
+            "package": database["packages"].count_documents({}),
         }
 
 

@@ -137,7 +137,7 @@ class PackageStore:
         fields = {**asdict(version), **_chosen(version.prompts), "state": version.state.value, "file_ids": []}
         fields["dataset_ids"] = list(version.dataset_ids)
         row = await self._versions.find_one_and_upsert(
-            {"_id": _id(version.package_id, version.version)},
+            {"_id": version_id(version.package_id, version.version)},
             {"$setOnInsert": fields, "$inc": {"asked": 1}},
             session=session,
         )
@@ -158,7 +158,7 @@ class PackageStore:
         return found
 
     async def _row(self, package_id: str, version: str, session: Session | None) -> Document:
-        row = await self._versions.find_one({"_id": _id(package_id, version)}, session=session)
+        row = await self._versions.find_one({"_id": version_id(package_id, version)}, session=session)
         if row is None:
             raise no_package()
         return row
@@ -195,7 +195,7 @@ class PackageStore:
 
     async def discard(self, package_id: str, version: str, *, session: Session | None) -> None:
         """Raises `NotADraft`."""
-        draft = {"_id": _id(package_id, version), "state": VersionState.DRAFT.value}
+        draft = {"_id": version_id(package_id, version), "state": VersionState.DRAFT.value}
         if not (await self._versions.delete_one(draft, session=session)).deleted_count:
             raise NotADraft
 
@@ -221,7 +221,7 @@ class PackageStore:
     async def _of_draft(
         self, package_id: str, version: str, update: Document, session: Session | None
     ) -> PackageVersionView:
-        draft = {"_id": _id(package_id, version), "state": VersionState.DRAFT.value}
+        draft = {"_id": version_id(package_id, version), "state": VersionState.DRAFT.value}
         row = await self._versions.find_one_and_update(draft, update, session=session)
         if row is None:
             raise NotADraft
@@ -236,7 +236,7 @@ class PackageStore:
 
         None where it is not being built any more.
         """
-        building = {"_id": _id(package_id, version), "state": VersionState.BUILDING.value}
+        building = {"_id": version_id(package_id, version), "state": VersionState.BUILDING.value}
         update = {"$push": {"file_ids": file_id}, "$set": {"writer": file_id}}
         row = await self._versions.find_one_and_update(building, update)
         if row is None:
@@ -248,7 +248,7 @@ class PackageStore:
     ) -> bool:
         """False where another attempt has taken it up since."""
         wanted = {
-            "_id": _id(package_id, version),
+            "_id": version_id(package_id, version),
             "state": VersionState.BUILDING.value,
             "writer": built.file.id,
         }
@@ -272,7 +272,7 @@ class PackageStore:
         self, package_id: str, version: str, failure: BuildFailure, *, session: Session | None = None
     ) -> tuple[str, ...]:
         """It could not be built; answers the files that were begun. Nothing where it is not being built."""
-        building = {"_id": _id(package_id, version), "state": VersionState.BUILDING.value}
+        building = {"_id": version_id(package_id, version), "state": VersionState.BUILDING.value}
         changes = {"state": VersionState.DRAFT.value, "failure": asdict(failure), "writer": None}
         row = await self._versions.find_one_and_update(building, {"$set": changes}, session=session)
         return () if row is None else tuple(row["file_ids"])
@@ -285,7 +285,7 @@ class PackageStore:
 
     async def forget_files(self, package_id: str, version: str, file_ids: Sequence[str]) -> None:
         await self._versions.update_one(
-            {"_id": _id(package_id, version)}, {"$pull": {"file_ids": {"$in": list(file_ids)}}}
+            {"_id": version_id(package_id, version)}, {"$pull": {"file_ids": {"$in": list(file_ids)}}}
         )
 
     async def find_file_id(self, package_id: str, version: str) -> str | None:
@@ -313,7 +313,7 @@ class PackageStore:
         self, package_id: str, version: str, name: str, mark: Mark | None, *, session: Session | None
     ) -> PackageVersionView:
         """`name`: `yanked` or `revoked`, of a published version. Raises `NotFound`."""
-        published = {"_id": _id(package_id, version), "state": VersionState.PUBLISHED.value}
+        published = {"_id": version_id(package_id, version), "state": VersionState.PUBLISHED.value}
         told = None if mark is None else asdict(mark)
         row = await self._versions.find_one_and_update(published, {"$set": {name: told}}, session=session)
         if row is None:
@@ -325,8 +325,13 @@ def no_package() -> NotFound:
     return NotFound("There is no such package or version, or it is not yours")
 
 
-def _id(package_id: str, version: str) -> str:
+def version_id(package_id: str, version: str) -> str:
     return f"{package_id}:{version}"
+
+
+def package_of(identifier: str) -> str:
+    """The package of which it is a version's id."""
+    return identifier.partition(":")[0]
 
 
 def _chosen(prompts: Sequence[ChosenPrompt]) -> Document:

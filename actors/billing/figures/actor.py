@@ -5,9 +5,11 @@ from __future__ import annotations
 from promptforge.actors.billing.figures.messages import (
     JournalFigures,
     LegView,
+    RunIncome,
     ScanJournals,
     ScanLegs,
     ScanTransactions,
+    SumRunIncome,
 )
 from promptforge.actors.billing.figures.store import FigureStore, settled_until
 from promptforge.actors.billing.ledger.transaction import Ledger
@@ -43,3 +45,8 @@ class FiguresActor(Actor):
         found = await self._store.scan_legs(message.after or "", message.limit)
         total = await self._store.count_legs() if message.after is None else None
         return Scan(tuple(found), found[-1].id if len(found) == message.limit else None, total)
+
+    @handles(SumRunIncome)
+    async def sum_run_income(self, message: SumRunIncome, context: Context) -> tuple[RunIncome, ...]:
+        found = await self._store.run_income(message.seller_id, since=message.since, until=message.until)
+        return tuple(found)

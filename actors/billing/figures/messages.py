@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from promptforge.actors.billing.messages import TransactionView
@@ -76,3 +76,23 @@ class ScanJournals(Query[Scan[JournalFigures]]):
     after: str | None = None
     limit: int = 500
     settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunIncome:
+    """What sealed runs brought their seller on a day, and what of it was taken back later; in millicredits."""
+
+    day: date
+    runs: int
+    net: int
+    refunds: int
+    refunded_net: int
+
+
+@internal
+class SumRunIncome(Query[tuple[RunIncome, ...]]):
+    """What runs brought a seller on the days (UTC) from `since` to before `until`, as it was booked."""
+
+    seller_id: str
+    since: datetime
+    until: datetime

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from promptforge.actors.billing.figures.messages import JournalFigures, LegView, Trade
+from promptforge.actors.billing.figures.messages import JournalFigures, LegView, RunIncome, Trade
 from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed
+from promptforge.actors.billing.ledger.runs import PREFIX
 from promptforge.actors.billing.ledger.sealing import SETTLED
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.mongo import Document, Mongo
 
 PLATFORM = "platform:"
+_BEHIND_RUNS = PREFIX[:-1] + chr(ord(PREFIX[-1]) + 1)
 
 
 def settled_until(now: datetime) -> datetime:
@@ -46,6 +48,38 @@ class FigureStore:
         async for leg in self._legs.find({"journal_id": {"$in": [row["_id"] for row in rows]}}):
             legs[leg["journal_id"]].append(leg)
         return [_figures_from(row, legs[row["_id"]]) for row in rows]
+
+    async def run_income(self, seller_id: str, *, since: datetime, until: datetime) -> list[RunIncome]:
+        """A pending leg above zero that begins a lot is income; by days, the first one first.
+
+        The lot is the journal that closed the run, and what takes a share back names it in `reverses`.
+        """
+        taken = {"parties": seller_id, "created_at": {"$gte": since}, "kind": JournalKind.RUN_REFUND.value}
+        reversed_runs = [row["reverses"] async for row in self._journals.find(taken, {"reverses": 1})]
+        income: Document = {
+            "user_id": seller_id,
+            "account": Owed.PENDING.value,
+            "created_at": {"$gte": since, "$lt": until},
+            "amount": {"$gt": 0},
+            "lot": {"$gte": PREFIX, "$lt": _BEHIND_RUNS},
+        }
+        back = {"$in": ["$_id", reversed_runs]}
+        stages: list[Document] = [
+            {"$match": income},
+            {"$group": {"_id": "$lot", "net": {"$sum": "$amount"}, "at": {"$min": "$created_at"}}},
+            {
+                "$group": {
+                    "_id": {"$dateTrunc": {"date": "$at", "unit": "day"}},
+                    "runs": {"$sum": 1},
+                    "net": {"$sum": "$net"},
+                    "refunds": {"$sum": {"$cond": [back, 1, 0]}},
+                    "refunded_net": {"$sum": {"$cond": [back, "$net", 0]}},
+                }
+            },
+            {"$sort": {"_id": 1}},
+        ]
+        rows = self._legs.aggregate(stages, allowDiskUse=True)
+        return [RunIncome(row.pop("_id").date(), **row) async for row in rows]
 
     async def count_legs(self) -> int:
         return await self._legs.count_documents({"_id": {"$gt": ""}})

@@ -14,6 +14,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TypeVar
 
+from promptforge.actors.billing.ledger.budgets.store import BUDGETS
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.opening.domain import MARK
 from promptforge.actors.billing.ledger.runs import close_key, reserve_key
@@ -98,6 +99,7 @@ class LedgerAudit:
         self._sales = mongo.collection(SALES)
         self._topups = mongo.collection(TOPUPS)
         self._partners = mongo.collection(PARTNERS)
+        self._budgets = mongo.collection(BUDGETS)
         self.money = MoneyStore(mongo)
 
     def journals(self) -> SortedStream:
@@ -166,6 +168,23 @@ class LedgerAudit:
 
     def run_closes(self) -> SortedStream:
         return self._keyed_journals(JournalKind.RUN_CLOSE, close_key)
+
+    def budgets(self) -> SortedStream:
+        return SortedStream(self._budgets.find({}).sort([("_id", 1)]), itemgetter("_id"))
+
+    def budget_journals(self) -> SortedStream:
+        """Funding, trials and returns with their legs; those of one budget together, a run's close before its hold."""
+        return SortedStream(self._journals.aggregate(_of_budgets({"$gt": ""})), lambda row: row["refs"]["budget_id"])
+
+    async def budget(self, budget_id: str) -> tuple[Document | None, list[Document]]:
+        """What is kept of a budget, and its journals with their legs."""
+
+        async def read(session: Session) -> tuple[Document | None, list[Document]]:
+            budget = await self._budgets.find_one({"_id": budget_id}, session=session)
+            journals = self._journals.aggregate(_of_budgets(budget_id), session=session)
+            return budget, await journals.to_list(None)
+
+        return await run_transaction(self._mongo, read)
 
     def _keyed_journals(self, kind: JournalKind, key: Callable[[str], str]) -> SortedStream:
         prefix, suffix = key("\0").split("\0")
@@ -262,3 +281,9 @@ class LedgerAudit:
             return journals[0] is not None, journals[1] is not None, run is not None
 
         return await run_transaction(self._mongo, read)
+
+
+def _of_budgets(wanted: object) -> list[Document]:
+    legs = {"from": LEGS, "localField": "_id", "foreignField": "journal_id", "as": "legs"}
+    order: Document = {"refs.budget_id": 1, "_id": 1}
+    return [{"$match": {"refs.budget_id": wanted}}, {"$sort": order}, {"$lookup": legs}]

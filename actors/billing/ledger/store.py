@@ -53,6 +53,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("parties", 1), ("created_at", -1), ("_id", -1))),
         Index((("kind", 1), ("_id", 1))),
         Index((("created_at", 1), ("_id", 1))),
+        Index((("refs.budget_id", 1), ("_id", 1)), partial={"refs.budget_id": {"$exists": True}}),
     ),
     LEGS: (
         Index((("user_id", 1), ("created_at", 1))),

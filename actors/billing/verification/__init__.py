@@ -19,6 +19,7 @@ it over HTTP, which logs what it finds and keeps the report. Rules, by the names
   only, or in the marketplace only
 - `run_close_without_reserve`: a run of a model was closed, and nothing had been reserved for it
 - `hold_without_run`: credits are reserved for a run that nobody will close
+- `budget`: what is kept of a budget for trials is not what its journals say
 - `money_unbalanced`: the legs of a movement of real money do not sum to zero
 - `money_differs`: the last comparison found another balance at Stripe than the ledger's
 - `seal`: a checkpoint is not over what it sealed: a journal, a leg or a checkpoint was altered or removed; or the chain
@@ -34,6 +35,7 @@ from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.billing.messages import LedgerReport, LedgerSeal, Violation
 from promptforge.actors.billing.verification.balances import verify_balances, verify_partners
+from promptforge.actors.billing.verification.budgets import verify_budgets
 from promptforge.actors.billing.verification.charges import verify_charges
 from promptforge.actors.billing.verification.findings import Findings
 from promptforge.actors.billing.verification.journals import verify_journals
@@ -74,7 +76,8 @@ async def verify(
         ("refunds", 2, lambda: verify_refunds(audit, findings, now=started_at)),
         ("sales", 12, lambda: verify_sales(audit, findings)),
         ("charges", 5, lambda: verify_charges(audit, findings)),
-        ("runs", 3, lambda: verify_runs(audit, findings)),
+        ("runs", 2, lambda: verify_runs(audit, findings)),
+        ("budgets", 1, lambda: verify_budgets(audit, findings)),
         ("money", 3, lambda: verify_money(audit.money, findings)),
         ("seals", 15, lambda: verify_seals(seals, findings, kept)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from promptforge.actors.billing.figures.messages import SumRunIncome
 from promptforge.actors.marketplace.insights.dashboard import best, dashboard
 from promptforge.actors.marketplace.insights.domain import Ranks, average, rated, trending
 from promptforge.actors.marketplace.insights.messages import (
@@ -33,6 +34,7 @@ COUNTED_FOR_SECONDS = 30.0
 
 class InsightsActor(Actor):
     name = "insights"
+    asks = ("figures",)
 
     def __init__(self, store: InsightStore, views: ViewCounter) -> None:
         self._store = store
@@ -57,9 +59,11 @@ class InsightsActor(Actor):
     async def get_dashboard(self, message: GetSellerDashboard, context: Context) -> SellerDashboard:
         today = day_of(context.now())
         since = today - timedelta(days=message.days - 1)
-        rows = await self._store.days_of_seller(context.user_id, since=since, until=today + timedelta(days=1))
+        until = today + timedelta(days=1)
+        rows = await self._store.days_of_seller(context.user_id, since=since, until=until)
+        income = await context.ask(SumRunIncome(seller_id=context.user_id, since=since, until=until))
         titles = await self._store.titles(list(best(rows)))
-        return dashboard(rows, titles, since=since.date(), until=today.date())
+        return dashboard(rows, income, titles, since=since.date(), until=today.date())
 
     @handles(SumSales)
     async def sum_sales(self, message: SumSales, context: Context) -> tuple[ListingDay, ...]:

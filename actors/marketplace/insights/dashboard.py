@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
+from promptforge.actors.billing.figures.messages import RunIncome
 from promptforge.actors.marketplace.insights.messages import (
     DaySum,
     ListingDay,
     ListingSum,
+    RunSum,
     SalesSum,
     SellerDashboard,
 )
@@ -45,8 +47,20 @@ def best(rows: Sequence[ListingDay]) -> dict[str, list[ListingDay]]:
     return {one: by_listing[one] for one in sorted(by_listing, key=worth, reverse=True)[:TOP]}
 
 
-def dashboard(rows: Sequence[ListingDay], titles: Mapping[str, str], *, since: date, until: date) -> SellerDashboard:
+def runs_of(income: Sequence[RunIncome]) -> RunSum:
+    return RunSum(
+        runs=sum(day.runs for day in income),
+        net=from_millicredits(sum(day.net for day in income)),
+        refunds=sum(day.refunds for day in income),
+        refunded_net=from_millicredits(sum(day.refunded_net for day in income)),
+    )
+
+
+def dashboard(
+    rows: Sequence[ListingDay], income: Sequence[RunIncome], titles: Mapping[str, str], *, since: date, until: date
+) -> SellerDashboard:
     """Every day from `since` to `until`, both of them in it, has a place."""
+    ran = {day.day: day for day in income}
     by_day: dict[date, list[ListingDay]] = defaultdict(list)
     for row in rows:
         by_day[row.day].append(row)
@@ -54,6 +68,7 @@ def dashboard(rows: Sequence[ListingDay], titles: Mapping[str, str], *, since: d
     for number in range((until - since).days + 1):
         day = since + timedelta(days=number)
         own = total_of(by_day[day])
-        days.append(DaySum(day, own.views, own.sales, own.net))
+        runs = runs_of([ran[day]] if day in ran else [])
+        days.append(DaySum(day, own.views, own.sales, own.net, runs.runs, runs.net))
     top = tuple(ListingSum(one, titles.get(one, ""), total_of(own)) for one, own in best(rows).items())
-    return SellerDashboard(since, until, total_of(rows), top, tuple(days))
+    return SellerDashboard(since, until, total_of(rows), runs_of(income), top, tuple(days))

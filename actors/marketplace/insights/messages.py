@@ -45,11 +45,28 @@ class SalesSum:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSum:
+    """Runs of sealed prompts that earned something: how many, and your shares of them less the platform's fee.
+
+    Of these, `refunds` were taken back later because their payment was disputed, and `refunded_net` with them.
+    """
+
+    runs: int
+    net: str
+    refunds: int
+    refunded_net: str
+
+
+@dataclass(frozen=True, slots=True)
 class DaySum:
+    """`net` is that of the sales, `runs_net` what runs earned besides."""
+
     day: date
     views: int
     sales: int
     net: str
+    runs: int = 0
+    runs_net: str = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +78,14 @@ class ListingSum:
 
 @dataclass(frozen=True, slots=True)
 class SellerDashboard:
-    """How your listings did on these days (UTC), all together, the ten that earned most, and day by day."""
+    """How your listings did on these days (UTC): all sales together, all runs together, the ten listings whose sales
+    earned most, and day by day.
+    """
 
     since: date
     until: date
     total: SalesSum
+    runs: RunSum
     top: tuple[ListingSum, ...]
     days: tuple[DaySum, ...]
 

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp
 from starlette_compress import CompressMiddleware
 
 from promptforge.actors.notifications.mail.messages import Unsubscribe
@@ -119,7 +120,6 @@ def build_app(
         routes=[
             *_pages(settings.version, described),
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
-            *_unsubscribing(system),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],
         middleware=[
@@ -135,7 +135,7 @@ def build_app(
                 endpoints=endpoints,
                 rates=rates,
                 uncounted=UNCOUNTED,
-                direct={webhooks.PATH: webhook, webhooks.ALIAS: webhook},
+                direct={webhooks.PATH: webhook, webhooks.ALIAS: webhook, **_unsubscribing(system, rates)},
             ),
         ],
         exception_handlers={HTTPException: _not_served},
@@ -206,11 +206,11 @@ def _health(report: Health) -> list[StarletteRoute]:
     ]
 
 
-def _unsubscribing(system: System) -> list[StarletteRoute]:
+def _unsubscribing(system: System, rates: Rates) -> dict[str, ASGIApp]:
     """Where somebody handles it."""
     if Unsubscribe not in system.bindings:
-        return []
-    return [StarletteRoute(unsubscribing.PATH, unsubscribing.UnsubscribeEndpoint(system))]
+        return {}
+    return {unsubscribing.PATH: unsubscribing.UnsubscribeEndpoint(system, rates)}
 
 
 def _metrics(

@@ -72,10 +72,11 @@ class Rates:
         """Whether `count_shared` is the one to call."""
         return name in SHARED and self._shared is not None
 
-    def count(self, exchange: Exchange, name: RateClass) -> None:
-        """One more request of whoever sent this one. Raises `TooManyRequests`; either way the response tells."""
+    def count(self, exchange: Exchange, name: RateClass, *, asker: str | None = None) -> None:
+        """One more request of whoever sent this one, or of `asker`. Raises `TooManyRequests`; the response tells."""
         budget = self._budgets[name]
-        _tell(exchange, budget, self._counters.hit((budget.name, _asker(exchange)), budget.item))
+        counted = self._counters.hit((budget.name, asker or _asker(exchange)), budget.item)
+        _tell(exchange, budget, counted)
 
     async def count_shared(self, exchange: Exchange, name: RateClass) -> None:
         """The same for all processes. Raises `DatabaseUnavailable` too."""

@@ -3,10 +3,14 @@
 Looking changes nothing, because programs that check mails open their links. The POST is what mail providers send when
 somebody unsubscribes there (RFC 8058, one-click), and what the button sends; its body is read and not looked at. The
 token is in the query, which is in no log.
+
+Providers send the clicks of millions from a few addresses. So a good link has a budget of its own, whoever uses it, and
+an address is only counted what had to be refused: a link is signed, as the events of a webhook are.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from html import escape
 from urllib.parse import parse_qs
 
@@ -19,6 +23,7 @@ from promptforge.core.runtime import System
 from promptforge.http.body import BodyLimits, read_body
 from promptforge.http.dispatch import refuse_method
 from promptforge.http.exchange import Exchange, exchange_of
+from promptforge.http.rates import RateClass, Rates
 
 PATH = "/unsubscribe"
 LIMITS = BodyLimits(max_bytes=4096, timeout_seconds=10.0)
@@ -39,21 +44,23 @@ _SETTINGS = "In your settings you can choose for each kind of notification how i
 class UnsubscribeEndpoint:
     """ASGI endpoint."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, rates: Rates) -> None:
         self._system = system
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         if exchange.method not in {"GET", "HEAD", "POST"}:
+            self._rates.count(exchange, RateClass.DEFAULT)
             await refuse_method(exchange.method, _METHODS, send)
             return
-        token = _token_of(exchange)
         context = self._context(exchange)
+        token, about = await self._genuine(exchange, context)
         if exchange.method == "POST":
             await read_body(exchange, receive, LIMITS)
             page = _done(await context.ask(Unsubscribe(token=token)))
         else:
-            page = _question(await context.ask(GetMailSubscription(token=token)))
+            page = _question(about)
         headers = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"content-length", b"%d" % len(page)),
@@ -62,6 +69,18 @@ class UnsubscribeEndpoint:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": page})
+
+    async def _genuine(self, exchange: Exchange, context: Context) -> tuple[str, SubscriptionKindView]:
+        """A link of ours, and what it is about. Raises `NotFound` or `TooManyRequests`."""
+        try:
+            token = _token_of(exchange)
+            about = await context.ask(GetMailSubscription(token=token))
+        except NotFound:
+            self._rates.check(exchange, RateClass.WEBHOOK)
+            self._rates.refused(exchange, RateClass.WEBHOOK)
+            raise
+        self._rates.count(exchange, RateClass.DEFAULT, asker=f"link:{sha256(token.encode()).hexdigest()}")
+        return token, about
 
     def _context(self, exchange: Exchange) -> Context:
         return self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)

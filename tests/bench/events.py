@@ -1,9 +1,10 @@
-"""Events: taking them beside the bare driver, adding them up, dashboards from the sums, and an export's memory.
+"""Events: taking them beside the bare driver, adding them up, and dashboards from the sums.
 
 Everything is of one owner, which is the worst case: ten million events of 90 days, of ten kinds, three prompts and four
 variants, told of as they happen, one in ten up to two days late. Another number may be given: `python -m
 tests.bench.run events=1000000`. The driver puts the events there, in batches that wait to be added up, as the service
-leaves them.
+leaves them: those there when events are taken with ids in no order, for that makes writing more dear; the rest,
+which only the adding up reads, in the order of their ids. It says every million how far it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,12 +31,12 @@ from promptforge.actors.analytics.rollups.actor import AT_ONCE
 from promptforge.actors.analytics.rollups.store import EventRollups
 from promptforge.core.mongo import EmbeddedMongod, Mongo, Session, run_transaction
 from tests.bench.table import Row, print_rows
-from tests.support.running import Person, eventually
+from tests.support.running import Person
 from tests.support.service import DATABASE, Service, serving
 
 MOST, STORED_FOR_INGEST = 10_000_000, 3_000_000
-BATCH, ROUND_EVENTS, ROUNDS = 500, 20_000, 5
-EXPORTED = 1_000_000
+BATCH, FILLED, ROUND_EVENTS, ROUNDS = 500, 2_000, 20_000, 5
+TOLD_EVERY = 1_000_000
 DAYS = 90
 Documents = Collection[dict[str, Any]]
 """Any: BSON values."""
@@ -48,12 +49,15 @@ def _at(one: int, random: Random, most: int) -> datetime:
     return datetime.now(UTC) - timedelta(minutes=min(minutes, DAYS * 24 * 60))
 
 
-def _rows(owner: str, first: int, number: int, *, batch: str, most: int = 0) -> list[dict[str, Any]]:
+def _rows(
+    owner: str, first: int, number: int, *, batch: str, most: int = 0, mixed: bool = True
+) -> list[dict[str, Any]]:
+    """`mixed`: with ids in no order."""
     now = datetime.now(UTC)
     random = Random(first)
     return [
         {
-            "_id": f"{owner}:{random.randbytes(8).hex()}-{one}",
+            "_id": f"{owner}:{random.randbytes(8).hex() if mixed else f'{one:016}'}-{one}",
             "owner": owner,
             "kind": f"kind.{one % 10}",
             "at": _at(one, random, most) if most else now,
@@ -70,13 +74,20 @@ def _rows(owner: str, first: int, number: int, *, batch: str, most: int = 0) -> 
     ]
 
 
-def _fill(places: tuple[Documents, Documents], owner: str, *, start: int, until: int, most: int) -> None:
+def _fill(places: Sequence[Documents], owner: str, *, start: int, until: int, most: int, mixed: bool = True) -> None:
     """As the service leaves them: batches of two thousand, closed."""
     events, batches = places
-    for first in range(start, until, 2_000):
+    begun = time.perf_counter()
+    for first in range(start, until, FILLED):
         batch = f"bch_bench_{first:09}"
-        events.insert_many(_rows(owner, first, min(2_000, until - first), batch=batch, most=most), ordered=False)
+        rows = _rows(owner, first, min(FILLED, until - first), batch=batch, most=most, mixed=mixed)
+        events.insert_many(rows, ordered=False)
         batches.insert_one({"_id": batch, "open": False, "due_at": datetime.now(UTC), "looks": 0})
+        if first and first % TOLD_EVERY == 0:
+            print(
+                f"{first:,} events are there, {(first - start) / (time.perf_counter() - begun):,.0f} a second",
+                flush=True,
+            )
 
 
 def _bare(events: Documents, owner: str, numbers: Iterator[int]) -> float:
@@ -149,43 +160,6 @@ def _worked(service: Service) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(service: Service) -> float:
-    """Megabytes of the service's process."""
-    status = Path(f"/proc/{service.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def _settled(service: Service) -> float:
-    """Once it has loaded what a process loads in the background after its start."""
-    last = 0.0
-    while abs((now := _resident(service)) - last) > 1:
-        last = now
-        time.sleep(5)
-    return now
-
-
-def _export(service: Service, person: Person, form: str) -> tuple[float, float]:
-    """How much a process that was started for it grows while it writes an export, and rows a second."""
-    service.terminate()
-    service.start()
-    person.get("/users/me")
-    before = _settled(service)
-    begun = time.perf_counter()
-    asked = person.post("/analytics/exports", {"source": "events", "format": form}, expect=202)
-    path = f"/analytics/exports/{asked['id']}"
-    most = before
-
-    def ended() -> Any:
-        nonlocal most
-        most = max(most, _resident(service))
-        export = person.get(path)
-        return export if export["state"] not in {"queued", "running"} else None
-
-    export = eventually(ended, seconds=1800)
-    assert export["state"] == "finished", export
-    return most - before, export["rows"] / (time.perf_counter() - begun)
-
-
 def _questions(person: Person) -> list[Row]:
     by_kind = {"view": "events", "measures": ["events", "value"], "dimensions": ["kind"], "bucket": "day"}
     fine = {**by_kind, "dimensions": ["prompt_id", "variant"], "filters": [{"dimension": "kind", "values": ["kind.1"]}]}
@@ -205,19 +179,21 @@ def run(most: int = MOST) -> None:
         serving(Path(folder), RATE_LIMITS="default=100000/minute,ingest=100000/minute") as service,
     ):
         person, other = service.person("ada"), service.person("bob")
-        owner, exporter = (one.get("/users/me")["id"] for one in (person, other))
+        owner, teller = (one.get("/users/me")["id"] for one in (person, other))
         server = EmbeddedMongod.start(service.mongo_directory)
         client: MongoClient[dict[str, Any]] = MongoClient(server.url, tz_aware=True)
         database = client[DATABASE]
         majority = WriteConcern("majority", j=True)
-        events, batches = (database.get_collection(name, write_concern=majority) for name in (EVENTS, BATCHES))
+        events = database.get_collection(EVENTS, write_concern=majority)
+        quick = WriteConcern(1)
+        loaded = tuple(database.get_collection(name, write_concern=quick) for name in (EVENTS, BATCHES))
         numbers = count()
         stored = min(STORED_FOR_INGEST, most)
-        _fill((events, batches), owner, start=0, until=stored, most=most)
+        _fill(loaded, owner, start=0, until=stored, most=most)
         bare, taken, http, work = list[float](), list[float](), list[float](), list[float]()
         for _ in range(ROUNDS):
-            bare.append(_bare(events, exporter, numbers))
-            taken.append(anyio.run(_intake, server.url, exporter, numbers))
+            bare.append(_bare(events, teller, numbers))
+            taken.append(anyio.run(_intake, server.url, teller, numbers))
             for place, rate in zip((http, work), _over_http(service, other, numbers), strict=True):
                 place.append(rate)
         print_rows(
@@ -229,18 +205,9 @@ def run(most: int = MOST) -> None:
                 Row("over HTTP, a second of the service's processor", work, "/s", budget="≥ 5,000/s"),
             ],
         )
-        _fill((events, batches), owner, start=stored, until=most, most=most)
+        _fill(loaded, owner, start=stored, until=most, most=most, mixed=False)
         folded, seconds = anyio.run(_fold, server.url)
         rows = [Row("adding up", [folded / seconds], "events/s"), *_questions(person)]
         print_rows(f"From sums of {most:,} events", rows)
-        there = events.count_documents({"_id": {"$gt": f"{exporter}:", "$lt": f"{exporter};"}})
-        for first in range(there, min(EXPORTED, most), 2_000):
-            events.insert_many(_rows(exporter, 3 * 10**9 + first, 2_000, batch="exported"), ordered=False)
-        grown = {form: _export(service, other, form) for form in ("csv", "jsonl", "parquet")}
-        print_rows(
-            f"Exports of {min(EXPORTED, most):,} events: the process's growth, and rows a second",
-            [Row(f"{form}, growth", [mb], "MB", budget="< 150 MB") for form, (mb, _) in grown.items()]
-            + [Row(form, [rate], "rows/s") for form, (_, rate) in grown.items()],
-        )
         client.close()
         server.stop()

@@ -18,6 +18,7 @@ from promptforge.actors.evaluations import store as evaluations
 from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.moderation import store as moderation
 from promptforge.actors.packages import store as packages
+from promptforge.actors.partnerships import store as partnerships
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import store as users
@@ -60,6 +61,7 @@ HELD: dict[str, Held] = {
     **prompts.HELD,
     **datasets.HELD,
     **packages.HELD,
+    **partnerships.HELD,
     **evaluations.HELD,
     **notifying.HELD,
     **marketplace.HELD,

@@ -139,7 +139,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
 from promptforge.core.mongo import FILE_INDEXES, Files, Index, Mongo
 from promptforge.core.runtime import Actor
-from promptforge.deploy import accounts, notifying, packaging
+from promptforge.deploy import accounts, notifying, packaging, partnering
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.paying_out import paying_out
@@ -189,6 +189,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     PackingActor,
     DatasetsActor,
     *packaging.ACTOR_TYPES,
+    *partnering.ACTOR_TYPES,
     EvaluationsActor,
     NotificationsActor,
     PreferencesActor,
@@ -230,6 +231,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **prompts.INDEXES,
     **datasets.INDEXES,
     **packaging.INDEXES,
+    **partnering.INDEXES,
     **evaluations.INDEXES,
     **notifying.INDEXES,
     **marketplace.INDEXES,
@@ -321,6 +323,7 @@ def build_actors(
         ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
         DatasetsActor(datasets.DatasetStore(mongo)),
         *packaging.build_actors(mongo, settings, secrets),
+        *partnering.build_actors(mongo, settings),
         EvaluationsActor(evaluations.EvaluationStore(mongo)),
         AssistantActor(),
         TrialsActor(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from promptforge.http import notification_examples
+from promptforge.http import notification_examples, partnership_examples
 from promptforge.http.schemas import PREFIX, Schema
 
 Json = Any  # whatever JSON can be
@@ -41,6 +41,7 @@ _THINGS = {
     "Me": "usr",
     "Notification": "ntf",
     "Package": "pkg",
+    "Partnership": "ptn",
     "Payout": "pay",
     "Project": "prj",
     "Prompt": "prm",
@@ -370,6 +371,7 @@ _TOLD: dict[str, Json] = {
     "api_version": "2026-10-28.endive",
     # Notifications
     **notification_examples.TOLD,
+    **partnership_examples.TOLD,
     "body": "Somebody bought “Summaries for people in a hurry”.",
     "subject{}": "lst_" + _ULID,
     # Keys, the audit log and the ledger's report

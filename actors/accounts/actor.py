@@ -26,6 +26,7 @@ from promptforge.actors.billing.obligations.messages import GetObligations
 from promptforge.actors.marketplace.listings.messages import LeaveMarket
 from promptforge.actors.marketplace.purchases.messages import ListSoldPrompts
 from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.partnerships.messages import LeavePartnerships
 from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
 from promptforge.actors.prompts.messages import ListWithIncluded
 from promptforge.actors.users.messages import CloseAccount, EraseUser
@@ -42,7 +43,10 @@ class AccountsActor(Actor):
     """`days`: how long a deletion can be taken back. `disable` ends a uid's sign-ins; what it raises is tried again."""
 
     name = "accounts"
-    asks = ("analytics_events", "exports", "marketplace", "obligations", "projects", "prompts", "purchases", "users")
+    asks = (
+        *("analytics_events", "exports", "marketplace", "obligations", "partners", "projects", "prompts", "purchases"),
+        "users",
+    )
 
     def __init__(
         self,
@@ -115,6 +119,7 @@ class AccountsActor(Actor):
         reach("account.closed")
         await context.ask(LeaveMarket(seller_id=user_id))
         await context.ask(LeaveProjects(user_id=user_id))
+        await context.ask(LeavePartnerships(user_id=user_id))
         if deletion.due_at > context.now():
             return  # the schedule comes by again
         await self._erase(user_id, context)

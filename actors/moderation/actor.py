@@ -52,10 +52,11 @@ from promptforge.actors.moderation.messages import (
     Verdict,
 )
 from promptforge.actors.moderation.notices import notices_of, why
-from promptforge.actors.moderation.reasons import REASONS, check_reason, views
+from promptforge.actors.moderation.reasons import REASONS, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
 from promptforge.core.context import Context
 from promptforge.core.pages import Page
+from promptforge.core.reasons import check_reason
 from promptforge.core.runtime import Actor, handles
 
 MEASURED = timedelta(days=30)
@@ -209,7 +210,7 @@ class ModerationActor(Actor):
     async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
         case, listing = await self._to_be_judged(message.case_id, tx)
         check_legal(case.kind, listing.state, message.decision)
-        check_reason(message.reason_code, message.decision)
+        check_reason(REASONS, message.reason_code, message.decision)
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
         await self._history.add(decided, now=tx.now(), session=tx.session)
         await self._carry_out(message, decided, tx)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from promptforge.actors.moderation.messages import ReasonCode, ReasonView, Verdict
-from promptforge.core.errors import FieldError, Invalid
+from promptforge.core.reasons import Reason
 
 _CHANGES, _REJECT, _SUSPEND = Verdict.REQUEST_CHANGES, Verdict.REJECT, Verdict.SUSPEND
 _AGAINST = (_CHANGES, _REJECT, _SUSPEND)
@@ -13,14 +11,7 @@ _AGAINST = (_CHANGES, _REJECT, _SUSPEND)
 _REVIEWER = "The purchase stays yours; another review of it cannot be written."
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    verdicts: tuple[Verdict, ...]
-    words: str
-    next_step: str
-
-
-REASONS: dict[ReasonCode, Reason] = {
+REASONS: dict[ReasonCode, Reason[Verdict]] = {
     ReasonCode.MEETS_GUIDELINES: Reason(
         (Verdict.APPROVE,), "It meets the guidelines.", "There is nothing that you have to do."
     ),
@@ -120,15 +111,6 @@ REASONS: dict[ReasonCode, Reason] = {
 }
 
 
-def check_reason(code: ReasonCode, verdict: Verdict) -> None:
-    """Raises `Invalid` where the reason is one for other decisions."""
-    if verdict in REASONS[code].verdicts:
-        return
-    fitting = ", ".join(other for other, reason in REASONS.items() if verdict in reason.verdicts)
-    error = FieldError(f"Not a reason to {verdict}; those are: {fitting}", "wrong_reason", pointer="/reason_code")
-    raise Invalid("The reason does not fit the decision", errors=(error,))
-
-
 def views() -> tuple[ReasonView, ...]:
     """All of them."""
-    return tuple(ReasonView(code, reason.verdicts, reason.words, reason.next_step) for code, reason in REASONS.items())
+    return tuple(ReasonView(code, reason.decisions, reason.words, reason.next_step) for code, reason in REASONS.items())

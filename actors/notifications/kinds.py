@@ -67,6 +67,16 @@ _ALL = (
     _important("runs.stopped", "Your runs of a listing were stopped"),
     _important("runs.decided", "Your runs of a listing were looked at"),
     Kind("listing.reviewed", "A listing of yours was reviewed"),
+    # Partnerships
+    _important("partnership.applied", "Somebody applies to become a partner"),
+    _important("partnership.appealed", "A partner appeals against a suspension"),
+    _important("partnership.approved", "Your application for a partnership was approved"),
+    _important("partnership.rejected", "Your application for a partnership was rejected"),
+    _important("partnership.suspended", "Your partnership is suspended"),
+    _important("partnership.lifted", "Your partnership is not suspended any more"),
+    _important("partnership.upheld", "Your partnership stays suspended"),
+    _important("partnership.ended", "Your partnership has ended"),
+    _important("partnership.commission", "Your commission has changed"),
     # Decisions of moderators
     _important("review.removed", "A review of yours was removed"),
     _important("listing.approved", "A listing of yours was approved"),

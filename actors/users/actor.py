@@ -29,6 +29,7 @@ from promptforge.actors.users.messages import (
     GetNames,
     GetPublicProfile,
     Identity,
+    ListAdministrators,
     MeView,
     PersonName,
     PublicProfileView,
@@ -162,6 +163,10 @@ class UsersActor(Actor):
     async def get_names(self, message: GetNames, context: Context) -> tuple[PersonName, ...]:
         users = await self._store.list_these(message.user_ids, session=context.session)
         return tuple(PersonName(user.id, user.handle, user.display_name) for user in users)
+
+    @handles(ListAdministrators, transactional=True)
+    async def list_administrators(self, message: ListAdministrators, context: Context) -> tuple[str, ...]:
+        return await self._store.list_administrators(session=context.session)
 
     @handles(GetPublicProfile, transactional=True)
     async def get_public_profile(self, message: GetPublicProfile, context: Context) -> PublicProfileView:

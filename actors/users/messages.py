@@ -270,6 +270,11 @@ class ResolveApiKey(Command[KeyIdentity | None]):
     key: Annotated[str, Len(1, 128)]
 
 
+@internal
+class ListAdministrators(Query[tuple[str, ...]]):
+    """The ids of the administrators whose accounts are open: whom what waits for a decision is told."""
+
+
 # The end of an account
 
 

@@ -18,6 +18,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     USERS: (
         Index((("uid", 1),), unique=True),
         Index((("handle", 1),), unique=True, partial={"handle": {"$type": "string"}}),
+        Index((("roles", 1),), partial={"roles": Role.ADMIN.value}),
     ),
 }
 HELD = {
@@ -36,6 +37,8 @@ HELD = {
         plain=frozenset({"roles", "credits.*"}),
     )
 }
+MOST_ADMINISTRATORS = 200
+"""Nobody has as many."""
 DELETED_NAME = "Deleted user"
 _FIELDS = {"credits": 0}
 
@@ -126,6 +129,11 @@ class UserStore:
             session=session,
         )
         return await self.get(user_id, session=session) if row is None else _user_from(row)
+
+    async def list_administrators(self, *, session: Session | None) -> tuple[str, ...]:
+        wanted = {"roles": Role.ADMIN.value, "closed_at": None, "suspended": {"$ne": True}}
+        rows = self._users.find(wanted, {"_id": 1}, session=session).limit(MOST_ADMINISTRATORS)
+        return tuple([row["_id"] for row in await rows.to_list(MOST_ADMINISTRATORS)])
 
     # The end of an account
 

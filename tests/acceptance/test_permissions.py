@@ -45,6 +45,7 @@ OWNED = frozenset(
         "export_id",
         "package_id",
         "install_id",
+        "partner_id",
         "purchase_id",
         "checkout_id",
         "subscription_id",
@@ -62,7 +63,7 @@ OWNED = frozenset(
 SEEN_BY_OPERATORS = frozenset({"job_id", "batch_id", "payout_id"})
 SEEN_BY_MODERATORS = frozenset({"getListingHistory"})
 """Of anybody."""
-ANYBODYS = frozenset({"revokePackageVersion"})
+ANYBODYS = frozenset({"revokePackageVersion", "reviewPartnership", "decidePartnership", "changeCommission"})
 """Done to what is somebody else's, by those who may."""
 SELLERS_OWN = frozenset(
     {

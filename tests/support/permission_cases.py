@@ -12,7 +12,14 @@ import httpx
 from pymongo import MongoClient
 
 from promptforge.core.ids import new_id
-from tests.support import analytics_setups, market_setups, moderation_setups, notification_setups, package_setups
+from tests.support import (
+    analytics_setups,
+    market_setups,
+    moderation_setups,
+    notification_setups,
+    package_setups,
+    partner_setups,
+)
 from tests.support.planting import dead, make_payable, plant_payout, plant_receipt, put
 from tests.support.running import LISTING, Person, eventually, published_listing
 from tests.support.service import Service
@@ -391,6 +398,7 @@ CASES: dict[str, Case] = {
     "replaceDatasetItem": Case(World.dataset, lambda _: {"variables": {"word": "goodbye"}}),
     "deleteDatasetItem": Case(World.dataset),
     **package_setups.cases(Case),
+    **partner_setups.cases(Case),
     "listEvaluations": Case(),
     "createEvaluation": Case(body=World.to_be_evaluated),
     "getEvaluation": Case(World.evaluation),

@@ -13,9 +13,10 @@ from promptforge.actors.moderation.domain import LEGAL, check_legal, legal_decis
 from promptforge.actors.moderation.errors import IllegalDecision
 from promptforge.actors.moderation.messages import CaseKind, CaseState, CaseView, DecideCase, ReasonCode, Verdict
 from promptforge.actors.moderation.notices import notices_of
-from promptforge.actors.moderation.reasons import REASONS, check_reason
+from promptforge.actors.moderation.reasons import REASONS
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.errors import Invalid
+from promptforge.core.reasons import check_reason
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 NOTICE: TypeAdapter[NotifyUser] = TypeAdapter(NotifyUser)
@@ -86,7 +87,7 @@ def told(one: CaseView) -> list[NotifyUser]:
 
 
 def fitting(verdict: Verdict) -> ReasonCode:
-    return next(code for code, reason in REASONS.items() if verdict in reason.verdicts)
+    return next(code for code, reason in REASONS.items() if verdict in reason.decisions)
 
 
 @pytest.mark.parametrize(("kind", "verdict"), POSSIBLE)
@@ -153,7 +154,7 @@ def test_no_two_decisions_are_told_alike_and_each_person_is_told_once() -> None:
 
 def test_the_longest_texts_and_odd_titles_still_make_a_notice() -> None:
     title = "{0} {title} %s " + "t" * 105
-    longest = max((code for code in ReasonCode if Verdict.REJECT in REASONS[code].verdicts), key=_length)
+    longest = max((code for code in ReasonCode if Verdict.REJECT in REASONS[code].decisions), key=_length)
     (notice,) = told(case(title, decision=Verdict.REJECT, reason=longest, note="{note}" + "n" * 1994))
     assert title in notice.title
     assert NOTICE.validate_python(NOTICE.dump_python(notice)) == notice
@@ -165,18 +166,18 @@ def _length(code: ReasonCode) -> int:
 
 def test_every_reason_has_words_and_every_decision_a_reason() -> None:
     assert set(REASONS) == set(ReasonCode)
-    assert {verdict for reason in REASONS.values() for verdict in reason.verdicts} == set(Verdict)
+    assert {verdict for reason in REASONS.values() for verdict in reason.decisions} == set(Verdict)
     assert all(reason.words.endswith(".") and reason.next_step.endswith(".") for reason in REASONS.values())
     assert len({reason.words for reason in REASONS.values()}) == len(REASONS)
 
 
 @pytest.mark.parametrize(("code", "verdict"), [*itertools.product(ReasonCode, Verdict)])
 def test_a_reason_is_for_the_decisions_that_it_says(code: ReasonCode, verdict: Verdict) -> None:
-    if verdict in REASONS[code].verdicts:
-        check_reason(code, verdict)
+    if verdict in REASONS[code].decisions:
+        check_reason(REASONS, code, verdict)
         return
     with pytest.raises(Invalid) as refused:
-        check_reason(code, verdict)
+        check_reason(REASONS, code, verdict)
     (error,) = refused.value.errors
     assert error.pointer == "/reason_code"
     assert fitting(verdict) in error.detail

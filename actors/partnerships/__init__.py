@@ -1,0 +1,5 @@
+"""People who bring others here, and the programs that they do it with."""
+
+from promptforge.actors.partnerships.partners.actor import PartnersActor
+
+__all__ = ["PartnersActor"]

@@ -1,0 +1,41 @@
+"""What partnerships refuse."""
+
+from __future__ import annotations
+
+from promptforge.core.errors import Conflict, Forbidden
+
+
+class PartnershipExists(Conflict):
+    code = "partnership_exists"
+    title = "You have an application or a partnership already"
+
+
+class ApplyLater(Conflict):
+    """`extra` has `apply_again_at`."""
+
+    code = "apply_later"
+    title = "Your last partnership ended a short while ago: apply again later"
+
+
+class IllegalMove(Conflict):
+    """`extra` has the state, and what is possible in it."""
+
+    code = "illegal_move"
+    title = "This is not possible in the state of the partnership"
+
+
+class PartnershipChanged(Conflict):
+    """`extra` has the state and the version, and what is possible now."""
+
+    code = "partnership_changed"
+    title = "Somebody has decided, or changed it, since you read it"
+
+
+class AppealedAlready(Conflict):
+    code = "appealed_already"
+    title = "You have appealed against this decision already"
+
+
+class OwnPartnership(Forbidden):
+    code = "own_partnership"
+    title = "Nobody decides about their own partnership, nor about that of an account they share a card or a bank with"

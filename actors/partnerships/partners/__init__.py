@@ -1,0 +1,1 @@
+"""Applications, decisions, and what a partner is to the rest of the service."""

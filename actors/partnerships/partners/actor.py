@@ -1,0 +1,229 @@
+"""Applications and decisions: each is one transaction with its history, its audit entry and what people are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from promptforge.actors.billing.messages import AreAccountsLinked
+from promptforge.actors.partnerships.errors import AppealedAlready, ApplyLater, OwnPartnership, PartnershipExists
+from promptforge.actors.partnerships.messages import (
+    AppealSuspension,
+    ApplyForPartnership,
+    ChangeCommission,
+    DecidePartnership,
+    FindPartnerOf,
+    GetPartnership,
+    GetPartnerStanding,
+    LeavePartnerships,
+    ListMyPartnerships,
+    ListPartnershipReasons,
+    ListPartnerships,
+    PartnershipDetailView,
+    PartnershipReasonsView,
+    PartnershipRowView,
+    PartnershipView,
+    PartnerStanding,
+    PartnerState,
+    ReviewPartnership,
+    TellAdministrators,
+    WithdrawApplication,
+)
+from promptforge.actors.partnerships.partners.domain import (
+    WAITING_DAYS,
+    Move,
+    Partner,
+    Verdict,
+    check_commission,
+    decided,
+)
+from promptforge.actors.partnerships.partners.earnings import follow_state
+from promptforge.actors.partnerships.partners.history import PartnerHistory, Step
+from promptforge.actors.partnerships.partners.notices import commission_notice, decision_notice, waiting_notices
+from promptforge.actors.partnerships.partners.reasons import REASONS, views
+from promptforge.actors.partnerships.partners.store import PartnerStore
+from promptforge.actors.users.messages import ExpectOpenAccounts, GetContact, ListAdministrators
+from promptforge.core.context import Context
+from promptforge.core.ids import new_id
+from promptforge.core.pages import Cursor, Page
+from promptforge.core.reasons import check_reason
+from promptforge.core.runtime import Actor, handles
+
+
+class PartnersActor(Actor):
+    """`most_commission_bp`: what a partner can get of a sale at most."""
+
+    name = "partners"
+    asks = ("billing", "users")
+
+    def __init__(self, store: PartnerStore, history: PartnerHistory, *, most_commission_bp: int) -> None:
+        self._store = store
+        self._history = history
+        self._most_commission_bp = most_commission_bp
+
+    @handles(ListPartnershipReasons)
+    async def list_reasons(self, message: ListPartnershipReasons, context: Context) -> PartnershipReasonsView:
+        return PartnershipReasonsView(
+            reasons=views(),
+            most_commission_bp=self._most_commission_bp,
+            days_after_rejection=WAITING_DAYS[PartnerState.REJECTED],
+            days_after_end=WAITING_DAYS[PartnerState.ENDED],
+        )
+
+    # Applicants
+
+    @handles(ApplyForPartnership, atomic=True)
+    async def apply(self, message: ApplyForPartnership, context: Context) -> PartnershipView:
+        owner, now, session = context.user_id, context.now(), context.session
+        await context.ask(ExpectOpenAccounts(user_ids=(owner,)))
+        last = await self._store.find_last(owner, session=session)
+        if last is not None and last.apply_again_at is not None and last.apply_again_at > now:
+            extra = {"partner_id": last.id, "apply_again_at": last.apply_again_at.isoformat()}
+            raise ApplyLater(f"You can apply again from {last.apply_again_at:%Y-%m-%d} on", extra=extra)
+        partner = Partner(
+            id=new_id("ptn"),
+            owner=owner,
+            state=PartnerState.APPLIED,
+            name=message.name,
+            website=message.website,
+            plan=message.plan,
+            commission_bp=None,
+            version=1,
+            verdict=None,
+            appeal=None,
+            appealed_at=None,
+            appeal_used=False,
+            created_at=now,
+            updated_at=now,
+        )
+        if not await self._store.insert(partner, session=session):
+            raise PartnershipExists
+        await context.audit("partnership.applied", partner.id)
+        await context.enqueue(TellAdministrators(partner_id=partner.id, event="applied", version=1))
+        return partner.view()
+
+    @handles(ListMyPartnerships)
+    async def list_mine(self, message: ListMyPartnerships, context: Context) -> Page[PartnershipView]:
+        cursor = Cursor.decode_optional(message.cursor)
+        return await self._store.list_own(context.user_id, cursor=cursor, limit=message.limit)
+
+    @handles(GetPartnership, transactional=True)
+    async def get_own(self, message: GetPartnership, context: Context) -> PartnershipView:
+        return (await self._store.get_own(message.partner_id, context.user_id, session=context.session)).view()
+
+    @handles(WithdrawApplication, key="partner_id", atomic=True)
+    async def withdraw(self, message: WithdrawApplication, context: Context) -> PartnershipView:
+        before = await self._store.get_own(message.partner_id, context.user_id, session=context.session)
+        after = before.moved(Move.WITHDRAW, now=context.now())
+        await self._move(Step(Move.WITHDRAW), before, after, context)
+        return after.view()
+
+    @handles(AppealSuspension, key="partner_id", atomic=True)
+    async def appeal(self, message: AppealSuspension, context: Context) -> PartnershipView:
+        before = await self._store.get_own(message.partner_id, context.user_id, session=context.session)
+        moved = before.moved(Move.APPEAL, now=context.now())
+        if before.appeal_used:
+            raise AppealedAlready
+        after = replace(moved, appeal=message.words, appealed_at=context.now(), appeal_used=True)
+        await self._move(Step(Move.APPEAL), before, after, context)
+        await context.enqueue(TellAdministrators(partner_id=after.id, event="appealed", version=after.version))
+        return after.view()
+
+    # Administrators
+
+    @handles(ListPartnerships)
+    async def list_all(self, message: ListPartnerships, context: Context) -> Page[PartnershipRowView]:
+        return await self._store.list_page(message)
+
+    @handles(ReviewPartnership)
+    async def review(self, message: ReviewPartnership, context: Context) -> PartnershipDetailView:
+        return await self._detail(await self._store.get(message.partner_id), context)
+
+    @handles(DecidePartnership, key="partner_id", atomic=True)
+    async def decide(self, message: DecidePartnership, context: Context) -> PartnershipDetailView:
+        """A decision that does not count any more is told so before anything is found wrong with it."""
+        before = await self._to_be_judged(message.partner_id, context)
+        before.expect(message.version)
+        verdict = Verdict(message.decision, message.reason_code, message.note, context.now())
+        check_commission(message.commission_bp, message.decision, self._most_commission_bp)
+        after = decided(before, verdict, message.commission_bp)
+        check_reason(REASONS, message.reason_code, message.decision)
+        move = Move(message.decision.value)
+        step = Step(move, message.reason_code.value, message.note, message.internal_note)
+        await self._move(step, before, after, context)
+        await context.enqueue(decision_notice(after), owner_id=after.owner)
+        return await self._detail(after, context)
+
+    @handles(ChangeCommission, key="partner_id", atomic=True)
+    async def change_commission(self, message: ChangeCommission, context: Context) -> PartnershipDetailView:
+        before = await self._to_be_judged(message.partner_id, context)
+        before.expect(message.version)
+        check_commission(message.commission_bp, None, self._most_commission_bp)
+        moved = before.moved(Move.COMMISSION, now=context.now())
+        after = replace(moved, commission_bp=message.commission_bp)
+        await self._move(Step(Move.COMMISSION, note=message.note), before, after, context)
+        await context.enqueue(commission_notice(before, after, message.note), owner_id=after.owner)
+        return await self._detail(after, context)
+
+    async def _to_be_judged(self, partner_id: str, tx: Context) -> Partner:
+        """Raises `OwnPartnership`."""
+        partner = await self._store.get(partner_id, session=tx.session)
+        if tx.user_id == partner.owner or await tx.ask(AreAccountsLinked(one=tx.user_id, other=partner.owner)):
+            raise OwnPartnership
+        return partner
+
+    async def _move(self, step: Step, before: Partner, after: Partner, tx: Context) -> None:
+        by = before.owner if tx.principal is None else tx.user_id
+        await self._store.replace(before, after, session=tx.session)
+        await self._history.add(step, before, after, by=by, session=tx.session)
+        was = {"state": before.state.value, "commission_bp": before.commission_bp}
+        is_now = {"state": after.state.value, "commission_bp": after.commission_bp, "version": after.version}
+        if step.reason_code is not None:
+            is_now["reason_code"] = step.reason_code
+        await tx.audit(f"partnership.{step.move}", after.id, before=was, after=is_now)
+        await follow_state(before, after, tx)
+
+    async def _detail(self, partner: Partner, context: Context) -> PartnershipDetailView:
+        return PartnershipDetailView(
+            partnership=partner.view(),
+            owner_id=partner.owner,
+            appeal=partner.appeal,
+            legal_decisions=partner.legal_decisions,
+            history=await self._history.list_of(partner.id, session=context.session),
+        )
+
+    # Inside the service
+
+    @handles(GetPartnerStanding, transactional=True)
+    async def get_standing(self, message: GetPartnerStanding, context: Context) -> PartnerStanding | None:
+        return await self._standing(await self._store.find(message.partner_id, session=context.session), context)
+
+    @handles(FindPartnerOf, transactional=True)
+    async def find_of(self, message: FindPartnerOf, context: Context) -> PartnerStanding | None:
+        return await self._standing(await self._store.find_open(message.owner_id, session=context.session), context)
+
+    async def _standing(self, partner: Partner | None, context: Context) -> PartnerStanding | None:
+        if partner is None or partner.commission_bp is None:
+            return None
+        contact = await context.ask(GetContact(user_id=partner.owner))
+        open_account = contact is not None and not contact.suspended
+        return PartnerStanding(
+            partner_id=partner.id,
+            owner_id=partner.owner,
+            state=partner.state,
+            commission_bp=partner.commission_bp,
+            earns=partner.state is PartnerState.APPROVED and open_account,
+        )
+
+    @handles(TellAdministrators, atomic=True)
+    async def tell(self, message: TellAdministrators, context: Context) -> None:
+        partner = await self._store.find(message.partner_id, session=context.session)
+        if partner is not None:
+            told = await context.ask(ListAdministrators())
+            await context.enqueue_many(waiting_notices(partner, message.event, message.version, told))
+
+    @handles(LeavePartnerships, key="user_id", atomic=True)
+    async def leave(self, message: LeavePartnerships, context: Context) -> None:
+        before = await self._store.find_open(message.user_id, session=context.session)
+        if before is not None:
+            after = replace(before.moved(Move.CLOSE, now=context.now()), appeal=None, appealed_at=None)
+            await self._move(Step(Move.CLOSE), before, after, context)

@@ -1,0 +1,102 @@
+"""How partners are told of decisions, and administrators of what waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.partnerships.messages import PartnershipDecision
+from promptforge.actors.partnerships.partners.domain import Partner
+from promptforge.actors.partnerships.partners.reasons import REASONS
+
+_TOLD = {
+    PartnershipDecision.APPROVE: (
+        "partnership.approved",
+        "You are a partner",
+        "“{name}” was approved. You get {percent} % of what people pay who come through you, out of our fee.",
+    ),
+    PartnershipDecision.REJECT: (
+        "partnership.rejected",
+        "Your application was rejected",
+        "“{name}” does not become a partner.",
+    ),
+    PartnershipDecision.SUSPEND: (
+        "partnership.suspended",
+        "Your partnership is suspended",
+        "Links of “{name}” earn nothing from now on, its apps are refused, and what is not settled yet is frozen.",
+    ),
+    PartnershipDecision.LIFT: (
+        "partnership.lifted",
+        "Your partnership is not suspended any more",
+        "“{name}” earns again, and its apps are let in with the secrets that they had.",
+    ),
+    PartnershipDecision.UPHOLD: (
+        "partnership.upheld",
+        "Your partnership stays suspended",
+        "Your appeal for “{name}” was decided: nothing changes.",
+    ),
+    PartnershipDecision.END: (
+        "partnership.ended",
+        "Your partnership has ended",
+        "Links and codes of “{name}” earn nothing any more, and its apps are refused.",
+    ),
+}
+_WAITING = {
+    "applied": ("partnership.applied", "An application for a partnership", "“{name}” wants to become a partner."),
+    "appealed": ("partnership.appealed", "An appeal against a suspension", "“{name}” appeals against its suspension."),
+}
+
+
+def decision_notice(partner: Partner) -> NotifyUser:
+    """Of the last decision; sent once, however often."""
+    verdict = partner.verdict
+    if verdict is None:
+        raise ValueError("the partnership is not decided")
+    kind, title, body = _TOLD[verdict.decision]
+    reason = REASONS[verdict.reason_code]
+    parts = [
+        body.format(name=partner.name, percent=percent(partner.commission_bp or 0)),
+        f"Why ({verdict.reason_code}): {reason.words} {verdict.note}",
+        f"What you can do: {reason.next_step}",
+    ]
+    if partner.apply_again_at is not None:
+        parts.append(f"apply_again_at is {partner.apply_again_at:%Y-%m-%d}.")
+    return _notice(partner, kind, title, "\n\n".join(parts))
+
+
+def commission_notice(before: Partner, after: Partner, note: str) -> NotifyUser:
+    was, is_now = percent(before.commission_bp or 0), percent(after.commission_bp or 0)
+    body = f"“{after.name}” got {was} % of sales and gets {is_now} % of those from now on.\n\nWhy: {note}"
+    return _notice(after, "partnership.commission", "Your commission has changed", body)
+
+
+def waiting_notices(partner: Partner, event: str, version: int, administrators: Iterable[str]) -> list[NotifyUser]:
+    kind, title, body = _WAITING[event]
+    return [
+        NotifyUser(
+            user_id=user_id,
+            kind=kind,
+            title=title,
+            body=f"{body.format(name=partner.name)} Decide at /partnerships/{partner.id}/decision.",
+            subject={"partner_id": partner.id},
+            dedupe_key=f"{kind}:{partner.id}:{version}:{user_id}",
+        )
+        for user_id in administrators
+        if user_id != partner.owner
+    ]
+
+
+def percent(basis_points: int) -> str:
+    """250 → `2.5`."""
+    return f"{basis_points // 100}.{basis_points % 100:02d}".rstrip("0").rstrip(".")
+
+
+def _notice(partner: Partner, kind: str, title: str, body: str) -> NotifyUser:
+    return NotifyUser(
+        user_id=partner.owner,
+        kind=kind,
+        title=title,
+        body=body,
+        subject={"partner_id": partner.id},
+        dedupe_key=f"{kind}:{partner.id}:{partner.version}",
+    )

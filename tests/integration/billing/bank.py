@@ -81,6 +81,7 @@ from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
+from promptforge.actors.marketplace.purchases.store import INDEXES as PURCHASE_INDEXES
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users.handles.store import HandleStore
@@ -100,7 +101,7 @@ from tests.support.waiving import WAIVED
 T = TypeVar("T")
 OF_A_BANK: dict[str, tuple[Index, ...]] = {
     **INDEXES,
-    "purchases": (Index((("buyer_id", 1),)),),
+    "purchases": PURCHASE_INDEXES["purchases"],
     "model_runs": (),
 }
 """The marketplace's collection must be there: else the first sale makes it, and the sales beside that one conflict."""

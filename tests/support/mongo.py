@@ -103,8 +103,7 @@ async def _tidy(mongo: Mongo) -> None:
 
     Dropping the whole database instead would leave a mongod with some 400 open files, for five minutes each time.
     """
-    ours = {"db": mongo.name, "name": {"$not": {"$regex": r"^system\."}}}
-    pipeline: list[dict[str, Any]] = [{"$listCatalog": {}}, {"$match": ours}]
+    pipeline: list[dict[str, Any]] = [{"$listCatalog": {}}, {"$match": {"db": mongo.name}}]
     for entry in await mongo.raw.client.admin.aggregate(pipeline).to_list(None):
         declared = {index.name: _spec(index) for index in INDEXES.get(entry["name"], ())}
         if entry["type"] != "collection" or entry["name"] not in INDEXES:

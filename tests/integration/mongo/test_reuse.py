@@ -9,7 +9,6 @@ from promptforge.core.mongo import ensure_indexes
 from promptforge.deploy.features import INDEXES
 from tests.support.mongo import Databases
 
-
 pytestmark = pytest.mark.anyio
 
 
@@ -19,7 +18,6 @@ async def test_what_is_not_the_products_is_gone_when_a_database_is_used_again(da
         await ensure_indexes(mongo, {USERS: INDEXES[USERS]})
         await mongo.raw[USERS].create_index("shoe_size")
         await mongo.raw["shoes"].insert_one({})
-        await mongo.raw.create_collection("barefoot", viewOn="shoes")
     seen = set()
     for _ in range(100):
         async with databases.empty() as mongo:

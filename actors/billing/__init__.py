@@ -9,6 +9,7 @@ from promptforge.actors.billing.figures.actor import FiguresActor
 from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
 from promptforge.actors.billing.ledger.adjustments.expiry import GiftExpiryActor
 from promptforge.actors.billing.ledger.budgets.actor import BudgetsActor
+from promptforge.actors.billing.ledger.commissions.actor import CommissionsActor
 from promptforge.actors.billing.ledger.messages import (
     CheckLedger,
     CloseRun,
@@ -55,6 +56,7 @@ __all__ = [
     "CheckLedger",
     "CheckoutsActor",
     "CloseRun",
+    "CommissionsActor",
     "CompareMoney",
     "ConnectActor",
     "CreateCheckout",

@@ -109,8 +109,9 @@ class BillingActor(Actor):
 
     def _deal_of(self, message: ChargePurchase) -> Deal:
         commission = None
-        if message.partner_id is not None:
-            commission = Commission(message.partner_id, min(message.commission_bp, self._commission_max_bp))
+        if (promised := message.commission) is not None:
+            basis_points = min(promised.basis_points, self._commission_max_bp)
+            commission = Commission(promised.partner_id, basis_points, promised.referrer_id, promised.code)
         return Deal(
             message.purchase_id,
             message.buyer_id,

@@ -26,6 +26,13 @@ class BudgetSpent(Conflict):
     title = "The seller's budget for trials of this listing is used up at present"
 
 
+class FreezeDecided(Conflict):
+    """`extra` has the state. Of two who decide at once one wins, and the other hears this."""
+
+    code = "freeze_decided"
+    title = "Somebody has decided about these earnings already"
+
+
 class SelfPurchase(Conflict):
     code = "self_purchase"
     title = "Nobody buys from themselves"

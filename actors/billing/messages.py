@@ -318,13 +318,26 @@ class Charge:
     payable_millicredits: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SaleCommission:
+    """What a partner is promised of a sale, in basis points; `referrer_id` is whoever the partner is.
+
+    There is none where the referrer is the buyer or the seller, or shares a card or a bank account with one of them.
+    """
+
+    partner_id: Annotated[str, Len(1, 64)]
+    basis_points: Annotated[int, Ge(0), Le(10_000)]
+    referrer_id: UserId
+    code: Annotated[str, Len(1, 64)]
+
+
 @internal
 class ChargePurchase(Command[Charge]):
     """Take the price from the buyer and give the seller's share (pending) and the fee, exactly once per purchase.
 
     It is asked inside the purchase's transaction, and posts nothing twice: the same purchase again answers the same
     charge. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402). A price of 0 posts a journal without legs.
-    `commission_bp` of what was paid with bought or earned credits goes from the fee to the partner. Where buyer and
+    Of what was paid with bought or earned credits, the commission goes from the fee to the partner. Where buyer and
     seller are linked, the seller may spend what they get, and nothing of it is ever paid out.
     """
 
@@ -332,8 +345,7 @@ class ChargePurchase(Command[Charge]):
     buyer_id: UserId
     seller_id: UserId
     price_millicredits: Millicredits
-    partner_id: Annotated[str, Len(1, 64)] | None = None
-    commission_bp: Annotated[int, Ge(0), Le(10_000)] = 0
+    commission: SaleCommission | None = None
 
 
 @internal

@@ -17,6 +17,7 @@ from promptforge.actors.billing.ledger.adjustments import store as adjustments
 from promptforge.actors.billing.ledger.adjustments.store import AdjustmentStore
 from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.budgets import store as budgets
+from promptforge.actors.billing.ledger.commissions import store as commissions
 from promptforge.actors.billing.ledger.payouts import store as payout_holds
 from promptforge.actors.billing.ledger.sales import store as sales
 from promptforge.actors.billing.ledger.sales.domain import Terms
@@ -70,6 +71,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **links.INDEXES,
     **payout_holds.INDEXES,
     **budgets.INDEXES,
+    **commissions.INDEXES,
     **connect.INDEXES,
     **payouts.INDEXES,
     **adjustments.INDEXES,
@@ -90,6 +92,7 @@ HELD: dict[str, Held] = {
     **links.HELD,
     **payout_holds.HELD,
     **budgets.HELD,
+    **commissions.HELD,
     **connect.HELD,
     **payouts.HELD,
     **adjustments.HELD,

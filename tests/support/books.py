@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
 from promptforge.actors.billing.ledger.books import MOST_SALES, Books
 from promptforge.actors.billing.ledger.budgets.domain import Budget
-from promptforge.actors.billing.ledger.domain import Fund, Journal, Leg, Owed, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, Freeze, PartnerBalance, freeze_id
+from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import Holdings, Lots, stored_legs, with_debts_paid
 from promptforge.actors.billing.ledger.payouts.domain import Payout
 from promptforge.actors.billing.ledger.sales.domain import Sale, SaleState
@@ -42,7 +43,8 @@ class Pages:
     order: dict[str, int] = field(default_factory=dict)
     sales: dict[str, Sale] = field(default_factory=dict)
     topups: dict[str, Topup] = field(default_factory=dict)
-    partners: dict[str, int] = field(default_factory=dict)
+    partners: dict[str, PartnerBalance] = field(default_factory=dict)
+    freezes: dict[str, Freeze] = field(default_factory=dict)
     payouts: dict[str, Payout] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     budgets: dict[str, Budget] = field(default_factory=dict)
@@ -108,10 +110,13 @@ class MemoryBooks(Books):
         return journal.expires_at if journal is not None else None
 
     def _fold_partner(self, partner_id: str, amount: int) -> None:
-        earned = self.pages.partners.get(partner_id, 0) + amount
-        if earned < 0:
+        partner = self._partner(partner_id)
+        if partner.earned + amount < 0:
             raise InsufficientCredits
-        self.pages.partners[partner_id] = earned
+        self.pages.partners[partner_id] = replace(partner, earned=partner.earned + amount)
+
+    def _partner(self, partner_id: str) -> PartnerBalance:
+        return self.pages.partners.get(partner_id, PartnerBalance(partner_id))
 
     async def find_sale(self, sale_id: str) -> Sale | None:
         return self.pages.sales.get(sale_id)
@@ -169,8 +174,17 @@ class MemoryBooks(Books):
     async def put_budget(self, budget: Budget) -> None:
         self.pages.budgets[budget.id] = budget
 
-    async def partner_earned(self, partner_id: str) -> int:
-        return self.pages.partners.get(partner_id, 0)
+    async def partner(self, partner_id: str) -> PartnerBalance:
+        return self._partner(partner_id)
+
+    async def begin_term(self, partner_id: str, term: int) -> None:
+        self.pages.partners[partner_id] = replace(self._partner(partner_id), term=term)
+
+    async def find_freeze(self, partner_id: str, term: int) -> Freeze | None:
+        return self.pages.freezes.get(freeze_id(partner_id, term))
+
+    async def put_freeze(self, freeze: Freeze) -> None:
+        self.pages.freezes[freeze.id] = freeze
 
     async def find_payout(self, payout_id: str) -> Payout | None:
         return self.pages.payouts.get(payout_id)
@@ -185,6 +199,7 @@ def broken_invariants(pages: Pages) -> list[str]:
     return [
         *_unbalanced(pages),
         *_wrong_balances(pages, legs),
+        *_wrong_partners(pages),
         *_wrong_sales(pages, legs),
         *_wrong_topups(pages, legs),
         *_unearned(pages),
@@ -216,9 +231,33 @@ def _wrong_balances(pages: Pages, legs: Sequence[Leg]) -> list[str]:
         left = {lot: amount for (user, lot), amount in lots.items() if user == user_id and amount}
         if left != {lot.id: lot.remaining for lot in has.lots}:
             found.append(f"{user_id}: lots {has.lots}, legs {left}")
-    for partner_id, earned in pages.partners.items():
-        if earned != sums["", PartnerAccount(partner_id, settled=True)] or earned < 0:
-            found.append(f"partner {partner_id}: {earned}")
+    return found
+
+
+def _wrong_partners(pages: Pages) -> list[str]:
+    """What a partner has is what its sales brought, less what was forgone, reversed and collected; no sale pays more
+    than its fee.
+    """
+    sums: dict[object, int] = defaultdict(int)
+    lost: dict[str, int] = defaultdict(int)
+    found = []
+    for journal in pages.journals.values():
+        if journal.kind is JournalKind.PURCHASE and journal.total(Platform.FEES) < 0:
+            found.append(f"a commission above the fee: {journal.id}")
+        for leg in journal.legs:
+            if isinstance(leg.account, PartnerAccount):
+                sums[leg.account] += leg.amount
+                gone = journal.kind in {JournalKind.PURCHASE_REFUND, JournalKind.COMMISSION_COLLECT}
+                lost[leg.account.partner_id] -= leg.amount if gone else 0
+    for partner in pages.partners.values():
+        mine = [sale for sale in pages.sales.values() if sale.partner_id == partner.partner_id]
+        earned = sums[PartnerAccount(partner.partner_id, settled=True)]
+        pending = sums[PartnerAccount(partner.partner_id)]
+        brought = sum(sale.promised - sale.forgone for sale in mine)
+        if partner.earned != earned or earned < 0 or pending < 0 or pending != sum(sale.commission for sale in mine):
+            found.append(f"{partner}: earned {earned}, pending {pending}")
+        if brought != pending + earned + lost[partner.partner_id]:
+            found.append(f"{partner}: brought {brought}, has {pending} + {earned}, lost {lost[partner.partner_id]}")
     return found
 
 
@@ -270,7 +309,7 @@ def _unearned(pages: Pages) -> list[str]:
     found = []
     for journal in pages.journals.values():
         for leg in journal.legs:
-            if leg.account is Fund.EARNED and not journal.id.startswith("settle:"):
+            if leg.account is Fund.EARNED and not journal.id.startswith(("settle:", COLLECTED_BY)):
                 beside[leg.user_id or ""] += leg.amount
         if journal.id.startswith("settle:"):
             payable = -journal.total(Owed.PENDING, source=Fund.PURCHASED)

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from promptforge.actors.billing.ledger.budgets.store import BUDGETS
+from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.opening.domain import MARK
 from promptforge.actors.billing.ledger.runs import close_key, reserve_key
@@ -32,6 +33,7 @@ _PENDING: Document = {
     "lot": {"$type": "string"},
     "$or": [{"account": Owed.PENDING.value}, {"account": {"$gte": "partner:", "$lt": "partner;"}}],
 }
+_GONE: Document = {"$regexMatch": {"input": "$journal_id", "regex": f"^{COLLECTED_BY}|^purchase:.*:refund$"}}
 _BATCH = 1000
 
 T = TypeVar("T")
@@ -45,6 +47,17 @@ class RefundSeen:
     charged: bool
     refunded_at: datetime | None
     marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerSeen:
+    """Of a partner, each as it is stored and as legs say it: what has settled and is not collected, what is pending,
+    and what all sales brought less what was forgone, before refunds and collections took of it.
+    """
+
+    earned: tuple[int, int]
+    pending: tuple[int, int]
+    brought: tuple[int, int]
 
 
 class SortedStream:
@@ -158,9 +171,18 @@ class LedgerAudit:
         return SortedStream(self._legs.find(wanted, _LEG_FIELDS).sort([("lot", 1)]), itemgetter("lot"))
 
     async def partner_ids(self) -> AsyncIterator[str]:
-        """Of everybody who has commissions that settled."""
-        async for row in self._partners.find({}, {"_id": 1}):
-            yield row["_id"]
+        """Of everybody with commissions, whether that is said by what is stored of them, or by legs alone."""
+        partners: Document = {"account": {"$gte": "partner:", "$lt": "partner;"}}
+        seen: set[str] = set()
+        for rows in (
+            self._partners.find({}, {"_id": 1}),
+            self._legs.aggregate([{"$match": partners}, {"$group": {"_id": "$account"}}]),
+        ):
+            async for row in rows:
+                partner_id = row["_id"].removeprefix("partner:").removesuffix(":pending").removesuffix(":earned")
+                if partner_id not in seen:
+                    seen.add(partner_id)
+                    yield partner_id
 
     def run_reserves(self) -> SortedStream:
         """Keyed by the run's id, like `run_closes`; the colon after an id keeps both in the order of their keys."""
@@ -225,15 +247,35 @@ class LedgerAudit:
 
         return await run_transaction(self._mongo, read)
 
-    async def partner(self, partner_id: str) -> tuple[int, int]:
-        """What a partner has earned, as it is stored and as the legs sum to."""
+    async def partner(self, partner_id: str) -> PartnerSeen:
+        """What a partner has, as it is stored and as the legs sum to."""
+        accounts = [PartnerAccount(partner_id, settled=settled).value for settled in (False, True)]
+        pipeline: list[Document] = [
+            {"$match": {"account": {"$in": accounts}}},
+            {"$group": {"_id": {"account": "$account", "gone": _GONE}, "sum": {"$sum": "$amount"}}},
+        ]
+        brought: list[Document] = [
+            {"$match": {"partner_id": partner_id}},
+            {
+                "$group": {
+                    "_id": None,
+                    "pending": {"$sum": "$commission"},
+                    "kept": {"$sum": {"$subtract": ["$promised", "$forgone"]}},
+                }
+            },
+        ]
 
-        async def read(session: Session) -> tuple[int, int]:
+        async def read(session: Session) -> PartnerSeen:
             stored = await self._partners.find_one({"_id": partner_id}, session=session)
-            wanted = {"account": PartnerAccount(partner_id, settled=True).value}
-            sums: list[Document] = [{"$match": wanted}, {"$group": {"_id": None, "sum": {"$sum": "$amount"}}}]
-            found = await self._legs.aggregate(sums, session=session).to_list(1)
-            return (stored or {}).get("earned", 0), found[0]["sum"] if found else 0
+            legs = await self._legs.aggregate(pipeline, session=session).to_list(None)
+            sales = await self._sales.aggregate(brought, session=session).to_list(1)
+            kept = sales[0] if sales else {"pending": 0, "kept": 0}
+            pending, earned = (sum(row["sum"] for row in legs if row["_id"]["account"] == name) for name in accounts)
+            return PartnerSeen(
+                earned=((stored or {}).get("earned", 0), earned),
+                pending=(kept["pending"], pending),
+                brought=(kept["kept"], sum(row["sum"] for row in legs if not row["_id"]["gone"])),
+            )
 
         return await run_transaction(self._mongo, read)
 

@@ -102,6 +102,9 @@ class JournalKind(StrEnum):
     RUN_REFUND = "run_refund"
     TRIAL_FUND = "trial_fund"
     TRIAL_RETURN = "trial_return"
+    COMMISSION_RELEASE = "commission_release"
+    COMMISSION_FORFEIT = "commission_forfeit"
+    COMMISSION_COLLECT = "commission_collect"
 
 
 MAY_BE_EMPTY = frozenset(
@@ -152,6 +155,10 @@ class Leg:
     def account_is_commission(self) -> bool:
         """Whether it is a partner's pending commission, which has the sale for its lot like a seller's share."""
         return isinstance(self.account, PartnerAccount) and not self.account.settled
+
+    @property
+    def account_is_partners(self) -> bool:
+        return isinstance(self.account, PartnerAccount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,10 @@ INDEXES: dict[str, tuple[Index, ...]] = {
             (("lot", 1), ("account", 1), ("source", 1), ("amount", 1)),
             partial={"lot": {"$type": "string"}},
         ),
-        Index((("account", 1), ("amount", 1)), partial={"account": {"$gte": "partner:", "$lt": "partner;"}}),
+        Index(
+            (("account", 1), ("journal_id", 1), ("amount", 1)),
+            partial={"account": {"$gte": "partner:", "$lt": "partner;"}},
+        ),
     ),
     PARTNERS: (),
     USERS: (Index((("credits.lots.expires_at", 1),), partial={"credits.lots.expires_at": {"$exists": True}}),),
@@ -260,10 +263,6 @@ class LedgerStore:
         pipeline: list[Document] = [{"$match": wanted}, {"$group": sums}]
         found = await self._legs.aggregate(pipeline, session=session).to_list(1)
         return Unfolded(found[0]["amount"], found[0]["legs"]) if found else Unfolded(0, 0)
-
-    async def partner_earned(self, partner_id: str, *, session: Session) -> int:
-        row = await self._partners.find_one({"_id": partner_id}, session=session)
-        return row["earned"] if row is not None else 0
 
     async def find_journal(self, journal_id: str, *, session: Session | None = None) -> Journal | None:
         """A posted journal with its legs."""

@@ -14,6 +14,8 @@ from datetime import datetime
 from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.budgets.domain import Budget
 from promptforge.actors.billing.ledger.budgets.store import BudgetStore
+from promptforge.actors.billing.ledger.commissions.domain import Freeze, PartnerBalance
+from promptforge.actors.billing.ledger.commissions.store import CommissionStore
 from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.payouts.domain import Payout
@@ -44,6 +46,7 @@ class Ledger:
         self.topups = TopupStore(mongo)
         self.payouts = PayoutStore(mongo)
         self.budgets = BudgetStore(mongo)
+        self.commissions = CommissionStore(mongo)
         self.links = LinkStore(mongo)
 
     def open(self, tx: Context) -> MongoBooks:
@@ -108,8 +111,17 @@ class MongoBooks(Books):
     async def put_budget(self, budget: Budget) -> None:
         await self._ledger.budgets.put(budget, session=self._session)
 
-    async def partner_earned(self, partner_id: str) -> int:
-        return await self._ledger.entries.partner_earned(partner_id, session=self._session)
+    async def partner(self, partner_id: str) -> PartnerBalance:
+        return await self._ledger.commissions.balance_of(partner_id, session=self._session)
+
+    async def begin_term(self, partner_id: str, term: int) -> None:
+        await self._ledger.commissions.begin_term(partner_id, term, session=self._session)
+
+    async def find_freeze(self, partner_id: str, term: int) -> Freeze | None:
+        return await self._ledger.commissions.find_freeze(partner_id, term, session=self._session)
+
+    async def put_freeze(self, freeze: Freeze) -> None:
+        await self._ledger.commissions.put_freeze(freeze, session=self._session)
 
     async def find_payout(self, payout_id: str) -> Payout | None:
         return await self._ledger.payouts.find(payout_id, session=self._session)

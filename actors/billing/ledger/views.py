@@ -18,7 +18,7 @@ from promptforge.actors.billing.messages import (
 )
 from promptforge.core.amounts import from_millicredits
 
-_NOT_SHOWN = frozenset({"granted_by", "requested_by", "adjustment_id"})
+_NOT_SHOWN = frozenset({"granted_by", "requested_by", "adjustment_id", "referrer_id", "referral_code"})
 
 
 def credits_view(holdings: Holdings, unfolded: int) -> CreditsView:

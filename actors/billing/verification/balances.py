@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
+from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY
 from promptforge.actors.billing.ledger.domain import WITH_LOTS, Fund, Owed, is_amount
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.sales.domain import SETTLED_BY
@@ -33,7 +34,7 @@ class _AccountSum:
         if account == Owed.PENDING and (through is None or leg["created_at"] > through):
             return  # not folded yet, so it is not in the stored balance
         self._sums[account] = self._sums.get(account, 0) + amount
-        if account == Fund.EARNED and not leg["journal_id"].startswith(SETTLED_BY):
+        if account == Fund.EARNED and not leg["journal_id"].startswith((SETTLED_BY, COLLECTED_BY)):
             self._earned_otherwise += amount
         if account in WITH_LOTS:
             left = self._lots.get(leg["lot"], 0) + amount
@@ -90,7 +91,8 @@ async def _confirm_account(audit: LedgerAudit, user_id: str) -> list[Violation]:
 async def verify_partners(audit: LedgerAudit, findings: Findings) -> None:
     """Few and small, beside users: one at a time, in one snapshot each."""
     async for partner_id in audit.partner_ids():
-        stored, total = await audit.partner(partner_id)
-        if stored != total or stored < 0:
-            detail = f"earned is stored as {credits(stored)} and its legs sum to {credits(total)}"
-            findings.add([Violation("balance", f"partner:{partner_id}", detail)])
+        seen = await audit.partner(partner_id)
+        for name, (stored, total) in (("earned", seen.earned), ("pending", seen.pending), ("commission", seen.brought)):
+            if stored != total or stored < 0:
+                detail = f"{name} is stored as {credits(stored)} and its legs sum to {credits(total)}"
+                findings.add([Violation("balance", f"partner:{partner_id}", detail)])

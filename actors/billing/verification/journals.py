@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
-from promptforge.actors.billing.ledger.domain import Fund, Owed, is_amount
+from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed, Platform, is_amount
 from promptforge.actors.billing.ledger.sales.domain import SETTLED_BY
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings, credits
@@ -18,6 +18,7 @@ class _JournalSum:
         self._total = 0
         self._bad = 0
         self._settled = 0
+        self._fee = 0
 
     def add(self, leg: Document) -> None:
         self.count += 1
@@ -27,6 +28,7 @@ class _JournalSum:
         else:
             self._total += amount
             self._settled += amount if _is_payable(leg) else 0
+            self._fee += amount if leg.get("account") == Platform.FEES else 0
 
     def violations(self) -> list[Violation]:
         if self._journal is None:
@@ -42,6 +44,8 @@ class _JournalSum:
         if self._id.startswith(SETTLED_BY) and self._settled > 0:
             detail = f"it makes {credits(self._settled)} more payable than was pending of bought credits"
             found.append(Violation("unearned", self._id, detail))
+        if self._journal["kind"] == JournalKind.PURCHASE and self._fee < 0:
+            found.append(Violation("commission", self._id, f"it pays {credits(-self._fee)} more than its fee"))
         return found
 
 

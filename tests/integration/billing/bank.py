@@ -16,6 +16,7 @@ from promptforge.actors.billing import (
     BillingActor,
     BudgetsActor,
     CheckoutsActor,
+    CommissionsActor,
     GiftExpiryActor,
     PayoutHoldsActor,
     ReceiptsActor,
@@ -51,6 +52,7 @@ from promptforge.actors.billing.messages import (
     CreditsView,
     GetCredits,
     RecordStripeEvent,
+    SaleCommission,
     WebhookEventState,
 )
 from promptforge.actors.billing.payouts.domain import PayoutRules
@@ -264,11 +266,23 @@ class Bank:
 
         return await self.context().transaction(work)
 
-    async def charge(self, buyer_id: str, seller_id: str, price: int, purchase_id: str | None = None) -> Charge:
+    async def charge(
+        self,
+        buyer_id: str,
+        seller_id: str,
+        price: int,
+        purchase_id: str | None = None,
+        *,
+        commission: SaleCommission | None = None,
+    ) -> Charge:
         """Charge whole credits; the purchase is stored beside it as the marketplace does it, in one transaction."""
         purchase_id = purchase_id or f"pur_{next(self._numbers):04d}"
         message = ChargePurchase(
-            purchase_id=purchase_id, buyer_id=buyer_id, seller_id=seller_id, price_millicredits=price * MILLI
+            purchase_id=purchase_id,
+            buyer_id=buyer_id,
+            seller_id=seller_id,
+            price_millicredits=price * MILLI,
+            commission=commission,
         )
 
         async def work(tx: Context) -> Charge:
@@ -389,6 +403,7 @@ async def open_bank(
         ]
         actors = [
             BudgetsActor(ledger),
+            CommissionsActor(ledger),
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
             SalesActor(ledger, terms=terms),
             TopupsActor(ledger),

@@ -10,7 +10,7 @@ import pytest
 
 from promptforge.actors.billing.ledger.messages import SettleSeller
 from promptforge.actors.billing.ledger.sales.domain import Terms
-from promptforge.actors.billing.messages import ChargePurchase
+from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
@@ -96,8 +96,7 @@ async def test_a_card_that_is_learned_after_the_sale_makes_it_unpayable_too(bank
         buyer_id=buyer,
         seller_id=seller,
         price_millicredits=20 * MILLI,
-        partner_id="ptn_1",
-        commission_bp=500,
+        commission=SaleCommission("ptn_1", 500, "usr_referrer", "code_1"),
     )
 
     async def sell(tx: Context) -> None:

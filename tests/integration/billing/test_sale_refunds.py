@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from promptforge.actors.billing.ledger.messages import SettleSeller
-from promptforge.actors.billing.messages import ChargePurchase
+from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank
@@ -122,8 +122,7 @@ async def test_a_partners_commission_is_given_back_and_what_is_gone_is_a_loss(ba
         buyer_id=buyer,
         seller_id=seller,
         price_millicredits=100_000,
-        partner_id="ptn_1",
-        commission_bp=500,
+        commission=SaleCommission("ptn_1", 500, "usr_referrer", "code_1"),
     )
     charge = await bank.context().ask(message)
     await bank.collection("purchases").insert_one({"_id": "pur_a"})
@@ -144,8 +143,7 @@ async def test_a_commission_never_exceeds_the_fee_and_comes_of_no_gift(bank: Ban
         buyer_id=buyer,
         seller_id=seller,
         price_millicredits=20_000,
-        partner_id="ptn_1",
-        commission_bp=10_000,
+        commission=SaleCommission("ptn_1", 10_000, "usr_referrer", "code_1"),
     )
     await bank.context().ask(message)
     assert await bank.balance_of("partner:ptn_1:pending") == 1_500

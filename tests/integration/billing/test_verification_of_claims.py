@@ -9,7 +9,7 @@ import pytest
 
 from promptforge.actors.billing.ledger.messages import ReservePayout, SettleSeller, TakeBackTopup
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
-from promptforge.actors.billing.messages import ChargePurchase
+from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, open_bank
 from tests.support.processes import SteppedClock
@@ -33,8 +33,7 @@ async def books(mongo: Mongo) -> AsyncIterator[Bank]:
             buyer_id=BUYER,
             seller_id=SELLER,
             price_millicredits=10_000,
-            partner_id="ptn_1",
-            commission_bp=500,
+            commission=SaleCommission("ptn_1", 500, "usr_referrer", "code_1"),
         )
         await bank.context().ask(partnered)
         await bank.collection("purchases").insert_one({"_id": "pur_partnered"})

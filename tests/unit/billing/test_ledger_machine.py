@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -29,6 +30,8 @@ from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.adjustments.commands import expire, grant, write_off
 from promptforge.actors.billing.ledger.adjustments.domain import until
 from promptforge.actors.billing.ledger.budgets import commands as budgets
+from promptforge.actors.billing.ledger.commissions import commands as commissions
+from promptforge.actors.billing.ledger.commissions.domain import FreezeState
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.opening.domain import opening_journal
 from promptforge.actors.billing.ledger.payouts import commands as payouts
@@ -45,6 +48,7 @@ AMOUNTS = st.integers(1, 9) | st.integers(1_000, 5_000)
 PERCENT = st.integers(1, 105)
 TERMS = Terms(reserve_bp=1000)
 CAPTURED = 1_000
+PARTNER, REFERRER = "ptn_1", "usr_0"
 
 Command = Callable[[], Coroutine[Any, Any, object]]  # Any: what coroutines send and take
 
@@ -64,6 +68,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.books = MemoryBooks()
         self.number = 0
         self.last: Command | None = None
+        self.earning = True
 
     def _new(self, prefix: str) -> str:
         self.number += 1
@@ -81,14 +86,17 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(target=users)
     def everybody(self) -> MultipleResults[str]:
-        """Three who know each other, with cards and gifts; two of them had an account in the service before."""
+        """Three who know each other, with cards and gifts; two of them had an account in the service before. And one
+        who has nothing, and is a partner.
+        """
+        run(self._open(REFERRER))
         people = [self._somebody() for _ in range(3)]
         for user, had in zip(people, (700, -300, 0), strict=True):
             if (opening := opening_journal(user, had)) is not None:
                 run(self.books.post(opening))
             run(self.books.post(topup_journal(self._new("pay"), user_id=user, amount=4_000, refs={})))
             run(grant(self.books, self._new("grt"), user_id=user, amount=500, refs={}))
-        return multiple(*people)
+        return multiple(REFERRER, *people)
 
     @initialize(target=payments)
     def paid(self) -> MultipleResults[str]:
@@ -142,10 +150,47 @@ class LedgerMachine(RuleBasedStateMachine):
         if buyer == seller:
             seller = next(user for user in self.books.pages.users if user != buyer)
         price = self.books.pages.users[buyer].available * percent // 100
-        partner = Commission("ptn_1", commission) if commission is not None else None
+        partner = Commission(PARTNER, commission, REFERRER, "code_1") if commission is not None else None
+        if partner is not None and not self.earning:
+            partner = None
         deal = Deal(purchase_id, buyer, seller, price, partner)
         self._do(lambda: sales.charge(self.books, deal, fee_bp=1500))
         return purchase_id
+
+    @rule()
+    def partner_is_suspended(self) -> None:
+        """Only who earns can be suspended; they earn again once it is lifted."""
+        if self.earning:
+            self._do(lambda: commissions.freeze(self.books, PARTNER))
+            self.last = None  # it is asked once for each suspension, in its transaction
+            self.earning = False
+
+    @rule()
+    def suspension_is_lifted(self) -> None:
+        self.earning = True
+
+    @rule(release=st.booleans(), number=st.integers(0, 5))
+    def freeze_is_decided(self, number: int, *, release: bool) -> None:
+        """Whichever it is; the second decision about one changes nothing."""
+        freezes = sorted(self.books.pages.freezes)
+        if not freezes:
+            return
+        freeze = self.books.pages.freezes[freezes[number % len(freezes)]]
+        state = FreezeState.RELEASED if release else FreezeState.FORFEITED
+        self._do(lambda: commissions.decide(self.books, PARTNER, freeze.term, state, by="usr_2", reason="looked at"))
+
+    @rule()
+    def decisions_are_carried_out(self) -> None:
+        for sale in list(self.books.pages.sales):
+            self._do(partial(commissions.carry_out, self.books, sale))
+
+    @rule(percent=PERCENT)
+    def partner_collects(self, percent: int) -> None:
+        earned = run(self.books.partner(PARTNER)).earned
+        collection, amount = self._new("col"), self._share(earned, percent)
+        self._do(
+            lambda: commissions.collect(self.books, collection, partner_id=PARTNER, owner_id=REFERRER, amount=amount)
+        )
 
     @rule(one=users, other=users)
     def share_a_card(self, one: str, other: str) -> None:

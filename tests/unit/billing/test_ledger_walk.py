@@ -69,6 +69,10 @@ class Walk:
             self._withdraw: 1,
             self._write_off: 1,
             self._share_a_card: 1,
+            self._suspend_or_lift: 1,
+            self._decide_freeze: 1,
+            self._carry_out: 2,
+            self._collect: 1,
             self._again: 2,
         }
         (way,) = self._rng.choices(list(ways), weights=list(ways.values()))
@@ -169,6 +173,21 @@ class Walk:
         if len(self.pages.groups) < 2:
             self._machine.share_a_card(one=self._somebody(), other=self._somebody())
 
+    def _suspend_or_lift(self) -> None:
+        if self._machine.earning:
+            self._machine.partner_is_suspended()
+        else:
+            self._machine.suspension_is_lifted()
+
+    def _decide_freeze(self) -> None:
+        self._machine.freeze_is_decided(number=self._rng.randint(0, 5), release=self._rng.random() < 0.5)
+
+    def _carry_out(self) -> None:
+        self._machine.decisions_are_carried_out()
+
+    def _collect(self) -> None:
+        self._machine.partner_collects(percent=self._rng.randint(1, 105))
+
     def _again(self) -> None:
         self._machine.comes_again(times=1)
 
@@ -199,4 +218,5 @@ def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
     legs |= {f"run_close {account}" for account in ("pending+", "granted+", "platform:fees+", "platform:llm+")}
     legs |= {f"run_refund {account}" for account in ("pending-", "purchased+", "platform:fees-")}
     legs |= {"linked settlement", "settlement platform:fees+", "settlement granted+"}
+    legs |= {"purchase_refund partner:ptn_1:pending-", "settlement partner:ptn_1:earned+", "commission_collect debt+"}
     assert {*JournalKind, *legs} - reached.keys() == set(), "the walk did not get there, so it proves nothing of it"

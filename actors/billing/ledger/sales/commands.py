@@ -17,6 +17,7 @@ from promptforge.actors.billing.ledger.holdings import (
 from promptforge.actors.billing.ledger.sales.domain import (
     Claim,
     Deal,
+    Fate,
     Sale,
     Terms,
     is_due,
@@ -49,12 +50,26 @@ async def charge(books: Books, deal: Deal, *, fee_bp: int) -> Journal:
     if deal.price:
         parts = plan_payment(await books.holdings(deal.buyer_id), deal.price)
     linked = await books.are_linked(deal.buyer_id, deal.seller_id)
-    journal = purchase_journal(deal, parts=parts, fee_bp=fee_bp, linked=linked)
+    partner_id = deal.commission.partner_id if deal.commission is not None else None
+    refused = deal.commission is not None and await _is_known(
+        books, deal.commission.referrer_id, deal.buyer_id, deal.seller_id
+    )
+    journal = purchase_journal(deal, parts=parts, fee_bp=fee_bp, linked=linked, refused=refused)
     await books.post(journal)
-    sale = sale_of(journal, books.now)
+    term = (await books.partner(partner_id)).term if partner_id is not None else 0
+    sale = sale_of(journal, books.now, term=term)
     if sale is not None:
         await books.put_sale(sale)
     return journal
+
+
+async def _is_known(books: Books, referrer_id: str, buyer_id: str, seller_id: str) -> bool:
+    """Whether the referrer is one of those two, or shares a card or a bank account with one: then nothing is earned."""
+    return bool(referrer_id) and (
+        referrer_id in {buyer_id, seller_id}
+        or await books.are_linked(referrer_id, buyer_id)
+        or await books.are_linked(referrer_id, seller_id)
+    )
 
 
 async def refund(books: Books, purchase_id: str, *, reason: str) -> tuple[Journal, bool]:
@@ -75,7 +90,7 @@ async def refund(books: Books, purchase_id: str, *, reason: str) -> tuple[Journa
     if sale is not None:
         await books.put_sale(reversed_sale(sale))
     legs += await _from_seller(books, purchase.refs["seller_id"], claim)
-    legs += await _from_partner(books, partner_of(purchase), claim.commission)
+    legs += await _from_partner(books, purchase, claim.commission)
     journal = refund_journal(purchase, legs, reason)
     await books.post(journal)
     return journal, True
@@ -125,21 +140,26 @@ async def take_payable(books: Books, user_id: str, amount: int, *, holdings: Hol
     return legs + taken_from_payable(holdings, user_id, missing)
 
 
-async def _from_partner(books: Books, partner_id: str | None, amount: int) -> list[Leg]:
-    """What a partner has not got any more is the platform's loss: partners have no debt."""
+async def _from_partner(books: Books, purchase: Journal, amount: int) -> list[Leg]:
+    """Out of what has settled; what was collected of it comes from the referrer, as from a seller who was paid."""
+    partner_id = partner_of(purchase)
     if partner_id is None or not amount:
         return []
-    taken = min(await books.partner_earned(partner_id), amount)
+    taken = min((await books.partner(partner_id)).earned, amount)
     legs = [Leg(PartnerAccount(partner_id, settled=True), -taken)] if taken else []
-    if amount > taken:
-        legs.append(Leg(Platform.LOSSES, taken - amount))
-    return legs
+    if not (missing := amount - taken):
+        return legs
+    referrer_id = purchase.refs.get("referrer_id")
+    if referrer_id is None:  # of before referrers were known to a sale
+        return [*legs, Leg(Platform.LOSSES, -missing)]
+    return legs + await take_payable(books, referrer_id, missing, holdings=await books.holdings(referrer_id))
 
 
 async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
     """Settle a sale if it is due, still stands and is not frozen by a dispute; whether anything of it settled now.
 
-    That buyer and seller share a card may have been learned since the sale, so it is asked again.
+    Who shares a card with whom may have been learned since the sale, so it is asked again, also of the referrer. A
+    commission that is frozen keeps no seller waiting: it stays pending where everything else settles.
     """
     sale = await books.find_sale(sale_id)
     if sale is None or not sale.open:
@@ -151,12 +171,27 @@ async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
         topup = await books.find_topup(lot)
         if topup is not None and topup.frozen_by:
             return False
-    linked = await books.are_linked(await _buyer_of(books, sale), sale.seller_id)
-    journal, left = settled(sale, terms, linked=linked)
+    buyer_id = await _buyer_of(books, sale)
+    linked = await books.are_linked(buyer_id, sale.seller_id)
+    fate = await _fate_of_commission(books, sale, buyer_id, linked=linked)
+    journal, left = settled(sale, terms, linked=linked, fate=fate)
     await books.put_sale(left)
     if journal is not None:
         await books.post(journal)
     return True
+
+
+async def _fate_of_commission(books: Books, sale: Sale, buyer_id: str, *, linked: bool) -> Fate:
+    if not sale.commission or sale.partner_id is None:
+        return Fate.PAID
+    if linked or await _is_known(books, sale.referrer_id, buyer_id, sale.seller_id):
+        return Fate.FORGONE
+    freeze = await books.find_freeze(sale.partner_id, sale.term)
+    if freeze is None:
+        return Fate.PAID
+    if freeze.fate is Fate.FROZEN:
+        await books.put_freeze(freeze.waited_for())
+    return freeze.fate
 
 
 async def _buyer_of(books: Books, sale: Sale) -> str:

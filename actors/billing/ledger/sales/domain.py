@@ -58,8 +58,9 @@ class Sale:
 
     `id` is the key of the purchase's journal; `payable` was paid with bought or earned credits, `granted` with granted
     ones; `commission` is the partner's. `paid_with` are the lots that paid for it. `withheld` has settled into credits
-    that are never paid out, though it was paid for, and `forgone` of the commission went back into the fee: buyer and
-    seller turned out to be linked.
+    that are never paid out, though it was paid for: buyer and seller turned out to be linked. Of the `promised`
+    commission of the partner's `term`, which is for what `referrer_id` does under `code`, `forgone` went back into the
+    fee: for that, because the referrer is linked with one of them, or because it was forfeited.
     """
 
     id: str
@@ -74,6 +75,10 @@ class Sale:
     buyer_id: str = ""
     withheld: int = 0
     forgone: int = 0
+    promised: int = 0
+    referrer_id: str = ""
+    code: str = ""
+    term: int = 0
 
     @property
     def open(self) -> bool:
@@ -82,10 +87,23 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """What a partner gets of the fee, in basis points of what was paid with bought or earned credits."""
+    """What a partner gets of the fee, in basis points of what was paid with bought or earned credits.
+
+    `referrer_id` is whoever the partner is, and `code` what the buyer came by.
+    """
 
     partner_id: str
     basis_points: int
+    referrer_id: str = ""
+    code: str = ""
+
+
+class Fate(StrEnum):
+    """What becomes of a commission when its sale settles: the partner's, the platform's again, or not decided yet."""
+
+    PAID = "paid"
+    FORGONE = "forgone"
+    FROZEN = "frozen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +126,8 @@ class Deal:
         }
         if self.commission is not None:
             refs["partner_id"] = self.commission.partner_id
+            refs |= {"referrer_id": self.commission.referrer_id} if self.commission.referrer_id else {}
+            refs |= {"referral_code": self.commission.code} if self.commission.code else {}
         return refs
 
 
@@ -130,8 +150,11 @@ def share_of(price: int, fee_bp: int) -> Share:
     return Share(seller, price - seller)
 
 
-def purchase_journal(deal: Deal, *, parts: Sequence[Part], fee_bp: int, linked: bool = False) -> Journal:
-    """The legs of a sale that `parts` pay for. `linked`: buyer and seller share a card or a bank account.
+def purchase_journal(
+    deal: Deal, *, parts: Sequence[Part], fee_bp: int, linked: bool = False, refused: bool = False
+) -> Journal:
+    """The legs of a sale that `parts` pay for. `linked`: buyer and seller share a card or a bank account; `refused`:
+    one of them is the referrer, or shares such with them, and there is no commission.
 
     The seller's share is pending, in up to two legs: what was paid with purchased or earned credits, rounded down, and
     the rest, which was paid with granted ones. Rounding thus never makes a granted credit payable. A partner's
@@ -145,7 +168,7 @@ def purchase_journal(deal: Deal, *, parts: Sequence[Part], fee_bp: int, linked: 
     income = ((payable_share.seller, Fund.PURCHASED), (share.seller - payable_share.seller, Fund.GRANTED))
     legs += [Leg(Owed.PENDING, amount, deal.seller_id, key, source) for amount, source in income if amount]
     fee = share.fee
-    if deal.commission is not None:
+    if deal.commission is not None and not refused:
         commission = min(payable * deal.commission.basis_points // BASIS_POINTS, payable_share.fee)
         if commission:
             legs.append(Leg(PartnerAccount(deal.commission.partner_id), commission, lot=key))
@@ -155,8 +178,8 @@ def purchase_journal(deal: Deal, *, parts: Sequence[Part], fee_bp: int, linked: 
     return Journal(key, JournalKind.PURCHASE, deal.refs, tuple(legs), (deal.buyer_id, deal.seller_id))
 
 
-def sale_of(journal: Journal, sold_at: datetime) -> Sale | None:
-    """What a purchase's journal leaves pending; None where that is nothing."""
+def sale_of(journal: Journal, sold_at: datetime, *, term: int = 0) -> Sale | None:
+    """What a purchase's journal leaves pending; None where that is nothing. `term`: the partner's at present."""
     pending = [leg for leg in journal.legs if leg.account is Owed.PENDING]
     commissions = [leg for leg in journal.legs if isinstance(leg.account, PartnerAccount)]
     if not pending and not commissions:
@@ -172,6 +195,10 @@ def sale_of(journal: Journal, sold_at: datetime) -> Sale | None:
         partner_id=partner.partner_id if isinstance(partner, PartnerAccount) else None,
         paid_with=tuple(leg.lot for leg in journal.legs if leg.lot and isinstance(leg.account, Fund)),
         buyer_id=journal.refs["buyer_id"],
+        promised=sum(leg.amount for leg in commissions),
+        referrer_id=journal.refs.get("referrer_id", "") if commissions else "",
+        code=journal.refs.get("referral_code", "") if commissions else "",
+        term=term if commissions else 0,
     )
 
 
@@ -182,14 +209,14 @@ def is_due(sale: Sale, terms: Terms, *, established: bool, now: datetime) -> boo
     return sale.open and sale.sold_at + window <= now
 
 
-def settled(sale: Sale, terms: Terms, *, linked: bool = False) -> tuple[Journal | None, Sale]:
+def settled(sale: Sale, terms: Terms, *, linked: bool = False, fate: Fate = Fate.PAID) -> tuple[Journal | None, Sale]:
     """What settling moves, and what is left then. No journal where others have taken all that was pending.
 
-    Where buyer and seller are known to be `linked` by now, everything settles into credits that are never paid out, and
-    the partner's commission goes back into the fee.
+    Where buyer and seller are known to be `linked` by now, everything settles into credits that are never paid out.
+    `fate` is the commission's: one that is frozen stays pending.
     """
     if linked:
-        return _settled_unpayable(sale)
+        return _settled_unpayable(sale, fate)
     reserve = sale.payable * terms.reserve_bp // BASIS_POINTS if sale.state is SaleState.PENDING else 0
     legs: list[Leg] = []
     if payable := sale.payable - reserve:
@@ -198,32 +225,41 @@ def settled(sale: Sale, terms: Terms, *, linked: bool = False) -> tuple[Journal 
     if sale.granted:
         legs.append(Leg(Owed.PENDING, -sale.granted, sale.seller_id, sale.id, Fund.GRANTED))
         legs.append(Leg(Fund.GRANTED, sale.granted, sale.seller_id, OUT_OF_SALES))
-    if sale.commission and sale.partner_id:
-        legs.append(Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=sale.id))
-        legs.append(Leg(PartnerAccount(sale.partner_id, settled=True), sale.commission))
+    legs += commission_legs(sale, fate)
     state = SaleState.HELD if reserve else SaleState.SETTLED
-    left = replace(sale, payable=reserve, granted=0, commission=0, state=state)
+    left = replace(without_commission(sale, fate), payable=reserve, granted=0, state=state)
     return _settlement(sale, legs), left
 
 
-def _settled_unpayable(sale: Sale) -> tuple[Journal | None, Sale]:
+def commission_legs(sale: Sale, fate: Fate) -> list[Leg]:
+    """What moves what is pending of the commission."""
+    if not sale.commission or sale.partner_id is None or fate is Fate.FROZEN:
+        return []
+    to = Platform.FEES if fate is Fate.FORGONE else PartnerAccount(sale.partner_id, settled=True)
+    return [Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=sale.id), Leg(to, sale.commission)]
+
+
+def without_commission(sale: Sale, fate: Fate) -> Sale:
+    """What is left once these legs are posted."""
+    if fate is Fate.FROZEN:
+        return sale
+    return replace(sale, commission=0, forgone=sale.forgone + (sale.commission if fate is Fate.FORGONE else 0))
+
+
+def _settled_unpayable(sale: Sale, fate: Fate) -> tuple[Journal | None, Sale]:
     legs: list[Leg] = []
     for amount, source in ((sale.payable, Fund.PURCHASED), (sale.granted, Fund.GRANTED)):
         if amount:
             legs.append(Leg(Owed.PENDING, -amount, sale.seller_id, sale.id, source))
     if unpayable := sale.payable + sale.granted:
         legs.append(Leg(Fund.GRANTED, unpayable, sale.seller_id, OUT_OF_SALES))
-    if sale.commission and sale.partner_id:
-        legs.append(Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=sale.id))
-        legs.append(Leg(Platform.FEES, sale.commission))
+    legs += commission_legs(sale, fate)
     left = replace(
-        sale,
+        without_commission(sale, fate),
         payable=0,
         granted=0,
-        commission=0,
         state=SaleState.SETTLED,
         withheld=sale.withheld + sale.payable,
-        forgone=sale.commission,
     )
     return _settlement(sale, legs, linked="yes"), left
 
@@ -279,16 +315,17 @@ def refund_of(purchase: Journal, sale: Sale | None) -> tuple[list[Leg], Claim]:
             legs.append(Leg(Owed.PENDING, -taken, seller_id, purchase.id, source))
         claims[source] = gave - taken
     commission = sum(leg.amount for leg in purchase.legs if isinstance(leg.account, PartnerAccount)) - forgone
-    if left is not None and left.commission and left.partner_id:
-        legs.append(Leg(PartnerAccount(left.partner_id), -left.commission, lot=purchase.id))
-        commission -= left.commission
+    if sale is not None and sale.commission and sale.partner_id:  # also of one that has settled, where it is frozen
+        legs.append(Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=purchase.id))
+        commission -= sale.commission
     return legs, Claim(claims[Fund.PURCHASED] - withheld, claims[Fund.GRANTED] + withheld, commission)
 
 
 def refund_journal(purchase: Journal, legs: Sequence[Leg], reason: str) -> Journal:
     refs: Mapping[str, str] = {**purchase.refs, "reason": reason}
     key = refund_key(purchase.refs["purchase_id"])
-    return Journal(key, JournalKind.PURCHASE_REFUND, refs, tuple(legs), purchase.parties, reverses=purchase.id)
+    parties = tuple(dict.fromkeys((*purchase.parties, *(leg.user_id for leg in legs if leg.user_id))))
+    return Journal(key, JournalKind.PURCHASE_REFUND, refs, tuple(legs), parties, reverses=purchase.id)
 
 
 def reversed_sale(sale: Sale) -> Sale:

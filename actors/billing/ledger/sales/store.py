@@ -14,6 +14,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     SALES: (
         Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
         Index((("paid_with", 1), ("state", 1), ("sold_at", -1))),
+        Index((("partner_id", 1), ("sold_at", 1)), partial={"partner_id": {"$gt": ""}}),
+        Index((("partner_id", 1), ("term", 1), ("_id", 1)), partial={"commission": {"$gt": 0}}),
     ),
 }
 HELD = {
@@ -43,6 +45,10 @@ class SaleStore:
             "buyer_id": sale.buyer_id,
             "withheld": sale.withheld,
             "forgone": sale.forgone,
+            "promised": sale.promised,
+            "referrer_id": sale.referrer_id,
+            "code": sale.code,
+            "term": sale.term,
         }
         await self._sales.update_one({"_id": sale.id}, {"$set": row}, upsert=True, session=session)
 
@@ -97,4 +103,8 @@ def _sale_from(row: Document) -> Sale:
         buyer_id=row.get("buyer_id", ""),
         withheld=row.get("withheld", 0),
         forgone=row.get("forgone", 0),
+        promised=row.get("promised", 0),
+        referrer_id=row.get("referrer_id", ""),
+        code=row.get("code", ""),
+        term=row.get("term", 0),
     )

@@ -1,0 +1,1 @@
+"""What partners earn: frozen with a suspension, decided about once, and taken over by whoever the partner is."""

@@ -1,0 +1,118 @@
+"""The ledger's side of partnerships."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from promptforge.actors.billing.ledger.commissions import commands
+from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState
+from promptforge.actors.billing.ledger.commissions.messages import (
+    CarryOutFreeze,
+    CollectCommissions,
+    CommissionDay,
+    CommissionsStand,
+    DecideFreeze,
+    FreezeCommissions,
+    FrozenTerm,
+    GetCommissions,
+    SumCommissions,
+)
+from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
+from promptforge.core.runtime import Actor, handles
+
+AT_ONCE = 25
+"""Sales in one transaction; it is some 150 writes."""
+
+
+class CommissionsActor(Actor):
+    name = "commissions"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @handles(FreezeCommissions, key="partner_id", transactional=True)
+    async def freeze(self, message: FreezeCommissions, context: Context) -> int:
+        frozen = await context.transaction(lambda tx: commands.freeze(self._ledger.open(tx), message.partner_id))
+        return frozen.term
+
+    @handles(DecideFreeze, key="partner_id", transactional=True)
+    async def decide(self, message: DecideFreeze, context: Context) -> FrozenTerm:
+        state = FreezeState.RELEASED if message.release else FreezeState.FORFEITED
+
+        async def work(tx: Context) -> Freeze:
+            decided = await commands.decide(
+                self._ledger.open(tx),
+                message.partner_id,
+                message.term,
+                state,
+                by=message.decided_by,
+                reason=message.reason,
+            )
+            carry_out = CarryOutFreeze(partner_id=message.partner_id, term=message.term)
+            await tx.enqueue(carry_out, unique=f"freeze:{decided.id}")
+            await tx.audit(f"commissions.{state}", message.partner_id, after={"term": message.term})
+            return decided
+
+        decided = await context.transaction(work)
+        return _frozen_term(decided, await self._ledger.commissions.pending_of(message.partner_id))
+
+    @handles(CarryOutFreeze, key="partner_id")
+    async def carry_out(self, message: CarryOutFreeze, context: Context) -> int:
+        """Twice at once does nothing twice: every sale's move has a key of its own, and writes the sale."""
+        done, after = 0, ""
+        while sales := await self._ledger.commissions.list_pending(
+            message.partner_id, message.term, after=after, limit=AT_ONCE
+        ):
+            done += await context.transaction(partial(self._carry_out, sales))
+            after = sales[-1]
+        return done
+
+    async def _carry_out(self, sales: list[str], tx: Context) -> int:
+        books = self._ledger.open(tx)
+        journals = [await commands.carry_out(books, sale_id) for sale_id in sales]
+        reach("commissions.before_commit")
+        return sum(journal is not None for journal in journals)
+
+    @handles(CollectCommissions, key="partner_id", transactional=True)
+    async def collect(self, message: CollectCommissions, context: Context) -> int:
+        async def work(tx: Context) -> int:
+            return await commands.collect(
+                self._ledger.open(tx),
+                message.collection_id,
+                partner_id=message.partner_id,
+                owner_id=message.owner_id,
+                amount=message.amount_millicredits,
+            )
+
+        return await context.transaction(work)
+
+    @handles(GetCommissions)
+    async def get_commissions(self, message: GetCommissions, context: Context) -> CommissionsStand:
+        store = self._ledger.commissions
+        pending = await store.pending_of(message.partner_id)
+        freezes = await store.list_freezes(message.partner_id)
+        frozen = sum(pending.get(one.term, 0) for one in freezes if one.state is FreezeState.FROZEN)
+        return CommissionsStand(
+            pending=sum(pending.values()) - frozen,
+            frozen=frozen,
+            earned=(await store.balance_of(message.partner_id)).earned,
+            freezes=tuple(_frozen_term(one, pending) for one in freezes),
+        )
+
+    @handles(SumCommissions)
+    async def sum_commissions(self, message: SumCommissions, context: Context) -> tuple[CommissionDay, ...]:
+        found = await self._ledger.commissions.sum_by_day(message.partner_id, since=message.since, until=message.until)
+        return tuple(found)
+
+
+def _frozen_term(freeze: Freeze, pending: dict[int, int]) -> FrozenTerm:
+    return FrozenTerm(
+        term=freeze.term,
+        state=freeze.state.value,
+        pending=pending.get(freeze.term, 0),
+        frozen_at=freeze.frozen_at,
+        decided_at=freeze.decided_at,
+        reason=freeze.reason,
+    )

@@ -1,0 +1,123 @@
+"""What the partnerships ask of the ledger. Each is asked in the transaction of what made it necessary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
+
+from promptforge.core.jobs import job
+from promptforge.core.messages import Command, Query, internal
+
+PartnerId = Annotated[str, Len(1, 64)]
+Id = Annotated[str, Len(1, 64)]
+Term = Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenTerm:
+    """What a suspension froze, in millicredits; `state` is `frozen`, `released` or `forfeited`.
+
+    `pending` is what is left of it: what was decided is carried out by a job, and what is released of a sale that has
+    not settled yet settles with it. `reason` is the decision's.
+    """
+
+    term: int
+    state: str
+    pending: int
+    frozen_at: datetime
+    decided_at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionsStand:
+    """A partner's commissions by now, in millicredits: not settled yet, frozen, and settled but not collected."""
+
+    pending: int
+    frozen: int
+    earned: int
+    freezes: tuple[FrozenTerm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionDay:
+    """The sales of one day (UTC) that came by one code, in millicredits.
+
+    What was promised is by now pending (or frozen), earned, forgone (back in the platform's fee: linked accounts, or
+    forfeited) or reversed with a refund after it had settled; what was pending of a refunded sale is reversed too.
+    """
+
+    day: date
+    code: str
+    sales: int
+    refunds: int
+    promised: int
+    pending: int
+    earned: int
+    forgone: int
+    reversed: int
+
+
+@internal
+class FreezeCommissions(Command[int]):
+    """Freeze what a partner has earned and what has not settled, in the suspension's transaction; answers the term.
+
+    Sales that are under way meanwhile and saw the partner before the suspension are of that term too.
+    """
+
+    partner_id: PartnerId
+
+
+@internal
+class DecideFreeze(Command[FrozenTerm]):
+    """Release or forfeit what one suspension froze, once.
+
+    Raises `FreezeDecided` (409) where somebody was faster, and `NotFound` where nothing was frozen.
+    """
+
+    partner_id: PartnerId
+    term: Term
+    release: bool
+    decided_by: Id
+    reason: Annotated[str, Len(3, 2000)]
+
+
+@internal
+@job(timeout_seconds=600, keep_dead=None)
+class CarryOutFreeze(Command[int]):
+    """Move the commissions of a term that was decided about, some sales at a time; answers of how many sales."""
+
+    partner_id: PartnerId
+    term: Term
+
+
+@internal
+class CollectCommissions(Command[int]):
+    """Make settled commissions earned credits of the partner's owner, once for each id; answers the millicredits.
+
+    All that there are, unless an amount is given. Raises `InsufficientCredits` (402).
+    """
+
+    collection_id: Id
+    partner_id: PartnerId
+    owner_id: Id
+    amount_millicredits: Annotated[int, Ge(1), Le(10**12)] | None = None
+
+
+@internal
+class GetCommissions(Query[CommissionsStand]):
+    """How a partner's commissions stand."""
+
+    partner_id: PartnerId
+
+
+@internal
+class SumCommissions(Query[tuple[CommissionDay, ...]]):
+    """What the sales from `since` to before `until` brought a partner, by day and code."""
+
+    partner_id: PartnerId
+    since: datetime
+    until: datetime

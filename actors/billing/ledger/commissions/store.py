@@ -1,0 +1,122 @@
+"""Every query on `ledger_freezes`, and on what `ledger_partners` and `ledger_sales` say of commissions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState, PartnerBalance
+from promptforge.actors.billing.ledger.commissions.messages import CommissionDay
+from promptforge.actors.billing.ledger.sales.domain import SaleState
+from promptforge.actors.billing.ledger.sales.store import SALES
+from promptforge.actors.billing.ledger.store import PARTNERS
+from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.personal import Held, Subject, kept
+
+FREEZES = "ledger_freezes"
+INDEXES: dict[str, tuple[Index, ...]] = {
+    FREEZES: (Index((("partner_id", 1), ("term", -1))),),
+}
+DECISION = "the reason is the record of what became of somebody's earnings: ten years"
+HELD = {
+    FREEZES: Held(
+        "Decisions of yours about frozen earnings",
+        (Subject("decided_by", {"reason": kept(DECISION)}),),
+        plain=frozenset({"_id", "partner_id", "state"}),
+    ),
+}
+MOST_FREEZES = 100
+_REVERSED: Document = {"$eq": ["$state", SaleState.REVERSED.value]}
+
+
+class CommissionStore:
+    def __init__(self, mongo: Mongo) -> None:
+        self._partners = mongo.collection(PARTNERS)
+        self._freezes = mongo.collection(FREEZES)
+        self._sales = mongo.collection(SALES)
+
+    async def balance_of(self, partner_id: str, *, session: Session | None = None) -> PartnerBalance:
+        row = await self._partners.find_one({"_id": partner_id}, session=session) or {}
+        return PartnerBalance(partner_id, row.get("earned", 0), row.get("term", 0))
+
+    async def begin_term(self, partner_id: str, term: int, *, session: Session) -> None:
+        """Two suspensions of one partner at once conflict."""
+        begun = {"$set": {"term": term}, "$inc": {"earned": 0}}
+        await self._partners.update_one({"_id": partner_id}, begun, upsert=True, session=session)
+
+    async def find_freeze(self, partner_id: str, term: int, *, session: Session | None = None) -> Freeze | None:
+        row = await self._freezes.find_one({"partner_id": partner_id, "term": term}, session=session)
+        return None if row is None else _freeze_from(row)
+
+    async def put_freeze(self, freeze: Freeze, *, session: Session) -> None:
+        row = {
+            "partner_id": freeze.partner_id,
+            "term": freeze.term,
+            "frozen_at": freeze.frozen_at,
+            "state": freeze.state.value,
+            "reason": freeze.reason,
+            "decided_by": freeze.decided_by,
+            "decided_at": freeze.decided_at,
+            "waited": freeze.waited,
+        }
+        await self._freezes.update_one({"_id": freeze.id}, {"$set": row}, upsert=True, session=session)
+
+    async def list_freezes(self, partner_id: str) -> list[Freeze]:
+        """The newest first."""
+        rows = self._freezes.find({"partner_id": partner_id}).sort([("term", -1)]).limit(MOST_FREEZES)
+        return [_freeze_from(row) for row in await rows.to_list(MOST_FREEZES)]
+
+    async def list_pending(self, partner_id: str, term: int, *, after: str, limit: int) -> list[str]:
+        """Sales of a term whose commission is neither the partner's yet nor the platform's again, by their ids."""
+        wanted = {"partner_id": partner_id, "term": term, "_id": {"$gt": after}, "commission": {"$gt": 0}}
+        rows = await self._sales.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(limit).to_list(limit)
+        return [row["_id"] for row in rows]
+
+    async def pending_of(self, partner_id: str) -> dict[int, int]:
+        """Term → what is pending of it."""
+        pipeline: list[Document] = [
+            {"$match": {"partner_id": partner_id, "commission": {"$gt": 0}}},
+            {"$group": {"_id": "$term", "sum": {"$sum": "$commission"}}},
+        ]
+        return {row["_id"]: row["sum"] async for row in self._sales.aggregate(pipeline)}
+
+    async def sum_by_day(self, partner_id: str, *, since: datetime, until: datetime) -> list[CommissionDay]:
+        """What the sales of each day (UTC) and code brought, and what has become of it by now."""
+        day = {"$dateTrunc": {"date": "$sold_at", "unit": "day"}}
+        settled = {"$subtract": ["$promised", {"$add": ["$commission", "$forgone"]}]}
+        pipeline: list[Document] = [
+            {"$match": {"partner_id": partner_id, "sold_at": {"$gte": since, "$lt": until}}},
+            {
+                "$group": {
+                    "_id": {"day": day, "code": "$code"},
+                    "sales": {"$sum": 1},
+                    "refunds": {"$sum": {"$cond": [_REVERSED, 1, 0]}},
+                    "promised": {"$sum": "$promised"},
+                    "pending": {"$sum": "$commission"},
+                    "forgone": {"$sum": "$forgone"},
+                    "reversed": {"$sum": {"$cond": [_REVERSED, settled, 0]}},
+                    "earned": {"$sum": {"$cond": [_REVERSED, 0, settled]}},
+                }
+            },
+            {"$sort": {"_id.day": 1, "_id.code": 1}},
+        ]
+        rows = self._sales.aggregate(pipeline)
+        return [CommissionDay(row["_id"]["day"].date(), row["_id"]["code"], *_sums(row)) async for row in rows]
+
+
+def _sums(row: Document) -> tuple[int, int, int, int, int, int, int]:
+    names = ("sales", "refunds", "promised", "pending", "earned", "forgone", "reversed")
+    sales, refunds, promised, pending, earned, forgone, reversed_ = (row[name] for name in names)
+    return sales, refunds, promised, pending, earned, forgone, reversed_
+
+
+def _freeze_from(row: Document) -> Freeze:
+    return Freeze(
+        partner_id=row["partner_id"],
+        term=row["term"],
+        frozen_at=row["frozen_at"],
+        state=FreezeState(row["state"]),
+        reason=row["reason"],
+        decided_by=row["decided_by"],
+        decided_at=row["decided_at"],
+        waited=row["waited"],
+    )

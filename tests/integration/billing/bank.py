@@ -365,6 +365,10 @@ def session_event(
     return RecordStripeEvent(**fields)
 
 
+def _of_credits(ledger: Ledger) -> tuple[Actor, ...]:
+    return BudgetsActor(ledger), CommissionsActor(ledger), TopupsActor(ledger), PayoutHoldsActor(ledger)
+
+
 def _people_and_gifts(mongo: Mongo, ledger: Ledger) -> tuple[Actor, ...]:
     gifts = AdjustmentsActor(AdjustmentStore(mongo), ledger, lasting=GIFTS_LAST), GiftExpiryActor(ledger)
     return UsersActor(UserStore(mongo), HandleStore(mongo)), *gifts
@@ -402,12 +406,9 @@ async def open_bank(
             *payouts.event_handlers,
         ]
         actors = [
-            BudgetsActor(ledger),
-            CommissionsActor(ledger),
+            *_of_credits(ledger),
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
             SalesActor(ledger, terms=terms),
-            TopupsActor(ledger),
-            PayoutHoldsActor(ledger),
             *_people_and_gifts(mongo, ledger),
             Revoked(mongo),
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),

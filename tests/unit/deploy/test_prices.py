@@ -13,6 +13,7 @@ from promptforge.actors.billing import BillingActor, ChargePurchase
 from promptforge.actors.billing.ledger.domain import Fund
 from promptforge.actors.billing.ledger.holdings import Part
 from promptforge.actors.billing.ledger.sales.domain import Commission, Deal, Terms, purchase_journal, sale_of
+from promptforge.actors.billing.messages import SaleCommission
 from promptforge.actors.billing.packs import DEFAULT_PACKS
 from promptforge.actors.billing.subscriptions.domain import DEFAULT_PLANS
 from promptforge.core.errors import ConfigurationError
@@ -104,10 +105,9 @@ def test_no_sale_gives_a_partner_more_than_the_prices_were_judged_with() -> None
     nothing: Any = None  # it asks neither the ledger nor anything else
     billing = BillingActor(nothing, nothing, nothing, nothing, commission_max_bp=500)
     for asked, granted in ((100, 100), (500, 500), (10_000, 500)):
-        sale = ChargePurchase(
-            purchase_id="pur", buyer_id="a", seller_id="b", price_millicredits=1, partner_id="p", commission_bp=asked
-        )
-        assert billing._deal_of(sale).commission == Commission("p", granted)
+        promised = SaleCommission("p", asked, "c", "code")
+        sale = ChargePurchase(purchase_id="pur", buyer_id="a", seller_id="b", price_millicredits=1, commission=promised)
+        assert billing._deal_of(sale).commission == Commission("p", granted, "c", "code")
 
 
 def test_settlement_has_no_rolling_reserve_unless_one_is_set() -> None:

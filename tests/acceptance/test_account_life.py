@@ -24,10 +24,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def other(service: Service) -> Iterator[Service]:
     """Another process on the same database."""
-    started = Service(service.directory)
-    started.start()
-    yield started
-    started.terminate()
+    with serving(service.directory) as started:
+        yield started
 
 
 def test_an_old_handle_leads_to_the_new_one(service: Service) -> None:

@@ -27,11 +27,15 @@ SORTS: dict[ListingSort, tuple[str, int]] = {
 }
 """By which field, and in which direction; of equals the id decides."""
 NO_RANKS = {"trending": 0, "sales": 0, "rated": 0, "average": 0}
-INDEXES: tuple[Index, ...] = tuple(
-    Index((*((name, 1) for name in narrowed), (field, direction), ("_id", direction)), partial=PUBLISHED)
-    for field, direction in SORTS.values()
-    for narrowed in ((), ("category",), ("tags",))
-)
+
+
+def _index(sort: ListingSort, narrowed: tuple[str, ...]) -> Index:
+    field, direction = SORTS[sort]
+    return Index((*((name, 1) for name in narrowed), (field, direction), ("_id", direction)), partial=PUBLISHED)
+
+
+_NARROWED: tuple[tuple[str, ...], ...] = ((), ("category",), ("tags",))
+INDEXES: tuple[Index, ...] = tuple(_index(sort, narrowed) for sort in SORTS for narrowed in _NARROWED)
 _MOST_DIGITS = 18
 
 
@@ -45,8 +49,7 @@ def order(sort: ListingSort) -> list[tuple[str, int]]:
     return [(field, direction), ("_id", direction)]
 
 
-def wanted(message: ListListings) -> Document:
-    """The filter of one page. Raises `Invalid` for a cursor that this list did not give out."""
+def _wanted(message: ListListings) -> Document:
     found: Document = dict(PUBLISHED)
     if message.category is not None:
         found["category"] = message.category.value
@@ -58,9 +61,29 @@ def wanted(message: ListListings) -> Document:
         found["ranks.average"] = {"$gte": round(message.min_rating * 1000)}
     if price := _price(message):
         found["price"] = price
-    if message.cursor is not None:
-        found["$or"] = _behind(sort_of(message), message.cursor)
     return found
+
+
+def index_for(message: ListListings) -> str:
+    """The name of the index that a page is read from.
+
+    It is said, because the planner tries what could do and keeps what was best for the first pages: another index, or
+    this one from its beginning.
+    """
+    narrowed = ("tags",) if message.tag is not None else ("category",) if message.category is not None else ()
+    return _index(sort_of(message), narrowed).name
+
+
+def stretches(message: ListListings) -> list[Document]:
+    """The filters of one page, one after the other: the rest of the cursor's equals, and what is beyond them.
+
+    Each is one stretch of the index, so that a page reads what it shows, however deep it is and however many have the
+    same value. Raises `Invalid` for a cursor that this list did not give out.
+    """
+    filters = _wanted(message)
+    if message.cursor is None:
+        return [filters]
+    return [{"$and": [filters, behind]} for behind in _behind(sort_of(message), message.cursor)]
 
 
 def cursor_of(sort: ListingSort, row: Document) -> str:
@@ -81,9 +104,9 @@ def _behind(sort: ListingSort, token: str) -> list[Document]:
     if sort is ListingSort.NEW:
         seen = Cursor.decode(token)
         value, identifier = seen.created_at, seen.id
-        return [{field: {beyond: value}}, {field: value, "_id": {beyond: identifier}}]
+        return [{field: value, "_id": {beyond: identifier}}, {field: {beyond: value}}]
     number, identifier = _numbered(token)
-    return [{field: {beyond: number}}, {field: number, "_id": {beyond: identifier}}]
+    return [{field: number, "_id": {beyond: identifier}}, {field: {beyond: number}}]
 
 
 def _numbered(token: str) -> tuple[int, str]:

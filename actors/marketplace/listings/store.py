@@ -236,8 +236,12 @@ class ListingStore:
     async def browse(self, message: ListListings) -> Page[ListingView]:
         """Raises `Invalid` for a cursor that this list did not give out."""
         limit, sort = message.limit, browsing.sort_of(message)
-        rows = self._listings.find(browsing.wanted(message)).sort(browsing.order(sort)).limit(limit + 1)
-        found = await rows.to_list(limit + 1)
+        found: list[Document] = []
+        for stretch in browsing.stretches(message):
+            missing = limit + 1 - len(found)
+            if missing:
+                rows = self._listings.find(stretch).sort(browsing.order(sort)).hint(browsing.index_for(message))
+                found += await rows.limit(missing).to_list(missing)
         return Page(
             tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
             browsing.cursor_of(sort, found[limit - 1]) if len(found) > limit else None,

@@ -50,6 +50,11 @@ class PriceChanged(Conflict):
     title = "The price is not the expected one any more"
 
 
+class LicenceChanged(Conflict):
+    code = "licence_changed"
+    title = "The listing is not sold under the expected licence any more"
+
+
 class AlreadyOwned(Conflict):
     code = "already_owned"
     title = "You own this already"

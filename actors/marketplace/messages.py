@@ -377,12 +377,16 @@ class PurchaseListing(Command[PurchaseView]):
     """Buy a listing with credits, at `expected_price`.
 
     All or nothing: you are debited, the seller's earnings and the platform's fee are booked, and the content is yours.
-    402 `insufficient_credits`, 409 `already_owned` (naming the purchase), `price_changed` or `not_for_sale`, 403
-    `own_listing`.
+    402 `insufficient_credits`, 409 `already_owned` (naming the purchase), `price_changed`, `licence_changed` or
+    `not_for_sale`, 403 `own_listing`.
+
+    Who has bought `runs` of a listing that sells the source by now buys that as well with `expected_licence` `source`,
+    at its full price; the runs stay theirs, and each of the two purchases can be refunded by itself.
     """
 
     listing_id: ListingId
     expected_price: CreditAmount
+    expected_licence: Licence | None = None
 
 
 @requires(scope="purchases:read")

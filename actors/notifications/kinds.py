@@ -61,6 +61,7 @@ _ALL = (
     # Buying and selling
     Kind("listing.sold", "A listing of yours was bought", email=True),
     Kind("purchase.completed", "You bought a listing", email=True),
+    Kind("purchase.newer_version", "Something that you bought has a newer version"),
     _important("sale.refunded", "A sale of yours was refunded"),
     _important("purchase.refunded", "A purchase of yours was refunded"),
     _important("refund.refused", "A refund was refused"),

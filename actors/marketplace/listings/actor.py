@@ -49,6 +49,7 @@ from promptforge.actors.marketplace.messages import (
     WithdrawListing,
 )
 from promptforge.actors.marketplace.packaged import PackageOffer, find_offer, offer_row
+from promptforge.actors.marketplace.purchases.messages import TellHolders
 from promptforge.actors.marketplace.sealed.offers import RUNNABLE, check_offer
 from promptforge.actors.marketplace.sealed.terms import terms_row
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
@@ -170,7 +171,9 @@ class ListingsActor(Actor):
 
     @handles(RelistListing, key="listing_id", atomic=True)
     async def relist(self, message: RelistListing, context: Context) -> ListingView:
-        return (await self._moved(message.listing_id, Move.RELIST, context)).view(for_seller=True)
+        listing = await self._moved(message.listing_id, Move.RELIST, context)
+        await _tell_holders(listing, context)
+        return listing.view(for_seller=True)
 
     @handles(AppealListing, key="listing_id", atomic=True)
     async def appeal(self, message: AppealListing, context: Context) -> ListingView:
@@ -266,8 +269,11 @@ class ListingsActor(Actor):
         act = Act(
             MOVE_OF[message.decision], message.moderator_id, context.now(), message.reason_code, message.public_note
         )
-        changes = decided(listing, message, act.at)
-        return (await self._store.change(listing, changes, act, session=context.session)).view(for_seller=True)
+        decided_on = await self._store.change(listing, decided(listing, message, act.at), act, session=context.session)
+        before = (listing.state, listing.version)
+        if listing.published_at is not None and before != (decided_on.state, decided_on.version):
+            await _tell_holders(decided_on, context)
+        return decided_on.view(for_seller=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +321,13 @@ def _offer_of(pinned: PinnedPackage) -> dict[str, Any]:  # Any: a MongoDB docume
 def _only_with_source() -> Invalid:
     detail = "A package is sold with its source, and its version is changed by PUT …/package"
     return Invalid(detail, errors=(FieldError(detail, "package", pointer="/licence"),))
+
+
+async def _tell_holders(listing: Listing, tx: Context) -> None:
+    """What is on the market (again) may have buyers of an earlier version."""
+    if listing.state is ListingState.PUBLISHED:
+        message = TellHolders(listing_id=listing.id, version=listing.version)
+        await tx.enqueue(message, unique=f"tell-holders:{listing.id}:{listing.revision}")
 
 
 def _by_seller(move: Move, context: Context) -> Act:

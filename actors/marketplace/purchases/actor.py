@@ -8,10 +8,13 @@ purchase began is always seen, because both are majority writes and every attemp
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from promptforge.actors.billing.ledger.messages import ReverseSale
 from promptforge.actors.billing.messages import Charge, ChargePurchase
 from promptforge.actors.marketplace.errors import (
     AlreadyOwned,
+    LicenceChanged,
     NoRefundRequested,
     NotForSale,
     OwnListing,
@@ -44,6 +47,7 @@ from promptforge.actors.marketplace.purchases.messages import (
     ListSoldPrompts,
     RefuseRefund,
     RequestRefund,
+    TellHolders,
 )
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
@@ -58,6 +62,8 @@ from promptforge.core.errors import AccountClosed, AccountSuspended
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
+
+TOLD_AT_ONCE = 200
 
 
 class PurchasesActor(Actor):
@@ -84,8 +90,8 @@ class PurchasesActor(Actor):
         # Before anything else can be wrong: a second click hears that it is theirs, whatever has changed since.
         owned_by = await self._purchases.entitle(tx.user_id, listing.id, purchase_id, now=tx.now(), session=tx.session)
         if owned_by != purchase_id:
-            raise AlreadyOwned("You bought this already", extra={"purchase_id": owned_by})
-        _check_offer(listing, to_millicredits(message.expected_price))
+            await self._add_source(message, listing, tx, owned=owned_by, purchase_id=purchase_id)
+        _check_offer(listing, message)
         await _check_package(listing, tx)
         await tx.ask(ExpectOpenAccounts(user_ids=(tx.user_id,)))
         await _expect_seller(listing.seller_id, tx)
@@ -103,6 +109,23 @@ class PurchasesActor(Actor):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("listing.purchased", purchase_id, after=_facts(purchase))
         return purchase
+
+    async def _add_source(
+        self, message: PurchaseListing, listing: Listing, tx: Context, *, owned: str, purchase_id: str
+    ) -> None:
+        """Who owns runs may buy the source besides, if they say so: a second click of theirs must not.
+
+        Of two at once one conflicts on the entitlement, starts over and finds the other's. Raises `AlreadyOwned`.
+        """
+        before, why = await self._purchases.get(owned, session=tx.session), "You bought this already"
+        more = before.licence is Licence.RUNS and listing.licence is Licence.SOURCE
+        if more and message.expected_licence is None:
+            why = "You bought runs of this already; its source is yours for its price, with the expected_licence source"
+        if not more or message.expected_licence is not Licence.SOURCE:
+            raise AlreadyOwned(why, extra={"purchase_id": owned})
+        await self._purchases.entitle_instead(
+            tx.user_id, listing.id, before=owned, purchase_id=purchase_id, session=tx.session
+        )
 
     @handles(GetPurchase)
     async def get_purchase(self, message: GetPurchase, context: Context) -> PurchasedContentView:
@@ -202,6 +225,24 @@ class PurchasesActor(Actor):
         )
         return tuple(found)
 
+    @handles(TellHolders, key="listing_id", atomic=True)
+    async def tell_holders(self, message: TellHolders, context: Context) -> int:
+        """One snapshot: who gives it back at this moment has either heard of it before, or does not."""
+        listing = await self._listings.find(message.listing_id, session=context.session)
+        if listing is None or (listing.state, listing.version) != (ListingState.PUBLISHED, message.version):
+            return 0
+        holders = await self._purchases.list_holders(
+            listing.id, before=listing.version, after=message.after, limit=TOLD_AT_ONCE, session=context.session
+        )
+        have = await self._purchases.list_who_have(
+            listing.id, listing.version, [one.buyer_id for one in holders], session=context.session
+        )
+        told = [notices.newer_version(one, listing) for one in holders if one.buyer_id not in have]
+        await context.enqueue_many(told)
+        if len(holders) == TOLD_AT_ONCE:
+            await context.enqueue(replace(message, after=holders[-1].id))
+        return len(told)
+
     @handles(HasBought, transactional=True)
     async def has_bought(self, message: HasBought, context: Context) -> bool:
         return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
@@ -257,13 +298,15 @@ async def _expect_seller(seller_id: str, tx: Context) -> None:
         raise NotForSale from None
 
 
-def _check_offer(listing: Listing, expected: int) -> None:
-    """That the listing is for sale at this price; each reason why not is a problem of its own."""
+def _check_offer(listing: Listing, message: PurchaseListing) -> None:
+    """That the listing is for sale on the terms that were seen; each reason why not is a problem of its own."""
     if listing.state in {ListingState.UNLISTED, ListingState.SUSPENDED}:
         raise NotForSale
     if listing.state is not ListingState.PUBLISHED:
         raise no_listing()
-    if listing.price != expected:
+    if message.expected_licence not in {None, listing.licence}:
+        raise LicenceChanged(f"The licence is {listing.licence}", extra={"licence": listing.licence.value})
+    if listing.price != to_millicredits(message.expected_price):
         price = from_millicredits(listing.price)
         raise PriceChanged(f"The price is {price} credits", extra={"price": price})
 

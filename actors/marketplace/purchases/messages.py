@@ -47,6 +47,19 @@ class RefuseRefund(Command[PurchaseView]):
 
 
 @internal
+class TellHolders(Command[int]):
+    """Tell those who bought an earlier version of a listing that this one is sold by now, each once.
+
+    A page of them behind the purchase `after`, and then the next one; answers how many were told. Nobody hears of what
+    is off the market, or of a version that another one has followed.
+    """
+
+    listing_id: ListingId
+    version: int
+    after: str = ""
+
+
+@internal
 class HasBought(Query[bool]):
     """Whether this person has ever bought the listing, given back or not."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from promptforge.actors.marketplace.listings.store import Listing
+from promptforge.actors.marketplace.packaged import Row, find_offer
 from promptforge.actors.marketplace.purchases.messages import RefuseRefund
 from promptforge.actors.marketplace.purchases.store import Purchase
 from promptforge.actors.notifications.messages import NotifyUser
@@ -36,6 +38,26 @@ def sold(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:
             dedupe_key=f"purchase.completed:{purchase.id}",
         ),
     )
+
+
+def newer_version(purchase: Purchase, listing: Listing) -> NotifyUser:
+    """To whoever has an earlier one; once for each version, however many purchases they have."""
+    has, sold_now = _version(purchase.package, purchase.version), _version(listing.package, listing.version)
+    return NotifyUser(
+        user_id=purchase.buyer_id,
+        kind="purchase.newer_version",
+        title=f"A newer version: {listing.title}",
+        body=f"“{listing.title}”, of which you have version {has}, is sold in version {sold_now} by now. "
+        "What you bought is yours and stays as it is.",
+        subject={**_subject(purchase), "version": str(listing.version)},
+        dedupe_key=f"purchase.newer_version:{listing.id}:{listing.version}:{purchase.buyer_id}",
+    )
+
+
+def _version(package: Row | None, number: int) -> str:
+    """As its publisher named it, of a package."""
+    offer = find_offer(package)
+    return str(number) if offer is None else offer.version
 
 
 def refused(purchase: Purchase, message: RefuseRefund, *, final: bool) -> NotifyUser:

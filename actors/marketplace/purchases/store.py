@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,8 +26,10 @@ from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
 PURCHASES = "purchases"
 ENTITLEMENTS = "entitlements"
 
+_BY_LISTING = Index((("listing_id", 1), ("_id", 1)))
 INDEXES: dict[str, tuple[Index, ...]] = {
     PURCHASES: (
+        _BY_LISTING,
         Index((("buyer_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("seller_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("created_at", -1))),
@@ -141,6 +144,13 @@ class PurchaseStore:
         owned: str = row["purchase_id"]
         return owned
 
+    async def entitle_instead(
+        self, buyer_id: str, listing_id: str, *, before: str, purchase_id: str, session: Session | None
+    ) -> None:
+        """The listing is theirs by another purchase from now on, which the transaction has found to be `before`."""
+        entitled = {"_id": f"{buyer_id}:{listing_id}", "purchase_id": before}
+        await self._entitlements.update_one(entitled, {"$set": {"purchase_id": purchase_id}}, session=session)
+
     async def insert(self, purchase: Purchase, *, session: Session | None) -> None:
         await self._purchases.insert_one(
             {
@@ -216,16 +226,52 @@ class PurchaseStore:
     async def take_from_buyer(self, purchase_id: str, *, now: datetime, session: Session | None) -> Purchase | None:
         """Mark the purchase as refunded, once: its buyer owns the listing no more, and may buy it again.
 
-        None where it was refunded before. Raises `NotFound`.
+        Of a source that followed runs, what is left to them are the runs. None where it was refunded before. Raises
+        `NotFound`.
         """
         live = {"_id": purchase_id, "refunded_at": None}
         row = await self._purchases.find_one_and_update(live, {"$set": {"refunded_at": now}}, session=session)
         if row is None:
             await self.get(purchase_id, session=session)
             return None
-        entitled = {"_id": f"{row['buyer_id']}:{row['listing_id']}", "purchase_id": purchase_id}
-        await self._entitlements.delete_one(entitled, session=session)
+        buyer_id, listing_id = row["buyer_id"], row["listing_id"]
+        left = await self._fall_back_on_runs(buyer_id, listing_id, now, session)
+        if left is None:
+            entitled = {"_id": f"{buyer_id}:{listing_id}", "purchase_id": purchase_id}
+            await self._entitlements.delete_one(entitled, session=session)
+        else:
+            await self.entitle_instead(buyer_id, listing_id, before=purchase_id, purchase_id=left, session=session)
         return _purchase_from(row)
+
+    async def _fall_back_on_runs(
+        self, buyer_id: str, listing_id: str, now: datetime, session: Session | None
+    ) -> str | None:
+        """The other purchase of theirs that stands. It is written, so that its own refund at this moment conflicts."""
+        wanted = {"buyer_id": buyer_id, "listing_id": listing_id, "licence": Licence.RUNS.value, "refunded_at": None}
+        written = {"$set": {"entitled_at": now}}
+        row = await self._purchases.find_one_and_update(wanted, written, session=session)
+        return None if row is None else row["_id"]
+
+    async def list_holders(
+        self, listing_id: str, *, before: int, after: str, limit: int, session: Session | None
+    ) -> list[Purchase]:
+        """Standing purchases of versions earlier than `before`, in the order of their ids, behind `after`."""
+        wanted = {"listing_id": listing_id, "refunded_at": None, "version": {"$lt": before}, "_id": {"$gt": after}}
+        rows = self._purchases.find(wanted, session=session).sort([("_id", 1)]).hint(_BY_LISTING.name).limit(limit)
+        return [_purchase_from(row) for row in await rows.to_list(limit)]
+
+    async def list_who_have(
+        self, listing_id: str, version: int, buyers: Sequence[str], *, session: Session | None
+    ) -> set[str]:
+        """Those of the buyers who have this version, or a later one, by a purchase that stands."""
+        wanted = {
+            "buyer_id": {"$in": list(buyers)},
+            "listing_id": listing_id,
+            "refunded_at": None,
+            "version": {"$gte": version},
+        }
+        rows = self._purchases.find(wanted, {"buyer_id": 1}, session=session)
+        return {row["buyer_id"] for row in await rows.to_list(None)}  # of one page of buyers
 
     async def has_bought(self, user_id: str, listing_id: str, *, session: Session | None) -> bool:
         wanted = {"buyer_id": user_id, "listing_id": listing_id}

@@ -85,7 +85,8 @@ class Subject:
     `owned`: they stay, and what other collections hold of them is the person's as well. `pulled`: the array in which
     the person has an element, which goes. `spared`: the field that holds a prompt's id; what belongs to a prompt that
     others have bought is not deleted. `where`: which of the documents only. `whole`: the export shows what is marked
-    for other subjects as well, because it is shared with this one.
+    for other subjects as well, because it is shared with this one. `keyed`: each `_id` begins with the person's id and
+    a colon, and so they are found, without an index of their own.
     """
 
     path: str
@@ -98,10 +99,17 @@ class Subject:
     spared: str | None = None
     where: Mapping[str, object] = field(default_factory=dict)
     whole: bool = False
+    keyed: bool = False
 
     @property
     def owns(self) -> bool:
         return self.deleted or self.owned
+
+    def wanted(self, user_id: str) -> Document:
+        """The filter for what is somebody's."""
+        if self.keyed:
+            return {"_id": {"$gt": f"{user_id}:", "$lt": f"{user_id};"}, **self.where}  # ";" comes after ":"
+        return {self.path: user_id, **self.where}
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class PersonalRecords:
     async def _documents(self, name: str, subject: Subject, user_id: str) -> AsyncIterator[Document]:
         """Those of the subject. They are read by batches, by their ids: they go, or change, while they are read."""
         if subject.of is None:
-            async for row in self._batches(name, {subject.path: user_id, **subject.where}):
+            async for row in self._batches(name, subject.wanted(user_id)):
                 yield row
             return
         parent, _, key = subject.of.partition(":")

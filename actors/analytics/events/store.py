@@ -28,7 +28,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     EVENTS: Held(
         "Events that your programs told of",
-        (Subject("owner", deleted=True),),
+        (Subject("owner", deleted=True, keyed=True),),
         plain=frozenset({"_id", "kind", "batch", "prompt_id", "variant", "properties"}),
     ),
     BATCHES: nobody("Which events are still to be added up"),

@@ -21,7 +21,7 @@ from promptforge.core.personal import Held, Subject
 ROLLUPS = "event_rollups"
 INDEXES: dict[str, tuple[Index, ...]] = {ROLLUPS: ()}
 HELD = {
-    ROLLUPS: Held("Sums of your events", (Subject("owner", deleted=True),), plain=frozenset({"*"})),
+    ROLLUPS: Held("Sums of your events", (Subject("owner", deleted=True, keyed=True),), plain=frozenset({"*"})),
 }
 
 LOOKS = 3

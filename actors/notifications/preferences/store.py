@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptforge.actors.notifications.preferences.domain import Chosen
 from promptforge.actors.notifications.preferences.messages import Channel
+from promptforge.actors.notifications.store import COUNTERS
 from promptforge.core.mongo import Index, Mongo, Session
 from promptforge.core.personal import Held, Subject
 
@@ -18,6 +19,7 @@ HELD = {
 class PreferenceStore:
     def __init__(self, mongo: Mongo) -> None:
         self._preferences = mongo.collection(PREFERENCES)
+        self._counters = mongo.collection(COUNTERS)
 
     async def chosen_by(self, user_id: str, *, session: Session | None = None) -> Chosen:
         row = await self._preferences.find_one({"_id": user_id}, session=session)
@@ -27,6 +29,12 @@ class PreferenceStore:
         return {(one["kind"], known[one["channel"]]): one["on"] for one in row["chosen"] if one["channel"] in known}
 
     async def keep(self, user_id: str, chosen: Chosen, *, session: Session) -> None:
-        """In the transaction that read what was chosen before."""
+        """In the transaction that read what was chosen before.
+
+        Whoever is told something takes a number, in the transaction that reads what they chose. This writes where the
+        numbers come from, too: of the two at once one begins again and sees the other, so what is shown after this has
+        been answered is so by the new choice.
+        """
+        await self._counters.update_one({"_id": user_id}, {"$inc": {"choices": 1}}, upsert=True, session=session)
         rows = [{"kind": kind, "channel": channel.value, "on": on} for (kind, channel), on in sorted(chosen.items())]
         await self._preferences.update_one({"_id": user_id}, {"$set": {"chosen": rows}}, upsert=True, session=session)

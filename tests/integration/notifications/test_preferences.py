@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
+from promptforge.actors.notifications.actor import NotificationsActor
 from promptforge.actors.notifications.messages import (
     CountUnread,
     DeleteNotification,
@@ -11,10 +14,12 @@ from promptforge.actors.notifications.messages import (
     MarkRead,
     NotifyUser,
 )
+from promptforge.actors.notifications.preferences.domain import Chosen
 from promptforge.actors.notifications.preferences.messages import ChannelChoice, KindChannelsView
+from promptforge.actors.notifications.preferences.store import PreferenceStore
 from promptforge.actors.users.settings.messages import GetSettings, SettingsView, UpdateSettings
 from promptforge.core.context import Context
-from promptforge.core.mongo import Mongo
+from promptforge.core.mongo import Mongo, Session
 from tests.integration.marketplace.branches import Branches, all_at_once
 from tests.support.market import raised
 
@@ -81,6 +86,40 @@ async def test_what_is_not_to_be_shown_is_not_shown_and_never_told_again(branche
     await service.ask(told(carla, "1"))
     await service.ask(told(carla, "3"))
     assert [one.title for one in (await carla.ask(ListNotifications())).items] == ["Title 3", "Title 2"]
+
+
+class Interposing:
+    """Preferences as they are kept; between the first reading and what comes of it, somebody does `work`."""
+
+    def __init__(self, kept: PreferenceStore, work: Callable[[], Awaitable[object]]) -> None:
+        self._kept = kept
+        self._work: Callable[[], Awaitable[object]] | None = work
+        self.read = 0
+
+    async def chosen_by(self, user_id: str, *, session: Session | None = None) -> Chosen:
+        self.read += 1
+        chosen = await self._kept.chosen_by(user_id, session=session)
+        if self._work is not None:
+            work, self._work = self._work, None
+            await work()
+        return chosen
+
+
+async def test_a_choice_made_in_another_process_while_somebody_is_told_counts(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in the transaction that tells, which conflicts with the one that chooses: or it would be shown after all."""
+    carla, there = await branches.person("carla")
+    service = branches.here.process.context()
+    await service.ask(told(carla, "1"))
+    actor = branches.here.process.system.bindings[NotifyUser].cell.actor
+    assert isinstance(actor, NotificationsActor)
+    hidden = UpdateSettings(notifications={"listing.reviewed": ChannelChoice(in_app=False)})
+    interposing = Interposing(actor._preferences, lambda: there.ask(hidden))
+    monkeypatch.setattr(actor, "_preferences", interposing)
+    await service.ask(told(carla, "2"))
+    assert interposing.read == 2, "it began again"
+    assert [one.title for one in (await carla.ask(ListNotifications())).items] == ["Title 1"]
 
 
 async def test_what_was_deleted_says_nothing_any_more_and_does_not_come_back(branches: Branches, mongo: Mongo) -> None:

@@ -103,9 +103,9 @@ class JobsActor(Actor):
         outcome = await self._console.bulk(message.action, filters, record=record)
         return BulkView(outcome.matched, outcome.changed, outcome.more)
 
-    @handles(FindEndedJobs)
+    @handles(FindEndedJobs, transactional=True)
     async def find_ended_jobs(self, message: FindEndedJobs, context: Context) -> tuple[EndedJob, ...]:
-        found = await self._console.list_some(message.job_ids)
+        found = await self._console.list_some(message.job_ids, session=context.session)
         return ended_of(message.job_ids, found)
 
     @handles(ListQueues)

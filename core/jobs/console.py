@@ -96,9 +96,9 @@ class Console:
         rows = self._jobs.find({"$and": parts}, {"payload": 0}).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return page_of(await rows.to_list(limit + 1), limit, job_from)
 
-    async def list_some(self, job_ids: Sequence[str]) -> list[Job]:
+    async def list_some(self, job_ids: Sequence[str], *, session: Session | None = None) -> list[Job]:
         """Those of these jobs that there are, whoever asks, without their payloads."""
-        rows = self._jobs.find({"_id": {"$in": list(job_ids)}}, {"payload": 0, "result": 0})
+        rows = self._jobs.find({"_id": {"$in": list(job_ids)}}, {"payload": 0, "result": 0}, session=session)
         return [job_from(row) for row in await rows.to_list(len(job_ids))]
 
     async def stats(self) -> list[QueueStats]:

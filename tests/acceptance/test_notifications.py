@@ -149,6 +149,38 @@ def test_hostile_addresses_are_refused_where_they_are_named(town: Town) -> None:
     assert [one["code"] for one in problem["errors"]] == ["unknown_field"], "secrets are made here"
 
 
+def test_what_was_given_up_with_its_job_is_sent_again_with_the_same_id(town: Town) -> None:
+    """A job that an operator cancels, or that dies, ends nothing: its delivery would wait for ever."""
+    fred, operator = town.person("fred"), town.service.person("oscar", Role.OPERATOR)
+    town.receiver.behaviour = answering(500)
+    webhook_id, secret = town.webhook(fred)
+    town.tell(fred, "Lost")
+    path = f"/notifications/webhooks/{webhook_id}/deliveries"
+
+    def tried() -> Any:
+        return [one for one in fred.get(path)["items"] if one["attempts"]]
+
+    (delivery,) = eventually(tried)
+    again = f"{path}/{delivery['id']}/send"
+    assert fred.post(again, expect=409)["code"] == "delivery_pending", "it is tried again in five seconds"
+
+    def cancelled() -> bool:
+        (job,) = operator.get(f"/jobs?owner_id={webhook_id}")["items"]
+        operator.client.post(f"/jobs/{job['id']}/cancel")
+        return bool(operator.get(f"/jobs/{job['id']}")["state"] == "cancelled")
+
+    eventually(cancelled)
+    town.receiver.behaviour = answering(200)
+    before = len(town.received("Lost"))
+    assert fred.post(again, expect=202)["state"] == "pending"
+    ended = eventually(lambda: (one := fred.get(f"{path}/{delivery['id']}"))["state"] != "pending" and one)
+    assert (ended["state"], ended["attempts"][-1]["outcome"]) == ("delivered", "200")
+    received = town.received("Lost")
+    assert len(received) == before + 1
+    assert {one.headers["webhook-id"] for one in received} == {delivery["event_id"]}
+    assert verified(received[-1], secret)["data"]["id"] == delivery["event_id"]
+
+
 def test_a_service_that_is_killed_after_sending_sends_the_same_once_more(town: Town) -> None:
     """The rescue waits until the process that was killed is known to be dead."""
     eve = town.person("eve")

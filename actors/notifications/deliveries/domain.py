@@ -25,7 +25,7 @@ class Attempt:
 class Delivery:
     """`event_id` is the notification's id, or the delivery's own where it is a test.
 
-    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for.
+    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for. `job_id` makes its attempts.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Delivery:
     attempts: tuple[Attempt, ...]
     created_at: datetime
     ended_at: datetime | None
+    job_id: str
 
     @property
     def is_test(self) -> bool:

@@ -6,6 +6,7 @@ write about an attempt is fenced by `pending`, so what has ended stays as it end
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from promptforge.actors.notifications.deliveries.domain import KEPT, MOST_ATTEMPTS_KEPT, Attempt, Delivery
@@ -34,17 +35,22 @@ HELD = {
 _PENDING = {"state": DeliveryState.PENDING.value}
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A delivery's id, and that of the job that is to be enqueued for it."""
+
+    id: str
+    job_id: str
+
+
 class DeliveryStore:
     def __init__(self, mongo: Mongo) -> None:
         self._deliveries = mongo.collection(DELIVERIES)
 
     async def record(
         self, event_id: str | None, channel: str, *, user_id: str, kind: str, now: datetime, session: Session | None
-    ) -> str:
-        """The id of the delivery of this event by this channel, which is made where there is none.
-
-        Without an event it is a test.
-        """
+    ) -> Recorded:
+        """The delivery of this event by this channel, made where there is none; without an event that of a test."""
         identifier = new_id("dlv")
         key = {"event_id": event_id or identifier, "channel": channel}
         document: Document = {
@@ -53,15 +59,15 @@ class DeliveryStore:
             "kind": kind,
             "failures": 0,
             "attempts": [],
+            "job_id": new_id("job"),
             "created_at": now,
             "expire_at": now + KEPT,
             **_PENDING,
         }
         row = await self._deliveries.find_one_and_upsert(
-            key, {"$setOnInsert": document}, projection={"_id": 1}, session=session
+            key, {"$setOnInsert": document}, projection={"job_id": 1}, session=session
         )
-        recorded: str = row["_id"]
-        return recorded
+        return Recorded(row["_id"], row["job_id"])
 
     async def find(self, delivery_id: str, *, session: Session | None = None) -> Delivery | None:
         row = await self._deliveries.find_one({"_id": delivery_id}, session=session)
@@ -105,10 +111,14 @@ class DeliveryStore:
         done = await self._deliveries.update_one({"_id": delivery_id, **_PENDING}, update, session=session)
         return done.matched_count == 1
 
-    async def begin_again(self, delivery_id: str, *, now: datetime, session: Session | None) -> Delivery | None:
-        """Pending once more; None where it is pending already, or not there."""
-        ended = {"_id": delivery_id, "state": {"$ne": DeliveryState.PENDING.value}}
+    async def begin_again(
+        self, delivery_id: str, *, gone: str | None, now: datetime, session: Session | None
+    ) -> Delivery | None:
+        """Pending once more, with another job; None where it is pending already, but for by the job that is `gone`."""
+        over: list[Document] = [{"state": {"$ne": DeliveryState.PENDING.value}}]
+        ended = {"_id": delivery_id, "$or": [*over, *([] if gone is None else [{"job_id": gone}])]}
         fresh = {**_PENDING, "failures": 0, "reason": None, "ended_at": None, "expire_at": now + KEPT, "asked_at": now}
+        fresh["job_id"] = new_id("job")
         row = await self._deliveries.find_one_and_update(ended, {"$set": fresh}, session=session)
         return None if row is None else delivery_from(row)
 
@@ -134,4 +144,5 @@ def delivery_from(row: Document) -> Delivery:
         attempts=tuple(Attempt(**one) for one in row["attempts"]),
         created_at=row["created_at"],
         ended_at=row.get("ended_at"),
+        job_id=row["job_id"],
     )

@@ -20,7 +20,7 @@ class MailOutlet:
         """Whether its reader wants it by mail is asked when it is sent."""
         if kind_of(message.kind).never_mailed:
             return
-        delivery_id = await self._deliveries.record(
+        made = await self._deliveries.record(
             told_id, MAIL, user_id=message.user_id, kind=message.kind, now=tx.now(), session=tx.session
         )
-        await tx.enqueue(SendMail(delivery_id=delivery_id), owner_id=message.user_id)
+        await tx.enqueue(SendMail(delivery_id=made.id), owner_id=message.user_id, job_id=made.job_id)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import MISSING
 
+from promptforge.actors.jobs.messages import FindEndedJobs
+from promptforge.actors.notifications.deliveries.domain import Delivery
 from promptforge.actors.notifications.deliveries.store import DeliveryStore, delivery_from
 from promptforge.actors.notifications.kinds import KINDS
 from promptforge.actors.notifications.webhooks.domain import (
@@ -50,6 +52,7 @@ class WebhooksActor(Actor):
     """`policy` says which addresses may be named. Secrets are sealed at rest."""
 
     name = "webhooks"
+    asks = ("jobs",)
 
     def __init__(self, webhooks: WebhookStore, deliveries: DeliveryStore, sealer: Sealer, *, policy: UrlPolicy) -> None:
         self._webhooks = webhooks
@@ -159,11 +162,11 @@ class WebhooksActor(Actor):
     async def test(self, message: TestWebhook, context: Context) -> DeliveryView:
         async def work(tx: Context) -> DeliveryView:
             webhook = await self._enabled(message.webhook_id, tx)
-            delivery_id = await self._deliveries.record(
+            made = await self._deliveries.record(
                 None, webhook.id, user_id=tx.user_id, kind=TEST_KIND, now=tx.now(), session=tx.session
             )
-            await tx.enqueue(SendWebhook(delivery_id=delivery_id), owner_id=webhook.id)
-            return await self._delivery(webhook.id, delivery_id, tx)
+            await tx.enqueue(SendWebhook(delivery_id=made.id), owner_id=webhook.id, job_id=made.job_id)
+            return delivery_view(await self._delivery(webhook.id, made.id, tx))
 
         return await context.transaction(work)
 
@@ -177,17 +180,18 @@ class WebhooksActor(Actor):
     @handles(GetWebhookDelivery, transactional=True)
     async def get_delivery(self, message: GetWebhookDelivery, context: Context) -> DeliveryView:
         webhook = await self._webhooks.get(message.webhook_id, context.user_id, session=context.session)
-        return await self._delivery(webhook.id, message.delivery_id, context)
+        return delivery_view(await self._delivery(webhook.id, message.delivery_id, context))
 
     @handles(RedeliverWebhook, transactional=True)
     async def redeliver(self, message: RedeliverWebhook, context: Context) -> DeliveryView:
         async def work(tx: Context) -> DeliveryView:
             webhook = await self._enabled(message.webhook_id, tx)
-            await self._delivery(webhook.id, message.delivery_id, tx)
-            again = await self._deliveries.begin_again(message.delivery_id, now=tx.now(), session=tx.session)
+            delivery = await self._delivery(webhook.id, message.delivery_id, tx)
+            gone = delivery.job_id if await tx.ask(FindEndedJobs(job_ids=(delivery.job_id,))) else None
+            again = await self._deliveries.begin_again(delivery.id, gone=gone, now=tx.now(), session=tx.session)
             if again is None:
                 raise DeliveryPending
-            await tx.enqueue(SendWebhook(delivery_id=again.id), owner_id=webhook.id)
+            await tx.enqueue(SendWebhook(delivery_id=again.id), owner_id=webhook.id, job_id=again.job_id)
             return delivery_view(again)
 
         return await context.transaction(work)
@@ -198,11 +202,11 @@ class WebhooksActor(Actor):
             raise WebhookDisabled
         return webhook
 
-    async def _delivery(self, webhook_id: str, delivery_id: str, context: Context) -> DeliveryView:
+    async def _delivery(self, webhook_id: str, delivery_id: str, context: Context) -> Delivery:
         delivery = await self._deliveries.find_of(delivery_id, webhook_id, session=context.session)
         if delivery is None:
             raise NotFound("There is no such delivery of this webhook")
-        return delivery_view(delivery)
+        return delivery
 
 
 def _check_kinds(kinds: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ class WebhookOutlet:
         for webhook in await self._webhooks.list_of(message.user_id, session=tx.session):
             if not webhook.wants(message.kind):
                 continue
-            delivery_id = await self._deliveries.record(
+            made = await self._deliveries.record(
                 told_id, webhook.id, user_id=message.user_id, kind=message.kind, now=tx.now(), session=tx.session
             )
-            await tx.enqueue(SendWebhook(delivery_id=delivery_id), owner_id=webhook.id)
+            await tx.enqueue(SendWebhook(delivery_id=made.id), owner_id=webhook.id, job_id=made.job_id)

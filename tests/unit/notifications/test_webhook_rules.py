@@ -43,6 +43,7 @@ def delivery(failures: int = 0, *, test: bool = False) -> Delivery:
         attempts=(),
         created_at=NOW - timedelta(days=1),
         ended_at=None,
+        job_id="job_1",
     )
 
 

@@ -325,7 +325,7 @@ def build_actors(
         ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
         DatasetsActor(datasets.DatasetStore(mongo)),
         *packaging.build_actors(mongo, settings, secrets),
-        *partnering.build_actors(mongo, settings),
+        *partnering.build_actors(mongo, settings, scopes=_scopes()),
         EvaluationsActor(evaluations.EvaluationStore(mongo)),
         AssistantActor(),
         TrialsActor(),

@@ -6,8 +6,10 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from promptforge.actors.partnerships.apps.messages import ResolveAppToken
 from promptforge.actors.projects.messages import EnsurePersonalProject
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
+from promptforge.core.credentials import APP_TOKEN
 from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, Principals, TokenVerifier
 from promptforge.core.identity.tokens import RevokedToken
 from promptforge.core.principal import STAFF, Principal
@@ -54,10 +56,12 @@ def provisioner(system: System) -> Callable[[Claims, Asker], Awaitable[Principal
 
 
 def key_finder(system: System) -> Callable[[str, Asker], Awaitable[tuple[Principal, float] | None]]:
-    """Finds the principal of an API key, and when the key expires."""
+    """Finds the principal of an API key or of an app's token, and when that expires."""
 
     async def find(key: str, asker: Asker) -> tuple[Principal, float] | None:
-        found = await system.context(**asker._asdict(), trusted=True).ask(ResolveApiKey(key=key))
+        context = system.context(**asker._asdict(), trusted=True)
+        message = ResolveAppToken(token=key) if key.startswith(APP_TOKEN) else ResolveApiKey(key=key)
+        found = await context.ask(message)
         if found is None:
             return None
         owner = _principal(found.identity)

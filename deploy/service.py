@@ -11,6 +11,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptforge.actors.billing.stripe.api import StripeApi
+from promptforge.actors.partnerships.store import APPS, JUDGE_ANEW
 from promptforge.actors.search.actor import SearchActor
 from promptforge.core.audit import AuditLog
 from promptforge.core.clock import Clock, SystemClock
@@ -223,7 +224,12 @@ def _subscribe(feed: ChangeFeed, principals: Principals) -> None:
         if change.operation != "update" or "revoked_at" in change.updated:
             principals.evict(change.document_id)
 
+    def app_changed(change: Change) -> None:
+        if change.operation != "update" or JUDGE_ANEW in change.updated:
+            principals.evict(change.document_id)
+
     feed.subscribe("users", user_changed)
+    feed.subscribe(APPS, app_changed)
     feed.subscribe("api_keys", key_changed)
     feed.on_gap(principals.clear)
 

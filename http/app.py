@@ -21,7 +21,7 @@ from promptforge.actors.notifications.mail.messages import Unsubscribe
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 from promptforge.core.sheets import Sheet
-from promptforge.http import docs, health, unsubscribing, webhooks
+from promptforge.http import app_tokens, docs, health, unsubscribing, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.bells import Bells
 from promptforge.http.body import BodyLimits
@@ -113,9 +113,15 @@ def build_app(
     described = document(
         [(route, endpoint.binder) for route, endpoint in endpoints],
         version=settings.version,
-        extra_paths={**health.PATHS, **webhooks.PATHS},
+        extra_paths={**health.PATHS, **webhooks.PATHS, **app_tokens.PATHS},
     )
     webhook = webhooks.StripeWebhook(system, rates, secrets=settings.webhook_secrets)
+    direct: dict[str, ASGIApp] = {
+        webhooks.PATH: webhook,
+        webhooks.ALIAS: webhook,
+        app_tokens.PATH: app_tokens.TokenEndpoint(system, rates),
+        **_unsubscribing(system, rates),
+    }
     app = Starlette(
         routes=[
             *_pages(settings.version, described),
@@ -135,7 +141,7 @@ def build_app(
                 endpoints=endpoints,
                 rates=rates,
                 uncounted=UNCOUNTED,
-                direct={webhooks.PATH: webhook, webhooks.ALIAS: webhook, **_unsubscribing(system, rates)},
+                direct=direct,
             ),
         ],
         exception_handlers={HTTPException: _not_served},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _ULID = "01k8y3w5q2m7t9x4c6v1b8n0ra"
+_APP = f"app_{_ULID}"
 TOLD: dict[str, Any] = {  # Any: JSON
     "partner_id": f"ptn_{_ULID}",
     "PartnershipRowView.id": f"ptn_{_ULID}",
@@ -23,4 +24,12 @@ TOLD: dict[str, Any] = {  # Any: JSON
     "PartnershipEventView.note": "Your letter reaches the people who would buy here.",
     "PartnershipEventView.by": f"usr_{_ULID}",
     "DecidePartnership.commission_bp": 300,
+    "PartnerAppView.id": _APP,
+    "PartnerAppSecretView.id": _APP,
+    "app_id": _APP,
+    "PartnerAppView.name": "Review site",
+    "PartnerAppView.prefix": "pfs_7Kq2mTz9",
+    "PartnerAppView.scopes[]": "listings:read",
+    "PartnerAppsView.available_scopes[]": "listings:read",
+    "PartnerAppSecretView.secret": "pfs_7Kq2mTz9Lr4VxWc6Hn1BdYs8Pf3GjQ5Ua0EoXi0kR2tM",
 }

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from promptforge.actors.partnerships.apps.messages import (
+    CreatePartnerApp,
+    DeletePartnerApp,
+    GetPartnerApp,
+    ListPartnerApps,
+    RenamePartnerApp,
+    RotateAppSecret,
+)
 from promptforge.actors.partnerships.errors import (
     AppealedAlready,
     ApplyLater,
     IllegalMove,
+    NotAPartner,
     OwnPartnership,
     PartnershipChanged,
     PartnershipExists,
+    TooManyApps,
 )
 from promptforge.actors.partnerships.messages import (
     AppealSuspension,
@@ -22,7 +32,7 @@ from promptforge.actors.partnerships.messages import (
     ReviewPartnership,
     WithdrawApplication,
 )
-from promptforge.http.routing import get, post
+from promptforge.http.routing import delete, get, patch, post
 
 _JUDGED = (OwnPartnership, PartnershipChanged, IllegalMove)
 
@@ -37,4 +47,10 @@ routes = [
     get("/partnerships/{partner_id}/review", ReviewPartnership),
     post("/partnerships/{partner_id}/decision", DecidePartnership, errors=_JUDGED),
     post("/partnerships/{partner_id}/commission", ChangeCommission, errors=_JUDGED),
+    get("/partnerships/{partner_id}/apps", ListPartnerApps),
+    post("/partnerships/{partner_id}/apps", CreatePartnerApp, status=201, errors=(NotAPartner, TooManyApps)),
+    get("/partnerships/{partner_id}/apps/{app_id}", GetPartnerApp),
+    patch("/partnerships/{partner_id}/apps/{app_id}", RenamePartnerApp),
+    delete("/partnerships/{partner_id}/apps/{app_id}", DeletePartnerApp),
+    post("/partnerships/{partner_id}/apps/{app_id}/secret", RotateAppSecret),
 ]

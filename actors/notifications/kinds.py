@@ -78,6 +78,7 @@ _ALL = (
     _important("partnership.upheld", "Your partnership stays suspended"),
     _important("partnership.ended", "Your partnership has ended"),
     _important("partnership.commission", "Your commission has changed"),
+    _important("partnership.app_secret", "An app of yours has a new secret"),
     # Decisions of moderators
     _important("review.removed", "A review of yours was removed"),
     _important("listing.approved", "A listing of yours was approved"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.core.errors import Conflict, Forbidden
+from promptforge.core.errors import Conflict, Forbidden, Unauthenticated
 
 
 class PartnershipExists(Conflict):
@@ -39,3 +39,28 @@ class AppealedAlready(Conflict):
 class OwnPartnership(Forbidden):
     code = "own_partnership"
     title = "Nobody decides about their own partnership, nor about that of an account they share a card or a bank with"
+
+
+class NotAPartner(Conflict):
+    code = "not_a_partner"
+    title = "The partnership is not approved (any more)"
+
+
+class TooManyApps(Conflict):
+    code = "too_many_apps"
+    title = "The partnership has as many apps as one may have"
+
+
+class WrongCredentials(Unauthenticated):
+    code = "wrong_credentials"
+    title = "There is no app with this id and secret"
+
+
+class AppStopped(Forbidden):
+    code = "app_stopped"
+    title = "The partnership of this app, or the account behind it, is suspended or has ended"
+
+
+class ScopeNotGranted(Forbidden):
+    code = "scope_not_granted"
+    title = "The app does not have a scope that it asks for"

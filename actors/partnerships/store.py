@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from promptforge.actors.partnerships.apps import store as apps
+from promptforge.actors.partnerships.apps.store import APPS, JUDGE_ANEW, AppStore
 from promptforge.actors.partnerships.partners import history, store
 from promptforge.actors.partnerships.partners.history import PartnerHistory
 from promptforge.actors.partnerships.partners.store import PartnerStore
 from promptforge.core.mongo import Index
 from promptforge.core.personal import Held
 
-__all__ = ["HELD", "INDEXES", "PartnerHistory", "PartnerStore"]
+__all__ = ["APPS", "HELD", "INDEXES", "JUDGE_ANEW", "AppStore", "PartnerHistory", "PartnerStore"]
 
-INDEXES: dict[str, tuple[Index, ...]] = {**store.INDEXES, **history.INDEXES}
-HELD: dict[str, Held] = {**store.HELD, **history.HELD}
+INDEXES: dict[str, tuple[Index, ...]] = {**store.INDEXES, **history.INDEXES, **apps.INDEXES}
+HELD: dict[str, Held] = {**store.HELD, **history.HELD, **apps.HELD}

@@ -16,17 +16,18 @@ from typing import NamedTuple
 import anyio
 from cachetools import LRUCache
 
+from promptforge.core.credentials import API_KEY, APP_TOKEN
 from promptforge.core.identity.sessions import MAX_AGE_SECONDS, Sessions
 from promptforge.core.identity.tokens import Claims, InvalidToken, RevokedToken, TokenVerifier
-from promptforge.core.principal import Principal
+from promptforge.core.principal import STAFF, Principal
 
 MAX_ENTRIES = 10_000
 MAX_TOKENS_PER_USER = 100
 
 _Entry = tuple[Principal, float]
 
-KEY_PREFIX = "pfk_"
-"""How API keys begin; no signed token does."""
+PROGRAMS = (API_KEY, APP_TOKEN)
+"""How API keys and the tokens of apps begin; no signed token does."""
 
 
 class Asker(NamedTuple):
@@ -39,7 +40,7 @@ class Asker(NamedTuple):
 NOBODY = Asker()
 Provision = Callable[[Claims, Asker], Awaitable[Principal]]
 FindKey = Callable[[str, Asker], Awaitable[tuple[Principal, float] | None]]
-"""Answers whose API key it is and until when it is good; None where it is none."""
+"""Answers whose API key or app's token it is and until when it is good; None where it is none."""
 
 
 class Principals:
@@ -108,7 +109,7 @@ class Principals:
         if self._reachable is not None:
             await self._reachable()
         try:
-            if token.startswith(KEY_PREFIX):
+            if token.startswith(PROGRAMS):
                 evictions, principal, until = await self._owner_of(token, fresh=fresh, asker=asker)
             else:
                 session = await self._sessions.judge(token, digest, fresh=fresh)
@@ -127,12 +128,14 @@ class Principals:
         evictions, now = self._evictions, self._now()
         found = await self._find_key(key, asker) if self._find_key is not None else None
         if found is None:
-            raise InvalidToken("The API key is not one, has expired or was revoked")
+            raise InvalidToken("The key or token is not one, has expired or was revoked")
         principal, expires_at = found
         account = await self._sessions.account(principal.uid, fresh=fresh)
         if account.claims is not None:
             owner = await self._provision(account.claims, asker)
             principal = replace(owner, scopes=principal.scopes, key_id=principal.key_id)
+        if key.startswith(APP_TOKEN):  # a program of others' has no rights over what is others'
+            principal = replace(principal, roles=principal.roles - STAFF)
         return evictions, principal, min(now + MAX_AGE_SECONDS, account.until, expires_at)
 
     async def check_account(self, uid: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CaseT = TypeVar("CaseT")
 PLAN = "A weekly letter to 4,000 people who write prompts for newsrooms."
 APPLICATION = {"name": "The Prompt Review", "plan": PLAN, "website": "https://review.example.com"}
+APP = {"name": "Review site", "scopes": ["profile:read", "prompts:read"]}
 NOTE = "A test of partnerships."
 APPEAL = "The clicks are from a talk: 300 people in one network."
 
@@ -80,6 +81,12 @@ def _of(state: str) -> Callable[[World], dict[str, Any]]:
     return setup
 
 
+def _app(world: World) -> dict[str, Any]:
+    made = _of("approved")(world)
+    path = f"/partnerships/{made['partner_id']}/apps"
+    return {**made, "app_id": world.owner.post(path, APP, expect=201)["id"]}
+
+
 def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
     decision = {"version": 1, "decision": "reject", "reason_code": "no_fit", "note": NOTE}
     return {
@@ -92,5 +99,11 @@ def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "listPartnerships": case(),
         "reviewPartnership": case(_of("applied")),
         "decidePartnership": case(_of("applied"), lambda _: decision),
+        "listPartnerApps": case(_of("approved")),
+        "createPartnerApp": case(_of("approved"), lambda _: APP),
+        "getPartnerApp": case(_app),
+        "renamePartnerApp": case(_app, lambda _: {"name": "Another name"}),
+        "deletePartnerApp": case(_app),
+        "rotateAppSecret": case(_app, lambda _: {}),
         "changeCommission": case(_of("approved"), lambda _: {"version": 1, "commission_bp": 100, "note": NOTE}),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from promptforge.actors.billing.messages import AreAccountsLinked
+from promptforge.actors.partnerships.apps.store import AppStore
 from promptforge.actors.partnerships.errors import AppealedAlready, ApplyLater, OwnPartnership, PartnershipExists
 from promptforge.actors.partnerships.messages import (
     AppealSuspension,
@@ -55,9 +56,12 @@ class PartnersActor(Actor):
     name = "partners"
     asks = ("billing", "users")
 
-    def __init__(self, store: PartnerStore, history: PartnerHistory, *, most_commission_bp: int) -> None:
+    def __init__(
+        self, store: PartnerStore, history: PartnerHistory, apps: AppStore, *, most_commission_bp: int
+    ) -> None:
         self._store = store
         self._history = history
+        self._apps = apps
         self._most_commission_bp = most_commission_bp
 
     @handles(ListPartnershipReasons)
@@ -180,6 +184,7 @@ class PartnersActor(Actor):
         if step.reason_code is not None:
             is_now["reason_code"] = step.reason_code
         await tx.audit(f"partnership.{step.move}", after.id, before=was, after=is_now)
+        await self._apps.judge_anew(after.id, now=after.updated_at, session=tx.session)
         await follow_state(before, after, tx)
 
     async def _detail(self, partner: Partner, context: Context) -> PartnershipDetailView:

@@ -6,15 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from promptforge.actors.users.errors import TooManyKeys
-from promptforge.actors.users.keys.domain import (
-    MOST_KEYS,
-    SHOWN,
-    USED_EVERY_SECONDS,
-    ApiKey,
-    digest_of,
-    is_key,
-    new_key,
-)
+from promptforge.actors.users.keys.domain import MOST_KEYS, SHAPE, USED_EVERY_SECONDS, ApiKey
 from promptforge.actors.users.keys.store import KeyStore
 from promptforge.actors.users.messages import (
     ApiKeysView,
@@ -27,6 +19,7 @@ from promptforge.actors.users.messages import (
     RevokeApiKey,
 )
 from promptforge.core.context import Context
+from promptforge.core.credentials import SHOWN, digest_of
 from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
@@ -51,7 +44,7 @@ class ApiKeysActor(Actor):
         ]
         if unknown:
             raise Invalid("Some scopes do not exist; GET /users/me/api-keys lists them", errors=tuple(unknown))
-        secret, key_id = new_key(), new_id("key")
+        secret, key_id = SHAPE.new(), new_id("key")
 
         async def work(tx: Context) -> ApiKey:
             key = await self._insert(message, key_id, secret, tx)
@@ -99,7 +92,7 @@ class ApiKeysActor(Actor):
 
     @handles(ResolveApiKey)
     async def resolve(self, message: ResolveApiKey, context: Context) -> KeyIdentity | None:
-        key = await self._store.find(digest_of(message.key)) if is_key(message.key) else None
+        key = await self._store.find(digest_of(message.key)) if SHAPE.fits(message.key) else None
         now = context.now()
         if key is None or key.expires_at <= now:
             return None

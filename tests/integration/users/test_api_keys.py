@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptforge.actors.users.errors import TooManyKeys
-from promptforge.actors.users.keys.domain import MOST_KEYS, SHOWN, is_key, new_key
+from promptforge.actors.users.keys.domain import MOST_KEYS, SHAPE
 from promptforge.actors.users.messages import (
     CreateApiKey,
     CreatedApiKeyView,
@@ -26,9 +26,9 @@ from promptforge.actors.users.messages import (
 from promptforge.core.audit import INDEXES as AUDIT_INDEXES
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
+from promptforge.core.credentials import API_KEY, SHOWN
 from promptforge.core.errors import Invalid, NotFound, ScopeMissing
 from promptforge.core.identity import NOBODY, InvalidToken, Principals
-from promptforge.core.identity.principals import KEY_PREFIX
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import System
@@ -80,7 +80,7 @@ async def test_the_secret_is_shown_once_and_not_kept(world: World, mongo: Mongo)
     ada = await world.person()
     made = await ada.ask(request())
     assert made.secret is not None
-    assert made.secret.startswith(KEY_PREFIX)
+    assert made.secret.startswith(API_KEY)
     assert made.key.prefix == made.secret[:SHOWN]
     listed = await ada.ask(ListApiKeys())
     assert listed.items == (made.key,)
@@ -121,7 +121,7 @@ async def test_an_expired_a_revoked_and_a_made_up_key_are_none(world: World) -> 
     world.clock.advance(days=1)
     assert not await world.works(brief)
     find = key_finder(world.system)
-    assert await find(new_key(), NOBODY) is None
+    assert await find(SHAPE.new(), NOBODY) is None
     assert await find("pfk_", NOBODY) is None
     assert [key.id for key in (await ada.ask(ListApiKeys())).items] == [brief.key.id]
 
@@ -222,14 +222,14 @@ async def test_a_known_key_is_forgotten_when_it_or_its_owner_changes(world: Worl
 
 
 def test_a_key_with_a_typing_error_is_none() -> None:
-    key = new_key()
-    assert is_key(key)
-    assert not is_key(key[:-1] + ("0" if key[-1] != "0" else "1"))
-    assert not is_key(key[:10] + ("0" if key[10] != "0" else "1") + key[11:])
-    assert not is_key(key + "0")
+    key = SHAPE.new()
+    assert SHAPE.fits(key)
+    assert not SHAPE.fits(key[:-1] + ("0" if key[-1] != "0" else "1"))
+    assert not SHAPE.fits(key[:10] + ("0" if key[10] != "0" else "1") + key[11:])
+    assert not SHAPE.fits(key + "0")
 
 
 @given(st.text(max_size=60))
 def test_no_text_makes_the_check_fail(text: str) -> None:
-    is_key(text)
-    is_key(KEY_PREFIX + text)
+    SHAPE.fits(text)
+    SHAPE.fits(API_KEY + text)

@@ -95,13 +95,6 @@ from promptforge.actors.marketplace.documents.actor import ListingDocumentsActor
 from promptforge.actors.marketplace.documents.store import ListingDocumentStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.matching import Limits as SealedLimits
-from promptforge.actors.moderation import ChecksActor, ModerationActor
-from promptforge.actors.moderation import store as moderation
-from promptforge.actors.moderation.checks.messages import FingerprintPublished
-from promptforge.actors.moderation.checks.terms import load as load_terms
-from promptforge.actors.moderation.duplicates.looking import Duplicates
-from promptforge.actors.moderation.duplicates.store import FingerprintStore
-from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.notifications import (
     MailActor,
     MailSendingActor,
@@ -140,7 +133,7 @@ from promptforge.core.jobs import MongoJobStore, Queue, Schedule, Sealer
 from promptforge.core.messages import Message
 from promptforge.core.mongo import FILE_INDEXES, Files, Index, Mongo
 from promptforge.core.runtime import Actor
-from promptforge.deploy import accounts, notifying, packaging, partnering
+from promptforge.deploy import accounts, moderating, notifying, packaging, partnering
 from promptforge.deploy.following import Memory
 from promptforge.deploy.models import build_catalogue
 from promptforge.deploy.paying_out import paying_out
@@ -190,6 +183,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ExchangeActor,
     PackingActor,
     DatasetsActor,
+    *moderating.ACTOR_TYPES,
     *packaging.ACTOR_TYPES,
     *partnering.ACTOR_TYPES,
     EvaluationsActor,
@@ -210,8 +204,6 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     SearchActor,
     SealedRunsActor,
     TrialBudgetsActor,
-    ModerationActor,
-    ChecksActor,
     EventsActor,
     RollupsActor,
     QueriesActor,
@@ -237,7 +229,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **evaluations.INDEXES,
     **notifying.INDEXES,
     **marketplace.INDEXES,
-    **moderation.INDEXES,
+    **moderating.INDEXES,
     **analytics.INDEXES,
     **jobs.INDEXES,
     **audit.INDEXES,
@@ -267,6 +259,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("fold-events", "* * * * *", lambda _: FoldEvents()),
     Schedule("fold-market", "*/10 * * * *", lambda _: FoldMarket()),
     Schedule("sweep-exports", "*/10 * * * *", lambda _: SweepExports()),
+    *moderating.SCHEDULES,
     *packaging.SCHEDULES,
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
@@ -275,7 +268,6 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-stripe-events", "*/5 * * * *", lambda _: SweepStripeEvents()),
     Schedule("reconcile-stripe", "41 2 * * *", lambda _: ReconcileStripe()),
     Schedule("rank-listings", "*/10 * * * *", lambda _: RankListings()),
-    Schedule("fingerprint-published", "29 4 * * *", lambda _: FingerprintPublished()),
     Schedule("sweep-personal-exports", "19 * * * *", lambda _: SweepPersonalExports()),
     Schedule("close-accounts", "*/5 * * * *", lambda _: CloseDueAccounts()),
     Schedule("check-ratings", "53 3 * * *", lambda _: CheckRatings()),
@@ -332,7 +324,7 @@ def build_actors(
         UsageActor(rollups),
         *notifying.build_actors(mongo, settings, secrets, base_url=_base(settings)),
         *_market_actors(mongo, settings),
-        *_moderation(mongo, settings, memory),
+        *moderating.build_actors(mongo, settings, memory.duplicates),
         SearchActor(memory.found),
         *_analytics_actors(mongo),
         JobsActor(job_store),
@@ -392,15 +384,6 @@ def _sealed_limits(settings: Settings) -> SealedLimits:
         trace_share=share / 3,
         trace_letters=5 * letters // 3,
     )
-
-
-def _moderation(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]:
-    fingerprints = FingerprintStore(mongo)
-    cases = moderation.CaseStore(mongo, claim_for=timedelta(minutes=settings.moderation_claim_minutes))
-    return [
-        ModerationActor(cases, DecisionLog(mongo), fingerprints),
-        ChecksActor(cases, load_terms(settings.moderation_terms_file), Duplicates(fingerprints, memory.duplicates)),
-    ]
 
 
 def _analytics_actors(mongo: Mongo) -> list[Actor]:

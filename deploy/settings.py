@@ -140,6 +140,13 @@ class Settings(BaseSettings):
         None, description="A list of banned terms in the place of the one that comes with the service"
     )
 
+    moderation_llm_model: str | None = Field(
+        None, description="Which language model recommends to moderators what to decide; without it none does"
+    )
+    moderation_llm_daily_credits: int = Field(
+        100, ge=0, le=10**6, description="What the platform pays for such recommendations in a day (UTC), at most"
+    )
+
     package_trusted_keys: CommaSeparated = Field(
         (), description="Public keys in base64 of others whose packages may be installed here, comma separated"
     )
@@ -278,6 +285,8 @@ def llm_faults(settings: Settings) -> list[str]:
             for name in settings.llm_model
             if name not in prices
         ]
+        if settings.moderation_llm_model not in {None, *settings.llm_model}:
+            found.append(f"MODERATION_LLM_MODEL is {settings.moderation_llm_model}, which LLM_MODEL does not name")
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from promptforge.http import notification_examples, partnership_examples
+from promptforge.http import moderation_examples, notification_examples, partnership_examples
 from promptforge.http.schemas import PREFIX, Schema
 
 Json = Any  # whatever JSON can be
@@ -168,15 +168,8 @@ _TOLD: dict[str, Json] = {
     "summary": "A long text in five lines, and what is worth reading in full.",
     "category": "writing",
     "refund_policy": "2026-11: refundable within 14 days while unused",
-    "CaseView.reason": None,
-    "CaseView.purchase_id": None,
     "published_version": 2,
-    "Finding.code": "openai_key",
-    "Finding.detail": "This looks like a key of OpenAI",
-    "Finding.listing_id": None,
-    "Finding.score": None,
     "where": "content, line 2, column 6",
-    "ReasonView.words": "It meets the guidelines.",
     "next_step": "There is nothing that you have to do.",
     "reason_code": "meets_guidelines",
     "stars": 4,
@@ -370,6 +363,7 @@ _TOLD: dict[str, Json] = {
     "unresolved[]": "re_3SZb2kJ4d8Q0aB3c1XyZ0123",
     "api_version": "2026-10-28.endive",
     # Notifications
+    **moderation_examples.TOLD,
     **notification_examples.TOLD,
     **partnership_examples.TOLD,
     "body": "Somebody bought “Summaries for people in a hurry”.",

@@ -137,8 +137,9 @@ class RunModel(Command[RunResult]):
     exactly once: a run that has ended raises `RunClosed`. With `settle=False` the run stays open and the caller closes
     it with `SettleRun` in its own transaction, with what it keeps of the answer; one that nobody closes is released.
 
-    Where it could cost more than `max_millicredits` it is not begun (`OverBudget`). Raises `UnknownModel`, `NoModel`,
-    `InsufficientCredits`, and what `actors/ai/errors.py` has for providers' failures.
+    Where it could cost more than `max_millicredits` it is not begun (`OverBudget`). With `for_platform` the platform
+    pays, and nobody has to be signed in. Raises `UnknownModel`, `NoModel`, `InsufficientCredits`, and what
+    `actors/ai/errors.py` has for providers' failures.
     """
 
     purpose: Annotated[str, Len(1, 40)]
@@ -149,6 +150,7 @@ class RunModel(Command[RunResult]):
     run_id: RunId | None = None
     settle: bool = True
     max_millicredits: int | None = None
+    for_platform: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +162,15 @@ class SellersShare:
 
 
 @internal
-class BeginRun(Command[None]):
+class BeginRun(Command[int]):
     """Reserve for a run and write it down, in the asker's transaction; `RunModel` with its `run_id` carries it out.
+
+    Answers what is held for it, in millicredits.
 
     So the asker keeps in one commit what the run is for. With a `share`, its seller earns that much (`SettleRun`), and
     it is held besides what the model may cost. With `trial_of`, a listing, the run is paid out of the budget that its
-    seller has set aside, and costs the principal nothing. Again with the same `run_id` it changes nothing.
+    seller has set aside, and costs the principal nothing. With `for_platform` the platform pays, and nobody has to be
+    signed in. Again with the same `run_id` it changes nothing.
 
     Raises what `RunModel` raises before it asks the model, and `BudgetSpent`.
     """
@@ -179,6 +184,7 @@ class BeginRun(Command[None]):
     max_millicredits: int | None = None
     share: SellersShare | None = None
     trial_of: str | None = None
+    for_platform: bool = False
 
 
 @internal

@@ -134,6 +134,9 @@ class BillingActor(Actor):
     async def reserve_run(self, message: ReserveRun, context: Context) -> RunHold:
         async def work(tx: Context) -> RunHold:
             books, amount = self._ledger.open(tx), message.amount_millicredits
+            if message.for_platform:
+                await runs.reserve_for_platform(books, message.run_id, amount=amount)
+                return RunHold(amount)
             if message.trial_of is not None:
                 await runs.reserve_from_budget(books, message.run_id, subject=message.trial_of, amount=amount)
                 return RunHold(amount)

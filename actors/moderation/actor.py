@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from statistics import median
 
@@ -92,6 +93,7 @@ class ModerationActor(Actor):
         listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
         history = await self._history.list_of(case.listing_id)
         review = await self._find_review(case, context)
+        advice = await self._store.find_recommendation(case.id)
         waits = waits_for(listing, case) and not _has_lost_its_review(case, review)
         possible = legal_decisions(case.kind, listing.state) if waits else ()
         return CaseDetailView(
@@ -101,6 +103,7 @@ class ModerationActor(Actor):
             legal_decisions=possible if case.state is CaseState.OPEN else (),
             history=history,
             review=review,
+            recommendation=None if advice is None else replace(advice, words=None),
         )
 
     async def _find_review(self, case: CaseView, context: Context) -> ReviewView | None:
@@ -172,6 +175,7 @@ class ModerationActor(Actor):
             published_version=published,
             unified=difference,
             claimed_until=case.claim.claimed_until,
+            recommendation=await self._store.find_recommendation(case.id, session=tx.session),
         )
 
     # Decisions

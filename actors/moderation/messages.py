@@ -199,13 +199,40 @@ class DecisionView:
     decided_at: datetime
 
 
+class RecommendationState(StrEnum):
+    GIVEN = "given"
+    NONE = "none"
+    """The model was asked and gave none that could be used, or could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationView:
+    """What a language model would decide; a moderator does. Null as `decision` where it is unsure.
+
+    `words` are the model's own. They may quote the sealed text, so that they are shown with it, to whoever has claimed
+    the case. `read_all` is false where the texts were longer than what it reads. `because`: why there is none.
+    `tiny_model`: the small local model, whose advice is worth little.
+    """
+
+    state: RecommendationState
+    model: str
+    tiny_model: bool
+    decision: Verdict | None
+    reason_code: ReasonCode | None
+    words: str | None
+    read_all: bool
+    because: str | None
+    made_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class CaseDetailView:
     """A case with the listing as it is now, and what its seller proposes to change (`listing.proposal`).
 
     `findings` are the automatic checks', the worst first; a moderator judges them. `legal_decisions` are those that
     this kind of case allows, `history` what was decided about the listing before, newest first. `review` is what a
-    `review_report` is about, while it is there.
+    `review_report` is about, while it is there. `recommendation` is a language model's, without its words; null where
+    none is configured, or it has not come yet.
     """
 
     case: CaseView
@@ -214,6 +241,7 @@ class CaseDetailView:
     legal_decisions: tuple[Verdict, ...]
     history: tuple[DecisionView, ...]
     review: ReviewView | None
+    recommendation: RecommendationView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +261,7 @@ class CaseContentView:
     published_version: int | None
     unified: str | None
     claimed_until: datetime
+    recommendation: RecommendationView | None = None
 
 
 @internal

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import TypeAdapter
 
 from promptforge.actors.moderation.checks.findings import findings_of, worst
 from promptforge.actors.moderation.checks.messages import Finding
@@ -29,13 +32,16 @@ from promptforge.actors.moderation.messages import (
     DecideCase,
     ListCases,
     OpenCase,
+    RecommendationView,
     Verdict,
 )
+from promptforge.actors.moderation.recommending.store import HELD as SPENDING_HELD
+from promptforge.actors.moderation.recommending.store import INDEXES as SPENDING_INDEXES
 from promptforge.core.errors import NotFound, PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import EMPTIED, REDACTED, Held, Subject, marks
+from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, Held, Subject, marks
 
 CASES = "moderation_cases"
 
@@ -48,13 +54,21 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("decided_at", -1),), partial={"state": CaseState.DECIDED.value}),
     ),
     **HISTORY_INDEXES,
+    **SPENDING_INDEXES,
     **FINGERPRINT_INDEXES,
 }
 HELD = {
     CASES: Held(
         "Cases of moderators about what you offered, bought or reported",
         (
-            Subject("seller_id", {**marks(REDACTED, "title", "reason"), **marks(EMPTIED, "findings")}),
+            Subject(
+                "seller_id",
+                {
+                    **marks(REDACTED, "title", "reason"),
+                    **marks(EMPTIED, "findings"),
+                    **marks(CLEARED, "recommendation"),
+                },
+            ),
             Subject("brought_by", {**marks(REDACTED, "reason")}),
         ),
         plain=frozenset(
@@ -73,15 +87,17 @@ HELD = {
                 "purchase_id",
             }
         ),
-        secret=frozenset({"internal_note", "claim", "findings", "brought_by", "reason"}),
+        secret=frozenset({"internal_note", "claim", "findings", "recommendation", "brought_by", "reason"}),
     ),
     **HISTORY_HELD,
+    **SPENDING_HELD,
     **FINGERPRINT_HELD,
 }
 MOST_PEOPLE = 1000
 """Who brought up one case; those who come later are counted and not kept."""
 
 MOST_DECIDED = 5000
+_recommendations = TypeAdapter(RecommendationView)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +206,19 @@ class CaseStore:
         """In the place of what the same source found before."""
         found = [asdict(finding) for finding in findings]
         await self._cases.update_one({"_id": case_id}, {"$set": {f"findings.{source}": found}}, session=session)
+
+    # What a model would decide
+
+    async def find_recommendation(self, case_id: str, *, session: Session | None = None) -> RecommendationView | None:
+        row = (await self._row(case_id, session)).get("recommendation")
+        return None if row is None else _recommendations.validate_python(row)
+
+    async def keep_recommendation(self, case_id: str, made: RecommendationView, *, session: Session | None) -> None:
+        """Once: the first one stays."""
+        none_yet = {"_id": case_id, "recommendation": None}
+        row = _recommendations.dump_python(made, mode="python")
+        row = {name: value.value if isinstance(value, StrEnum) else value for name, value in row.items()}
+        await self._cases.update_one(none_yet, {"$set": {"recommendation": row}}, session=session)
 
     # Claims
 

@@ -326,6 +326,6 @@ def payable_mass(legs: Sequence[Leg]) -> int:
     total = 0
     for leg in legs:
         granted = leg.account is Fund.GRANTED or leg.source is Fund.GRANTED
-        kept = leg.account in {Platform.FEES, Platform.LLM, Platform.GRANTS, Platform.OPENING}
+        kept = leg.account in {Platform.FEES, Platform.LLM, Platform.CHECKS, Platform.GRANTS, Platform.OPENING}
         total += 0 if granted or kept else leg.amount
     return total

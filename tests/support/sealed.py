@@ -47,6 +47,7 @@ TEXT = (
 PRICE = Price(input=10_000_000, output=20_000_000)
 """A millicredit for each token read, and two for each written."""
 LIMITS = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
+SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 TERMS = RunTerms(model="scripted-1", share="1", max_tokens=100)
 COST = 200
 """Millicredits of one answer of the scripted model."""
@@ -123,14 +124,16 @@ class Lighthouse:
 
 
 @asynccontextmanager
-async def open_lighthouse(mongo: Mongo, *, price: Price = PRICE) -> AsyncIterator[Lighthouse]:
+async def open_lighthouse(
+    mongo: Mongo, *, price: Price = PRICE, settings: Settings = SETTINGS
+) -> AsyncIterator[Lighthouse]:
     await ensure_indexes(mongo, INDEXES)
     model, clock = ScriptedModel(pieces=(ANSWER,)), SteppedClock()
     catalogue = Catalogue([Model("scripted-1", Guarded(model, LIMITS), price, max_output_tokens=1000)])
     models = ModelsActor(ai_models.RunStore(mongo, RollupStore(mongo)), catalogue)
 
     def actors(store: MongoJobStore) -> list[Actor]:
-        built = build_actors(mongo, store, Settings(stripe_secret_key=SecretStr("sk_test_unused")))
+        built = build_actors(mongo, store, settings)
         return [models if isinstance(one, ModelsActor) else one for one in built]
 
     async with job_process(mongo, actors, running=False, clock=clock) as process:

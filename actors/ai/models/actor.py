@@ -66,7 +66,7 @@ class ModelsActor(Actor):
         return await ReplyStream(self._runs.carry_out(_order(message), context, whole=True)).whole()
 
     @handles(BeginRun, key="run_id", transactional=True)
-    async def begin_run(self, message: BeginRun, context: Context) -> None:
+    async def begin_run(self, message: BeginRun, context: Context) -> int:
         order = Order(
             message.purpose,
             message.messages,
@@ -77,8 +77,9 @@ class ModelsActor(Actor):
             budget=message.max_millicredits,
             share=message.share,
             trial_of=message.trial_of,
+            for_platform=message.for_platform,
         )
-        await context.transaction(lambda tx: self._runs.begin(order, tx))
+        return await context.transaction(lambda tx: self._runs.begin(order, tx))
 
     @handles(StreamRun)
     async def stream_run(self, message: StreamRun, context: Context) -> ReplyStream[RunResult]:
@@ -107,4 +108,5 @@ def _order(message: RunModel | StreamRun) -> Order:
         run_id=message.run_id,
         settle=message.settle,
         budget=message.max_millicredits,
+        for_platform=isinstance(message, RunModel) and message.for_platform,
     )

@@ -45,6 +45,8 @@ from promptforge.core.streams import Delta
 log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_TOKENS = 1024
+PLATFORM = "platform"
+"""Whose a run is that the platform pays: nobody's id is like this."""
 HOLD_SECONDS = 600.0
 """How long a run may stay open: longer than any guard lets a provider take, and than whoever settles it later needs."""
 CLOSE_SECONDS = 30.0
@@ -67,6 +69,7 @@ class Order:
     """Millicredits."""
     share: SellersShare | None = None
     trial_of: str | None = None
+    for_platform: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +179,18 @@ class Runs:
 
     # Beginning
 
-    async def begin(self, order: Order, tx: Context) -> None:
-        """Write a run down, in the asker's transaction, for whoever carries it out later."""
+    async def begin(self, order: Order, tx: Context) -> int:
+        """Write a run down, in the asker's transaction, for whoever carries it out later; answers what is held."""
         model = self._catalogue.find(order.settings.model)
-        await self._write_down(self._opened(order, model, _prompt(order, model), tx), tx, known=True)
+        run = await self._write_down(self._opened(order, model, _prompt(order, model), tx), tx, known=True)
+        return run.held
 
     def _opened(self, order: Order, model: Model, prompt: Prompt, context: Context) -> OpenRun:
         terms = self._catalogue.terms(model)
         most = terms.charge(model.provider.count_tokens(prompt.turns), prompt.max_tokens)
         run = OpenRun(
             id=order.run_id or new_id("run"),
-            user_id=context.user_id,
+            user_id=PLATFORM if order.for_platform else context.user_id,
             purpose=order.purpose,
             caller=_caller(context),
             model=model.name,
@@ -214,8 +218,15 @@ class Runs:
                 await self._store.prolong(run.id, expires_at=expires_at, session=tx.session)
                 return begun
         if run.held:
-            hold = ReserveRun(run_id=run.id, user_id=run.user_id, amount_millicredits=run.held, trial_of=run.trial_of)
-            await tx.ask(hold)
+            await tx.ask(
+                ReserveRun(
+                    run_id=run.id,
+                    user_id=run.user_id,
+                    amount_millicredits=run.held,
+                    trial_of=run.trial_of,
+                    for_platform=run.user_id == PLATFORM,
+                )
+            )
         await self._store.insert(run, expires_at=expires_at, session=tx.session)
         return run
 

@@ -40,6 +40,7 @@ class Platform(StrEnum):
     GRANTS = "platform:grants"
     OPENING = "platform:opening"
     LLM = "platform:llm"
+    CHECKS = "platform:checks"
     LOSSES = "platform:losses"
     TOPUPS = "stripe:topups"
     PAYOUTS = "stripe:payouts"
@@ -111,7 +112,7 @@ MAY_BE_EMPTY = frozenset(
     {JournalKind.PURCHASE, JournalKind.PURCHASE_REFUND, JournalKind.RUN_RESERVE, JournalKind.RUN_CLOSE}
 )
 """A free listing's: each purchase has exactly one journal, and each refund of one too. And those of trials, which hold
-credits that are reserved already.
+credits that are reserved already, and of runs that the platform pays, which holds nothing.
 """
 
 

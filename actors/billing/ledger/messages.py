@@ -150,13 +150,15 @@ class ReserveRun(Command[RunHold]):
     """Set credits aside for a run of a language model, exactly once per run: `run:{id}:reserve`.
 
     The same run again answers the same hold. Raises `InsufficientCredits` (402) or `DebtOutstanding` (402). With
-    `trial_of`, a listing, it is paid from a budget that its seller has set aside; raises `BudgetSpent` (409).
+    `trial_of`, a listing, it is paid from a budget that its seller has set aside; raises `BudgetSpent` (409). With
+    `for_platform` the platform pays, and no user is asked.
     """
 
     run_id: Annotated[str, Len(1, 64)]
     user_id: Id
     amount_millicredits: Annotated[int, Ge(1), Le(10**12)]
     trial_of: Annotated[str, Len(1, 64)] | None = None
+    for_platform: bool = False
 
 
 @internal

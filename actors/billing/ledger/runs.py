@@ -3,6 +3,9 @@
 A reservation moves credits from where they would be spent into `reserved`; closing takes them out again: what was spent
 goes to the platform, in the order in which one spends, and each part of the rest returns to the lot that it came from.
 
+A run that the platform pays itself is written down like others, and moves no user's credits: what the model cost goes
+from `platform:checks` to `platform:llm`.
+
 A run of a sealed prompt earns its seller a share as well. What is spent first pays the model, so that the share is paid
 with granted credits last; it is divided, pending and settled like the price of a sale, under the key of the close.
 """
@@ -19,10 +22,13 @@ from promptforge.actors.billing.ledger.budgets import commands as budgets
 from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, Platform
 from promptforge.actors.billing.ledger.holdings import Part, parts_after, parts_before, plan_payment, sums_by_fund
 from promptforge.actors.billing.ledger.sales.domain import Sale, share_of
-from promptforge.core.amounts import from_millicredits
+from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.errors import NotFound
 
 PREFIX = "run:"
+PAID_BY = "paid_by"
+"""The reference that says who pays, where that is no user."""
+PLATFORM = "platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,26 @@ async def reserve_from_budget(books: Books, run_id: str, *, subject: str, amount
     return await budgets.hold(books, reserve_key(run_id), run_id, subject=subject, amount=amount)
 
 
+async def reserve_for_platform(books: Books, run_id: str, *, amount: int) -> Journal:
+    """Without a leg; the same run again answers the same journal."""
+    there = await books.find_journal(reserve_key(run_id))
+    if there is not None:
+        return there
+    refs = {"run_id": run_id, "reserved": from_millicredits(amount), PAID_BY: PLATFORM}
+    journal = Journal(reserve_key(run_id), JournalKind.RUN_RESERVE, refs, ())
+    await books.post(journal)
+    return journal
+
+
+async def _charge_platform(books: Books, run_id: str, reserved: Journal, charge: int) -> Journal:
+    charge = min(charge, to_millicredits(reserved.refs["reserved"]))
+    legs = (Leg(Platform.CHECKS, -charge), Leg(Platform.LLM, charge)) if charge else ()
+    refs = {"run_id": run_id, "charged": from_millicredits(charge), PAID_BY: PLATFORM}
+    journal = Journal(close_key(run_id), JournalKind.RUN_CLOSE, refs, legs, reverses=reserved.id)
+    await books.post(journal)
+    return journal
+
+
 async def close(books: Books, run_id: str, *, charge: int, earned: Earned | None = None) -> tuple[Journal, bool]:
     """Charge at most what is held, and give the rest back. The flag: closed by this call, and not before.
 
@@ -159,6 +185,8 @@ async def close(books: Books, run_id: str, *, charge: int, earned: Earned | None
     reserved = await books.find_journal(reserve_key(run_id))
     if reserved is None:
         raise NotFound(f"Nothing was reserved for the run {run_id}")
+    if PAID_BY in reserved.refs:
+        return await _charge_platform(books, run_id, reserved, charge), True
     if budgets.BUDGET in reserved.refs:
         return await budgets.spend(books, close_key(run_id), reserved, charge), True
     if earned is not None and earned.gross:

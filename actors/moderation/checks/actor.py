@@ -19,9 +19,11 @@ from promptforge.actors.moderation.checks.personal import find_personal_data
 from promptforge.actors.moderation.checks.secrets import find_secrets
 from promptforge.actors.moderation.checks.terms import TermList
 from promptforge.actors.moderation.contents import sold_by, text_of, versions_of
+from promptforge.actors.moderation.domain import RECOMMENDED
 from promptforge.actors.moderation.duplicates.fingerprints import fingerprint
 from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.messages import CaseView
+from promptforge.actors.moderation.recommending.messages import RecommendOnCase
 from promptforge.actors.moderation.store import CaseStore
 from promptforge.actors.prompts.messages import PromptVersionView
 from promptforge.core.context import Context
@@ -35,13 +37,16 @@ log = structlog.get_logger(__name__)
 
 
 class ChecksActor(Actor):
+    """`advised`: a language model is asked about what was checked."""
+
     name = "checks"
     asks = ("listing_documents", "marketplace", "prompts", "package_files")
 
-    def __init__(self, store: CaseStore, terms: TermList, duplicates: Duplicates) -> None:
+    def __init__(self, store: CaseStore, terms: TermList, duplicates: Duplicates, *, advised: bool = False) -> None:
         self._store = store
         self._terms = terms
         self._duplicates = duplicates
+        self._advised = advised
 
     async def run(self, context: Context) -> None:
         """Read the index in the background, so that the first check need not wait for it."""
@@ -58,6 +63,8 @@ class ChecksActor(Actor):
         await self._store.keep_findings(case.id, RULES, found, session=context.session)
         alike = await self._alike(listing, version, context)
         await self._store.keep_findings(case.id, DUPLICATES, alike, session=context.session)
+        if self._advised and case.kind in RECOMMENDED:
+            await context.enqueue(RecommendOnCase(case_id=case.id), unique=f"moderation.recommend:{case.id}")
         return len(found) + len(alike)
 
     async def _alike(self, listing: ListingView, version: PromptVersionView, context: Context) -> list[Finding]:

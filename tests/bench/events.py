@@ -83,7 +83,7 @@ def _fill(places: Sequence[Documents], owner: str, *, start: int, until: int, mo
         rows = _rows(owner, first, min(FILLED, until - first), batch=batch, most=most, mixed=mixed)
         events.insert_many(rows, ordered=False)
         batches.insert_one({"_id": batch, "open": False, "due_at": datetime.now(UTC), "looks": 0})
-        if first and first % TOLD_EVERY == 0:
+        if first > start and first % TOLD_EVERY == 0:
             print(
                 f"{first:,} events are there, {(first - start) / (time.perf_counter() - begun):,.0f} a second",
                 flush=True,

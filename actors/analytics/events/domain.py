@@ -17,7 +17,8 @@ AHEAD = timedelta(minutes=5)
 MOST_TOLD = 50
 """Errors of one batch that are told."""
 
-_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}\.[^\s@.]{2,}")
+_EMAIL = re.compile(r"[^\s@]@[^\s@]{1,255}\.[^\s@.]{2,}")
+"""One character before the @ says as much as all of them, and where there are many, not each of them is a beginning."""
 _PHONE = re.compile(r"\+\d[\d ()/.-]{7,}")
 _PERSONAL_NAMES = frozenset(
     {

@@ -69,6 +69,7 @@ class ExportsActor(Actor):
         async def work(tx: Context) -> ExportView:
             if await self._store.count_under_way(tx.user_id, session=tx.session) >= MOST_AT_ONCE:
                 raise TooManyExports(f"{MOST_AT_ONCE} exports of yours wait or are written: wait, or cancel one")
+            await self._store.make_room(tx.user_id, now=tx.now(), session=tx.session)
             export_id = new_id("exp")
             export = ExportView(
                 id=export_id,

@@ -43,6 +43,8 @@ HELD = {
     ANALYTICS_JOBS: Held("The work of your exports", (Subject("user_id", deleted=True),), plain=frozenset({"*"})),
     TURNS: nobody("How many exports each internal id has asked for"),
 }
+MOST_KEPT, MOST_KEPT_BYTES = 100, 8 * 1024**3
+"""Of one user, besides those under way: who asks on and on would fill the disk."""
 UNDER_WAY = [ExportState.QUEUED.value, ExportState.RUNNING.value]
 PURGED_AFTER = timedelta(days=90)
 LOOK_AFTER = timedelta(minutes=10)
@@ -92,6 +94,19 @@ class ExportStore:
         """How many the user has. Two who count in order to begin one conflict, and one of them counts again."""
         await self._turns.update_one({"_id": user_id}, {"$inc": {"asked": 1}}, upsert=True, session=session)
         return await self._exports.count_documents({"user_id": user_id, "state": {"$in": UNDER_WAY}}, session=session)
+
+    async def make_room(self, user_id: str, *, now: datetime, session: Session | None) -> None:
+        """Of the user's files the newest are kept, so many and so many bytes; the time of the others is over."""
+        wanted = {"user_id": user_id, "state": ExportState.FINISHED.value, "expires_at": {"$gt": now}}
+        rows = self._exports.find(wanted, {"size": 1}, session=session).sort([("created_at", -1), ("_id", -1)])
+        taken, over = 0, list[str]()
+        for number, row in enumerate(await rows.to_list(None)):  # a few more than are kept
+            taken += row["size"]
+            if number >= MOST_KEPT or taken > MOST_KEPT_BYTES:
+                over.append(row["_id"])
+        if over:
+            ended = {"$set": {"expires_at": now, "sweep_at": now}}
+            await self._exports.update_many({"_id": {"$in": over}}, ended, session=session)
 
     async def get_own(self, export_id: str, user_id: str, *, session: Session | None = None) -> ExportView:
         """Raises `NotFound`, also for somebody else's."""

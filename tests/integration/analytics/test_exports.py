@@ -16,7 +16,7 @@ import pytest
 
 from promptforge.actors.ai.models.store import USAGE, usage_row
 from promptforge.actors.analytics.events.store import EVENTS, event_row
-from promptforge.actors.analytics.exports import writing
+from promptforge.actors.analytics.exports import store, writing
 from promptforge.actors.analytics.exports.errors import ExportExpired
 from promptforge.actors.analytics.exports.messages import (
     CancelExport,
@@ -277,6 +277,23 @@ async def test_a_file_is_kept_for_its_time_and_then_gone(branches: Branches, mon
     assert (await files_left(branches), await sweep.ask(SweepExports())) == (0, 0)
     with pytest.raises(ExportExpired):
         await ada.ask(DownloadExport(export_id=export.id))
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_KEPT", 2), ("MOST_KEPT_BYTES", 2_500)])
+async def test_of_a_users_files_the_newest_are_kept_and_of_nobody_elses_any_is_gone(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    monkeypatch.setattr(store, bound, most)
+    ada, _ = await branches.person("ada")
+    eve, _ = await branches.person("eve")
+    others = await carry_out(branches, eve, await ask(eve, ExportSource.EVENTS))
+    made = [await carry_out(branches, ada, await ask(ada, ExportSource.EVENTS)) for _ in range(3)]
+    await branches.mongo.collection(EXPORTS).update_many({}, {"$set": {"size": 1_000}})
+    await ask(ada, ExportSource.EVENTS)
+    assert await branches.here.process.context().ask(SweepExports()) == 1
+    states = [(await ada.ask(GetExport(export_id=one.id))).state for one in made]
+    assert states == ["expired", "finished", "finished"]
+    assert (await eve.ask(GetExport(export_id=others.id))).state == "finished"
 
 
 async def test_one_whose_job_is_gone_ends_too(branches: Branches) -> None:

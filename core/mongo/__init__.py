@@ -20,6 +20,7 @@ from promptforge.core.mongo.migrations import Migration, prepare_migrations, ref
 from promptforge.core.mongo.patience import patient_rows, patiently
 from promptforge.core.mongo.pulse import Pulse
 from promptforge.core.mongo.snapshots import read_snapshot
+from promptforge.core.mongo.tallies import Tallies
 from promptforge.core.mongo.transactions import run_transaction
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Rows",
     "Session",
     "StoredFile",
+    "Tallies",
     "Unstorable",
     "UpdateOne",
     "compare_indexes",

@@ -6,21 +6,14 @@ process that is killed loses what it has counted since the last write; one that 
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 
-import anyio
-import structlog
 from cachetools import LRUCache
 
-from promptforge.core.errors import OutcomeUnknown, Unavailable
-from promptforge.core.mongo import Index, Mongo, UpdateOne
+from promptforge.core.mongo import Index, Mongo, Tallies, UpdateOne
+from promptforge.core.mongo.tallies import MOST_COUNTERS
 from promptforge.core.personal import Held, Subject
 
-FLUSH_SECONDS = 4.0
-"""Together with the write itself below the five seconds that may be lost."""
-MOST_COUNTERS = 10_000
-"""One for each listing and day. More make it write sooner; while the database is away they are dropped."""
 MOST_REMEMBERED = 100_000
 DAYS = "listing_days"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -34,7 +27,6 @@ HELD = {
     DAYS: Held("How often your listings were looked at", (Subject("seller_id"),), plain=frozenset({"_id"})),
 }
 
-log = structlog.get_logger(__name__)
 Key = tuple[str, str, datetime]
 
 
@@ -45,50 +37,29 @@ def day_of(moment: datetime) -> datetime:
 
 class ViewCounter:
     def __init__(self, mongo: Mongo) -> None:
-        self._days = mongo.collection(DAYS)
-        self._counts: Counter[Key] = Counter()
-        self._seen: LRUCache[tuple[str, str, datetime], bool] = LRUCache(MOST_REMEMBERED)
-        self._full = anyio.Event()
+        self._tallies: Tallies[Key] = Tallies(mongo.collection(DAYS), _increment, what="views", most=MOST_COUNTERS)
+        self._seen: LRUCache[Key, bool] = LRUCache(MOST_REMEMBERED)
 
     @property
     def waiting(self) -> int:
         """Views that are not written yet."""
-        return self._counts.total()
+        return self._tallies.waiting
 
     def add(self, listing_id: str, *, seller_id: str, viewer_id: str | None, now: datetime) -> None:
         day = day_of(now)
-        key = (listing_id, seller_id, day)
         if viewer_id is not None:
             mark = (viewer_id, listing_id, day)
             if mark in self._seen:
                 return
             self._seen[mark] = True
-        if len(self._counts) >= MOST_COUNTERS and key not in self._counts:
-            self._full.set()
-            return
-        self._counts[key] += 1
+        self._tallies.add((listing_id, seller_id, day))
 
     async def run(self) -> None:
         """Write for as long as the process lives."""
-        while True:
-            with anyio.move_on_after(FLUSH_SECONDS):
-                await self._full.wait()
-            self._full = anyio.Event()
-            await self.flush()
+        await self._tallies.run()
 
     async def flush(self) -> None:
-        """Write what is counted. What the database could not take is counted further; what is not known is let go."""
-        counts, self._counts = self._counts, Counter()
-        if not counts:
-            return
-        try:
-            await self._days.bulk_write([_increment(key, views) for key, views in counts.items()], ordered=False)
-        except Unavailable:
-            for key, views in counts.items():
-                if key in self._counts or len(self._counts) < MOST_COUNTERS:
-                    self._counts[key] += views
-        except OutcomeUnknown:
-            log.warning("views.lost", views=counts.total())
+        await self._tallies.flush()
 
 
 def _increment(key: Key, views: int) -> UpdateOne:

@@ -1,4 +1,4 @@
-"""When two handles look like one."""
+"""How long a handle is kept for whoever had it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,3 @@ from datetime import timedelta
 
 KEPT_FREE = timedelta(days=90)
 """How long a handle that somebody gave up leads to them, and nobody else may have it."""
-_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "_": "-"})
-_PAIRS = (("rn", "m"), ("vv", "w"))
-
-
-def skeleton(handle: str) -> str:
-    """The same for handles that are easily taken for each other; theirs is ASCII only.
-
-    `0` is taken for `o`, `1` and `i` for `l`, `5` for `s`, `rn` for `m`, `vv` for `w`, and `_` for `-`: what Unicode's
-    confusables are (UTS 39, section 4), for the few characters that a handle can have.
-    """
-    alike = handle.lower()
-    for pair, one in _PAIRS:
-        alike = alike.replace(pair, one)
-    return alike.translate(_ALIKE)

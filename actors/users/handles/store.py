@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from promptforge.actors.users.handles.domain import KEPT_FREE, skeleton
+from promptforge.actors.users.handles.domain import KEPT_FREE
+from promptforge.core.alike import skeleton
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.personal import Held, Subject
 

@@ -9,12 +9,13 @@ import anyio
 import pytest
 
 from promptforge.actors.marketplace.insights import views
-from promptforge.actors.marketplace.insights.views import DAYS, FLUSH_SECONDS, ViewCounter
+from promptforge.actors.marketplace.insights.views import DAYS, ViewCounter
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import GetListing, UnlistListing
 from promptforge.core.context import Context
 from promptforge.core.errors import DatabaseUnavailable, OutcomeUnknown
 from promptforge.core.mongo import Mongo
+from promptforge.core.mongo.tallies import FLUSH_SECONDS
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, open_branches
 from tests.support.market import raised

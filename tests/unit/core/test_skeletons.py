@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promptforge.actors.users.handles.domain import skeleton
+from promptforge.core.alike import skeleton
 
 
 @pytest.mark.parametrize(

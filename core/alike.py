@@ -1,0 +1,18 @@
+"""When two names look like one."""
+
+from __future__ import annotations
+
+_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "_": "-"})
+_PAIRS = (("rn", "m"), ("vv", "w"))
+
+
+def skeleton(name: str) -> str:
+    """The same for names that are easily taken for each other; theirs is ASCII only.
+
+    `0` is taken for `o`, `1` and `i` for `l`, `5` for `s`, `rn` for `m`, `vv` for `w`, and `_` for `-`: what Unicode's
+    confusables are (UTS 39, section 4), for the few characters that a handle or a code can have.
+    """
+    alike = name.lower()
+    for pair, one in _PAIRS:
+        alike = alike.replace(pair, one)
+    return alike.translate(_ALIKE)

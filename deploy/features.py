@@ -317,7 +317,7 @@ def build_actors(
         ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
         DatasetsActor(datasets.DatasetStore(mongo)),
         *packaging.build_actors(mongo, settings, secrets),
-        *partnering.build_actors(mongo, settings, scopes=_scopes()),
+        *partnering.build_actors(mongo, settings, secrets, scopes=_scopes(), base_url=_base(settings)),
         EvaluationsActor(evaluations.EvaluationStore(mongo)),
         AssistantActor(),
         TrialsActor(),

@@ -18,10 +18,11 @@ from starlette.types import ASGIApp
 from starlette_compress import CompressMiddleware
 
 from promptforge.actors.notifications.mail.messages import Unsubscribe
+from promptforge.actors.partnerships.referrals.messages import FollowReferralLink
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 from promptforge.core.sheets import Sheet
-from promptforge.http import app_tokens, docs, health, unsubscribing, webhooks
+from promptforge.http import app_tokens, docs, health, referring, unsubscribing, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.bells import Bells
 from promptforge.http.body import BodyLimits
@@ -126,6 +127,7 @@ def build_app(
         routes=[
             *_pages(settings.version, described),
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
+            *_referring(system),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],
         middleware=[
@@ -210,6 +212,13 @@ def _health(report: Health) -> list[StarletteRoute]:
         StarletteRoute("/health/live", report.live),
         StarletteRoute("/health/ready", report.ready),
     ]
+
+
+def _referring(system: System) -> list[StarletteRoute]:
+    """Where somebody handles it."""
+    if FollowReferralLink not in system.bindings:
+        return []
+    return [StarletteRoute(referring.PATH, referring.ReferralLinks(system).follow)]
 
 
 def _unsubscribing(system: System, rates: Rates) -> dict[str, ASGIApp]:

@@ -32,4 +32,17 @@ TOLD: dict[str, Any] = {  # Any: JSON
     "PartnerAppView.scopes[]": "listings:read",
     "PartnerAppsView.available_scopes[]": "listings:read",
     "PartnerAppSecretView.secret": "pfs_7Kq2mTz9Lr4VxWc6Hn1BdYs8Pf3GjQ5Ua0EoXi0kR2tM",
+    **dict.fromkeys(
+        ("ReferralCodeView.code", "ReferralCodeSums.code", "AttributionView.code", "FollowReferralLink.code"),
+        "prompt-review",
+    ),
+    "ReferralCodeView.label": "The letter of November",
+    "ReferralCodeView.active": True,
+    "ReferralCodeView.deactivated_at": None,
+    "ReferralTouchView.token": "cHJvbXB0LXJldmlldw.x1-2cQ9f0aVbT3mJk4L6Zw",
+    "ClaimReferral.tokens": ["cHJvbXB0LXJldmlldw.x1-2cQ9f0aVbT3mJk4L6Zw"],
+    "CollectionView.collection_id": f"col_{_ULID}",
+    "CollectEarnings.amount": "4.25",
+    "DecideFrozenEarnings.reason": "The clicks were from a talk, and the buyers are people.",
+    "EarningsView.earned": "4.25",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptforge.actors.billing.errors import FreezeDecided, InsufficientCredits
 from promptforge.actors.partnerships.apps.messages import (
     CreatePartnerApp,
     DeletePartnerApp,
@@ -32,25 +33,69 @@ from promptforge.actors.partnerships.messages import (
     ReviewPartnership,
     WithdrawApplication,
 )
+from promptforge.actors.partnerships.referrals.errors import (
+    CircularReferral,
+    CodeTaken,
+    NotAReferral,
+    ReferralExpired,
+    ReferralNotActive,
+    SelfReferral,
+    TooManyCodes,
+)
+from promptforge.actors.partnerships.referrals.messages import (
+    ClaimReferral,
+    CollectEarnings,
+    CreateReferralCode,
+    DeactivateReferralCode,
+    DecideFrozenEarnings,
+    FollowReferralLink,
+    GetEarnings,
+    GetPartnerDashboard,
+    GetReferral,
+    ListReferralCodes,
+    ReviewEarnings,
+)
+from promptforge.core.errors import NotFound
 from promptforge.http.routing import delete, get, patch, post
 
 _JUDGED = (OwnPartnership, PartnershipChanged, IllegalMove)
+_PARTNER = "/partnerships/{partner_id}"
 
 routes = [
     get("/partnerships/reasons", ListPartnershipReasons),
     get("/partnerships", ListMyPartnerships),
     post("/partnerships", ApplyForPartnership, status=201, errors=(PartnershipExists, ApplyLater)),
     get("/partnerships/all", ListPartnerships),
-    get("/partnerships/{partner_id}", GetPartnership),
-    post("/partnerships/{partner_id}/withdraw", WithdrawApplication, errors=(IllegalMove,)),
-    post("/partnerships/{partner_id}/appeal", AppealSuspension, errors=(IllegalMove, AppealedAlready)),
-    get("/partnerships/{partner_id}/review", ReviewPartnership),
-    post("/partnerships/{partner_id}/decision", DecidePartnership, errors=_JUDGED),
-    post("/partnerships/{partner_id}/commission", ChangeCommission, errors=_JUDGED),
-    get("/partnerships/{partner_id}/apps", ListPartnerApps),
-    post("/partnerships/{partner_id}/apps", CreatePartnerApp, status=201, errors=(NotAPartner, TooManyApps)),
-    get("/partnerships/{partner_id}/apps/{app_id}", GetPartnerApp),
-    patch("/partnerships/{partner_id}/apps/{app_id}", RenamePartnerApp),
-    delete("/partnerships/{partner_id}/apps/{app_id}", DeletePartnerApp),
-    post("/partnerships/{partner_id}/apps/{app_id}/secret", RotateAppSecret),
+    get(_PARTNER, GetPartnership),
+    post(_PARTNER + "/withdraw", WithdrawApplication, errors=(IllegalMove,)),
+    post(_PARTNER + "/appeal", AppealSuspension, errors=(IllegalMove, AppealedAlready)),
+    get(_PARTNER + "/review", ReviewPartnership),
+    post(_PARTNER + "/decision", DecidePartnership, errors=_JUDGED),
+    post(_PARTNER + "/commission", ChangeCommission, errors=_JUDGED),
+    get(_PARTNER + "/apps", ListPartnerApps),
+    post(_PARTNER + "/apps", CreatePartnerApp, status=201, errors=(NotAPartner, TooManyApps)),
+    get(_PARTNER + "/apps/{app_id}", GetPartnerApp),
+    patch(_PARTNER + "/apps/{app_id}", RenamePartnerApp),
+    delete(_PARTNER + "/apps/{app_id}", DeletePartnerApp),
+    post(_PARTNER + "/apps/{app_id}/secret", RotateAppSecret),
+    get(_PARTNER + "/codes", ListReferralCodes),
+    post(_PARTNER + "/codes", CreateReferralCode, status=201, errors=(CodeTaken, TooManyCodes, NotAPartner)),
+    post(_PARTNER + "/codes/{code}/deactivate", DeactivateReferralCode),
+    get(_PARTNER + "/dashboard", GetPartnerDashboard),
+    get(_PARTNER + "/earnings", GetEarnings),
+    post(_PARTNER + "/earnings/collect", CollectEarnings, errors=(InsufficientCredits,)),
+    get(_PARTNER + "/earnings/review", ReviewEarnings),
+    post(
+        _PARTNER + "/earnings/freezes/{term}/decision",
+        DecideFrozenEarnings,
+        errors=(OwnPartnership, FreezeDecided),
+    ),
+    post("/partnerships/clicks", FollowReferralLink, errors=(NotFound,)),
+    get("/partnerships/attribution", GetReferral),
+    post(
+        "/partnerships/attribution",
+        ClaimReferral,
+        status=201,
+        errors=(NotAReferral, ReferralExpired, ReferralNotActive, SelfReferral, CircularReferral),
+    ),
 ]

@@ -79,6 +79,7 @@ _ALL = (
     _important("partnership.ended", "Your partnership has ended"),
     _important("partnership.commission", "Your commission has changed"),
     _important("partnership.app_secret", "An app of yours has a new secret"),
+    _important("partnership.earnings_decided", "It was decided about your frozen earnings"),
     # Decisions of moderators
     _important("review.removed", "A review of yours was removed"),
     _important("listing.approved", "A listing of yours was approved"),

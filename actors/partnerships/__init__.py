@@ -2,5 +2,7 @@
 
 from promptforge.actors.partnerships.apps.actor import PartnerAppsActor
 from promptforge.actors.partnerships.partners.actor import PartnersActor
+from promptforge.actors.partnerships.referrals.actor import ReferralsActor
+from promptforge.actors.partnerships.referrals.earnings import EarningsActor
 
-__all__ = ["PartnerAppsActor", "PartnersActor"]
+__all__ = ["EarningsActor", "PartnerAppsActor", "PartnersActor", "ReferralsActor"]

@@ -10,8 +10,8 @@ from datetime import datetime
 from pydantic import MISSING
 
 from promptforge.actors.search.messages import PUBLIC, Kind, SearchDocument
-from promptforge.core.alike import skeleton
 from promptforge.actors.users.messages import Identity, MeView, PublicProfileView, UpdateProfile
+from promptforge.core.alike import skeleton
 from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.principal import Role
 

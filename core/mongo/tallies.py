@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Tallies(Generic[KeyT]):
-    """`increment` is the update that adds a count to a key's document; `what` is counted is in the log if it is lost."""
+    """`increment` is the update that adds a count to a key's document. `what` it is, the log says if it is lost."""
 
     def __init__(
         self,
@@ -74,4 +74,4 @@ class Tallies(Generic[KeyT]):
                 if key in self._counts or len(self._counts) < self._most:
                     self._counts[key] += count
         except OutcomeUnknown:
-            log.warning(f"{self._what}.lost", **{self._what: counts.total()})
+            log.warning("counts.lost", what=self._what, count=counts.total())

@@ -19,6 +19,7 @@ from tests.support import (
     notification_setups,
     package_setups,
     partner_setups,
+    referral_setups,
 )
 from tests.support.planting import dead, make_payable, plant_payout, plant_receipt, put
 from tests.support.running import LISTING, Person, eventually, published_listing
@@ -399,6 +400,7 @@ CASES: dict[str, Case] = {
     "deleteDatasetItem": Case(World.dataset),
     **package_setups.cases(Case),
     **partner_setups.cases(Case),
+    **referral_setups.cases(Case),
     "listEvaluations": Case(),
     "createEvaluation": Case(body=World.to_be_evaluated),
     "getEvaluation": Case(World.evaluation),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from promptforge.actors.billing.ledger.messages import ReverseSale
-from promptforge.actors.billing.messages import Charge, ChargePurchase
+from promptforge.actors.billing.messages import Charge, ChargePurchase, SaleCommission
 from promptforge.actors.marketplace.errors import (
     AlreadyOwned,
     LicenceChanged,
@@ -54,6 +54,7 @@ from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.packages.messages import PinPackageVersion
+from promptforge.actors.partnerships.referrals.messages import FindReferral
 from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
 from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
@@ -68,7 +69,7 @@ TOLD_AT_ONCE = 200
 
 class PurchasesActor(Actor):
     name = "purchases"
-    asks = ("billing", "prompts", "sales", "packages", "users")
+    asks = ("billing", "prompts", "sales", "packages", "users", "referrals")
 
     def __init__(self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings) -> None:
         self._purchases = purchases
@@ -101,6 +102,7 @@ class PurchasesActor(Actor):
                 buyer_id=tx.user_id,
                 seller_id=listing.seller_id,
                 price_millicredits=listing.price,
+                commission=await _commission_of(listing, tx),
             )
         )
         purchase = _purchase_of(listing, charge, purchase_id, tx)
@@ -318,6 +320,16 @@ async def _check_package(listing: Listing, tx: Context) -> None:
         await tx.ask(
             PinPackageVersion(package_id=offer.package_id, version=offer.version, publisher_id=listing.seller_id)
         )
+
+
+async def _commission_of(listing: Listing, tx: Context) -> SaleCommission | None:
+    """Asked in the sale's own transaction: whoever is suspended earns nothing of a sale that begins after that."""
+    if not listing.price:
+        return None
+    found = await tx.ask(FindReferral(buyer_id=tx.user_id, seller_id=listing.seller_id))
+    if found is None:
+        return None
+    return SaleCommission(found.partner_id, found.basis_points, found.referrer_id, found.code)
 
 
 def _purchase_of(listing: Listing, charge: Charge, purchase_id: str, tx: Context) -> Purchase:

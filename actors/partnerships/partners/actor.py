@@ -54,7 +54,7 @@ class PartnersActor(Actor):
     """`most_commission_bp`: what a partner can get of a sale at most."""
 
     name = "partners"
-    asks = ("billing", "users")
+    asks = ("billing", "users", "commissions")
 
     def __init__(
         self, store: PartnerStore, history: PartnerHistory, apps: AppStore, *, most_commission_bp: int

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from promptforge.actors.billing.ledger.commissions.messages import FreezeCommissions
+from promptforge.actors.partnerships.messages import PartnerState
 from promptforge.actors.partnerships.partners.domain import Partner
 from promptforge.core.context import Context
 
 
 async def follow_state(before: Partner, after: Partner, tx: Context) -> None:
-    """Freeze what is not settled yet where a partner stops earning, and let it go on where they earn again.
+    """A suspension freezes what has not settled, in its own commit, until an administrator decides about it.
 
-    `after.state` tells which it is; where both have the same state only the commission or an appeal has changed.
+    Lifting it decides nothing: what is sold from then on is of a new term, and what was frozen still waits.
     """
+    if before.state is PartnerState.APPROVED and after.state is PartnerState.SUSPENDED:
+        await tx.ask(FreezeCommissions(partner_id=after.id))

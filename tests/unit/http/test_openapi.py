@@ -285,7 +285,7 @@ def texts(value: Any) -> set[str]:  # Any: JSON
 )
 def test_the_example_of_a_body_is_a_request_that_can_be_read(product: Json, route: Route) -> None:
     operation = operations(product)[route.operation]
-    path = {known["name"]: known["example"] for known in operation.get("parameters", ()) if known["in"] == "path"}
+    path = {known["name"]: str(known["example"]) for known in operation.get("parameters", ()) if known["in"] == "path"}
     body = operation.get("requestBody")
     sent = b"" if body is None else json.dumps(body["content"]["application/json"]["example"]).encode()
     Binder(route).bind(path, b"", sent)

@@ -1,0 +1,1 @@
+"""Referral codes and links, whom they brought, and what partners earn by it."""

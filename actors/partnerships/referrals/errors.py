@@ -1,0 +1,41 @@
+"""Why somebody is nobody's referral, or a code is none."""
+
+from __future__ import annotations
+
+from promptforge.core.errors import Conflict, PromptForgeError
+
+
+class CodeTaken(Conflict):
+    code = "code_taken"
+    title = "Somebody has this code, or one that looks like it, or had it"
+
+
+class TooManyCodes(Conflict):
+    code = "too_many_codes"
+    title = "You have as many codes as a partner can have; deactivate one"
+
+
+class NotAReferral(PromptForgeError):
+    code = "not_a_referral"
+    status = 422
+    title = "This was not given away by a link of this service, or it was changed"
+
+
+class ReferralExpired(Conflict):
+    code = "referral_expired"
+    title = "The link was followed more than 30 days ago"
+
+
+class ReferralNotActive(Conflict):
+    code = "referral_not_active"
+    title = "This link brings nobody any more"
+
+
+class SelfReferral(Conflict):
+    code = "self_referral"
+    title = "Nobody refers themselves, nor an account that shares a card or a bank account with theirs"
+
+
+class CircularReferral(Conflict):
+    code = "circular_referral"
+    title = "This partner came by a link of yours, or of somebody whom you brought"

@@ -323,7 +323,7 @@ def build_actors(
         TrialsActor(),
         UsageActor(rollups),
         *notifying.build_actors(mongo, settings, secrets, base_url=_base(settings)),
-        *_market_actors(mongo, settings),
+        *_market_actors(mongo, settings, memory),
         *moderating.build_actors(mongo, settings, memory.duplicates),
         SearchActor(memory.found),
         *_analytics_actors(mongo),
@@ -355,9 +355,9 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
     ]
 
 
-def _market_actors(mongo: Mongo, settings: Settings) -> list[Actor]:
+def _market_actors(mongo: Mongo, settings: Settings, memory: Memory) -> list[Actor]:
     """What sellers offer, what buyers do, and what they say of it."""
-    listings, views = marketplace.ListingStore(mongo), marketplace.ViewCounter(mongo)
+    listings, views = marketplace.ListingStore(mongo, memory.pages), marketplace.ViewCounter(mongo)
     purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
     accounts = marketplace.AccountStore(mongo)
     return [

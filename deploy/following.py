@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from promptforge.actors.marketplace.listings.pages import MarketPages
+from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.moderation.duplicates.index import DuplicateIndex
 from promptforge.actors.moderation.duplicates.store import FINGERPRINTS
 from promptforge.actors.projects import Memberships
@@ -24,6 +26,7 @@ class Memory:
     memberships: Memberships = field(default_factory=Memberships)
     duplicates: DuplicateIndex = field(default_factory=DuplicateIndex)
     found: ChangedDocuments = field(default_factory=ChangedDocuments)
+    pages: MarketPages = field(default_factory=MarketPages)
     look: Callable[[], Awaitable[None]] | None = None
 
 
@@ -54,4 +57,7 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     feed.on_gap(compiled.clear)
     feed.on_gap(memberships.clear)
     feed.on_gap(duplicates.clear)
-    return Memory(compiled, memberships, duplicates, found, pulse.look)
+    pages = MarketPages(heard)
+    feed.subscribe(LISTINGS, lambda _: pages.clear())
+    feed.on_gap(pages.clear)
+    return Memory(compiled, memberships, duplicates, found, pages, pulse.look)

@@ -95,6 +95,7 @@ class Endpoint:
         body = await self._read(exchange, receive) if self.route.takes_body else b""
         message = self._cursors.opened(self._bind(path, exchange.query, body))
         if self.route.repeats and (known := edge.system.at_hand(message, context)) is not None:
+            known = self._cursors.sealed_again(message, known)
             return exchange, path, context, message, self._renderer.render(exchange, path, known)
         return exchange, path, context, message, await self._asked(exchange, path, body)
 

@@ -77,7 +77,7 @@ from promptforge.http.routing import delete, get, patch, post, put, stream
 _PACKAGES = (NotPublished, PackageYanked, PackageRevoked)
 
 routes = [
-    get("/marketplace/listings", ListListings),
+    get("/marketplace/listings", ListListings, repeats=True),
     post("/marketplace/listings", CreateListing, status=201, errors=(NotFound,)),
     post(
         "/marketplace/package-listings",

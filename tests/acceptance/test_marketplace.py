@@ -183,6 +183,33 @@ def test_browsing_favourites_categories_and_reports(
         seller.call("PATCH", path, {"title": title}, expect=422)
 
 
+def test_who_writes_a_listing_sees_it_on_the_market_at_once_and_another_process_soon(
+    service: Service, seller: Person, moderator: Person
+) -> None:
+    """Pages of the market are remembered: by the process that writes a listing, not beyond its own writing."""
+    path = path_of(service, seller, moderator, "Remembered", price="3")
+    listed = "/marketplace/listings?max_price=3&min_price=3"
+
+    def shows(visitor: Person, *titles: str) -> bool:
+        return [one["title"] for one in visitor.get(listed)["items"]] == [*titles]
+
+    with serving(service.directory) as beside:
+        here, there, before = service.person(""), beside.person(""), str(LISTING["title"])
+        for title in ("Summaries, first", "Summaries, second", "Summaries, third"):
+            assert shows(here, before)
+            eventually(partial(shows, there, before), seconds=5)
+            seller.call("PATCH", path, {"title": title}, expect=200)
+            decide(moderator, case_of(moderator, path, "proposed_change"), "approve")
+            assert shows(here, title)
+            before = title
+        eventually(partial(shows, there, before), seconds=5)
+        seller.post(f"{path}/unlist")
+        assert shows(here)
+        eventually(partial(shows, there), seconds=5)
+    first = here.client.get(listed)
+    assert here.client.get(listed, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+
+
 def test_a_sale_beside_the_suspension_of_its_buyer_is_before_it_or_refused(
     service: Service, seller: Person, moderator: Person
 ) -> None:

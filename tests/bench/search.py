@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,6 +36,7 @@ PROJECTS_OF_BENCH = 20
 CLIENTS = 20
 SECONDS = 4.0
 ROUNDS = 3
+NEVER_ASKED = 15_000
 BATCH = 2_000
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 CATEGORIES = ("writing", "coding", "analysis", "education", "marketing", "design", "research", "support", "other")
@@ -151,15 +153,19 @@ def filled() -> Iterator[tuple[RunningService, MongoClient[dict[str, Any]], Text
 Ask = Callable[[int], None]
 
 
-def _over_http(service: RunningService, token: str, paths: Sequence[str]) -> Callable[[], Ask]:
-    """Makes a client with a connection of its own, who asks for one path after the other."""
+def _over_http(service: RunningService, token: str, paths: Sequence[str], *, once: bool = False) -> Callable[[], Ask]:
+    """Makes a client with a connection of its own, who asks for one path after the other.
+
+    `once`: all clients together ask for none twice, as long as there are more.
+    """
+    fresh = count()
 
     def connected() -> Ask:
         connection = HTTPConnection("127.0.0.1", service.port)
         headers = {"Authorization": token} if token else {}
 
         def ask(number: int) -> None:
-            path = f"/api/v1{paths[number % len(paths)]}"
+            path = f"/api/v1{paths[(next(fresh) if once else number) % len(paths)]}"
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             body = response.read()
@@ -203,6 +209,16 @@ def _queries(texts: Texts) -> list[str]:
     return [" ".join(chosen[at : at + 1 + at % 3]) for at in range(0, 600, 3)] + labelled
 
 
+def _never_asked(texts: Texts, seed: int) -> list[str]:
+    """More different queries of one to three words than can be asked in all rounds."""
+    rng = Random(seed)
+    found: dict[str, None] = {}
+    while len(found) < NEVER_ASKED:
+        words = (texts.words[int(len(texts.words) ** rng.random())] for _ in range(rng.choice((1, 2, 2, 3, 3, 3))))
+        found[" ".join(words)] = None
+    return list(found)
+
+
 def _typos(queries: Sequence[str]) -> list[str]:
     long = [query for query in queries if len(query) > 6]
     return [query[:2] + query[3] + query[2] + query[4:] for query in long]
@@ -214,8 +230,9 @@ def _contenders(
     token = service.person("bench").client.headers["authorization"]
     queries = _queries(texts)
 
-    def search(mode: str, asked: Sequence[str], who: str = "") -> Callable[[], Ask]:
-        return _over_http(service, who, _paths("/search", [{"q": query, "mode": mode} for query in asked]))
+    def search(mode: str, asked: Sequence[str], who: str = "", *, once: bool = False) -> Callable[[], Ask]:
+        paths = _paths("/search", [{"q": query, "mode": mode} for query in asked])
+        return _over_http(service, who, paths, once=once)
 
     def browse(*parameters: dict[str, Any]) -> Callable[[], Ask]:
         return _over_http(service, "", _paths("/marketplace/listings", parameters))
@@ -234,19 +251,27 @@ def _contenders(
         for one in by_sort
         for at in range(9)
     ]
+    prices = [
+        {"sort": sorts[at % 5], "min_price": str(at % 400), "max_price": f"{400 + at / 100}"} for at in range(40_000)
+    ]
     return {
         "search by words": search("text", queries),
         "by words, signed in": search("text", queries, token),
         "by words with typos": search("text", _typos(queries)),
+        "by words, never asked before": search("text", _never_asked(texts, 1), once=True),
         "by meaning": search("semantic", queries),
         "hybrid": search("hybrid", queries),
         "hybrid, signed in": search("hybrid", queries, token),
+        "hybrid, never asked before": search("hybrid", _never_asked(texts, 2), once=True),
         "suggestions": _over_http(service, token, _paths("/search/suggestions", [{"q": q[:4]} for q in queries])),
         "MongoDB's $text": _mongo_text(client, queries),
         "browse: sorts": browse(*by_sort),
         "browse: sorts in a category": browse(*narrowed),
         "browse: price, rating, category": browse(*ranges),
         "browse: with facets": browse(*({**one, "facets": "true"} for one in narrowed)),
+        "browse: prices never asked for before": _over_http(
+            service, "", _paths("/marketplace/listings", prices), once=True
+        ),
         "browse: words": browse(*({"q": query} for query in queries)),
         "MongoDB's facets": _mongo_facets(client),
     }

@@ -61,7 +61,7 @@ from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.principal import Principal, Role
-from promptforge.core.runtime import Actor, handles
+from promptforge.core.runtime import Actor, at_hand, handles
 
 _EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
@@ -246,6 +246,10 @@ class ListingsActor(Actor):
         if listing.seller_id != viewer:
             self._views.add(listing.id, seller_id=listing.seller_id, viewer_id=viewer, now=context.now())
         return listing.view(for_seller=own)
+
+    @at_hand(ListListings)
+    def find_page(self, message: ListListings, context: Context) -> ListingsPage | None:
+        return self._store.pages.find(message)
 
     @handles(ListListings)
     async def browse(self, message: ListListings, context: Context) -> ListingsPage:

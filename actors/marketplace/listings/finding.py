@@ -20,11 +20,21 @@ async def browse(store: ListingStore, message: ListListings, context: Context) -
     """Raises `Invalid` for a cursor that this list did not give out, `Unavailable` where the index cannot answer."""
     if message.q is not None or message.scorecard:
         return await _search(store, message, context)
-    page = await store.browse(message)
+    page = await _listed(store, replace(message, facets=False))
     if not message.facets:
-        return ListingsPage(page.items, page.next)
+        return page
     counted = await context.ask(replace(_wanted(message), limit=0))
     return ListingsPage(page.items, page.next, counted.total, counted.facets, counted.state)
+
+
+async def _listed(store: ListingStore, message: ListListings) -> ListingsPage:
+    if (known := store.pages.find(message)) is not None:
+        return known
+    begun = store.pages.begin()
+    found = await store.browse(message)
+    page = ListingsPage(found.items, found.next)
+    store.pages.keep(begun, message, page)
+    return page
 
 
 async def _search(store: ListingStore, message: ListListings, context: Context) -> ListingsPage:

@@ -11,6 +11,7 @@ from promptforge.actors.marketplace.listings import browsing, history
 from promptforge.actors.marketplace.listings.evidence import evidence_view
 from promptforge.actors.marketplace.listings.history import Act, HistoryStore
 from promptforge.actors.marketplace.listings.messages import ListListings
+from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
     Category,
@@ -150,8 +151,9 @@ class Listing:
 
 
 class ListingStore:
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, pages: MarketPages | None = None) -> None:
         self._listings = mongo.collection(LISTINGS)
+        self.pages = pages or MarketPages()
         self.history = HistoryStore(mongo)
 
     async def insert(self, listing: Listing, act: Act, *, session: Session | None) -> None:
@@ -196,6 +198,7 @@ class ListingStore:
 
         Raises `StaleRevision` where somebody was faster.
         """
+        self.pages.changing()
         row = await self._listings.find_one_and_update(
             {"_id": listing.id, "revision": listing.revision},
             {"$set": {**changes, "updated_at": act.at}, "$inc": {"revision": 1}},
@@ -209,6 +212,7 @@ class ListingStore:
     async def add_rating(self, listing_id: str, count: int, stars: int, *, session: Session | None) -> None:
         """Counted reviews came or went. It is no change of the listing's: the revision stays."""
         change = {"$inc": {"rating.count": count, "rating.stars": stars}}
+        self.pages.changing()
         await self._listings.update_one({"_id": listing_id}, change, session=session)
 
     async def find_rating(self, listing_id: str, *, session: Session | None = None) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from tantivy import DocAddress, Searcher, SearchResult
 
 from promptforge.actors.search.engine import MOST_HITS, Filters, Found, Hit, Place, Request, Scope
 from promptforge.actors.search.local import queries, ranking
+from promptforge.actors.search.local.answers import MAX_CHARACTERS, Answers, Suggesting, Suggestions
 from promptforge.actors.search.local.fulltext import FACETS, MOST_VALUES, FullText, facet_field, read_back
 from promptforge.actors.search.local.meanings import NEAREST, Meanings
 from promptforge.actors.search.local.words import Marker, terms
@@ -63,6 +64,10 @@ class LocalIndex:
     def __init__(self) -> None:
         self.words = FullText()
         self.meanings = Meanings()
+        self.answers: Answers[Request, Found] = Answers()
+        self.suggestions: Answers[Suggesting, Suggestions] = Answers(max_characters=MAX_CHARACTERS // 3)
+        self.moment = 0
+        """Counts the commits."""
         self._writing = anyio.CapacityLimiter(1)
 
     async def put(self, documents: Sequence[SearchDocument]) -> None:
@@ -79,7 +84,11 @@ class LocalIndex:
         await to_thread.run_sync(remove, limiter=self._writing)
 
     async def commit(self) -> None:
-        await to_thread.run_sync(self.words.commit, limiter=self._writing)
+        def commit() -> None:
+            self.words.commit()
+            self.moment += 1
+
+        await to_thread.run_sync(commit, limiter=self._writing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +111,22 @@ class LocalEngine:
 
     async def find(self, request: Request) -> Found:
         index = self._index()
-        return await to_thread.run_sync(lambda: _Search(index, request).run(), limiter=self._limiter())
+        if (known := index.answers.find(index.moment, request)) is not None:
+            return known
+        begun = index.moment
+        found = await to_thread.run_sync(lambda: _Search(index, request).run(), limiter=self._limiter())
+        index.answers.keep(begun, index.moment, request, found)
+        return found
 
     async def suggest(self, text: str, scope: Scope, limit: int) -> Sequence[Hit]:
         index = self._index()
-        return await to_thread.run_sync(lambda: _suggestions(index, text, scope, limit), limiter=self._limiter())
+        asked = (text, scope, limit)
+        if (known := index.suggestions.find(index.moment, asked)) is not None:
+            return known
+        begun = index.moment
+        found = await to_thread.run_sync(lambda: _suggestions(index, text, scope, limit), limiter=self._limiter())
+        index.suggestions.keep(begun, index.moment, asked, found)
+        return found
 
     def _index(self) -> LocalIndex:
         """Raises `IndexNotReady`."""
@@ -229,12 +249,12 @@ class _Search:
         return tuple(facets)
 
     def _hit(self, address: DocAddress, marker: Marker) -> Hit:
-        document = read_back(self._searcher, address)
+        document, body = read_back(self._searcher, address)
         highlights = []
         for field, text in (("title", document.title), ("summary", document.summary)):
             if pieces := marker.marked(text):
                 highlights.append(Highlight(field, pieces))
-        if not highlights and (pieces := marker.marked(document.body[:MARKED_CHARACTERS])):
+        if not highlights and (pieces := marker.marked(body[:MARKED_CHARACTERS])):
             highlights.append(Highlight("body", pieces))
         return Hit(document, tuple(highlights))
 
@@ -244,11 +264,11 @@ def _count(found: SearchResult) -> int:
     return count
 
 
-def _suggestions(index: LocalIndex, text: str, scope: Scope, limit: int) -> list[Hit]:
+def _suggestions(index: LocalIndex, text: str, scope: Scope, limit: int) -> Suggestions:
     """Those that continue what is typed as it stands, then such as are spelled alike; each title once."""
     looked_for = terms(text)
     if looked_for.empty:
-        return []
+        return ()
     searcher = index.words.searcher()
     clauses = queries.permitted(scope, Filters())
     found: dict[tuple[Kind, str], Hit] = {}
@@ -257,14 +277,14 @@ def _suggestions(index: LocalIndex, text: str, scope: Scope, limit: int) -> list
         query = queries.continuing(looked_for, whole=text[-1:].isspace(), similar=similar)
         permitted = queries.within(clauses, query)
         listed = searcher.search(permitted, SUGGESTED_FROM, count=False, order_by_field="sales")
-        documents = [read_back(searcher, address) for _, address in listed.hits]
+        documents = [read_back(searcher, address)[0] for _, address in listed.hits]
         documents.sort(key=lambda document: _typed(document, text))  # stable: the best selling first
         for document in documents:
             key = document.kind, document.title.casefold()
             found.setdefault(key, _suggestion(document, marker))
         if len(found) >= limit:
             break
-    return list(found.values())[:limit]
+    return tuple(found.values())[:limit]
 
 
 def _typed(document: SearchDocument, text: str) -> bool:

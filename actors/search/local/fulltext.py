@@ -131,21 +131,21 @@ def _moment(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def read_back(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> SearchDocument:
-    """What was put, the body cut short."""
+def read_back(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> tuple[SearchDocument, str]:
+    """What was put but for the body, and the beginning of that."""
     row = orjson.loads(searcher.doc(address).get_first("stored") or b"{}")
     offer = row["offer"]
     if offer is not None:
         offer = Offer(**{**offer, "published_at": datetime.fromisoformat(offer["published_at"])})
-    return SearchDocument(
+    document = SearchDocument(
         kind=Kind(row["kind"]),
         id=row["id"],
         audience=row["audience"],
         title=row["title"],
         changed_at=datetime.fromisoformat(row["changed_at"]),
         summary=row["summary"],
-        body=row["body"],
         tags=tuple(row["tags"]),
         names=tuple(row["names"]),
         offer=offer,
     )
+    return document, row["body"]

@@ -41,7 +41,7 @@ async def test_a_project_is_no_part_of_a_search_whose_scope_it_is_not_in() -> No
             assert {hit.document.id for hit in found.hits} <= {"open"}, (mode, text)
             assert found.total == len(found.hits)
             assert sum(value.count for facet in found.facets[:1] for value in facet.values) == found.total
-    assert await engine.suggest("init", scope(), 5) == []
+    assert await engine.suggest("init", scope(), 5) == ()
     assert [hit.document.title for hit in await engine.suggest("merg", scope(), 5)] == ["merger of tables"]
     assert len(await ids(engine, "initech", "prj_secret")) == 5
 

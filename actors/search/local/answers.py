@@ -1,0 +1,55 @@
+"""What was found already, of one generation of the index: bounded, and forgotten whenever the index has moved on.
+
+The request is the key, with the audiences that it may see: nobody is answered what another may see. What is suggested
+for a text is known in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from cachetools import LRUCache
+
+from promptforge.actors.search.engine import Found, Hit, Request, Scope
+
+MAX_CHARACTERS = 24_000_000
+"""Of all answers together."""
+ANSWER_OVERHEAD = 2_000
+HIT_OVERHEAD = 1_500
+"""Characters that each counts for besides its texts."""
+
+
+Suggesting = tuple[str, Scope, int]
+"""A text, who it is for, and how many."""
+Suggestions = tuple[Hit, ...]
+AskedT = TypeVar("AskedT", Request, Suggesting)
+AnswerT = TypeVar("AnswerT", Found, Suggestions)
+
+
+class Answers(Generic[AskedT, AnswerT]):
+    """Of one event loop. `moment` counts the commits of the index."""
+
+    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
+        self._known: LRUCache[AskedT, AnswerT] = LRUCache(max_characters, getsizeof=_size)
+        self._moment = 0
+
+    def find(self, moment: int, asked: AskedT) -> AnswerT | None:
+        self._move_on(moment)
+        return self._known.get(asked)
+
+    def keep(self, begun: int, moment: int, asked: AskedT, answer: AnswerT) -> None:
+        """`begun`: the moment from before it was looked for; what began before the last commit is not kept."""
+        self._move_on(moment)
+        if begun == moment and _size(answer) <= self._known.maxsize:
+            self._known[asked] = answer
+
+    def _move_on(self, moment: int) -> None:
+        if moment != self._moment:
+            self._moment = moment
+            self._known.clear()
+
+
+def _size(answer: Found | Suggestions) -> int:
+    hits = answer.hits if isinstance(answer, Found) else answer
+    texts = sum(len(hit.document.title) + 2 * len(hit.document.summary) for hit in hits)
+    return ANSWER_OVERHEAD + HIT_OVERHEAD * len(hits) + texts

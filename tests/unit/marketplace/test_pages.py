@@ -1,0 +1,95 @@
+"""Pages of the market that are remembered: bounded, forgotten at any change, silent where none would be heard of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
+from promptforge.actors.marketplace.listings.pages import LISTING_OVERHEAD, SETTLING_SECONDS, MarketPages
+from promptforge.actors.marketplace.messages import Category, Licence, ListingState, ListingView, RatingView
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+NEWEST = ListListings()
+
+
+def page(title: str) -> ListingsPage:
+    listing = ListingView(
+        id="lst_a",
+        seller_id="usr_a",
+        state=ListingState.PUBLISHED,
+        revision=1,
+        prompt_id="prm_a",
+        version=1,
+        title=title,
+        summary="",
+        description="",
+        category=Category.WRITING,
+        tags=(),
+        price="1",
+        licence=Licence.SOURCE,
+        review=None,
+        created_at=NOW,
+        updated_at=NOW,
+        published_at=NOW,
+        rating=RatingView(0, None),
+    )
+    return ListingsPage((listing,), None)
+
+
+def trusted(clock: Callable[[], float] = lambda: 100.0, **more: int) -> MarketPages:
+    return MarketPages(lambda: True, clock=clock, **more)
+
+
+def test_each_list_has_a_page_of_its_own_until_something_changes() -> None:
+    pages = trusted()
+    pages.keep(pages.begin(), NEWEST, page("newest"))
+    pages.keep(pages.begin(), ListListings(category=Category.WRITING), page("writing"))
+    assert pages.find(NEWEST) == page("newest")
+    assert pages.find(ListListings(category=Category.WRITING)) == page("writing")
+    assert pages.find(ListListings(limit=7)) is None
+    pages.clear()
+    assert pages.find(NEWEST) is None
+
+
+def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
+    pages = trusted()
+    begun = pages.begin()
+    pages.clear()
+    pages.keep(begun, NEWEST, page("as it was before"))
+    assert pages.find(NEWEST) is None
+
+
+def test_what_is_read_while_a_change_is_not_yet_committed_is_not_kept() -> None:
+    now = 100.0
+    pages = trusted(lambda: now)
+    pages.keep(pages.begin(), NEWEST, page("before"))
+    pages.changing()
+    assert pages.find(NEWEST) is None
+    begun = pages.begin()
+    pages.keep(begun, NEWEST, page("read beside the transaction"))
+    assert pages.find(NEWEST) is None
+    now += SETTLING_SECONDS
+    pages.keep(pages.begin(), NEWEST, page("after"))
+    assert pages.find(NEWEST) == page("after")
+
+
+def test_while_no_change_would_be_heard_of_nothing_is_known() -> None:
+    heard = True
+    pages = MarketPages(lambda: heard)
+    pages.keep(pages.begin(), NEWEST, page("known"))
+    heard = False
+    assert pages.find(NEWEST) is None
+    pages.keep(pages.begin(), ListListings(limit=3), page("read meanwhile"))
+    heard = True
+    assert pages.find(ListListings(limit=3)) is None
+    assert MarketPages().find(NEWEST) is None
+
+
+def test_there_are_only_so_many() -> None:
+    pages = trusted(max_characters=5 * 2 * LISTING_OVERHEAD + 500)
+    for limit in range(1, 50):
+        pages.keep(pages.begin(), ListListings(limit=limit), page("x"))
+    assert [limit for limit in range(1, 50) if pages.find(ListListings(limit=limit))] == [45, 46, 47, 48, 49]
+    pages.keep(pages.begin(), NEWEST, page("x" * 20_000))
+    assert pages.find(NEWEST) is None

@@ -1,0 +1,73 @@
+"""What was found is known until the index moves on, and to those only who may see it."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from promptforge.actors.search.engine import Found, Request
+from promptforge.actors.search.local.answers import ANSWER_OVERHEAD, Answers
+from promptforge.actors.search.messages import Kind, Match
+from tests.unit.search.documents import engine_of, ids, listing, prompt, scope
+
+pytestmark = pytest.mark.anyio
+
+NOTHING = Found((), None, 0, (), Match.EVERYTHING)
+
+
+async def test_the_same_request_is_looked_for_once_until_something_is_committed() -> None:
+    engine, index = await engine_of(listing("one", "marimba"))
+    request = Request("marimba", scope())
+    first = await engine.find(request)
+    assert await engine.find(Request("marimba", scope())) is first
+    await index.put([listing("two", "marimba")])
+    assert await engine.find(request) is first, "not found before it is committed"
+    await index.commit()
+    assert {hit.document.id for hit in (await engine.find(request)).hits} == {"one", "two"}
+    await index.remove(Kind.LISTING, ["one"])
+    await index.commit()
+    assert [hit.document.id for hit in (await engine.find(request)).hits] == ["two"]
+
+
+async def test_nobody_is_answered_what_another_may_see() -> None:
+    engine, _ = await engine_of(prompt("p", "marimba", "prj_1"), listing("l", "marimba"))
+    for _ in range(2):
+        assert sorted(await ids(engine, "marimba", "prj_1")) == ["l", "p"]
+        assert await ids(engine, "marimba") == ["l"]
+        assert await ids(engine, "marimba", "prj_2") == ["l"]
+
+
+async def test_suggestions_are_known_in_the_same_way() -> None:
+    engine, index = await engine_of(listing("l", "marimba"), prompt("p", "marimba solo", "prj_1"))
+    first = await engine.suggest("mar", scope(), 5)
+    assert await engine.suggest("mar", scope(), 5) is first
+    assert [hit.document.id for hit in first] == ["l"]
+    assert len(await engine.suggest("mar", scope("prj_1"), 5)) == 2
+    assert len(await engine.suggest("mar", scope("prj_1"), 1)) == 1
+    await index.remove(Kind.LISTING, ["l"])
+    await index.commit()
+    assert await engine.suggest("mar", scope(), 5) == ()
+
+
+async def test_what_was_looked_for_before_a_commit_is_not_known_after_it() -> None:
+    engine, index = await engine_of(listing("one", "marimba"))
+    request = Request("marimba", scope())
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(engine.find, request)
+            await index.put([listing("two", "marimba")])
+            tasks.start_soon(index.commit)
+    assert len((await engine.find(request)).hits) == 2
+    answers: Answers[Request, Found] = Answers()
+    answers.keep(1, 2, request, NOTHING)
+    assert answers.find(2, request) is None
+    answers.keep(2, 2, request, NOTHING)
+    assert answers.find(2, request) is NOTHING
+    assert answers.find(3, request) is None
+
+
+async def test_there_are_only_so_many() -> None:
+    answers: Answers[Request, Found] = Answers(max_characters=3 * ANSWER_OVERHEAD)
+    for number in range(10):
+        answers.keep(0, 0, Request(str(number), scope()), NOTHING)
+    assert [number for number in range(10) if answers.find(0, Request(str(number), scope()))] == [7, 8, 9]

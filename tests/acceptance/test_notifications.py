@@ -15,7 +15,7 @@ from anyio.from_thread import start_blocking_portal
 from promptforge.core.principal import Role
 from tests.integration.notifications.post import verified
 from tests.support.mailbox import Mailbox, mail_server, parts_of
-from tests.support.receiver import Receiver, answering, receiving
+from tests.support.receiver import Receiver, answering, hanging, receiving
 from tests.support.running import PLAIN, Person, eventually
 from tests.support.service import Service
 
@@ -147,6 +147,20 @@ def test_hostile_addresses_are_refused_where_they_are_named(town: Town) -> None:
     body = {"url": "https://example.com/", "secret": "whsec_" + "a" * 100_000}
     problem = dora.call("POST", "/notifications/webhooks", body, expect=422)
     assert [one["code"] for one in problem["errors"]] == ["unknown_field"], "secrets are made here"
+
+
+def test_a_receiver_that_hangs_keeps_no_request_and_no_other_channel_waiting(town: Town) -> None:
+    gina = town.person("gina")
+    town.receiver.behaviour = hanging
+    webhook_id, _ = town.webhook(gina)
+    before = town.receiver.connections
+    town.tell(gina, "Hung")
+    eventually(lambda: gina.get("/notifications")["items"])
+    eventually(lambda: town.receiver.connections > before)
+    (delivery,) = gina.get(f"/notifications/webhooks/{webhook_id}/deliveries")["items"]
+    assert (delivery["state"], delivery["attempts"]) == ("pending", []), "it still waits for the answer"
+    gina.call("DELETE", f"/notifications/webhooks/{webhook_id}", expect=204)
+    town.receiver.behaviour = answering(200)
 
 
 def test_what_was_given_up_with_its_job_is_sent_again_with_the_same_id(town: Town) -> None:

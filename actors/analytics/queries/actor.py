@@ -65,6 +65,9 @@ class QueriesActor(Actor):
     async def _events(self, message: QueryAnalytics, start: datetime, end: datetime, user_id: str) -> list[Fact]:
         asked = {*message.dimensions, *(one.dimension for one in message.filters)}
         level = Level.KIND if asked <= _BY_KIND else Level.DETAIL
+        only = [(one.dimension, one.values) for one in message.filters if all(map(_can_be_stored, one.values))]
+        by_hour = message.bucket is Bucket.HOUR
+        sums = await self._rollups.list_sums(user_id, level, start, end, by_hour=by_hour, only=only)
         return [
             Fact(
                 one.start,
@@ -76,8 +79,13 @@ class QueriesActor(Actor):
                 },
                 {"events": one.events, "value": one.value},
             )
-            for one in await self._rollups.list_sums(user_id, level, start, end, by_hour=message.bucket is Bucket.HOUR)
+            for one in sums
         ]
+
+
+def _can_be_stored(value: str | int) -> bool:
+    """Whole numbers of 64 bits; others are in nothing that is stored, and cannot be asked for there."""
+    return isinstance(value, str) or -(2**63) <= value < 2**63
 
 
 async def _usage(message: QueryAnalytics, start: datetime, end: datetime, context: Context) -> list[Fact]:

@@ -113,21 +113,39 @@ class EventRollups:
     # Reading
 
     async def list_sums(
-        self, owner: str, level: Level, start: datetime, end: datetime, *, by_hour: bool = False
+        self,
+        owner: str,
+        level: Level,
+        start: datetime,
+        end: datetime,
+        *,
+        by_hour: bool = False,
+        only: Sequence[tuple[str, Sequence[str | int]]] = (),
     ) -> list[StretchSum]:
-        """The sums of the days, or of the hours, from `start` until before `end`. Raises `Invalid` for too many."""
+        """The sums of the days, or of the hours, from `start` until before `end`; of `only` labels with such values.
+
+        Raises `Invalid` for too many, whichever are wanted of them: the server looks at all.
+        """
         first, last = day_key(owner, level, start), day_key(owner, level, end - timedelta(microseconds=1))
-        wanted = {"_id": {"$gt": f"{first}:", "$lt": f"{last};"}}
+        wanted: Document = {"_id": {"$gt": f"{first}:", "$lt": f"{last};"}}
+        if only:
+            if await self._rollups.count_documents(wanted, limit=MOST_SUMS + 1) > MOST_SUMS:
+                raise _too_many()
+            wanted = {"$and": [wanted, *({name: {"$in": list(values)}} for name, values in only)]}
         rows = self._rollups.find(wanted, None if by_hour else {"hours": 0}).limit(MOST_SUMS + 1)
         found = await rows.to_list(MOST_SUMS + 1)
         if len(found) > MOST_SUMS:
-            raise Invalid("That is more than can be added up at once: ask for a shorter time")
+            raise _too_many()
         if not by_hour:
             return [StretchSum(row["day"], _label_from(row), row["events"], row["value"]) for row in found]
         return [one for row in found for one in _hours_from(row) if start <= one.start < end]
 
     async def forget(self, owner: str) -> None:
         await self._rollups.delete_many({"_id": {"$gt": f"{owner}:", "$lt": f"{owner};"}})
+
+
+def _too_many() -> Invalid:
+    return Invalid("That is more than can be added up at once: ask for a shorter time")
 
 
 def _add(hours: dict[int, tuple[int, float]], hour: int, events: int, value: float) -> None:

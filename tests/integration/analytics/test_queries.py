@@ -55,6 +55,23 @@ async def test_events_are_grouped_filtered_and_put_into_buckets(branches: Branch
     assert [row.measures for row in (await ask_events(bob, measures=("events",))).rows] == [{"events": 1}]
 
 
+async def test_of_many_labels_only_those_that_are_asked_for_are_read(branches: Branches) -> None:
+    ada, _ = await branches.person("ada")
+    now = ada.now()
+    await tell(ada, *(new_event(f"e{n}", now, kind=f"kind.{n % 5}", prompt_version=n) for n in range(50)))
+    await fold(branches)
+    await branches.mongo.raw.command({"profile": 2})
+    only = (QueryFilter("kind", ("kind.1", "kind.2")), QueryFilter("prompt_version", (1, 2, 3)))
+    found = await ask_events(ada, dimensions=("prompt_version",), filters=only, measures=("events",))
+    await branches.mongo.raw.command({"profile": 0})
+    assert [row.dimensions["prompt_version"] for row in found.rows] == [1, 2]
+    asked = {"op": "query", "ns": f"{branches.mongo.raw.name}.event_rollups"}
+    (read,) = await branches.mongo.collection("system.profile").find(asked).to_list(10)
+    assert (read["nreturned"], read["planSummary"]) == (2, "IXSCAN { _id: 1 }")
+    none = await ask_events(ada, filters=(QueryFilter("prompt_version", (2**70,)),), measures=("events",))
+    assert none.rows == ()
+
+
 async def test_sales_and_views_are_those_of_the_dashboard_and_ones_own(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     listing = await branches.here.published(carla, "Summaries", price="20")

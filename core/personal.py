@@ -83,10 +83,11 @@ class Subject:
     `path` holds their id or, with `of`, the `_id` (or, with `collection:field`, that field) of a document of another
     collection that is theirs. `fields` are marks of top-level fields. `deleted`: the documents go with the person.
     `owned`: they stay, and what other collections hold of them is the person's as well. `pulled`: the array in which
-    the person has an element, which goes. `spared`: the field that holds a prompt's id; what belongs to a prompt that
-    others have bought is not deleted. `where`: which of the documents only. `whole`: the export shows what is marked
-    for other subjects as well, because it is shared with this one. `keyed`: each `_id` begins with the person's id and
-    a colon, and so they are found, without an index of their own.
+    the person has an element, which goes. `spared`: the fields that make the key (joined by `:`) by which what others
+    have bought is known, which is not deleted; `with_owner`: nor is what belongs to a document that is not. `where`:
+    which of the documents only. `whole`: the export shows what is marked for other subjects as well, because it is
+    shared with this one. `keyed`: each `_id` begins with the person's id and a colon, and so they are found, without
+    an index of their own.
     """
 
     path: str
@@ -96,7 +97,8 @@ class Subject:
     owned: bool = False
     exported: bool = True
     pulled: str | None = None
-    spared: str | None = None
+    spared: tuple[str, ...] = ()
+    with_owner: bool = False
     where: Mapping[str, object] = field(default_factory=dict)
     whole: bool = False
     keyed: bool = False
@@ -110,6 +112,9 @@ class Subject:
         if self.keyed:
             return {"_id": {"$gt": f"{user_id}:", "$lt": f"{user_id};"}, **self.where}  # ";" comes after ":"
         return {self.path: user_id, **self.where}
+
+    def is_spared(self, document: Document, spared: frozenset[str]) -> bool:
+        return bool(self.spared) and ":".join(str(document.get(name)) for name in self.spared) in spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ def erasing(subject: Subject, document: Document) -> tuple[Document, Document]:
 
 def exported(held: Held, subject: Subject, document: Document, user_id: str) -> Document:
     """A document as the export shows it: without secrets, what others wrote, and who they are."""
-    others = {name for other in held.subjects if other.path != subject.path for name in other.fields}
+    others = {name for other in held.subjects if other is not subject for name in other.fields}
     others = set() if subject.whole else others
     hidden = (others - subject.fields.keys()) | held.secret
     shown = {name: value for name, value in document.items() if name not in hidden}

@@ -44,7 +44,7 @@ def _files(path: str) -> tuple[Subject, ...]:
         Subject(path, of="exports:file_ids", deleted=True, exported=False),
         Subject(path, of="personal_exports:file_ids", deleted=True, exported=False),
         Subject(path, of="package_uploads", deleted=True, exported=False),
-        Subject(path, of="package_versions:file_ids", deleted=True, exported=False, spared="belongs_to"),
+        Subject(path, of="package_versions:file_ids", deleted=True, exported=False, with_owner=True),
     )
 
 

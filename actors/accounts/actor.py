@@ -24,12 +24,12 @@ from promptforge.actors.analytics.events.messages import ForgetEvents
 from promptforge.actors.analytics.exports.messages import ForgetExports
 from promptforge.actors.billing.obligations.messages import GetObligations
 from promptforge.actors.marketplace.listings.messages import LeaveMarket
-from promptforge.actors.marketplace.purchases.messages import ListSoldPrompts
+from promptforge.actors.marketplace.purchases.messages import ListSoldVersions
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.partnerships.messages import LeavePartnerships
 from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
 from promptforge.actors.prompts.messages import ListWithIncluded
-from promptforge.actors.users.messages import CloseAccount, EraseUser
+from promptforge.actors.users.messages import CloseAccount, EraseUser, HoldBackHandles
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.failpoints import reach
@@ -131,8 +131,9 @@ class AccountsActor(Actor):
     async def _erase(self, user_id: str, context: Context) -> None:
         await context.ask(ForgetExports(user_id=user_id))
         await context.ask(ForgetEvents(user_id=user_id))  # by its keys, and after what is just being added up
-        sold = await context.ask(ListSoldPrompts(seller_id=user_id))
-        spared = frozenset(await context.ask(ListWithIncluded(prompt_ids=sold)))
+        await context.ask(HoldBackHandles(user_id=user_id))
+        sold = await context.ask(ListSoldVersions(seller_id=user_id))
+        spared = frozenset(await context.ask(ListWithIncluded(versions=sold)))
         for name in self._records.collections:
             await self._records.erase(name, user_id, spared=spared)
             reach(f"account.erased.{name}")

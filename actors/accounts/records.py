@@ -22,21 +22,21 @@ class PersonalRecords:
     async def erase(self, name: str, user_id: str, *, spared: frozenset[str]) -> int:
         """Erase what a collection holds of a person; answers how many documents were looked at. Done again, it is 0.
 
-        What belongs to one of the `spared` prompts is not deleted: its texts are redacted where they are marked so.
-        The person's own document is not touched.
+        What is in `spared` is not deleted: its texts are redacted where they are marked so. The person's own document
+        is not touched.
         """
         looked = 0
         for subject in self._held[name].subjects:
             if name == PEOPLE or not (subject.fields or subject.deleted or subject.pulled):
                 continue
-            async for row in self._documents(name, subject, user_id):
+            async for row in self._documents(name, subject, user_id, spared=spared):
                 looked += 1
                 await self._erase(name, subject, row, user_id=user_id, spared=spared)
         return looked
 
     async def _erase(self, name: str, subject: Subject, row: Document, *, user_id: str, spared: frozenset[str]) -> None:
         collection, one = self._mongo.collection(name), {"_id": row["_id"]}
-        if subject.deleted and not (subject.spared and row.get(subject.spared) in spared):
+        if subject.deleted and not subject.is_spared(row, spared):
             await collection.delete_one(one)
             return
         if subject.pulled is not None:
@@ -62,7 +62,9 @@ class PersonalRecords:
         """For people: what a collection holds."""
         return self._held[name].what
 
-    async def _documents(self, name: str, subject: Subject, user_id: str) -> AsyncIterator[Document]:
+    async def _documents(
+        self, name: str, subject: Subject, user_id: str, *, spared: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Document]:
         """Those of the subject. They are read by batches, by their ids: they go, or change, while they are read."""
         if subject.of is None:
             async for row in self._batches(name, subject.wanted(user_id)):
@@ -72,10 +74,11 @@ class PersonalRecords:
         for above in self._held[parent].subjects:
             if not above.owns:
                 continue
-            async for owner in self._documents(parent, above, user_id):
-                for value in _values(owner, key or "_id"):
-                    async for row in self._batches(name, {subject.path: value}):
-                        yield row
+            owners = self._documents(parent, above, user_id)
+            theirs = (one async for one in owners if not (subject.with_owner and above.is_spared(one, spared)))
+            async for values in _together(theirs, key or "_id"):
+                async for row in self._batches(name, {subject.path: {"$in": values}}):
+                    yield row
 
     async def _batches(self, name: str, wanted: Document) -> AsyncIterator[Document]:
         collection, after = self._mongo.collection(name), None
@@ -88,6 +91,18 @@ class PersonalRecords:
             if len(rows) < BATCH:
                 return
             after = rows[-1]["_id"]
+
+
+async def _together(owners: AsyncIterator[Document], key: str) -> AsyncIterator[list[str]]:
+    """What the owners are known by, many at once: not every collection has an index for it."""
+    values: list[str] = []
+    async for owner in owners:
+        values += _values(owner, key)
+        if len(values) >= BATCH:
+            yield values
+            values = []
+    if values:
+        yield values
 
 
 def _values(row: Document, key: str) -> list[str]:

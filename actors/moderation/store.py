@@ -52,24 +52,30 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
         Index((("state", 1), ("kind", 1), ("created_at", -1), ("_id", -1))),
         Index((("decided_at", -1),), partial={"state": CaseState.DECIDED.value}),
+        Index((("seller_id", 1),)),
+        Index((("brought_by", 1),)),
+        Index((("brought_by.0", 1),)),
+        Index((("subject", 1),), partial={"subject": {"$exists": True}}),
     ),
     **HISTORY_INDEXES,
     **SPENDING_INDEXES,
     **FINGERPRINT_INDEXES,
 }
+_APPEALED = {"kind": CaseKind.APPEAL.value}
+"""The words are the seller's own; in every other kind they are those of whoever brought it up first."""
 HELD = {
     CASES: Held(
         "Cases of moderators about what you offered, bought or reported",
         (
+            Subject("seller_id", marks(REDACTED, "title", "reason"), where=_APPEALED),
             Subject(
                 "seller_id",
-                {
-                    **marks(REDACTED, "title", "reason"),
-                    **marks(EMPTIED, "findings"),
-                    **marks(CLEARED, "recommendation"),
-                },
+                {**marks(REDACTED, "title"), **marks(EMPTIED, "findings"), **marks(CLEARED, "recommendation")},
             ),
-            Subject("brought_by", {**marks(REDACTED, "reason")}),
+            Subject("seller_id", marks(REDACTED, "reason"), exported=False),  # what others say of them
+            Subject("brought_by.0", marks(REDACTED, "reason")),
+            Subject("brought_by"),  # those who came after the first, whose words are not in it
+            Subject("subject", of="reviews"),  # of theirs, which others reported
         ),
         plain=frozenset(
             {
@@ -87,7 +93,7 @@ HELD = {
                 "purchase_id",
             }
         ),
-        secret=frozenset({"internal_note", "claim", "findings", "recommendation", "brought_by", "reason"}),
+        secret=frozenset({"internal_note", "claim", "findings", "recommendation", "brought_by"}),
     ),
     **HISTORY_HELD,
     **SPENDING_HELD,

@@ -389,9 +389,12 @@ class ReadPromptVersion(Query[PromptVersionView]):
 
 @internal
 class ListWithIncluded(Query[tuple[str, ...]]):
-    """These prompts, and those that any version of theirs includes, down to the last one."""
+    """The keys of these versions, `prompt:number`, of what they include, down to the last one, and of their prompts.
 
-    prompt_ids: tuple[PromptId, ...]
+    What is sold includes nothing by a label.
+    """
+
+    versions: tuple[tuple[PromptId, int], ...]
 
 
 # For search

@@ -28,6 +28,7 @@ from promptforge.actors.users.messages import (
     GetMe,
     GetNames,
     GetPublicProfile,
+    HoldBackHandles,
     Identity,
     ListAdministrators,
     MeView,
@@ -192,6 +193,10 @@ class UsersActor(Actor):
     @handles(CloseAccount, transactional=True)
     async def close(self, message: CloseAccount, context: Context) -> None:
         await self._store.close(message.user_id, now=context.now(), session=context.session)
+
+    @handles(HoldBackHandles)
+    async def hold_back_handles(self, message: HoldBackHandles, context: Context) -> None:
+        await self._handles.hold_back(message.user_id, now=context.now())
 
     @handles(EraseUser, transactional=True)
     async def erase(self, message: EraseUser, context: Context) -> None:

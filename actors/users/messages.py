@@ -296,6 +296,13 @@ class CloseAccount(Command[None]):
 
 
 @internal
+class HoldBackHandles(Command[None]):
+    """See to it that nobody takes the handles of an account that is about to be erased, to pass for its owner."""
+
+    user_id: UserId
+
+
+@internal
 class EraseUser(Command[None]):
     """Empty a closed account's own document; its internal id stays for whatever refers to it."""
 

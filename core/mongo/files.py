@@ -54,9 +54,9 @@ class Files:
         self._files = mongo.collection(FILES)
         self._chunks = mongo.collection(CHUNKS)
 
-    def writer(self, file_id: str, name: str, *, belongs_to: str | None = None) -> FileWriter:
-        """Begin a file; it is there once the writer is closed. `belongs_to` is noted with it and with each piece."""
-        return FileWriter(self, file_id, name, {} if belongs_to is None else {"belongs_to": belongs_to})
+    def writer(self, file_id: str, name: str) -> FileWriter:
+        """Begin a file; it is there once the writer is closed."""
+        return FileWriter(self, file_id, name)
 
     async def find(self, file_id: str) -> StoredFile | None:
         row = await self._files.find_one({"_id": file_id})
@@ -97,9 +97,8 @@ class Files:
 class FileWriter:
     """Takes bytes in pieces of any size. For one task at a time."""
 
-    def __init__(self, files: Files, file_id: str, name: str, noted: Document) -> None:
+    def __init__(self, files: Files, file_id: str, name: str) -> None:
         self._files = files
-        self._noted = noted
         self._id = file_id
         self._name = name
         self._hash = hashlib.sha256()
@@ -130,7 +129,6 @@ class FileWriter:
             "chunkSize": CHUNK_BYTES,
             "uploadDate": now,
             "metadata": {"sha256": sha256},
-            **self._noted,
         }
         await self._files.insert_file(row)
         return StoredFile(self._id, self._name, self.size, sha256, now)
@@ -138,7 +136,7 @@ class FileWriter:
     def _cut(self, length: int) -> None:
         data = Binary(bytes(self._rest[:length]))
         del self._rest[:length]
-        self._ready.append({"_id": ObjectId(), "files_id": self._id, "n": self._chunks, "data": data, **self._noted})
+        self._ready.append({"_id": ObjectId(), "files_id": self._id, "n": self._chunks, "data": data})
         self._chunks += 1
 
     async def _flush(self) -> None:

@@ -58,7 +58,9 @@ class Market:
         return prompt
 
     async def draft(self, seller: Context, name: str, *, price: str = "10") -> ListingView:
-        prompt = await self.prompt(seller, name)
+        return await self.drafted(seller, await self.prompt(seller, name), name, price=price)
+
+    async def drafted(self, seller: Context, prompt: PromptView, name: str, *, price: str = "10") -> ListingView:
         return await seller.ask(
             CreateListing(
                 prompt_id=prompt.id,
@@ -78,7 +80,9 @@ class Market:
         return next(case.id for case in cases.items if case.listing_id == listing.id)
 
     async def published(self, seller: Context, name: str, *, price: str = "10") -> ListingView:
-        listing = await self.draft(seller, name, price=price)
+        return await self.approved(seller, await self.draft(seller, name, price=price))
+
+    async def approved(self, seller: Context, listing: ListingView) -> ListingView:
         listing = await seller.ask(SubmitListing(listing_id=listing.id))
         moderator = await self.person("moderator", Role.MODERATOR)
         await judge(moderator, await self.case_of(moderator, listing))

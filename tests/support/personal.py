@@ -34,7 +34,8 @@ def _erased(held: Held) -> str:
 
 def _of(subject: Subject) -> Iterator[str]:
     if subject.deleted:
-        yield "deleted" if subject.spared is None else "deleted, but for what others have bought, and of that"
+        spares = subject.spared or subject.with_owner
+        yield "deleted, but for what others have bought, and of that" if spares else "deleted"
     if subject.pulled:
         yield "you are taken out of it"
     for how in dict.fromkeys(_WORDS.values()):

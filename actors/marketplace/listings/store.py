@@ -48,7 +48,7 @@ HELD = {
                 {
                     **marks(REDACTED, "title", "summary", "description"),
                     **marks(EMPTIED, "tags"),
-                    **marks(CLEARED, "proposal", "evidence", "before_ledger", "appeal"),
+                    **marks(CLEARED, "proposal", "evidence", "before_ledger", "appeal", "package"),
                     "review": kept(DECISIONS),
                 },
                 owned=True,
@@ -56,7 +56,6 @@ HELD = {
         ),
         plain=frozenset(
             {
-                "package.*",
                 "runs.*",
                 "state",
                 "suspended_from",

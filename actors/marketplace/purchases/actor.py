@@ -44,7 +44,7 @@ from promptforge.actors.marketplace.purchases.messages import (
     AppealRefund,
     HasBought,
     ListPackageBuyers,
-    ListSoldPrompts,
+    ListSoldVersions,
     RefuseRefund,
     RequestRefund,
     TellHolders,
@@ -249,9 +249,9 @@ class PurchasesActor(Actor):
     async def has_bought(self, message: HasBought, context: Context) -> bool:
         return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
 
-    @handles(ListSoldPrompts)
-    async def list_sold_prompts(self, message: ListSoldPrompts, context: Context) -> tuple[str, ...]:
-        return tuple(await self._purchases.list_sold_prompts(message.seller_id))
+    @handles(ListSoldVersions)
+    async def list_sold_versions(self, message: ListSoldVersions, context: Context) -> tuple[tuple[str, int], ...]:
+        return tuple(await self._purchases.list_sold_versions(message.seller_id))
 
     @handles(ListPurchases)
     async def list_purchases(self, message: ListPurchases, context: Context) -> Page[PurchaseView]:

@@ -78,7 +78,7 @@ class ListPackageBuyers(Query[tuple[tuple[str, str], ...]]):
 
 
 @internal
-class ListSoldPrompts(Query[tuple[str, ...]]):
-    """The prompts of a seller's of which others have bought a version, given back or not."""
+class ListSoldVersions(Query[tuple[tuple[str, int], ...]]):
+    """The versions of a seller's prompts and packages, by number, that others have bought, given back or not."""
 
     seller_id: Annotated[str, Len(1, 64)]

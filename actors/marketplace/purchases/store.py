@@ -43,10 +43,10 @@ HELD = {
     PURCHASES: Held(
         "What you bought and sold",
         (
-            Subject("buyer_id", {"title": kept(RECORD), **marks(CLEARED, "refund")}),
-            Subject("seller_id", {"title": kept(RECORD)}),
+            Subject("buyer_id", {**marks(kept(RECORD), "title", "package"), **marks(CLEARED, "refund")}),
+            Subject("seller_id", marks(kept(RECORD), "title", "package")),
         ),
-        plain=frozenset({"runs.*", "package.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
+        plain=frozenset({"runs.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
     ),
     ENTITLEMENTS: Held("What is yours to use", (Subject("buyer_id"),), plain=frozenset({"_id"})),
 }
@@ -277,9 +277,10 @@ class PurchaseStore:
         wanted = {"buyer_id": user_id, "listing_id": listing_id}
         return await self._purchases.find_one(wanted, {"_id": 1}, session=session) is not None
 
-    async def list_sold_prompts(self, seller_id: str) -> list[str]:
-        stages: list[Document] = [{"$match": {"seller_id": seller_id}}, {"$group": {"_id": "$prompt_id"}}]
-        return [row["_id"] for row in await self._purchases.aggregate(stages).to_list(None)]  # one person's prompts
+    async def list_sold_versions(self, seller_id: str) -> list[tuple[str, int]]:
+        each = {"_id": {"prompt_id": "$prompt_id", "version": "$version"}}
+        rows = self._purchases.aggregate([{"$match": {"seller_id": seller_id}}, {"$group": each}])
+        return [(row["_id"]["prompt_id"], row["_id"]["version"]) for row in await rows.to_list(None)]  # one person's
 
     async def get(self, purchase_id: str, *, session: Session | None) -> Purchase:
         """Raises `NotFound`."""

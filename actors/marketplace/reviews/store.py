@@ -24,7 +24,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     REVIEWS: Held(
         "Reviews that you wrote, and your replies to reviews",
-        (Subject("author_id", marks(REDACTED, "text")), Subject("seller_id", marks(REDACTED, "reply"))),
+        (Subject("author_id", marks(REDACTED, "text"), owned=True), Subject("seller_id", marks(REDACTED, "reply"))),
     ),
 }
 

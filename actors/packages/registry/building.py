@@ -95,7 +95,7 @@ class PackageFilesActor(Actor):
         datasets = [await _read(dataset_id, revision, context) for dataset_id, revision in sorted(revisions.items())]
         title = Title(version.publisher_id, version.name, version.version, version.description or "", version.readme)
         manifest, data = await anyio.to_thread.run_sync(build_file, title, prompts, datasets, self._keys)
-        writer = self._files.writer(file_id, file_name(version), belongs_to=version.package_id)
+        writer = self._files.writer(file_id, file_name(version))
         await writer.write(data)
         file = await writer.close(now=context.now())
         return Built(file, encode(manifest), self._keys.public[0].key_id)

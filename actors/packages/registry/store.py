@@ -45,7 +45,7 @@ OTHERS = "only of what others have bought: it is theirs to use"
 HELD = {
     PACKAGES: Held(
         "Your packages",
-        (Subject("publisher_id", marks(kept(OTHERS), "name", "name_key"), deleted=True, spared="_id"),),
+        (Subject("publisher_id", marks(kept(OTHERS), "name", "name_key"), deleted=True, spared=("_id",)),),
         plain=frozenset({"latest"}),
     ),
     VERSIONS: Held(
@@ -58,7 +58,7 @@ HELD = {
                     **marks(CLEARED, "failure"),
                 },
                 deleted=True,
-                spared="package_id",
+                spared=("package_id", "number"),
             ),
         ),
         plain=frozenset(

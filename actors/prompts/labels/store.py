@@ -27,7 +27,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     LABELS: Held(
         "The labels of your prompts",
-        (Subject("prompt_id", marks(CLEARED, "reason"), of="prompts", deleted=True, spared="prompt_id"),),
+        (Subject("prompt_id", marks(CLEARED, "reason"), of="prompts", deleted=True, spared=("prompt_id",)),),
         plain=frozenset({"_id", "label", "moved_by"}),
     ),
     MOVES: Held(

@@ -204,11 +204,14 @@ class PromptsActor(Actor):
 
     @handles(ListWithIncluded)
     async def list_with_included(self, message: ListWithIncluded, context: Context) -> tuple[str, ...]:
-        found, new = set[str](), set(message.prompt_ids)
+        found, new = set(message.versions), set(message.versions)
         while new:
+            of_these = await self._stores.versions.list_of_prompts({prompt_id for prompt_id, _ in new})
+            pins = {pin for key in new for pin in of_these.get(key, ())}
+            new = {(pin.prompt_id, pin.version) for pin in pins if pin.version is not None} - found
             found |= new
-            new = await self._stores.versions.list_included(new) - found
-        return tuple(sorted(found))
+        keys = {f"{prompt_id}:{number}" for prompt_id, number in found}
+        return tuple(sorted(keys | {prompt_id for prompt_id, _ in found}))
 
     @handles(ReadPromptVersion, transactional=True)
     async def read_version(self, message: ReadPromptVersion, context: Context) -> PromptVersionView:

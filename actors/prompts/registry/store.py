@@ -49,7 +49,7 @@ HELD = {
                 },
                 of="projects",
                 deleted=True,
-                spared="_id",
+                spared=("_id",),
             ),
         ),
         plain=frozenset({"project_id", "kind", "created_by", "provenance", "owner_id"}),

@@ -49,7 +49,7 @@ HELD = {
                 {**marks(CLEARED, "message"), **marks(kept(SOLD), *CONTENT)},
                 of="prompts",
                 deleted=True,
-                spared="prompt_id",
+                spared=("prompt_id", "version"),
             ),
         ),
         plain=frozenset({"_id", "project_id", "kind", "content_hash", "created_by", "includes", "settings"}),
@@ -126,14 +126,11 @@ class VersionStore:
         rows = self._versions.find(wanted, fields, session=session).sort([("_id", -1)]).limit(limit)
         return [(row["prompt_id"], row["version"], _includes_from(row)) for row in await rows.to_list(limit)]
 
-    async def list_included(self, prompt_ids: Collection[str]) -> set[str]:
-        """The prompts that any version of these includes."""
-        stages: list[Document] = [
-            {"$match": {"prompt_id": {"$in": sorted(prompt_ids)}, "includes.prompt_id": {"$exists": True}}},
-            {"$unwind": "$includes"},
-            {"$group": {"_id": "$includes.prompt_id"}},
-        ]
-        return {row["_id"] for row in await self._versions.aggregate(stages).to_list(None)}  # of one person's prompts
+    async def list_of_prompts(self, prompt_ids: Collection[str]) -> dict[tuple[str, int], tuple[Include, ...]]:
+        """Every version of these prompts by its prompt and number, and what it includes."""
+        fields = {"prompt_id": 1, "version": 1, "includes": 1}
+        rows = self._versions.find({"prompt_id": {"$in": sorted(prompt_ids)}}, fields)
+        return {(row["prompt_id"], row["version"]): _includes_from(row) async for row in rows}
 
     async def prompts_including(self, prompt_ids: Collection[str], *, session: Session | None = None) -> set[str]:
         """The prompts of which any version includes one of these."""

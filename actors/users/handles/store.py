@@ -1,34 +1,42 @@
-"""Every query on the collection `handles`: one document for all handles that look alike, whose `_id` is their skeleton.
+"""Every query on `handles`, one document for all handles that look alike, whose `_id` is their skeleton, and on
+`held_handles`, the hashes of those that erased accounts had.
 
-So one person has it, whoever asks at once: two claims write one document and conflict.
+So one person has it, whoever asks at once: two claims write one document and conflict. A hash is there before the
+document goes, so there is no moment at which somebody could take the handle.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from promptforge.actors.users.handles.domain import KEPT_FREE
+from promptforge.actors.users.handles.domain import KEPT_FREE, held_as
 from promptforge.core.alike import skeleton
 from promptforge.core.mongo import Document, Index, Mongo, Session
-from promptforge.core.personal import Held, Subject
+from promptforge.core.personal import Held, Subject, nobody
 
 HANDLES = "handles"
-INDEXES: dict[str, tuple[Index, ...]] = {HANDLES: (Index((("user_id", 1),)),)}
+HOLDS = "held_handles"
+INDEXES: dict[str, tuple[Index, ...]] = {
+    HANDLES: (Index((("user_id", 1),)),),
+    HOLDS: (Index((("until", 1),), ttl_seconds=0),),
+}
 HELD = {
     HANDLES: Held(
         "Handles that you have or had",
         (Subject("user_id", deleted=True),),
         plain=frozenset({"_id", "spellings"}),
-    )
+    ),
+    HOLDS: nobody("Hashes of handles that erased accounts had, until somebody may have them"),
 }
 
 
 class HandleStore:
     def __init__(self, mongo: Mongo) -> None:
         self._handles = mongo.collection(HANDLES)
+        self._holds = mongo.collection(HOLDS)
 
     async def claim(self, handle: str, user_id: str, *, now: datetime, session: Session | None) -> bool:
-        """False where somebody else has it or one that looks like it, or had it until not long ago.
+        """False where somebody else has it or one that looks like it, or had it until not long ago, erased or not.
 
         Only in a transaction. An upsert on the key: a duplicate key would abort it.
         """
@@ -36,6 +44,8 @@ class HandleStore:
         there = await self._handles.find_one(wanted, session=session)
         theirs = there is not None and there["user_id"] != user_id
         if there is not None and theirs and (there["given_up_at"] is None or there["given_up_at"] > now - KEPT_FREE):
+            return False
+        if await self._holds.find_one({"_id": held_as(skeleton(handle)), "until": {"$gt": now}}, session=session):
             return False
         spellings = [] if there is None or theirs else [one for one in there["spellings"] if one != handle]
         kept = {"user_id": user_id, "spellings": [*spellings, handle], "given_up_at": None}
@@ -46,6 +56,14 @@ class HandleStore:
         """It leads to them for a while, unless they take it again."""
         mine = {"_id": skeleton(handle), "user_id": user_id}
         await self._handles.update_one(mine, {"$set": {"given_up_at": now}}, session=session)
+
+    async def hold_back(self, user_id: str, *, now: datetime) -> None:
+        """What they have or had until not long ago is nobody's for a while, also once their documents are gone."""
+        async for row in self._handles.find({"user_id": user_id}):
+            until = (row["given_up_at"] or now) + KEPT_FREE
+            if until > now:
+                wanted = {"_id": held_as(row["_id"])}
+                await self._holds.update_one(wanted, {"$setOnInsert": {"until": until}}, upsert=True)
 
     async def find_owner(self, handle: str, *, now: datetime, session: Session | None) -> str | None:
         """Whose it is, or was until not long ago."""

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import bson
-
+from promptforge.actors.accounts.exports.messages import RequestPersonalExport, WritePersonalExport
 from promptforge.actors.accounts.messages import CloseDueAccounts
 from promptforge.actors.analytics.events.messages import NewEvent, RecordEvents
+from promptforge.actors.analytics.exports.messages import ExportFormat, ExportSource, RequestExport, RunExport
 from promptforge.actors.datasets.messages import AddItems, CreateDataset, NewItem
 from promptforge.actors.marketplace.favourites.messages import AddFavourite
+from promptforge.actors.marketplace.listings.messages import CreatePackageListing
 from promptforge.actors.marketplace.messages import Category, CreateListing, ListingView, PurchaseView, SubmitListing
 from promptforge.actors.marketplace.purchases.messages import RequestRefund
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReason
 from promptforge.actors.marketplace.reviews.messages import WriteReview
+from promptforge.actors.packages.installing.messages import InstallPackage, UploadPackage
+from promptforge.actors.packages.messages import (
+    ChosenPrompt,
+    CreatePackage,
+    DownloadPackage,
+    DraftPackageVersion,
+    PublishPackageVersion,
+    YankPackageVersion,
+)
 from promptforge.actors.projects.messages import CreateProject
 from promptforge.actors.prompts.drafts.messages import SaveDraft
 from promptforge.actors.prompts.labels.messages import MoveLabel
@@ -34,6 +43,8 @@ from tests.support.market import judge
 MARK = "canaryoriole"
 """In whatever Ada writes, in any spelling that is kept."""
 SOLD = f"Say {{{{word}}}} to the {MARK}."
+UNSOLD = "canaryfinch"
+"""In versions of what was sold that nobody has bought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,8 @@ class Life:
     listing: ListingView
     """Ada's, which Bob has bought."""
     bought: PurchaseView
+    kit: PurchaseView
+    """Of a package of hers."""
 
 
 async def live(branches: Branches) -> Life:
@@ -59,9 +72,11 @@ async def live(branches: Branches) -> Life:
     listing = await _sell(branches, ada)
     bought = await market.buy(bob, listing)
     await _shop(branches, ada, await market.published(bob, "Bob's listing"))
+    kit = await _package(branches, ada, bob)
+    await _take_away(branches, ada)
     await plant(branches.mongo, ada.user_id)
     await market.jobs_done()
-    return Life(ada, bob, listing, bought)
+    return Life(ada, bob, listing, bought, kit)
 
 
 async def _work(ada: Context) -> None:
@@ -81,6 +96,7 @@ async def _work(ada: Context) -> None:
 async def _sell(branches: Branches, ada: Context) -> ListingView:
     prompt = await ada.ask(CreatePrompt(name=f"Sold {MARK}", description=MARK, tags=(MARK,)))
     await ada.ask(CreateVersion(prompt_id=prompt.id, content=SOLD, message=MARK))
+    await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"Later words of {UNSOLD}"))
     listing = await ada.ask(
         CreateListing(
             prompt_id=prompt.id,
@@ -97,6 +113,65 @@ async def _sell(branches: Branches, ada: Context) -> ListingView:
     moderator = await branches.here.person("moderator", Role.MODERATOR)
     await judge(moderator, await branches.here.case_of(moderator, listing))
     return listing
+
+
+async def _package(branches: Branches, ada: Context, bob: Context) -> PurchaseView:
+    """Bob buys the first version; there are another one, a draft, and a package that nobody has bought."""
+    sold = await ada.ask(CreatePackage(name=f"kit-{MARK}"))
+    await _publish(branches, ada, sold.id, "1.0.0", MARK)
+    listing = await ada.ask(
+        CreatePackageListing(
+            package_id=sold.id,
+            version="1.0.0",
+            title=f"Kit {MARK}",
+            summary=f"Summary {MARK}",
+            description=f"Description {MARK}",
+            category=Category.WRITING,
+            price="10",
+        )
+    )
+    listing = await ada.ask(SubmitListing(listing_id=listing.id))
+    moderator = await branches.here.person("moderator", Role.MODERATOR)
+    await judge(moderator, await branches.here.case_of(moderator, listing))
+    bought = await branches.here.buy(bob, listing)
+    await _publish(branches, ada, sold.id, "1.1.0", UNSOLD)
+    await ada.ask(DraftPackageVersion(package_id=sold.id, version="2.0.0", description=UNSOLD, readme=UNSOLD))
+    other = await ada.ask(CreatePackage(name=f"other-{UNSOLD}"))
+    await _publish(branches, ada, other.id, "1.0.0", UNSOLD)
+    await ada.ask(YankPackageVersion(package_id=other.id, version="1.0.0", reason=f"Because of {UNSOLD}"))
+    file = await ada.ask(DownloadPackage(package_id=other.id, version="1.0.0"))
+    data = b"".join([piece async for piece in file.read(0, file.size)])
+    upload = await ada.ask(UploadPackage(data=data))
+    project = await ada.ask(CreateProject(name="Installed"))
+    await ada.ask(InstallPackage(upload_id=upload.id, project_id=project.id))
+    return bought
+
+
+async def _publish(branches: Branches, ada: Context, package_id: str, version: str, mark: str) -> None:
+    prompt = await ada.ask(CreatePrompt(name=f"Packed {version} {mark} {package_id}"))
+    await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"Packed words of {mark}"))
+    dataset = await ada.ask(CreateDataset(name=f"Data {version} {mark}", description=mark))
+    await ada.ask(AddItems(dataset_id=dataset.id, items=(NewItem(variables={"word": mark}, expected=mark),)))
+    await ada.ask(
+        DraftPackageVersion(
+            package_id=package_id,
+            version=version,
+            description=f"Description {mark}",
+            readme=f"# Of {mark}",
+            prompts=(ChosenPrompt(prompt.id, 1),),
+            dataset_ids=(dataset.id,),
+        )
+    )
+    await ada.ask(PublishPackageVersion(package_id=package_id, version=version))
+    await branches.here.jobs_done()
+
+
+async def _take_away(branches: Branches, ada: Context) -> None:
+    """Files of hers: everything that is held of her, and an export that is compressed."""
+    await ada.ask(RequestPersonalExport())
+    await branches.here.process.context(ada.principal).ask(WritePersonalExport(user_id=ada.user_id))
+    export = await ada.ask(RequestExport(source=ExportSource.EVENTS, format=ExportFormat.PARQUET))
+    await branches.here.process.context(ada.principal).ask(RunExport(export_id=export.id))
 
 
 async def _shop(branches: Branches, ada: Context, offer: ListingView) -> None:
@@ -147,19 +222,6 @@ async def erased(branches: Branches, user_id: str) -> None:
     """It is closed, and what was under way then has ended."""
     await time_has_come(branches, user_id)
     await time_has_come(branches, user_id)
-
-
-async def where(mongo: Mongo, mark: str = MARK) -> set[tuple[str, str]]:
-    """Collection and field of whatever holds the mark, whatever its type, ids and files included."""
-    found = set[tuple[str, str]]()
-    for name in await mongo.raw.list_collection_names():
-        async for row in mongo.raw[name].find({}):
-            found |= {(name, field) for field, value in row.items() if _holds(value, mark)}
-    return found
-
-
-def _holds(value: Any, mark: str) -> bool:
-    return mark.encode() in bson.encode({"": value}).lower()
 
 
 def kept_fields() -> Iterator[tuple[str, str]]:

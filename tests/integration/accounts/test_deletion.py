@@ -13,15 +13,21 @@ from promptforge.actors.accounts.messages import (
     RequestDeletion,
 )
 from promptforge.actors.marketplace.messages import GetPurchase
+from promptforge.actors.packages.messages import DownloadPackage
 from promptforge.actors.projects.messages import AddMember, CreateProject, ListMembers, ProjectRole, SetMemberRoles
+from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.actors.users.messages import GetNames, GetPublicProfile, UpdateProfile
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.messages import Message
-from tests.integration.accounts.lives import MARK, SOLD, erased, kept_fields, live, time_has_come, where
+from promptforge.core.mongo import Document
+from promptforge.core.principal import Role
+from promptforge.deploy.accounts import HELD
+from tests.integration.accounts.lives import MARK, SOLD, UNSOLD, erased, kept_fields, live, time_has_come
 from tests.integration.marketplace.branches import Branches
 from tests.support.market import raised
+from tests.support.traces import traces
 
 pytestmark = pytest.mark.anyio
 
@@ -42,22 +48,69 @@ async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_wha
     branches: Branches,
 ) -> None:
     life = await live(branches)
-    marked = await where(branches.mongo)
+    marked = await traces(branches.mongo, MARK)
     assert len({collection for collection, _ in marked}) >= 20, "Ada has left marks"
     deletion = await life.ada.ask(RequestDeletion(give_up_credits=True))
     assert deletion.state is DeletionState.SCHEDULED
     await erased(branches, life.ada.user_id)
     assert await state_of(branches, life.ada.user_id) == "erased"
-    left = await where(branches.mongo)
+    left = await traces(branches.mongo, MARK)
+    bought_file = {("files", f"kit-{MARK}-1.0.0.zip"), ("files.files", "filename"), ("files.chunks", "data")}
+    assert bought_file <= left
+    left -= bought_file
     assert left <= set(kept_fields()), "where something of Ada's is left that is not kept for a reason"
     assert left == {
+        ("packages", "name"),
+        *(("package_versions", field) for field in ("name", "description", "readme", "manifest")),
         ("prompt_versions", "content"),
         ("purchases", "title"),
+        ("purchases", "package"),
         ("seller_details", "trader"),
     }
+    assert await traces(branches.mongo, UNSOLD) == set(), "what nobody has bought of what was sold"
     content = (await life.bob.ask(GetPurchase(purchase_id=life.bought.id))).content
     assert content == SOLD
+    assert await branches.count("files.files") == 1
+    file = await life.bob.ask(DownloadPackage(package_id=life.kit.prompt_id, version="1.0.0"))
+    assert len(b"".join([piece async for piece in file.read(0, file.size)])) == file.size
     assert await branches.ledger_is_right()
+
+
+async def test_what_is_included_in_what_was_sold_stays_and_no_other_version_of_it(branches: Branches) -> None:
+    market = branches.here
+    ada, bob = await market.person("ada", Role.SELLER), await market.person("bob")
+    await market.fund(bob, 100)
+    innermost, inner = await market.prompt(ada, "Innermost", "first"), await market.prompt(ada, "Inner", "none")
+    for prompt, content in ((innermost, "later"), (inner, "{{> Innermost@1}} and last"), (inner, "later")):
+        await ada.ask(CreateVersion(prompt_id=prompt.id, content=content))
+    prompt = await market.prompt(ada, "Outer", "{{> Inner@2}}.")
+    listing = await market.approved(ada, await market.drafted(ada, prompt, "Outer"))
+    bought = await market.buy(bob, listing)
+    before = (await bob.ask(GetPurchase(purchase_id=bought.id))).content
+    assert before == "first and last."
+    await ada.ask(RequestDeletion(give_up_credits=True))
+    await erased(branches, ada.user_id)
+    assert (await bob.ask(GetPurchase(purchase_id=bought.id))).content == before
+    rows = await branches.mongo.collection("prompt_versions").find({}).to_list(None)
+    left = {(row["prompt_id"], row["version"]) for row in rows}
+    assert left == {(prompt.id, 1), (inner.id, 2), (innermost.id, 1)}
+
+
+async def test_the_events_of_one_person_are_found_among_all_by_indexes(branches: Branches) -> None:
+    """They are kept for good, so there are many: erasing somebody must not read them all."""
+    events = branches.mongo.collection("webhook_events")
+    about = {"customer": "cus_other", "charge": "ch_other", "client_reference_id": "usr_other"}
+    rows: list[Document] = [
+        {"event_id": f"evt_{n}", "account": "acct_other", "payload": {"data": {"object": {"id": f"pi_{n}", **about}}}}
+        for n in range(500)
+    ]
+    await events.insert_many([{"_id": new_id("whe"), "type": "x", "state": "processed", **row} for row in rows])
+    for subject in HELD["webhook_events"].subjects:
+        wanted = {"$and": [{subject.path: {"$in": ["of nobody", "of nobody else"]}}, {}]}
+        find = {"find": "webhook_events", "filter": wanted, "sort": {"_id": 1}, "limit": 200}
+        plan = await branches.mongo.raw.command({"explain": find, "verbosity": "executionStats"})
+        stats = plan["executionStats"]
+        assert (stats["totalDocsExamined"], stats["totalKeysExamined"] <= 2) == (0, True), subject.path
 
 
 async def test_a_second_look_a_day_later_ends_it(branches: Branches) -> None:
@@ -68,7 +121,7 @@ async def test_a_second_look_a_day_later_ends_it(branches: Branches) -> None:
     await branches.mongo.collection("notifications").insert_one(late)
     await time_has_come(branches, life.ada.user_id)
     assert await state_of(branches, life.ada.user_id) == "done"
-    assert ("notifications", "title") not in await where(branches.mongo)
+    assert ("notifications", "title") not in await traces(branches.mongo, MARK)
     row = await branches.mongo.collection("account_deletions").find_one({"_id": life.ada.user_id})
     assert row is not None
     assert row["uid"] is None
@@ -76,6 +129,7 @@ async def test_a_second_look_a_day_later_ends_it(branches: Branches) -> None:
 
 async def test_nobody_is_found_signs_in_or_is_named_afterwards(branches: Branches) -> None:
     ada = await branches.here.person("ada")
+    await ada.ask(UpdateProfile(handle="ada-before"))
     await ada.ask(UpdateProfile(handle="ada", display_name="Ada"))
     await ada.ask(RequestDeletion())
     await erased(branches, ada.user_id)
@@ -84,6 +138,9 @@ async def test_nobody_is_found_signs_in_or_is_named_afterwards(branches: Branche
     system = branches.here.process.system
     (name,) = await system.context(request_id="r", trusted=True).ask(GetNames(user_ids=(ada.user_id,)))
     assert (name.handle, name.display_name) == (None, "Deleted user")
+    eve = await branches.here.person("eve")
+    for handle in ("ada", "Ada", "ada-before"):
+        assert await raised(eve, UpdateProfile(handle=handle)) == "handle_taken", "nobody passes for who has left"
     again = await branches.here.person("ada")
     assert again.user_id != ada.user_id, "who signs in again with the same sign-in begins anew"
 

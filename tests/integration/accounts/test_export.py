@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,13 +19,17 @@ from promptforge.actors.accounts.exports.messages import (
     WritePersonalExport,
 )
 from promptforge.actors.accounts.messages import RequestDeletion
+from promptforge.actors.marketplace.listings.messages import AppealListing
+from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReason
+from promptforge.actors.moderation.messages import ClaimCase, Verdict
 from promptforge.actors.users.messages import CreateApiKey, UpdateProfile
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
 from tests.integration.accounts.lives import MARK, erased, live
 from tests.integration.marketplace.branches import Branches
-from tests.support.market import raised
+from tests.support.market import decision, raised
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +75,46 @@ async def test_all_that_is_held_is_in_it_and_nothing_of_others(branches: Branche
         assert json.loads(files[name]), name
         assert f"| {name} |" in files["README.md"]
         assert HELD.get(name.removesuffix(".json")) or name == "seller_identity.json"
+
+
+async def test_cases_of_moderators_are_in_it_with_the_words_that_are_ones_own(branches: Branches) -> None:
+    """Bob reports Ada's listing, then Eve does; Ada appeals. Each finds what they said, and what was said to them."""
+    market = branches.here
+    ada, bob, eve = [await market.person(name, Role.SELLER) for name in ("ada", "bob", "eve")]
+    moderators = [await market.person(name, Role.MODERATOR) for name in ("mia", "moe")]
+    listing = await market.published(ada, "Offered")
+    for reporter, words in ((bob, "words of Bob"), (eve, "words of Eve")):
+        await reporter.ask(ReportListing(listing_id=listing.id, reason=ReportReason.COPIED, words=words))
+        await market.jobs_done()
+    suspending = replace(
+        decision(await market.case_of(moderators[0], listing), Verdict.SUSPEND), public_note="So it is"
+    )
+    await moderators[0].ask(ClaimCase(case_id=suspending.case_id))
+    await moderators[0].ask(replace(suspending, internal_note="between us"))
+    await ada.ask(AppealListing(listing_id=listing.id, words="words of Ada"))
+    await market.jobs_done()
+    files = {}
+    for person in (ada, bob, eve):
+        await person.ask(RequestPersonalExport())
+        await write(branches, person)
+        files[person.user_id] = await fetched(person)
+    cases = {who: json.loads(found["moderation_cases.json"]) for who, found in files.items()}
+    of_ada = {case["kind"]: case for case in cases[ada.user_id]}
+    assert of_ada["appeal"]["reason"] == "words of Ada"
+    assert of_ada["report"]["public_note"] == "So it is"
+    assert "reason" not in of_ada["report"]
+    (of_bob,), (of_eve,) = cases[bob.user_id], cases[eve.user_id]
+    assert "words of Bob" in of_bob["reason"]
+    assert "reason" not in of_eve
+    assert of_eve["public_note"] == "So it is"
+    for who, hidden in (
+        (ada, ("words of Bob", "words of Eve", "between us")),
+        (bob, ("words of Eve", "words of Ada", "between us")),
+        (eve, ("words of Bob", "words of Ada", "between us")),
+    ):
+        everything = "".join(files[who.user_id].values())
+        assert [text for text in hidden if text in everything] == []
+    assert "words of Eve" in files[eve.user_id]["marketplace_reports.json"]
 
 
 async def test_one_is_written_at_a_time_and_the_next_takes_its_place(branches: Branches) -> None:

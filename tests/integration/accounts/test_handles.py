@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from promptforge.actors.accounts.messages import RequestDeletion
 from promptforge.actors.users.errors import HandleMoved
 from promptforge.actors.users.messages import GetMe, GetPublicProfile, UpdateProfile
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
+from tests.integration.accounts.lives import erased, time_has_come
 from tests.integration.marketplace.branches import Branches
 from tests.support.market import raised
 
@@ -58,6 +60,22 @@ async def test_an_old_one_leads_to_who_had_it_and_is_nobody_elses_for_a_while(br
     await mongo.collection("handles").update_many({}, {"$set": {"given_up_at": long_ago}})
     assert await raised(eve, GetPublicProfile(handle="second")) == "not_found"
     assert (await eve.ask(UpdateProfile(handle="first"))).handle == "first"
+
+
+async def test_an_erased_one_is_nobodys_for_a_while_and_then_anybodys(branches: Branches, mongo: Mongo) -> None:
+    ada, eve = await branches.here.person("ada"), await branches.here.person("eve")
+    await ada.ask(UpdateProfile(handle="ada-lovelace"))
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    for handle in ("ada-lovelace", "ada_l0velace"):
+        assert await raised(eve, UpdateProfile(handle=handle)) == "handle_taken"
+    (hold,) = await mongo.collection("held_handles").find({}).to_list(None)
+    assert "lovelace" not in str(hold), "what is kept names nobody"
+    await time_has_come(branches, ada.user_id)
+    assert await mongo.collection("held_handles").find({}).to_list(None) == [hold], "a second look prolongs nothing"
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    await mongo.collection("held_handles").update_many({}, {"$set": {"until": past}})
+    assert (await eve.ask(UpdateProfile(handle="ada-lovelace"))).handle == "ada-lovelace"
 
 
 async def test_of_many_who_want_what_looks_alike_one_gets_it(branches: Branches) -> None:

@@ -91,7 +91,7 @@ routes = [
         errors=(OwnPartnership, FreezeDecided),
     ),
     post("/partnerships/clicks", FollowReferralLink, errors=(NotFound,)),
-    get("/partnerships/attribution", GetReferral),
+    get("/partnerships/attribution", GetReferral, errors=(NotFound,)),
     post(
         "/partnerships/attribution",
         ClaimReferral,

@@ -296,9 +296,16 @@ class LedgerStore:
 
         def entry(row: Document) -> Entry:
             mine = tuple(legs.get(row["_id"], ()))
-            return Entry(row["_id"], row["kind"], row["refs"], row["created_at"], mine)
+            return Entry(row["_id"], row["kind"], _told(row["refs"], user_id), row["created_at"], mine)
 
         return page_of(journals, limit, entry)
+
+
+def _told(refs: dict[str, str], user_id: str) -> dict[str, str]:
+    """A referrer, of whom a commission was taken back, hears which purchase it was, and not who bought what of whom."""
+    if refs.get("referrer_id") != user_id or user_id in {refs.get("buyer_id"), refs.get("seller_id")}:
+        return refs
+    return {name: refs[name] for name in ("purchase_id", "partner_id") if name in refs}
 
 
 def holdings_from(credits: Document) -> Holdings:

@@ -31,5 +31,7 @@ class ObligationsActor(Actor):
             payout=await self._payouts.find_open(user_id, session=session) is not None,
             dispute=await self._ledger.topups.has_open_dispute(user_id, session=session),
             subscription=await self._subscriptions.find_going_on(user_id, session=session) is not None,
-            left=sum(holdings.balance(fund) for fund in Fund) + max(pending, 0),
+            left=sum(holdings.balance(fund) for fund in Fund)
+            + max(pending, 0)
+            + await self._ledger.commissions.uncollected_of(user_id, session=session),
         )

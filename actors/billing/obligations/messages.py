@@ -12,7 +12,9 @@ from promptforge.core.messages import Query, internal
 
 @dataclass(frozen=True, slots=True)
 class Obligations:
-    """`reserved`: credits are set aside for a payout or a run. `left`: balances, unsettled sales; in millicredits."""
+    """`reserved`: credits are set aside for a payout or a run. `left`: balances, and sales and commissions that are not
+    settled or collected; in millicredits.
+    """
 
     debt: bool
     reserved: bool

@@ -17,7 +17,7 @@ from promptforge.actors.billing.ledger.commissions.messages import (
     GetCommissions,
 )
 from promptforge.actors.billing.ledger.messages import SettleSeller
-from promptforge.actors.billing.messages import SaleCommission
+from promptforge.actors.billing.messages import ListTransactions, SaleCommission
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, amounts, open_bank
@@ -141,6 +141,33 @@ async def test_what_was_collected_of_a_refunded_sale_is_owed_by_whoever_collecte
     assert amounts(await trade.bank.credits(trade.referrer)) == {"debt": "5"}
     await trade.stand()
     assert await trade.bank.balance_of("platform:losses") == 0
+
+
+async def test_a_referrer_is_not_told_who_bought_what_was_refunded(trade: Trade) -> None:
+    buyer = await trade.sells("pur_a")
+    await trade.a_month_passes()
+    await trade.collect()
+    await trade.bank.refund("pur_a")
+    told = await trade.bank.context(trade.referrer).ask(ListTransactions())
+    assert [(one.kind, dict(one.refs)) for one in told.items] == [
+        ("purchase_refund", {"purchase_id": "pur_a", "partner_id": PARTNER}),
+        ("commission_collect", {"partner_id": PARTNER, "amount": "5"}),
+    ]
+    bought = await trade.bank.context(buyer).ask(ListTransactions())
+    assert bought.items[0].refs["seller_id"] == trade.seller
+
+
+async def test_an_account_is_not_closed_unasked_while_commissions_are_left(trade: Trade) -> None:
+    async def left() -> int:
+        store = trade.bank.books.commissions
+        return await store.uncollected_of(trade.referrer, session=None)
+
+    await trade.sells("pur_a")
+    assert await left() == 5_000
+    await trade.a_month_passes()
+    assert await left() == 5_000
+    await trade.collect()
+    assert await left() == 0, "it is among their own credits now"
 
 
 async def test_the_same_collection_again_moves_nothing_and_more_than_there_is_is_refused(trade: Trade) -> None:

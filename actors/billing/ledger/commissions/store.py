@@ -79,6 +79,18 @@ class CommissionStore:
         ]
         return {row["_id"]: row["sum"] async for row in self._sales.aggregate(pipeline)}
 
+    async def uncollected_of(self, referrer_id: str, *, session: Session | None) -> int:
+        """What has settled and what is pending, frozen or not, of all partnerships that somebody has or had."""
+        pipeline: list[Document] = [
+            {"$match": {"referrer_id": referrer_id}},
+            {"$group": {"_id": "$partner_id", "pending": {"$sum": "$commission"}}},
+        ]
+        found = await self._sales.aggregate(pipeline, session=session).to_list(None)
+        left: int = sum(row["pending"] for row in found)
+        for row in found:
+            left += (await self.balance_of(row["_id"], session=session)).earned
+        return left
+
     async def sum_by_day(self, partner_id: str, *, since: datetime, until: datetime) -> list[CommissionDay]:
         """What the sales of each day (UTC) and code brought, and what has become of it by now."""
         day = {"$dateTrunc": {"date": "$sold_at", "unit": "day"}}

@@ -16,6 +16,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("paid_with", 1), ("state", 1), ("sold_at", -1))),
         Index((("partner_id", 1), ("sold_at", 1)), partial={"partner_id": {"$gt": ""}}),
         Index((("partner_id", 1), ("term", 1), ("_id", 1)), partial={"commission": {"$gt": 0}}),
+        Index((("referrer_id", 1), ("partner_id", 1)), partial={"referrer_id": {"$gt": ""}}),
     ),
 }
 HELD = {

@@ -1,9 +1,9 @@
 """Asks a language model what it would decide about a case. The platform pays, within a limit for each day.
 
 A run is reserved in one transaction, with the day's limit; then the model is asked; then one transaction charges for
-it, keeps the recommendation and completes the job. A process that dies in between leaves a run that the models' sweeper
-releases, and a job that is tried again under another run: what the provider did of the first one nobody knows, so its
-hold stays taken from the day. So does that of a run that failed.
+it, keeps the recommendation and completes the job. Where a process dies in between, another one is given the job, which
+takes up the same run and holds its credits of the day once more: what the provider did the first time nobody knows. A
+run that failed is over, and what it held stays taken for the same reason; the next attempt has a run of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from promptforge.actors.moderation.store import CaseStore
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
 
 ATTEMPTS = 3
@@ -148,6 +149,7 @@ class RecommenderActor(Actor):
             usage = await tx.ask(SettleRun(run_id=asking.run_id, usage=result.usage))
             unspent = held - to_millicredits(usage.credits)
             await self._spending.give_back(asking.day, unspent, session=tx.session)
+            reach("recommendation.before_commit")
             return await self._put(asking, kept, tx)
 
         return await context.transaction(work, completes=True)

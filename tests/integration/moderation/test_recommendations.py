@@ -13,7 +13,6 @@ import pytest
 from pydantic import SecretStr
 
 from promptforge.actors.ai.errors import ModelFailed, ModelMisconfigured
-from promptforge.actors.ai.messages import SweepRuns
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.messages import GetListing, Licence, ListingState, ListingView, SubmitListing
 from promptforge.actors.moderation.messages import (
@@ -251,19 +250,12 @@ async def test_reports_are_not_asked_about(lighthouse: Lighthouse) -> None:
     assert len(lighthouse.model.told) == asked
 
 
-async def test_a_run_whose_process_died_is_released_and_stays_taken_from_the_day(lighthouse: Lighthouse) -> None:
-    """Between the reservation and the answer: what the provider did nobody knows."""
-    lighthouse.model.pause = 3600.0
-    mona = await lighthouse.market.person("mona", Role.MODERATOR)
-    draft = await lighthouse.draft(licence=Licence.SOURCE, terms=None)
-    await lighthouse.seller.ask(SubmitListing(listing_id=draft.id))
+async def test_what_a_failed_run_held_stays_taken_from_the_day(lighthouse: Lighthouse) -> None:
+    """What its provider did before it failed nobody knows."""
     lighthouse.model.fails = ModelFailed()
-    lighthouse.model.pause = 0.0
-    case_id = await lighthouse.market.case_of(mona, draft)
+    mona, case_id, _ = await submitted(lighthouse)
     held = await spent(lighthouse)
     assert held > COST
-    await lighthouse.market.process.context().ask(SweepRuns())
-    assert await lighthouse.collection("model_runs").count_documents({}) == 0
     lighthouse.model.fails = None
     await retried(lighthouse)
     shown = (await mona.ask(GetCase(case_id=case_id))).recommendation

@@ -122,9 +122,9 @@ class UsersActor(Actor):
             return False
         return True
 
-    @handles(GetIdentity)
+    @handles(GetIdentity, transactional=True)
     async def get_identity(self, message: GetIdentity, context: Context) -> Identity | None:
-        user = await self._store.find(message.user_id)
+        user = await self._store.find(message.user_id, session=context.session)
         return None if user is None or user.closed_at is not None else user.identity()
 
     @handles(GetContact, transactional=True)

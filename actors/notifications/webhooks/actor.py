@@ -39,6 +39,7 @@ from promptforge.actors.notifications.webhooks.messages import (
     WebhookView,
 )
 from promptforge.actors.notifications.webhooks.store import WebhookStore
+from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, IsAppActive
 from promptforge.core.context import Context
 from promptforge.core.egress import UrlPolicy, UrlRefused
 from promptforge.core.errors import FieldError, Invalid, NotFound
@@ -52,7 +53,7 @@ class WebhooksActor(Actor):
     """`policy` says which addresses may be named. Secrets are sealed at rest."""
 
     name = "webhooks"
-    asks = ("jobs",)
+    asks = ("jobs", "partner_apps")
 
     def __init__(self, webhooks: WebhookStore, deliveries: DeliveryStore, sealer: Sealer, *, policy: UrlPolicy) -> None:
         self._webhooks = webhooks
@@ -65,6 +66,7 @@ class WebhooksActor(Actor):
         _check_kinds(message.kinds)
         url = self._checked(message.url)
         secret, now = new_secret(), context.now()
+        app_id = _app_of(message, context)
         webhook = Webhook(
             id=new_id("whk"),
             user_id=context.user_id,
@@ -80,11 +82,14 @@ class WebhooksActor(Actor):
             delivered_at=None,
             created_at=now,
             updated_at=now,
+            app_id=app_id,
         )
 
         async def work(tx: Context) -> None:
             if tx.session is None:
                 raise RuntimeError("this is the work of a transaction")
+            if app_id is not None and not await tx.ask(IsAppActive(app_id=app_id, owner_id=tx.user_id)):
+                raise _not_active()
             await self._webhooks.insert(webhook, session=tx.session)
 
         await context.transaction(work)
@@ -218,3 +223,18 @@ def _check_kinds(kinds: tuple[str, ...]) -> None:
     )
     if unknown:
         raise Invalid("Some kinds do not exist", errors=unknown)
+
+
+def _app_of(message: CreateWebhook, context: Context) -> str | None:
+    """What an app makes is its own, and of no other app. Raises `Invalid`."""
+    key_id = None if context.principal is None else context.principal.key_id
+    if key_id is None or not key_id.startswith(APP_ID_PREFIX):
+        return message.app_id
+    if message.app_id not in {None, key_id}:
+        raise _not_active()
+    return key_id
+
+
+def _not_active() -> Invalid:
+    wrong = FieldError("There is no such app of yours, or it may not act now", "app_not_active", pointer="/app_id")
+    return Invalid("The app cannot have webhooks", errors=(wrong,))

@@ -55,6 +55,7 @@ class Webhook:
     delivered_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    app_id: str | None = None
 
     @property
     def enabled(self) -> bool:
@@ -76,6 +77,7 @@ class Webhook:
             old_secret_until=self.old_secret_until,
             created_at=self.created_at,
             updated_at=self.updated_at,
+            app_id=self.app_id,
         )
 
 

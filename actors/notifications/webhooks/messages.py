@@ -12,6 +12,7 @@ from pydantic import MISSING, Field
 
 from promptforge.actors.notifications.deliveries.messages import DeliveryState
 from promptforge.actors.notifications.preferences.messages import KindName
+from promptforge.actors.partnerships.apps.messages import AppId
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
@@ -45,7 +46,7 @@ class WebhookView:
     """`reason`: why it is disabled: `owner`, `gone` (it answered 410) or `failing`.
 
     `failing_since` is when it first failed after it last worked. Until `old_secret_until` what is sent is signed with
-    the secret before, too.
+    the secret before, too. `app_id`: the app of a partner's that it is tied to.
     """
 
     id: str
@@ -59,6 +60,7 @@ class WebhookView:
     old_secret_until: datetime | None
     created_at: datetime
     updated_at: datetime
+    app_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,15 @@ class DeliveryView:
 class CreateWebhook(Command[WebhookSecretView]):
     """Have your notifications sent to an address of yours, as signed POSTs; the secret is shown this once.
 
-    Addresses must be public and use https (422 `url_refused`). You can have ten (409 `too_many_webhooks`).
+    Addresses must be public and use https (422 `url_refused`). You can have ten (409 `too_many_webhooks`). `app_id`
+    ties it to an app of your partnership (422 `app_not_active` where that may not act): nothing is sent while the app
+    may not act, nor once it is deleted. What an app itself makes is tied to it.
     """
 
     url: WebhookUrl
     kinds: Kinds = ()
     description: Description | None = None
+    app_id: AppId | None = None
 
 
 @requires(scope="webhooks:read")

@@ -117,6 +117,7 @@ def _document(webhook: Webhook) -> Document:
         "delivered_at": webhook.delivered_at,
         "created_at": webhook.created_at,
         "updated_at": webhook.updated_at,
+        "app_id": webhook.app_id,
     }
 
 
@@ -136,4 +137,5 @@ def _webhook_from(row: Document) -> Webhook:
         delivered_at=row["delivered_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        app_id=row.get("app_id"),  # those from before there were apps have none
     )

@@ -12,6 +12,7 @@ from promptforge.actors.partnerships.apps.messages import (
     CreatePartnerApp,
     DeletePartnerApp,
     GetPartnerApp,
+    IsAppActive,
     IssueAppToken,
     ListPartnerApps,
     PartnerAppSecretView,
@@ -156,9 +157,14 @@ class PartnerAppsActor(Actor):
         scopes = tuple(scope for scope in token.scopes if scope in app.scopes)
         return KeyIdentity(identity, app.id, scopes, token.expires_at)
 
+    @handles(IsAppActive, transactional=True)
+    async def is_active(self, message: IsAppActive, context: Context) -> bool:
+        app = await self._apps.find(message.app_id, session=context.session)
+        return app is not None and app.owner == message.owner_id and await self._acting_for(app, context) is not None
+
     async def _acting_for(self, app: App, context: Context) -> Identity | None:
         """None where the partner is not approved now, or their account not open."""
-        partner = await self._partners.find(app.partner_id)
+        partner = await self._partners.find(app.partner_id, session=context.session)
         if partner is None or partner.state is not PartnerState.APPROVED:
             return None
         identity = await context.ask(GetIdentity(user_id=app.owner))

@@ -10,10 +10,11 @@ from annotated_types import Len
 from pydantic import Field
 
 from promptforge.actors.partnerships.messages import PartnerId
-from promptforge.actors.users.messages import KeyIdentity, ScopeName
+from promptforge.actors.users.messages import KeyIdentity, ScopeName, UserId
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.text import LINE
 
+APP_ID_PREFIX = "app_"
 AppId = Annotated[str, Len(1, 64)]
 AppName = Annotated[str, Len(1, 80), LINE, Field(examples=["Review site"])]
 AppScopes = Annotated[tuple[ScopeName, ...], Len(1, 50), Field(examples=[["listings:read"]])]
@@ -137,6 +138,14 @@ class IssueAppToken(Command[AppToken]):
     client_id: Annotated[str, Len(1, 256)]
     secret: Annotated[str, Len(1, 256)]
     scopes: tuple[str, ...] | None = None
+
+
+@internal
+class IsAppActive(Query[bool]):
+    """Whether this is an app of this owner's whose partner is approved and whose account is open."""
+
+    app_id: AppId
+    owner_id: UserId
 
 
 @internal

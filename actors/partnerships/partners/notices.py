@@ -42,8 +42,8 @@ _TOLD = {
     ),
 }
 _WAITING = {
-    "applied": ("partnership.applied", "An application for a partnership", "“{name}” wants to become a partner."),
-    "appealed": ("partnership.appealed", "An appeal against a suspension", "“{name}” appeals against its suspension."),
+    "applied": ("partnership.applied", "An application for a partnership", "Somebody wants to become a partner."),
+    "appealed": ("partnership.appealed", "An appeal against a suspension", "A partner appeals against a suspension."),
 }
 
 
@@ -71,13 +71,14 @@ def commission_notice(before: Partner, after: Partner, note: str) -> NotifyUser:
 
 
 def waiting_notices(partner: Partner, event: str, version: int, administrators: Iterable[str]) -> list[NotifyUser]:
+    """They name nobody: what administrators were told outlives whoever it was about."""
     kind, title, body = _WAITING[event]
     return [
         NotifyUser(
             user_id=user_id,
             kind=kind,
             title=title,
-            body=f"{body.format(name=partner.name)} Decide at /partnerships/{partner.id}/decision.",
+            body=f"{body} Read it at /partnerships/{partner.id}/review and decide.",
             subject={"partner_id": partner.id},
             dedupe_key=f"{kind}:{partner.id}:{version}:{user_id}",
         )

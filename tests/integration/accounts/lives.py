@@ -26,6 +26,8 @@ from promptforge.actors.packages.messages import (
     PublishPackageVersion,
     YankPackageVersion,
 )
+from promptforge.actors.partnerships.apps.messages import CreatePartnerApp, IssueAppToken
+from promptforge.actors.partnerships.messages import AppealSuspension, ApplyForPartnership, PartnershipDecision
 from promptforge.actors.projects.messages import CreateProject
 from promptforge.actors.prompts.drafts.messages import SaveDraft
 from promptforge.actors.prompts.labels.messages import MoveLabel
@@ -38,6 +40,7 @@ from promptforge.core.personal import Erased
 from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
 from tests.integration.marketplace.branches import Branches
+from tests.integration.partnerships.partners import decide
 from tests.support.market import judge
 
 MARK = "canaryoriole"
@@ -74,6 +77,7 @@ async def live(branches: Branches) -> Life:
     await _shop(branches, ada, await market.published(bob, "Bob's listing"))
     kit = await _package(branches, ada, bob)
     await _take_away(branches, ada)
+    await _bring_others(branches, ada)
     await plant(branches.mongo, ada.user_id)
     await market.jobs_done()
     return Life(ada, bob, listing, bought, kit)
@@ -180,6 +184,19 @@ async def _shop(branches: Branches, ada: Context, offer: ListingView) -> None:
     await ada.ask(WriteReview(purchase_id=bought.id, stars=4, text=f"Review of {MARK}"))
     await ada.ask(ReportListing(listing_id=offer.id, reason=ReportReason.COPIED, words=f"Report of {MARK}"))
     await ada.ask(RequestRefund(purchase_id=bought.id, words=f"Refund for {MARK}"))
+
+
+async def _bring_others(branches: Branches, ada: Context) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    wanted = ApplyForPartnership(name=f"Partner {MARK}", plan=f"I bring the {MARK}", website=f"https://{MARK}.example")
+    made = await ada.ask(wanted)
+    await decide(admin, made.id, PartnershipDecision.APPROVE)
+    app = CreatePartnerApp(partner_id=made.id, name=f"App {MARK}", scopes=("prompts:read",))
+    created = await ada.ask(app)
+    trusted = branches.here.process.system.context(request_id="token", trusted=True)
+    await trusted.ask(IssueAppToken(client_id=created.id, secret=created.secret or ""))
+    await decide(admin, made.id, PartnershipDecision.SUSPEND)
+    await ada.ask(AppealSuspension(partner_id=made.id, words=f"Without the {MARK} there is no partner"))
 
 
 async def plant(mongo: Mongo, user_id: str) -> None:

@@ -1,0 +1,85 @@
+"""Webhooks that are tied to an app: they are silent while the app may not act."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from promptforge.actors.notifications.webhooks.messages import CreateWebhook
+from promptforge.actors.partnerships.apps.messages import CreatePartnerApp, DeletePartnerApp
+from promptforge.actors.partnerships.messages import PartnershipDecision
+from promptforge.core.context import Context
+from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Principal, Role
+from tests.integration.notifications.post import Post, open_post
+from tests.integration.partnerships.partners import decide, partner
+from tests.support.market import raised
+from tests.support.receiver import receiving
+
+pytestmark = pytest.mark.anyio
+URL = "https://example.com/hook"
+SCOPES = ("webhooks:write",)
+
+
+@pytest.fixture
+async def post(mongo: Mongo) -> AsyncIterator[Post]:
+    async with open_post(mongo) as opened:
+        yield opened
+
+
+async def app_of(person: Context, partner_id: str) -> str:
+    return (await person.ask(CreatePartnerApp(partner_id=partner_id, name="Review site", scopes=SCOPES))).id
+
+
+async def test_an_apps_webhook_is_silent_while_the_app_may_not_act(post: Post) -> None:
+    pat, admin = await post.person("pat"), await post.market.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    app_id = await app_of(pat, made.id)
+    async with receiving() as receiver:
+        webhook, _ = await post.webhook(pat, receiver, kinds=("listing.sold",), app_id=app_id)
+        assert webhook.app_id == app_id
+        await post.tell(pat, "1")
+        await post.work()
+        assert len(receiver.received) == 1
+        await post.tell(pat, "2")  # it was on its way when the partner was suspended
+        await decide(admin, made.id, PartnershipDecision.SUSPEND)
+        await post.work()
+        (latest, *_) = await post.deliveries(pat, webhook)
+        assert (latest.state, latest.reason) == ("skipped", "app_stopped")
+        await decide(admin, made.id, PartnershipDecision.LIFT)
+        await post.tell(pat, "3")
+        await post.work()
+        assert len(receiver.received) == 2
+        await pat.ask(DeletePartnerApp(partner_id=made.id, app_id=app_id))
+        await post.tell(pat, "4")
+        await post.work()
+        assert len(receiver.received) == 2
+
+
+async def test_a_webhook_is_tied_to_an_app_of_ones_own_that_may_act(post: Post) -> None:
+    pat, eve = await post.person("pat"), await post.person("eve")
+    admin = await post.market.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    app_id = await app_of(pat, made.id)
+    assert await raised(eve, CreateWebhook(url=URL, app_id=app_id)) == "invalid_request"
+    assert await raised(pat, CreateWebhook(url=URL, app_id="app_nobody")) == "invalid_request"
+    await decide(admin, made.id, PartnershipDecision.SUSPEND)
+    assert await raised(pat, CreateWebhook(url=URL, app_id=app_id)) == "invalid_request"
+
+
+async def test_what_an_app_makes_is_its_own(post: Post) -> None:
+    pat, admin = await post.person("pat"), await post.market.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    first, second = await app_of(pat, made.id), await app_of(pat, made.id)
+    scopes = frozenset(SCOPES)
+    program = post.process.system.context(
+        request_id="program", principal=Principal(pat.user_id, "pat", scopes=scopes, key_id=first)
+    )
+    assert (await program.ask(CreateWebhook(url=URL))).webhook.app_id == first
+    assert (await program.ask(CreateWebhook(url=URL, app_id=first))).webhook.app_id == first
+    assert await raised(program, CreateWebhook(url=URL, app_id=second)) == "invalid_request"
+    key = post.process.system.context(
+        request_id="key", principal=Principal(pat.user_id, "pat", scopes=scopes, key_id="key_1")
+    )
+    assert (await key.ask(CreateWebhook(url=URL))).webhook.app_id is None

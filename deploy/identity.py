@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from promptforge.actors.partnerships.apps.messages import ResolveAppToken
+from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, IsAppActive, ResolveAppToken
 from promptforge.actors.projects.messages import EnsurePersonalProject
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
 from promptforge.core.credentials import APP_TOKEN
@@ -91,6 +91,11 @@ def judging_again(system: System, principals: Principals) -> Callable[[Principal
         now = await find(principal.user_id)
         if now is None:
             raise RevokedToken("This account is gone")
+        if principal.key_id is not None and principal.key_id.startswith(APP_ID_PREFIX):
+            asked = IsAppActive(app_id=principal.key_id, owner_id=principal.user_id)
+            if not await system.context(request_id="judged-again", trusted=True).ask(asked):
+                raise RevokedToken("This app may not act any more")
+            now = replace(now, roles=now.roles - STAFF)
         return replace(now, scopes=principal.scopes, key_id=principal.key_id)
 
     return judge

@@ -257,6 +257,13 @@ def test_requests_that_are_wrong_are_refused_in_the_words_of_the_standard(
     assert answer.headers["cache-control"] == "no-store"
 
 
+def test_tokens_are_asked_for_by_post_and_briefly(service: Service) -> None:
+    answer = service.visitor.get(TOKEN, params=GRANT)
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST, OPTIONS"
+    assert_problem(service.visitor.post(TOKEN, data={**GRANT, "scope": "x" * 9000}), 413, "body_too_large")
+
+
 @pytest.mark.parametrize(
     "header",
     [

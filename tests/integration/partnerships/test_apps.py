@@ -18,8 +18,11 @@ from promptforge.actors.partnerships.apps.messages import (
 from promptforge.actors.partnerships.messages import LeavePartnerships, PartnershipDecision
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
+from promptforge.core.identity import DevelopmentVerifier, Principals
+from promptforge.core.identity.tokens import RevokedToken
 from promptforge.core.mongo import Mongo
-from promptforge.core.principal import Role
+from promptforge.core.principal import Principal, Role
+from promptforge.deploy.identity import judging_again, provisioner
 from tests.integration.marketplace.branches import Branches, all_at_once
 from tests.integration.partnerships.partners import decide, partner
 from tests.support.market import Market, raised
@@ -150,3 +153,20 @@ async def test_of_apps_made_in_two_processes_at_once_there_are_ten(branches: Bra
     wanted = CreatePartnerApp(partner_id=made.id, name="One of many", scopes=SCOPES)
     outcomes = await all_at_once([(who, wanted) for who in (here, there)] * 8)
     assert outcomes == {"done": 10, "too_many_apps": 6}
+
+
+async def test_a_stream_of_an_app_ends_when_it_is_looked_at_again(branches: Branches) -> None:
+    """What an event stream asks once a minute, of whom its token was."""
+    pat, admin = await branches.here.person("pat"), await branches.here.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    app = await app_of(pat, made.id)
+    system = branches.here.process.system
+    verifier = DevelopmentVerifier("demo-promptforge")
+    judge = judging_again(system, Principals(verifier, provisioner(system)))
+    asker = Principal(pat.user_id, "pat", scopes=frozenset(SCOPES), key_id=app.id)
+    again = await judge(asker)
+    assert (again.user_id, again.scopes, again.key_id) == (pat.user_id, asker.scopes, app.id)
+    await decide(admin, made.id, PartnershipDecision.SUSPEND)
+    with pytest.raises(RevokedToken):
+        await judge(asker)
+    await judge(Principal(pat.user_id, "pat"))

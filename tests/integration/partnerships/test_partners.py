@@ -208,3 +208,13 @@ async def test_a_partner_earns_while_approved_and_their_account_open(branches: B
     after = await admin.ask(ReviewPartnership(partner_id=made.id))
     assert (after.partnership.state, after.history[0].event) == (PartnerState.ENDED, "close")
     assert after.history[0].by == pat.user_id
+
+
+async def test_administrators_read_what_waits_by_pages_newest_first(branches: Branches) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    made = [await (await branches.here.person(f"pat-{n}")).ask(application()) for n in range(3)]
+    first = await admin.ask(ListPartnerships(limit=2))
+    second = await admin.ask(ListPartnerships(limit=2, cursor=first.next))
+    assert [one.id for one in (*first.items, *second.items)] == [one.id for one in reversed(made)]
+    assert second.next is None
+    assert (await admin.ask(ListPartnerships(state=PartnerState.APPROVED))).items == ()

@@ -32,9 +32,14 @@ demo: runtime ## Go from an empty database to a sale, over HTTP, step by step
 workers = $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 3 ? n + 1 : 4)))
 
 # All processes of a run need one seed of hashes, for they have to find the same tests; each run has another one.
+# Commits of a mongod wait for the disk; where there is much room in memory, the tests' need not.
 test: dev npm ## Run the tests (without those of chaos and browser, which have targets of their own)
 	@export PYTHONHASHSEED=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$PYTHONHASHSEED"; \
-	exec $(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
+	if (($$(df --output=avail -k /dev/shm 2>/dev/null | tail -1) > 8000000)); then \
+		PYTEST_DEBUG_TEMPROOT=$$(mktemp -d /dev/shm/promptforge-tests-XXXXXX); export PYTEST_DEBUG_TEMPROOT; \
+		trap 'rm -rf "$$PYTEST_DEBUG_TEMPROOT"' EXIT; \
+	fi; \
+	$(bin)/python -m pytest tests -q --ignore=tests/chaos --ignore=tests/browser --ignore=tests/bench \
 		--numprocesses $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: dev ## Run the tests that kill, freeze and overload (tests/chaos)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,4 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     service.start()
     yield service
     service.stop()
+    shutil.rmtree(service.data_dir)

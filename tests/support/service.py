@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -125,10 +126,13 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
 
 @contextmanager
 def serving(directory: Path, **settings: str) -> Iterator[Service]:
-    """A started service, stopped in the end."""
+    """A started service, stopped in the end, its data deleted where no other has them: they take hundreds of MB."""
     service = Service(directory, **settings)
+    own = not service.data_dir.exists()
     try:
         service.start()
         yield service
     finally:
         service.stop()
+        if own:
+            shutil.rmtree(service.data_dir, ignore_errors=True)

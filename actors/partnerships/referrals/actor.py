@@ -26,6 +26,7 @@ from promptforge.actors.partnerships.referrals.errors import (
 )
 from promptforge.actors.partnerships.referrals.messages import (
     AttributionView,
+    CameBy,
     ClaimReferral,
     CreateReferralCode,
     DeactivateReferralCode,
@@ -196,13 +197,19 @@ class ReferralsActor(Actor):
         standing = await context.ask(GetPartnerStanding(partner_id=made.partner_id))
         if standing is None or not standing.earns:
             return None
-        above = await self._attributions.find(made.referrer_id, session=context.session)
-        if above is not None and (
-            above.referrer_id == message.buyer_id
-            or await context.ask(AreAccountsLinked(one=above.referrer_id, other=message.buyer_id))
-        ):
+        if await self._came_by(made.referrer_id, message.buyer_id, context):
             return None
         return Referral(made.partner_id, made.referrer_id, made.code, standing.commission_bp)
+
+    @handles(CameBy, transactional=True)
+    async def came_by(self, message: CameBy, context: Context) -> bool:
+        return await self._came_by(message.referrer_id, message.other_id, context)
+
+    async def _came_by(self, referrer_id: str, other_id: str, context: Context) -> bool:
+        above = await self._attributions.find(referrer_id, session=context.session)
+        return above is not None and (
+            above.referrer_id == other_id or await context.ask(AreAccountsLinked(one=above.referrer_id, other=other_id))
+        )
 
 
 def _random_code() -> str:

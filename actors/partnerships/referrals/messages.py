@@ -299,3 +299,14 @@ class FindReferral(Query[Referral | None]):
 
     buyer_id: UserId
     seller_id: UserId
+
+
+@internal
+class CameBy(Query[bool]):
+    """Whether a referrer came by somebody, or by an account that shares a card or a bank account with theirs.
+
+    Claims refuse such a circle; that an account closes one may be learned later.
+    """
+
+    referrer_id: UserId
+    other_id: UserId

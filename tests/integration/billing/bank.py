@@ -85,6 +85,7 @@ from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.marketplace.purchases.store import INDEXES as PURCHASE_INDEXES
 from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.partnerships.referrals.messages import CameBy
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.store import UserStore
@@ -137,6 +138,16 @@ class Revoked(Actor):
     async def revoke(self, message: RevokePurchase, context: Context) -> None:
         refunded = {"$set": {"refunded_at": context.now()}}
         await self._purchases.update_one({"_id": message.purchase_id}, refunded, session=context.session)
+
+
+class Strangers(Actor):
+    """Referrals, as far as the ledger asks for them: nobody came by anybody."""
+
+    name = "referrals"
+
+    @handles(CameBy, transactional=True)
+    async def came_by(self, message: CameBy, context: Context) -> bool:
+        return False
 
 
 class Interrupted(Exception):
@@ -411,6 +422,7 @@ async def open_bank(
             SalesActor(ledger, terms=terms),
             *_people_and_gifts(mongo, ledger),
             Revoked(mongo),
+            Strangers(),
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),
             ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import anyio
 import pytest
 
 from promptforge.actors.billing.ledger.messages import SettleSales
+from promptforge.actors.billing.links.learning import learn_instruments
+from promptforge.actors.billing.links.store import LinkStore
 from promptforge.actors.marketplace.messages import ListingView, RefundPurchase
 from promptforge.actors.partnerships.referrals.messages import (
     CollectEarnings,
@@ -110,6 +113,26 @@ async def test_the_partners_own_listings_pay_them_no_commission(branches: Branch
     bruno = await buyer_of(branches, pat)
     await branches.here.buy(bruno, await listing_of(branches, "pat"), "100")
     assert await pat.stand() == ("0", "0", "0")
+
+
+async def test_a_circle_that_is_learned_of_after_the_sale_puts_its_commission_back_into_the_fee(
+    branches: Branches, clock: SteppedClock
+) -> None:
+    """Pat came by Quinn; Bruno, who came by Pat, turns out to have Quinn's card."""
+    pat, quinn = await affiliate(branches, "pat"), await affiliate(branches, "quinn")
+    await comes_by(branches, quinn, pat.context)
+    listing, other = await listing_of(branches), await listing_of(branches, "carlo")
+    bruno = await buyer_of(branches, pat)
+    await branches.here.buy(bruno, listing, "100")
+    assert await pat.stand() == ("3", "0", "0")
+    links = LinkStore(branches.mongo)
+    for person in (quinn.context, bruno):
+        await person.transaction(partial(learn_instruments, links, person.user_id, ["card:1"]))
+    await branches.here.buy(bruno, other, "100")
+    assert await pat.stand() == ("3", "0", "0"), "nothing of what is sold from then on"
+    await a_month_passes(branches, clock)
+    assert await pat.stand() == ("0", "0", "0")
+    assert await branches.ledger_is_right()
 
 
 # Suspended

@@ -10,6 +10,7 @@ from promptforge.actors.billing.ledger.sales.commands import refund, settle
 from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
 from promptforge.actors.billing.ledger.telling import tell_of_debts
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
+from promptforge.actors.partnerships.referrals.messages import CameBy
 from promptforge.core.context import Context
 from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
@@ -24,6 +25,7 @@ class SalesActor(Actor):
     """A seller's settlement is a job of its own: a popular seller keeps nobody waiting."""
 
     name = "sales"
+    asks = ("referrals",)
 
     def __init__(self, ledger: Ledger, *, terms: Terms) -> None:
         self._ledger = ledger
@@ -70,10 +72,17 @@ class SalesActor(Actor):
 
     async def _settle(self, sales: list[Sale], tx: Context) -> int:
         books = self._ledger.open(tx)
-        outcomes = [await settle(books, sale.id, self._terms) for sale in sales]
+        outcomes = [await settle(books, sale.id, self._terms, circle=await _is_circle(sale, tx)) for sale in sales]
         reach("settlement.before_commit")
         return outcomes.count(True)
 
     async def _fold(self, seller_id: str, tx: Context) -> None:
         until = tx.now() - FOLDED_AFTER
         await self._ledger.entries.fold_pending(seller_id, until=until, session=session_of(tx))
+
+
+async def _is_circle(sale: Sale, tx: Context) -> bool:
+    """Whether its referrer came by its buyer, as is known by now."""
+    if not sale.commission or not sale.referrer_id:
+        return False
+    return await tx.ask(CameBy(referrer_id=sale.referrer_id, other_id=sale.buyer_id))

@@ -155,11 +155,12 @@ async def _from_partner(books: Books, purchase: Journal, amount: int) -> list[Le
     return legs + await take_payable(books, referrer_id, missing, holdings=await books.holdings(referrer_id))
 
 
-async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
+async def settle(books: Books, sale_id: str, terms: Terms, *, circle: bool = False) -> bool:
     """Settle a sale if it is due, still stands and is not frozen by a dispute; whether anything of it settled now.
 
     Who shares a card with whom may have been learned since the sale, so it is asked again, also of the referrer. A
-    commission that is frozen keeps no seller waiting: it stays pending where everything else settles.
+    commission that is frozen keeps no seller waiting: it stays pending where everything else settles. `circle`: the
+    referrer came by the buyer.
     """
     sale = await books.find_sale(sale_id)
     if sale is None or not sale.open:
@@ -173,7 +174,7 @@ async def settle(books: Books, sale_id: str, terms: Terms) -> bool:
             return False
     buyer_id = await _buyer_of(books, sale)
     linked = await books.are_linked(buyer_id, sale.seller_id)
-    fate = await _fate_of_commission(books, sale, buyer_id, linked=linked)
+    fate = await _fate_of_commission(books, sale, buyer_id, linked=linked or circle)
     journal, left = settled(sale, terms, linked=linked, fate=fate)
     await books.put_sale(left)
     if journal is not None:

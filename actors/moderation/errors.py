@@ -37,7 +37,7 @@ class OwnCase(Forbidden):
 
 class InterestedParty(Forbidden):
     code = "interested_party"
-    title = "Nobody decides about what they bought or brought up themselves"
+    title = "Nobody decides about what they, or accounts linked to theirs, bought or brought up"
 
 
 class OwnDecision(Forbidden):

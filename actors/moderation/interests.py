@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.messages import AreAccountsLinked
+from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.purchases.messages import HasBought
 from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.errors import InterestedParty, OwnCase, OwnDecision
@@ -15,17 +15,18 @@ from promptforge.core.context import Context
 async def refuse_interested(case: CaseView, store: CaseStore, history: DecisionLog, tx: Context) -> None:
     """Looked at when a case is claimed and again when it is decided, in that transaction: one can buy in between.
 
-    Raises `OwnCase`, `InterestedParty` or `OwnDecision`.
+    Accounts that share a card or a bank are one person here. Raises `OwnCase`, `InterestedParty` or `OwnDecision`.
     """
-    if tx.user_id == case.seller_id or await tx.ask(AreAccountsLinked(one=tx.user_id, other=case.seller_id)):
+    people = await tx.ask(GetAccountGroup(user_id=tx.user_id))
+    if case.seller_id in people:
         raise OwnCase
-    if await tx.ask(HasBought(user_id=tx.user_id, listing_id=case.listing_id)):
-        raise InterestedParty("You have bought this listing, so somebody else decides about it")
-    if tx.user_id in await store.list_bringers(case.id, session=tx.session):
-        raise InterestedParty("You brought this up yourself, so somebody else decides about it")
-    if case.kind is CaseKind.APPEAL and await appealed_decision_by(case, history, tx) == tx.user_id:
+    if await tx.ask(HasBought(user_ids=people, listing_id=case.listing_id)):
+        raise InterestedParty("You, or an account that is linked to yours, bought this: somebody else decides about it")
+    if set(people) & set(await store.list_bringers(case.id, session=tx.session)):
+        raise InterestedParty("You, or an account that is linked to yours, brought this up: somebody else decides")
+    if case.kind is CaseKind.APPEAL and await appealed_decision_by(case, history, tx) in people:
         raise OwnDecision
-    if case.kind is CaseKind.REFUND_APPEAL and await store.find_refuser(case, session=tx.session) == tx.user_id:
+    if case.kind is CaseKind.REFUND_APPEAL and await store.find_refuser(case, session=tx.session) in people:
         raise OwnDecision
 
 

@@ -247,7 +247,7 @@ class PurchasesActor(Actor):
 
     @handles(HasBought, transactional=True)
     async def has_bought(self, message: HasBought, context: Context) -> bool:
-        return await self._purchases.has_bought(message.user_id, message.listing_id, session=context.session)
+        return await self._purchases.has_bought(message.user_ids, message.listing_id, session=context.session)
 
     @handles(ListSoldVersions)
     async def list_sold_versions(self, message: ListSoldVersions, context: Context) -> tuple[tuple[str, int], ...]:

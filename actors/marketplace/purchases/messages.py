@@ -61,9 +61,9 @@ class TellHolders(Command[int]):
 
 @internal
 class HasBought(Query[bool]):
-    """Whether this person has ever bought the listing, given back or not."""
+    """Whether one of these people has ever bought the listing, given back or not."""
 
-    user_id: str
+    user_ids: tuple[str, ...]
     listing_id: ListingId
 
 

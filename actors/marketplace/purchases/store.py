@@ -273,8 +273,8 @@ class PurchaseStore:
         rows = self._purchases.find(wanted, {"buyer_id": 1}, session=session)
         return {row["buyer_id"] for row in await rows.to_list(None)}  # of one page of buyers
 
-    async def has_bought(self, user_id: str, listing_id: str, *, session: Session | None) -> bool:
-        wanted = {"buyer_id": user_id, "listing_id": listing_id}
+    async def has_bought(self, user_ids: Sequence[str], listing_id: str, *, session: Session | None) -> bool:
+        wanted = {"buyer_id": {"$in": list(user_ids)}, "listing_id": listing_id}
         return await self._purchases.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def list_sold_versions(self, seller_id: str) -> list[tuple[str, int]]:

@@ -127,3 +127,18 @@ async def test_an_appeal_beside_a_dispute_of_the_payment_ends_with_the_purchase_
     outcomes = await all_at_once([(here.bruno, here.appeal), (service, revoke)])
     assert outcomes in ({"done": 2}, {"done": 1, "purchase_refunded": 1})
     assert (await here.refund()).state is RefundState.REFUNDED
+
+
+async def test_who_shares_a_card_with_the_buyer_or_with_who_refused_does_not_decide(branches: Branches) -> None:
+    here = await Refused(branches).begin()
+    alt, _ = await branches.person("alt", Role.MODERATOR)
+    other, _ = await branches.person("other", Role.MODERATOR)
+    links = branches.mongo.collection("account_links")
+    for one, two in ((alt, here.bruno), (other, here.mona)):
+        await links.insert_many([{"_id": person.user_id, "group": one.user_id} for person in (one, two)])
+    await here.bruno.ask(here.appeal)
+    case = await open_case(branches, here.max, CaseKind.REFUND_APPEAL)
+    for moderator, code in ((alt, "interested_party"), (other, "own_decision")):
+        assert await raised(moderator, ClaimCase(case_id=case.id)) == code
+        assert await raised(moderator, decision(case.id, Verdict.REFUND)) == code
+    assert await raised(here.max, ClaimCase(case_id=case.id)) == "done"

@@ -275,7 +275,7 @@ def test_tokens_are_asked_for_by_post_and_briefly(service: Service) -> None:
         "Basic " + base64.b64encode(b"app_x:%ff").decode(),
         "Basic " + base64.b64encode(b"app_x:" + b"x" * 4000).decode(),
         "Bearer pfa_x",
-        basic("app_nobody", Shape(APP_SECRET).new())["authorization"],
+        basic("app_nobody", APP_SECRET + "x" * 44)["authorization"],
         basic("app_nobody", "\x00")["authorization"],
     ],
 )

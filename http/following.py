@@ -3,8 +3,8 @@
 The log is the only source. A bell says that there may be something new, and what is new is then read from where the
 stream is, so nothing is missed between reading and listening, nothing is kept in memory for a reader, and a reader that
 is slower than events come reads them later. One that takes nothing for ten seconds is let go; it comes back with
-`Last-Event-ID` and has missed nothing. The asker's rights are judged again every minute. An idle stream is a task that
-waits: it reads nothing until its bell rings, and sends a comment every twenty seconds.
+`Last-Event-ID` and has missed nothing. The asker's rights are judged again when the bell rings, and every minute. An
+idle stream is a task that waits: it reads nothing until its bell rings, and sends a comment every twenty seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from starlette.types import Receive, Scope, Send
 from promptforge.actors.notifications.messages import NotificationView
 from promptforge.actors.notifications.stream.messages import Followed, FollowNotifications, RedeemStreamTicket
 from promptforge.core.context import Context
-from promptforge.core.errors import DATABASE_AWAY, Malformed, PromptForgeError, Stopping, Unauthenticated
+from promptforge.core.errors import (
+    DATABASE_AWAY,
+    AccountSuspended,
+    Malformed,
+    PromptForgeError,
+    Stopping,
+    Unauthenticated,
+)
 from promptforge.core.messages import Access, Requirement
 from promptforge.core.principal import Principal
 from promptforge.core.runtime.permissions import authorise
@@ -126,14 +133,17 @@ class FollowEndpoint:
         authorise(self.route.message, self._requirement, self._context(exchange, principal))
         if principal is None:
             raise Unauthenticated
+        _expect_active(principal)
         message = self._bound(exchange)
         first = await self._context(exchange, principal).ask(message)
         by_ticket = exchange.headers.get(b"authorization") is None
 
         async def again() -> Principal:
-            if not by_ticket and (known := await edge.authenticator.authenticate(exchange)) is not None:
-                return known
-            return await self._following.again(principal)
+            known = None if by_ticket else await edge.authenticator.authenticate(exchange)
+            if known is None:
+                known = await self._following.again(principal)
+            _expect_active(known)
+            return known
 
         def ask(who: Principal, after: int) -> Awaitable[Followed]:
             asked = dataclasses.replace(message, last_event_id=str(after), ticket=None)
@@ -176,6 +186,12 @@ class FollowEndpoint:
         )
 
 
+def _expect_active(principal: Principal) -> None:
+    """What is a suspended account's can be read, and is not told live. Raises `AccountSuspended`."""
+    if principal.suspended:
+        raise AccountSuspended
+
+
 class _Stream:
     """One reader's, from `position` on."""
 
@@ -209,7 +225,7 @@ class _Stream:
             await out.end(error.code)
 
     async def _follow(self, out: _Out, bell: Bell) -> None:
-        looked = anyio.current_time()
+        looked, rang = anyio.current_time(), False
         while True:
             now = anyio.current_time()
             if self._draining():
@@ -217,7 +233,7 @@ class _Stream:
             if now >= self._ends_at:
                 raise TicketExpired
             try:
-                if now - looked >= LOOK_SECONDS:
+                if rang or now - looked >= LOOK_SECONDS:
                     self.principal, looked = await self._again(), now
                 followed = await self._ask(self.principal, self.position)
             except DATABASE_AWAY:
@@ -226,16 +242,17 @@ class _Stream:
             for number, notification in followed.items:
                 await out.event("notification", _data(notification), number)
                 self.position = number
-            self.position = followed.position
+            self.position, rang = followed.position, False
             if not followed.more:
-                await self._rest(out, bell, until=min(looked + LOOK_SECONDS, self._ends_at))
+                rang = await self._rest(out, bell, until=min(looked + LOOK_SECONDS, self._ends_at))
 
-    async def _rest(self, out: _Out, bell: Bell, *, until: float) -> None:
-        """Until the bell rings, or it is time to look at the reader's rights again."""
+    async def _rest(self, out: _Out, bell: Bell, *, until: float) -> bool:
+        """Until the bell rings (true), or it is time to look at the reader's rights again."""
         while (left := until - anyio.current_time()) > 0:
             if await bell.wait(min(PING_SECONDS, left)):
-                return
+                return True
             await out.comment()
+        return False
 
 
 class _Out:

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from promptforge.core.context import Context
-from promptforge.core.errors import MailboxFull, PromptForgeError, Unavailable
+from promptforge.core.errors import AccountSuspended, MailboxFull, PromptForgeError, Unavailable
 from promptforge.core.messages import Access, Message, Requirement
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.binding import Binder
@@ -101,6 +101,8 @@ class LiveEndpoint:
         principal = await edge.authenticator.authenticate(exchange, fresh=self._requirement.fresh)
         context = edge.system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, principal=principal)
         authorise(self.route.message, self._requirement, context)
+        if principal is not None and principal.suspended:
+            raise AccountSuspended("Nothing is told live to a suspended account: ask for the reply itself")
         return context
 
     async def _events(self, exchange: Exchange, message: Message[Any], first: bytes) -> AsyncIterator[ServerSentEvent]:

@@ -137,6 +137,7 @@ class AccountsActor(Actor):
         for name in self._records.collections:
             await self._records.erase(name, user_id, spared=spared)
             reach(f"account.erased.{name}")
+        await context.ask(EraseUser(user_id=user_id, uid_is_free=False))
 
     async def _begin(self, user_id: str, tx: Context) -> Deletion | None:
         """The deletion whose next step is due, closed by now; the closing is the point of no return.
@@ -172,7 +173,8 @@ class AccountsActor(Actor):
         if deletion is None or deletion.state is DeletionState.DONE:
             return
         first = deletion.state is DeletionState.CLOSING
-        await tx.ask(EraseUser(user_id=user_id))
+        # ID tokens from before are good for an hour: with the uid free, one of them would make an account again.
+        await tx.ask(EraseUser(user_id=user_id, uid_is_free=not first))
         state = DeletionState.ERASED if first else DeletionState.DONE
         ended = replace(deletion, state=state, due_at=tx.now() + SECOND_LOOK, uid=None)
         await self._store.put(ended, session=tx.session)

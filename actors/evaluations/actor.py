@@ -31,7 +31,7 @@ from promptforge.actors.evaluations.messages import (
 from promptforge.actors.evaluations.orphans import settle_orphans, sum_up
 from promptforge.actors.evaluations.scoring import make_ready
 from promptforge.actors.evaluations.store import UNDER_WAY, EvaluationStore, FrozenRun, no_evaluation
-from promptforge.actors.evaluations.working import Work
+from promptforge.actors.evaluations.working import SUSPENDED, Work
 from promptforge.actors.projects.messages import ListProjectsOf, ProjectPermission, authorise
 from promptforge.actors.prompts.messages import ModelSettings
 from promptforge.actors.prompts.rendering.messages import PinnedContent, PinVersion
@@ -49,7 +49,7 @@ class EvaluationsActor(Actor):
     """A worker is busy for as long as an evaluation runs: there are more of them than evaluations run at once."""
 
     name = "evaluations"
-    asks = ("projects", "rendering", "datasets", "models", "jobs")
+    asks = ("projects", "rendering", "datasets", "models", "jobs", "users")
     workers = 32
 
     def __init__(self, store: EvaluationStore) -> None:
@@ -140,7 +140,7 @@ class EvaluationsActor(Actor):
         """Answers why it could not be done, where it could not."""
         principal = context.principal
         if principal is None or principal.suspended:
-            return EvaluationFailure("account_suspended", "Whoever started it may not have it run any more")
+            return SUSPENDED
         items = Items(
             store=self._store,
             evaluation=evaluation,

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from itertools import count
 
 import anyio
 
 from promptforge.actors.datasets.messages import ItemView, ReadItems
 from promptforge.actors.evaluations.items import PROVIDERS_OWN, Items
 from promptforge.actors.evaluations.messages import EvaluationFailure
+from promptforge.actors.users.messages import GetContact
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 
 CONCURRENCY = 8
 WATCH_SECONDS = 0.5
 """How soon it is noticed that somebody cancelled."""
+LOOK_EVERY = 20
+"""So many times later it is noticed that whoever started it may not have it run any more."""
 FAILURES_IN_A_ROW = 20
 """With so many the model is taken to be away: the rest would fail as well."""
+
+SUSPENDED = EvaluationFailure("account_suspended", "Whoever started it may not have it run any more")
 
 
 @dataclass(slots=True)
@@ -68,9 +74,12 @@ class Work:
             after = page[-1].id
 
     async def _watch(self) -> None:
-        while True:
+        for times in count(1):
             await anyio.sleep(WATCH_SECONDS)
             try:
+                if times % LOOK_EVERY == 0 and await self._is_stopped():
+                    self._fail(SUSPENDED)
+                    return
                 under_way = await self.items.store.is_under_way(self.items.evaluation.id)
             except PromptForgeError as error:
                 self._stop(error)
@@ -79,6 +88,11 @@ class Work:
                 self.cancelled = True
                 self._scope.cancel()
                 return
+
+    async def _is_stopped(self) -> bool:
+        """Whether the account of whoever started it was suspended or closed since."""
+        contact = await self.context.ask(GetContact(user_id=self.context.user_id))
+        return contact is None or contact.suspended
 
     async def _worker(self, source: AsyncGenerator[ItemView, None]) -> None:
         item: ItemView | None = None

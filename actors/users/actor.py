@@ -200,7 +200,9 @@ class UsersActor(Actor):
 
     @handles(EraseUser, transactional=True)
     async def erase(self, message: EraseUser, context: Context) -> None:
-        await self._store.erase(message.user_id, now=context.now(), session=context.session)
+        await self._store.erase(
+            message.user_id, uid_is_free=message.uid_is_free, now=context.now(), session=context.session
+        )
 
     # For search
 

@@ -304,9 +304,13 @@ class HoldBackHandles(Command[None]):
 
 @internal
 class EraseUser(Command[None]):
-    """Empty a closed account's own document; its internal id stays for whatever refers to it."""
+    """Empty a closed account's own document; its internal id stays for whatever refers to it.
+
+    Until `uid_is_free` it goes on keeping the person's sign-in from making another account.
+    """
 
     user_id: UserId
+    uid_is_free: bool
 
 
 # For search

@@ -147,14 +147,16 @@ class UserStore:
         """Raises `NotFound`."""
         await self.update(user_id, {"closed_at": now}, now=now, session=session)
 
-    async def erase(self, user_id: str, *, now: datetime, session: Session | None) -> None:
-        """Leave the id, the balances and that there was somebody. The uid is free for another account."""
+    async def erase(self, user_id: str, *, uid_is_free: bool, now: datetime, session: Session | None) -> None:
+        """Leave the id, the balances and that there was somebody; and the uid, until it is free for another account."""
         row = await self._users.find_one({"_id": user_id}, session=session)
         if row is None:
             return
         put, gone = erasing(HELD[USERS].subjects[0], row)
         del gone["uid"]
-        put |= {"uid": f"erased:{user_id}", "display_name": DELETED_NAME, "roles": [Role.USER.value], "updated_at": now}
+        put |= {"display_name": DELETED_NAME, "roles": [Role.USER.value], "updated_at": now}
+        if uid_is_free:
+            put["uid"] = f"erased:{user_id}"
         update: Document = {"$set": put, **({"$unset": gone} if gone else {})}
         await self._users.update_one({"_id": user_id}, update, session=session)
 

@@ -29,5 +29,7 @@ def _check_principal(message: type[Message[object]], requirement: Requirement, p
     if principal.scopes is not None and requirement.scope not in principal.scopes:
         wanted = requirement.scope or "a person's own sign-in: API keys cannot do this"
         raise ScopeMissing(f"This needs {wanted}", extra={"scope": requirement.scope})
+    if principal.suspended and principal.scopes is not None:
+        raise AccountSuspended("The account is suspended, and its API keys open nothing")
     if principal.suspended and issubclass(message, Command) and not requirement.while_suspended:
         raise AccountSuspended

@@ -71,6 +71,10 @@ def test_a_deletion_goes_on_where_a_process_died(service: Service, operator: Per
     found = {name for name, rows in everything.items() if MARK in str(rows)}
     assert found == set()
     assert everything.keys() <= HELD.keys(), "a collection that says not what it holds of people"
+    assert_problem(ada.client.get("/users/me"), 403, "account_closed")
+    make_due(service)
+    come_by(operator)
+    eventually(lambda: look(service).get(before) == "done", seconds=60)
     after = ada.get("/users/me")
     assert after["id"] != before
     assert after["handle"] is None

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from promptforge.actors.notifications.stream.messages import FollowNotifications
 from promptforge.core.messages import Access, Command
 from promptforge.core.principal import STAFF, Role
 from promptforge.http.routing import Route
@@ -143,9 +144,9 @@ def declared_refusal(route: Route, caller: str) -> tuple[int, str] | None:
         return 403, "forbidden"
     if caller == "key without the scope" or (caller == "owner's key" and requirement.scope is None):
         return 403, "scope_missing"
-    if caller == "suspended" and issubclass(route.message, Command) and not requirement.while_suspended:
-        return 403, "account_suspended"
-    return None
+    told_live = route.live or route.message is FollowNotifications
+    changes = issubclass(route.message, Command) and not requirement.while_suspended
+    return (403, "account_suspended") if caller == "suspended" and (changes or told_live) else None
 
 
 def owners_refusal(route: Route, caller: str) -> tuple[int, str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _whole(self, text: str) -> None:
+        if "slowly" in text:
+            time.sleep(1.0)
         finish = "length" if "cut off" in text else "stop"
         message = {"role": "assistant", "content": _said(text)}
         answer = _envelope("chat.completion", {"index": 0, "finish_reason": finish, "message": message})

@@ -37,7 +37,9 @@ from promptforge.actors.billing.payouts.endings import PayoutEndings
 from promptforge.actors.billing.payouts.messages import PayoutProgress, SendPayout, SweepPayouts
 from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.stripe.connect import Transfer, Transfers
+from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.context import Context
+from promptforge.core.errors import AccountSuspended
 from promptforge.core.failpoints import reach
 from promptforge.core.jobs import Snooze
 from promptforge.core.runtime import Actor, handles
@@ -55,7 +57,7 @@ class PayoutSendingActor(Actor):
     """It is an actor of its own because it waits for Stripe, and nothing else should wait with it."""
 
     name = "payout_sending"
-    asks = ("payout_holds",)
+    asks = ("payout_holds", "users")
 
     def __init__(
         self, payouts: PayoutStore, refresher: ConnectRefresher, transfers: Transfers, *, rules: PayoutRules
@@ -97,10 +99,17 @@ class PayoutSendingActor(Actor):
             raise Snooze(OBSTACLE_SECONDS)
 
     async def _unless_owing(self, payout: Payout, work: Callable[[Context], Awaitable[T]], context: Context) -> T:
-        """What `work` answers; while the seller owes, or a payment of theirs is disputed, the payout waits instead."""
+        """What `work` answers. The payout waits instead while the seller owes, is suspended (which is asked in the same
+        transaction), or a payment of theirs is disputed.
+        """
+
+        async def unless_suspended(tx: Context) -> T:
+            await tx.ask(ExpectOpenAccounts(user_ids=(payout.user_id,)))
+            return await work(tx)
+
         try:
-            return await context.transaction(work)
-        except (DebtOutstanding, PayoutOnHold) as obstacle:
+            return await context.transaction(unless_suspended)
+        except (DebtOutstanding, PayoutOnHold, AccountSuspended) as obstacle:
             await self._note(payout, obstacle.detail, context)
             raise Snooze(OBSTACLE_SECONDS, obstacle.detail) from obstacle
 

@@ -18,7 +18,7 @@ from promptforge.actors.projects.messages import AddMember, CreateProject, ListM
 from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.actors.users.messages import GetNames, GetPublicProfile, UpdateProfile
 from promptforge.core.context import Context
-from promptforge.core.errors import PromptForgeError
+from promptforge.core.errors import AccountClosed, PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Document
@@ -141,6 +141,9 @@ async def test_nobody_is_found_signs_in_or_is_named_afterwards(branches: Branche
     eve = await branches.here.person("eve")
     for handle in ("ada", "Ada", "ada-before"):
         assert await raised(eve, UpdateProfile(handle=handle)) == "handle_taken", "nobody passes for who has left"
+    with pytest.raises(AccountClosed):
+        await branches.here.person("ada")  # with a token from before, which is good for an hour
+    await time_has_come(branches, ada.user_id)
     again = await branches.here.person("ada")
     assert again.user_id != ada.user_id, "who signs in again with the same sign-in begins anew"
 

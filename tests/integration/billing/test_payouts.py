@@ -248,6 +248,23 @@ async def test_a_payout_waits_while_the_account_is_restricted_and_can_be_cancell
     assert await ready.credits() == ("85", "0")
 
 
+async def test_a_payout_waits_while_the_seller_is_suspended(ready: Payroll) -> None:
+    payout = await ready.request()
+    users = ready.bank.process.mongo.collection("users")
+    await users.update_one(
+        {"_id": ready.seller},
+        {"$set": {"suspended": True, "created_at": payout.created_at, "updated_at": payout.created_at}},
+    )
+    await ready.run()
+    waiting = await ready.payout(payout.id)
+    assert (waiting.state, "suspended" in (waiting.reason or "")) == ("requested", True)
+    assert await ready.transfers() == []
+    await users.update_one({"_id": ready.seller}, {"$set": {"suspended": False}})
+    await ready.bank.context().ask(SendPayout(payout_id=payout.id))
+    assert (await ready.payout(payout.id)).state == "sent"
+    assert len(await ready.transfers()) == 1
+
+
 async def test_asking_again_after_the_end_is_another_payout(ready: Payroll) -> None:
     first = await ready.request("20")
     await ready.run()

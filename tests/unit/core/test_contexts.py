@@ -136,6 +136,7 @@ async def test_roles_scopes_and_suspension_are_enforced_before_the_handler() -> 
         (Sell(), _principal(Role.SELLER, suspended=True), AccountSuspended),
         (Read(), _principal(scopes=key), ScopeMissing),
         (Read(), _principal(suspended=True), None),
+        (Read(), _principal(scopes=frozenset({"things:read"}), suspended=True), AccountSuspended),
         (Personal(), _principal(), None),
         (Personal(), _principal(scopes=key), ScopeMissing),
     ]

@@ -1,0 +1,157 @@
+"""What is under way for an account stops when it is suspended: streams, evaluations, webhooks and programs; over HTTP.
+
+What stops is told by what comes of it, and each has at most a minute for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from promptforge.core.principal import Role
+from tests.support.events import events
+from tests.support.receiver import Receiver, receiving
+from tests.support.running import Person, eventually
+from tests.support.service import DATABASE, Service, assert_problem
+from tests.support.troubled_model import troubled_model
+
+HOST = "127.0.0.1"
+MINUTE = 60.0
+NOTIFICATIONS = "/notifications/stream"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    service: Service
+    receiver: Receiver
+    admin: Person
+
+    def suspend(self, person: Person) -> None:
+        user_id = person.get("/users/me")["id"]
+        self.admin.post(f"/ops/users/{user_id}/suspend", {"reason": "A test of suspensions"}, expect=200)
+
+    def reinstate(self, person: Person) -> None:
+        user_id = person.get("/users/me")["id"]
+        self.admin.post(f"/ops/users/{user_id}/reinstate", {"reason": "It was a mistake"}, expect=200)
+
+    def tell(self, person: Person) -> None:
+        """A grant of credits, of which its receiver hears."""
+        user_id = person.get("/users/me")["id"]
+        self.admin.post(f"/users/{user_id}/grants", {"amount": "1", "reason": "A test"}, expect=201)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with start_blocking_portal() as portal, ExitStack() as stack:
+        receiver = stack.enter_context(portal.wrap_async_context_manager(receiving()))
+        settings = {"LLM_API_KEY": "sk-none", "LLM_MODEL": "troubled", "LLM_PRICES": "troubled=10000000/20000000"}
+        service = Service(
+            tmp_path_factory.mktemp("house"),
+            WEBHOOK_LOCAL_HOSTS=HOST,
+            LLM_BASE_URL=stack.enter_context(troubled_model()),
+            **settings,
+        )
+        service.start()
+        stack.callback(service.stop)
+        yield House(service, receiver, service.person("root", Role.ADMIN))
+
+
+def token_of(person: Person) -> str:
+    token: str = person.client.headers["authorization"]
+    return token
+
+
+def test_streams_end_and_none_can_be_opened(house: House) -> None:
+    eve = house.service.person("eve")
+    ticket = eve.post("/notifications/stream/tickets", expect=201)["ticket"]
+    base = house.service.base_url
+    with (
+        events(base, NOTIFICATIONS, token=token_of(eve)) as by_token,
+        events(base, f"{NOTIFICATIONS}?ticket={ticket}") as by_ticket,
+        events(base, "/jobs/stream", token=token_of(eve)) as jobs,
+    ):
+        for reader in (by_token, by_ticket, jobs):
+            reader.next()
+        house.suspend(eve)
+        for reader in (by_token, by_ticket, jobs):
+            while (event := reader.next()).name != "end":
+                assert event.name in {"notification", "reply"}
+            assert event.data == {"code": "account_suspended"}
+            with pytest.raises(AssertionError, match="over"):
+                reader.next()
+    for path in (NOTIFICATIONS, "/jobs/stream"):
+        assert_problem(eve.client.get(path), 403, "account_suspended")
+    told = [one["kind"] for one in eve.get("/notifications")["items"]]
+    assert "account.suspended" in told, "what one is told can be read all the same"
+    house.reinstate(eve)
+    eventually(lambda: not eve.get("/users/me")["suspended"], seconds=MINUTE)
+    with events(base, NOTIFICATIONS, token=token_of(eve)) as reader:
+        assert reader.next().name == "ready"
+
+
+def test_programs_get_nothing_any_more_not_even_what_they_only_read(house: House) -> None:
+    ivan = house.service.person("ivan")
+    prompt = ivan.post("/prompts", {"name": "Served", "first_version": {"content": "Hello"}}, expect=201)
+    scopes = ["prompts:read", "profile:read"]
+    secret = ivan.post("/users/me/api-keys", {"name": "x", "scopes": scopes}, expect=201)["secret"]
+    headers = {"Authorization": f"Bearer {secret}"}
+    paths = (f"/prompts/{prompt['id']}/compiled?version=1", "/users/me", "/prompts")
+    for path in paths:
+        assert ivan.client.get(path, headers=headers).status_code == 200, path
+    house.suspend(ivan)
+    for path in paths:
+        answer = eventually(
+            lambda path=path: (got := ivan.client.get(path, headers=headers)).status_code != 200 and got, seconds=MINUTE
+        )
+        assert_problem(answer, 403, "account_suspended")
+    assert ivan.get(paths[0])["content"] == "Hello", "one may look at what is one's own"
+
+
+def test_an_evaluation_that_runs_stops_and_one_that_waits_does_not_begin(house: House) -> None:
+    ada = house.service.funded("ada", 1000)
+    first_version = {"content": "Count slowly to {{number}}"}
+    prompt_id = ada.post("/prompts", {"name": "Slow", "first_version": first_version}, expect=201)["id"]
+    dataset_id = ada.post("/datasets", {"name": "Numbers"}, expect=201)["id"]
+    items = [{"variables": {"number": str(number)}} for number in range(500)]
+    ada.post(f"/datasets/{dataset_id}/items", {"items": items})
+    wanted = {"prompt_id": prompt_id, "version": 1, "dataset_id": dataset_id}
+    wanted["scorers"] = [{"kind": "contains", "text": "two"}]
+    runs = ada.post("/evaluations", wanted, expect=202)
+    eventually(lambda: ada.get(f"/evaluations/{runs['id']}")["items_done"] > 0)
+    operator = house.service.person("olga", Role.OPERATOR)
+    operator.post("/jobs/queues/evaluations/pause", {}, expect=200)
+    waits = ada.post("/evaluations", wanted, expect=202)
+    house.suspend(ada)
+    for evaluation in (runs, waits):
+        if evaluation is waits:
+            operator.post("/jobs/queues/evaluations/resume", {}, expect=200)
+        ended = eventually(
+            lambda path=f"/evaluations/{evaluation['id']}": (got := ada.get(path))["status"] == "failed" and got,
+            seconds=MINUTE,
+        )
+        assert ended["failure"]["code"] == "account_suspended"
+    assert ada.get(f"/evaluations/{waits['id']}")["items_done"] == 0
+    assert ada.get("/users/me/credits")["reserved"] == "0"
+
+
+def test_nothing_is_sent_to_ones_webhooks(house: House) -> None:
+    noa = house.service.person("noa")
+    noa.post("/notifications/webhooks", {"url": house.receiver.url}, expect=201)
+    house.tell(noa)
+    eventually(lambda: house.receiver.received)
+    number = len(house.receiver.received)
+    house.suspend(noa)
+    house.tell(noa)
+    user_id = noa.get("/users/me")["id"]
+
+    def skipped() -> bool:
+        with house.service.database() as client:
+            wanted = {"user_id": user_id, "reason": "account_suspended"}
+            return bool(client[DATABASE]["notification_deliveries"].count_documents(wanted) >= 1)
+
+    eventually(skipped, seconds=MINUTE)
+    assert len(house.receiver.received) == number

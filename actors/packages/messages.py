@@ -260,6 +260,13 @@ class GetManifestSchema(Query[dict[str, Any]]):  # Any: JSON
 
 
 @internal
+class KeepRevocations(Command[None]):
+    """See to it that what was revoked of a publisher's stays so when their documents are erased."""
+
+    publisher_id: str
+
+
+@internal
 @job(max_attempts=8, timeout_seconds=120)
 class BuildPackage(Command[None]):
     """Build, sign and keep a version's file; the version is published in the commit that completes this."""

@@ -6,6 +6,8 @@ import re
 
 from semver import Version
 
+from promptforge.core.alike import skeleton
+
 LONGEST_PATH = 120
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
@@ -14,13 +16,12 @@ PATH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]*(?:/[A-Za-z0-9][A-Za-z0-9._@-]*)*$"
 _PATH = re.compile(PATH_PATTERN)
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))})
-_ALIKE = str.maketrans({"-": None, "0": "o", "1": "l", "i": "l", "5": "s"})
 MOST_DIGITS = 9
 
 
 def name_key(name: str) -> str:
     """The same for names that look alike: a publisher has one package of each."""
-    return name.translate(_ALIKE).replace("rn", "m").replace("vv", "w")
+    return skeleton(name.replace("-", ""))
 
 
 def path_fault(path: str) -> str | None:

@@ -201,6 +201,8 @@ class InstallsActor(Actor):
         known = await self._packages.find_named(made.publisher, made.name, made.version, session=tx.session)
         if known is not None and known.revoked is not None:
             raise PackageRevoked(f"{made.name} {made.version} was revoked: {known.revoked.reason}")
+        if known is None and await self._packages.is_revoked(package.sha256, session=tx.session):
+            raise PackageRevoked(f"{made.name} {made.version} was revoked")
 
     # Afterwards
 

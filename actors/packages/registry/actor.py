@@ -27,6 +27,7 @@ from promptforge.actors.packages.messages import (
     GetManifestSchema,
     GetPackage,
     GetPackageVersion,
+    KeepRevocations,
     ListPackages,
     ListPackageVersions,
     ListSigningKeys,
@@ -208,6 +209,10 @@ class PackagesActor(Actor):
         await context.enqueue(_revocation(revoked, message.reason), owner_id=version.publisher_id)
         await context.enqueue(TellOfRevocation(package_id=version.package_id, version=version.version))
         return revoked
+
+    @handles(KeepRevocations)
+    async def keep_revocations(self, message: KeepRevocations, context: Context) -> None:
+        await self._store.keep_revoked(message.publisher_id)
 
     async def _mark(
         self, version: PackageVersionView, name: str, mark: Mark | None, context: Context

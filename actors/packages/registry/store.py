@@ -1,4 +1,4 @@
-"""Every query on `packages` and `package_versions`.
+"""Every query on `packages`, `package_versions` and `revoked_files`, the hashes of what erased publishers left revoked.
 
 A version is written conditionally on its state: a draft changes, what is being built or is published does not. The
 attempt at building a file is fenced by the file's id; the ids of all files that were begun are kept until what they
@@ -25,10 +25,11 @@ from promptforge.actors.packages.messages import (
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session, StoredFile
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
+from promptforge.core.personal import CLEARED, Held, Subject, kept, marks, nobody
 
 PACKAGES = "packages"
 VERSIONS = "package_versions"
+REVOKED = "revoked_files"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     PACKAGES: (
@@ -40,6 +41,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("publisher_id", 1), ("name", 1), ("version", 1))),
         Index((("state", 1), ("updated_at", 1)), partial={"state": "building"}),
     ),
+    REVOKED: (),
 }
 OTHERS = "only of what others have bought: it is theirs to use"
 HELD = {
@@ -77,6 +79,7 @@ HELD = {
             | {"sha256", "key_id", "revoked.*"}
         ),
     ),
+    REVOKED: nobody("Hashes of files of packages that were revoked, and whose publishers are no more"),
 }
 
 
@@ -93,6 +96,7 @@ class PackageStore:
     def __init__(self, mongo: Mongo) -> None:
         self._packages = mongo.collection(PACKAGES)
         self._versions = mongo.collection(VERSIONS)
+        self._revoked = mongo.collection(REVOKED)
 
     # Packages
 
@@ -319,6 +323,15 @@ class PackageStore:
         if row is None:
             raise no_package()
         return _version_from(row)
+
+    async def keep_revoked(self, publisher_id: str) -> None:
+        """Remember by their hashes what was revoked of somebody's, whose documents are about to go."""
+        async for row in self._versions.find({"publisher_id": publisher_id, "revoked": {"$type": "object"}}):
+            await self._revoked.update_one({"_id": row["sha256"]}, {"$setOnInsert": {}}, upsert=True)
+
+    async def is_revoked(self, sha256: str, *, session: Session | None) -> bool:
+        """Of those whose publishers are no more."""
+        return await self._revoked.find_one({"_id": sha256}, session=session) is not None
 
 
 def no_package() -> NotFound:

@@ -8,13 +8,14 @@ from typing import Any
 import anyio
 import pytest
 
+from promptforge.actors.accounts.messages import RequestDeletion
 from promptforge.actors.marketplace.listings.messages import CreatePackageListing
 from promptforge.actors.marketplace.messages import Category, GetPurchase, PurchaseListing, SubmitListing
 from promptforge.actors.marketplace.purchases.messages import RequestRefund
 from promptforge.actors.packages.errors import InstallConflicts
 from promptforge.actors.packages.format.package import verify
 from promptforge.actors.packages.format.signing import SigningKeys, TrustedKeys
-from promptforge.actors.packages.installing.messages import InstallPackage
+from promptforge.actors.packages.installing.messages import InstallPackage, UploadPackage
 from promptforge.actors.packages.messages import (
     BuildPackage,
     ChosenPrompt,
@@ -35,6 +36,7 @@ from promptforge.core.context import Context
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Files
 from promptforge.core.principal import Role
+from tests.integration.accounts.lives import erased
 from tests.integration.marketplace.branches import SECRETS, Branches, Interrupted, all_at_once, interrupt
 from tests.support.market import judge, raised
 
@@ -259,6 +261,19 @@ async def test_a_revocation_while_somebody_installs_is_before_or_after_it(branch
     message = InstallPackage(package_id=kit.package_id, version="1.0.0", project_id=project.id)
     assert await raised(kit.there, message) == "package_revoked"
     assert await branches.count("audit_log", action="package.revoked") == 1
+
+
+async def test_what_was_revoked_stays_so_when_its_publisher_is_erased(branches: Branches, kit: Kit) -> None:
+    """The file is with others, and its signature is still good."""
+    await built(branches, kit)
+    data = await file_of(kit)
+    moderator, bob = await branches.here.person("mia", Role.MODERATOR), await branches.here.person("bob")
+    await moderator.ask(RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason="It does harm"))
+    await kit.here.ask(RequestDeletion())
+    await erased(branches, kit.here.user_id)
+    assert await branches.count("package_versions") == 0
+    upload = await bob.ask(UploadPackage(data=data))
+    assert await raised(bob, InstallPackage(upload_id=upload.id)) == "package_revoked"
 
 
 async def test_includes_go_by_the_names_that_prompts_have_now(branches: Branches, kit: Kit) -> None:

@@ -385,8 +385,10 @@ def test_another_version_is_proposed_and_what_is_revoked_is_not_sold(
     service: Service, moderator: Person, offer: tuple[Person, str, str]
 ) -> None:
     seller, path, listing = offer
-    owner = service.funded("owner", 30)
-    owner.post(f"{listing}/purchases", {"expected_price": "10"}, expect=201)
+    owner, keeper = service.funded("owner", 30), service.funded("keeper", 30)
+    bought, kept = (
+        one.post(f"{listing}/purchases", {"expected_price": "10"}, expect=201)["id"] for one in (owner, keeper)
+    )
     package_id, later = path.split("/")[3], path.replace("1.0.0", "1.1.0")
     of = seller.get(path)["prompts"][0]["prompt_id"]
     published(seller, drafted(seller, of, version="1.1.0", package_id=package_id))
@@ -406,3 +408,10 @@ def test_another_version_is_proposed_and_what_is_revoked_is_not_sold(
     moderator.post(f"{path}/revoke", {"reason": "It does harm"})
     assert_problem(owner.client.get(f"{path}/file"), 409, "package_revoked")
     assert eventually(lambda: any(one["kind"] == "package.revoked" for one in owner.all("/notifications")))
+
+    refund = {"words": "It was revoked because it does harm."}
+    waits = owner.post(f"/marketplace/purchases/{bought}/refund", refund, expect=200)
+    assert waits["refund"]["state"] == "in_review", "a moderator decides about what was downloaded"
+    assert owner.get("/users/me/credits")["available"] == "20"
+    keeper.post(f"/marketplace/purchases/{kept}/refund", refund, expect=200)
+    assert keeper.get("/users/me/credits")["available"] == "30", "what was never used is given back at once"

@@ -5,10 +5,13 @@ A process that is killed has installed nothing or everything. Trying is the same
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import anyio
 import anyio.to_thread
 
 from promptforge.actors.datasets.messages import AddItems, CreateDataset
@@ -33,12 +36,14 @@ from promptforge.actors.projects.messages import project_to_write
 from promptforge.actors.prompts.exchange.messages import OnConflict
 from promptforge.actors.prompts.packing.messages import TakePrompts
 from promptforge.core.context import Context
-from promptforge.core.errors import FieldError, Invalid, NotFound
+from promptforge.core.errors import DeadlineExceeded, FieldError, Invalid, NotFound
 from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Files
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
+from promptforge.core.runtime.turns import Turns
+from promptforge.core.runtime.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from promptforge.actors.packages.format.signing import TrustedKeys
@@ -47,6 +52,9 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(days=1)
 MOST_UPLOADS = 20
+AT_ONCE = 2
+"""In this process: the largest package takes some hundred megabytes while it is read and installed."""
+MOST_WAITING = 50
 """Of one user, within a day."""
 ITEMS_AT_ONCE = 500
 
@@ -71,15 +79,36 @@ class InstallsActor(Actor):
         self._store = store
         self._files = files
         self._trusted = trusted
+        self._turns = Turns()
+        self._places = Turnstile(limit=AT_ONCE, max_waiting=MOST_WAITING)
+
+    @asynccontextmanager
+    async def _room(self, context: Context) -> AsyncIterator[None]:
+        """For a package in memory, of which there are few at once; whoever brings many waits for their own.
+
+        Raises `DeadlineExceeded` where there is none in time, or `MailboxFull`.
+        """
+        left = context.deadline - context.system.monotonic()
+        async with self._turns.taken(context.user_id, seconds=left):
+            with anyio.move_on_after(context.deadline - context.system.monotonic()) as waiting:
+                await self._places.enter()
+            if waiting.cancelled_caught:
+                raise DeadlineExceeded("Others' packages were installed for too long")
+            try:
+                yield
+            finally:
+                self._places.leave()
 
     # Files that are brought
 
     @handles(UploadPackage)
     async def upload(self, message: UploadPackage, context: Context) -> UploadView:
+        async with self._room(context):
+            return await self._upload(message, context)
+
+    async def _upload(self, message: UploadPackage, context: Context) -> UploadView:
         verified = await self._verified(message.data)
         now = context.now()
-        if await self._store.count_uploads(context.user_id, now=now) >= MOST_UPLOADS:
-            raise TooManyUploads(f"{MOST_UPLOADS} uploads are kept for a day: install what is there, or wait")
         made = verified.package.manifest
         upload = UploadView(
             id=new_id("upl"),
@@ -93,7 +122,8 @@ class InstallsActor(Actor):
             created_at=now,
             expires_at=now + KEPT,
         )
-        await self._store.insert_upload(upload, context.user_id)
+        if not await self._store.insert_upload(upload, context.user_id, most=MOST_UPLOADS):
+            raise TooManyUploads(f"{MOST_UPLOADS} uploads are kept for a day: install what is there, or wait")
         writer = self._files.writer(upload.id, f"{made.name}-{made.version}.zip")
         await writer.write(message.data)
         await writer.close(now=now)
@@ -110,6 +140,10 @@ class InstallsActor(Actor):
 
     @handles(InstallPackage, transactional=True)
     async def install(self, message: InstallPackage, context: Context) -> InstallView:
+        async with self._room(context):
+            return await self._install(message, context)
+
+    async def _install(self, message: InstallPackage, context: Context) -> InstallView:
         verified = await self._source(message, context)
 
         async def work(tx: Context) -> InstallView:
@@ -129,6 +163,10 @@ class InstallsActor(Actor):
 
     @handles(TryInstall)
     async def try_install(self, message: TryInstall, context: Context) -> InstallView:
+        async with self._room(context):
+            return await self._try(message, context)
+
+    async def _try(self, message: TryInstall, context: Context) -> InstallView:
         verified = await self._source(message, context)
 
         async def work(tx: Context) -> None:

@@ -13,7 +13,7 @@ from promptforge.actors.packages.installing.messages import (
     UploadView,
 )
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.personal import Held, Subject
 
@@ -21,7 +21,10 @@ UPLOADS = "package_uploads"
 INSTALLS = "package_installs"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    UPLOADS: (Index((("user_id", 1),)), Index((("expires_at", 1),))),
+    UPLOADS: (
+        Index((("user_id", 1), ("slot", 1)), unique=True, partial={"slot": {"$exists": True}}),
+        Index((("expires_at", 1),)),
+    ),
     INSTALLS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))),),
 }
 HELD = {
@@ -37,11 +40,24 @@ class InstallStore:
 
     # Uploads: the file has the upload's id
 
-    async def insert_upload(self, upload: UploadView, user_id: str) -> None:
-        """Before the first byte of its file is written, so that the file is found again whatever happens."""
+    async def insert_upload(self, upload: UploadView, user_id: str, *, most: int) -> bool:
+        """Before the first byte of its file is written, so that the file is found again whatever happens.
+
+        False where the user has as many as are kept: each has a slot of its own, and of two who take one at once the
+        second takes another.
+        """
         fields = asdict(upload)
         del fields["id"]
-        await self._uploads.insert_one({"_id": upload.id, "user_id": user_id, **fields})
+        while True:
+            taken = {row["slot"] async for row in self._uploads.find({"user_id": user_id, "slot": {"$gte": 0}})}
+            slot = next((free for free in range(most) if free not in taken), None)
+            if slot is None:
+                return False
+            try:
+                await self._uploads.insert_one({"_id": upload.id, "user_id": user_id, "slot": slot, **fields})
+            except DuplicateKey:
+                continue
+            return True
 
     async def get_upload(self, upload_id: str, user_id: str, *, now: datetime) -> UploadView:
         """Raises `NotFound`, also for somebody else's."""
@@ -49,9 +65,6 @@ class InstallStore:
         if row is None:
             raise no_upload()
         return UploadView(id=row["_id"], **{name: row[name] for name in UploadView.__slots__ if name != "id"})
-
-    async def count_uploads(self, user_id: str, *, now: datetime) -> int:
-        return await self._uploads.count_documents({"user_id": user_id, "expires_at": {"$gt": now}})
 
     async def list_expired(self, now: datetime, *, limit: int) -> Sequence[str]:
         rows = self._uploads.find({"expires_at": {"$lte": now}}, {"_id": 1}).limit(limit)

@@ -30,7 +30,7 @@ def _clean(text: str, *, allowed: frozenset[str]) -> str:
     if len(text) > LONGEST:
         raise ValueError(f"must not have more than {LONGEST} characters")
     cleaned = unicodedata.normalize("NFC", text).strip()
-    if not cleaned:
+    if not cleaned or all(character in _JOINERS or character.isspace() for character in cleaned):
         raise ValueError("must not be blank")
     for character in cleaned:
         if character not in allowed and unicodedata.category(character) in _MISLEADING:

@@ -18,6 +18,7 @@ from pydantic import MISSING, Field
 from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.principal import Role
+from promptforge.core.text import LINE
 
 UserId = Annotated[str, Len(1, 64)]
 
@@ -35,6 +36,7 @@ HandleLookup = Annotated[str, Len(1, 64)]
 
 DisplayName = Annotated[
     str,
+    LINE,
     Field(
         min_length=1,
         max_length=80,

@@ -5,13 +5,11 @@ A process that is killed has installed nothing or everything. Trying is the same
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import anyio
 import anyio.to_thread
 
 from promptforge.actors.datasets.messages import AddItems, CreateDataset
@@ -30,20 +28,19 @@ from promptforge.actors.packages.installing.messages import (
     UploadPackage,
     UploadView,
 )
+from promptforge.actors.packages.installing.room import Room
 from promptforge.actors.packages.installing.store import no_upload
 from promptforge.actors.packages.registry.access import version_to_have
 from promptforge.actors.projects.messages import project_to_write
 from promptforge.actors.prompts.exchange.messages import OnConflict
 from promptforge.actors.prompts.packing.messages import TakePrompts
 from promptforge.core.context import Context
-from promptforge.core.errors import DeadlineExceeded, FieldError, Invalid, NotFound
+from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Files
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
-from promptforge.core.runtime.turns import Turns
-from promptforge.core.runtime.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from promptforge.actors.packages.format.signing import TrustedKeys
@@ -52,9 +49,6 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(days=1)
 MOST_UPLOADS = 20
-AT_ONCE = 2
-"""In this process: the largest package takes some hundred megabytes while it is read and installed."""
-MOST_WAITING = 50
 """Of one user, within a day."""
 ITEMS_AT_ONCE = 500
 
@@ -79,31 +73,16 @@ class InstallsActor(Actor):
         self._store = store
         self._files = files
         self._trusted = trusted
-        self._turns = Turns()
-        self._places = Turnstile(limit=AT_ONCE, max_waiting=MOST_WAITING)
+        self._room = Room()
 
-    @asynccontextmanager
-    async def _room(self, context: Context) -> AsyncIterator[None]:
-        """For a package in memory, of which there are few at once; whoever brings many waits for their own.
-
-        Raises `DeadlineExceeded` where there is none in time, or `MailboxFull`.
-        """
-        left = context.deadline - context.system.monotonic()
-        async with self._turns.taken(context.user_id, seconds=left):
-            with anyio.move_on_after(context.deadline - context.system.monotonic()) as waiting:
-                await self._places.enter()
-            if waiting.cancelled_caught:
-                raise DeadlineExceeded("Others' packages were installed for too long")
-            try:
-                yield
-            finally:
-                self._places.leave()
+    def _entered(self, context: Context) -> AbstractAsyncContextManager[None]:
+        return self._room.entered(context.user_id, seconds=context.deadline - context.system.monotonic())
 
     # Files that are brought
 
     @handles(UploadPackage)
     async def upload(self, message: UploadPackage, context: Context) -> UploadView:
-        async with self._room(context):
+        async with self._entered(context):
             return await self._upload(message, context)
 
     async def _upload(self, message: UploadPackage, context: Context) -> UploadView:
@@ -140,7 +119,7 @@ class InstallsActor(Actor):
 
     @handles(InstallPackage, transactional=True)
     async def install(self, message: InstallPackage, context: Context) -> InstallView:
-        async with self._room(context):
+        async with self._entered(context):
             return await self._install(message, context)
 
     async def _install(self, message: InstallPackage, context: Context) -> InstallView:
@@ -163,7 +142,7 @@ class InstallsActor(Actor):
 
     @handles(TryInstall)
     async def try_install(self, message: TryInstall, context: Context) -> InstallView:
-        async with self._room(context):
+        async with self._entered(context):
             return await self._try(message, context)
 
     async def _try(self, message: TryInstall, context: Context) -> InstallView:

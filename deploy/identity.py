@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, IsAppActive, ResolveAppToken
 from promptforge.actors.projects.messages import EnsurePersonalProject
-from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, ResolveApiKey
+from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, IsApiKeyActive, ResolveApiKey
 from promptforge.core.credentials import APP_TOKEN
 from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, Principals, TokenVerifier
 from promptforge.core.identity.tokens import RevokedToken
@@ -91,11 +91,17 @@ def judging_again(system: System, principals: Principals) -> Callable[[Principal
         now = await find(principal.user_id)
         if now is None:
             raise RevokedToken("This account is gone")
-        if principal.key_id is not None and principal.key_id.startswith(APP_ID_PREFIX):
-            asked = IsAppActive(app_id=principal.key_id, owner_id=principal.user_id)
+        if principal.key_id is not None:
+            of_app = principal.key_id.startswith(APP_ID_PREFIX)
+            asked = (
+                IsAppActive(app_id=principal.key_id, owner_id=principal.user_id)
+                if of_app
+                else IsApiKeyActive(key_id=principal.key_id, user_id=principal.user_id)
+            )
             if not await system.context(request_id="judged-again", trusted=True).ask(asked):
-                raise RevokedToken("This app may not act any more")
-            now = replace(now, roles=now.roles - STAFF)
+                raise RevokedToken("This app may not act any more" if of_app else "This API key may not act any more")
+            if of_app:
+                now = replace(now, roles=now.roles - STAFF)
         return replace(now, scopes=principal.scopes, key_id=principal.key_id)
 
     return judge

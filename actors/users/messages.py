@@ -266,6 +266,14 @@ class RevokeApiKey(Command[None]):
 
 
 @internal
+class IsApiKeyActive(Query[bool]):
+    """Whether this user has this API key still."""
+
+    key_id: str
+    user_id: UserId
+
+
+@internal
 class ResolveApiKey(Command[KeyIdentity | None]):
     """Whose API key this is, or null where it is none, or no longer; its use is noted."""
 

@@ -63,6 +63,7 @@ NOT_IN_THE_SCHEMA = {
     "getAppToken": 401,  # nobody can make up a secret
     "decidePartnership": 422,  # a reason fits its decision, and only an approval has a commission
     "changeCommission": 422,  # the most that a partner gets is a setting
+    "claimReferral": 422,  # nobody can make up what a link gives away
     "grantCredits": 422,  # the cap is a setting
     "changeJobs": 422,  # one condition at least
     "improveText": 422,  # either a text or a prompt; and which models there are is a setting

@@ -13,6 +13,7 @@ from promptforge.actors.users.messages import (
     CreateApiKey,
     CreatedApiKeyView,
     GetIdentity,
+    IsApiKeyActive,
     KeyIdentity,
     ListApiKeys,
     ResolveApiKey,
@@ -89,6 +90,11 @@ class ApiKeysActor(Actor):
             await tx.audit("api_key.revoked", key.id, before={"scopes": list(key.scopes)})
 
         await context.transaction(work)
+
+    @handles(IsApiKeyActive)
+    async def is_active(self, message: IsApiKeyActive, context: Context) -> bool:
+        keys = await self._store.list_of(message.user_id)
+        return any(key.id == message.key_id and key.expires_at > context.now() for key in keys)
 
     @handles(ResolveApiKey)
     async def resolve(self, message: ResolveApiKey, context: Context) -> KeyIdentity | None:

@@ -28,11 +28,12 @@ from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
 from promptforge.core.credentials import API_KEY, SHOWN
 from promptforge.core.errors import Invalid, NotFound, ScopeMissing
-from promptforge.core.identity import NOBODY, InvalidToken, Principals
+from promptforge.core.identity import NOBODY, DevelopmentVerifier, InvalidToken, Principals
+from promptforge.core.identity.tokens import RevokedToken
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import System
-from promptforge.deploy.identity import key_finder
+from promptforge.deploy.identity import judging_again, key_finder, provisioner
 from tests.support.people import PEOPLE_INDEXES, people
 from tests.support.processes import SteppedClock
 
@@ -124,6 +125,28 @@ async def test_an_expired_a_revoked_and_a_made_up_key_are_none(world: World) -> 
     assert await find(SHAPE.new(), NOBODY) is None
     assert await find("pfk_", NOBODY) is None
     assert [key.id for key in (await ada.ask(ListApiKeys())).items] == [brief.key.id]
+
+
+async def test_a_stream_of_a_key_ends_when_it_is_looked_at_again(world: World) -> None:
+    """What an event stream asks once a minute, of whose key it was opened with."""
+    ada, eve = await world.person("ada"), await world.person("eve")
+    brief, revoked = await ada.ask(request(days=1)), await ada.ask(request())
+    judge = judging_again(world.system, Principals(DevelopmentVerifier("demo-promptforge"), provisioner(world.system)))
+
+    def asker(key: CreatedApiKeyView, who: Context = ada) -> Principal:
+        return Principal(who.user_id, "ada", scopes=frozenset(key.key.scopes), key_id=key.key.id)
+
+    for key in (brief, revoked):
+        again = await judge(asker(key))
+        assert (again.scopes, again.key_id) == (frozenset(key.key.scopes), key.key.id)
+    with pytest.raises(RevokedToken):
+        await judge(asker(brief, eve))
+    await ada.ask(RevokeApiKey(key_id=revoked.key.id))
+    with pytest.raises(RevokedToken):
+        await judge(asker(revoked))
+    world.clock.advance(days=1)
+    with pytest.raises(RevokedToken):
+        await judge(asker(brief))
 
 
 async def test_anothers_key_is_not_there(world: World) -> None:

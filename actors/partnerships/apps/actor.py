@@ -107,6 +107,7 @@ class PartnerAppsActor(Actor):
         before = await self._own(message.app_id, message.partner_id, context)
         app = replace(before, name=message.name, updated_at=context.now())
         await self._apps.put(app, session=context.session)
+        await context.audit("partner_app.renamed", app.id, after={"partner_id": app.partner_id})
         return app.view()
 
     @handles(RotateAppSecret, key="app_id", transactional=True)
@@ -118,9 +119,7 @@ class PartnerAppsActor(Actor):
     async def _rotate(self, message: RotateAppSecret, secret: str, tx: Context) -> App:
         before = await self._own(message.app_id, message.partner_id, tx)
         app = before.rotated(secret, leaked=message.leaked, now=tx.now())
-        await self._apps.put(app, session=tx.session)
-        if message.leaked:
-            await self._apps.end_tokens(app.id, now=tx.now(), session=tx.session)
+        await self._apps.put(app, judge_anew=message.leaked, session=tx.session)
         await tx.audit("partner_app.rotated", app.id, after={"partner_id": app.partner_id, "leaked": message.leaked})
         await _tell(app, "An app has a new secret", "has a new secret", tx)
         return app
@@ -140,7 +139,7 @@ class PartnerAppsActor(Actor):
             raise WrongCredentials
         if await self._acting_for(app, context) is None:
             raise AppStopped
-        token = Token(app.id, app.granted(message.scopes), now + TOKEN_LASTS)
+        token = Token(app.id, app.granted(message.scopes), now + TOKEN_LASTS, app.generation)
         secret = TOKEN.new()
         await self._apps.insert_token(secret, token, now=now)
         return AppToken(secret, token.scopes, int(TOKEN_LASTS.total_seconds()))
@@ -152,7 +151,7 @@ class PartnerAppsActor(Actor):
             return None
         app = await self._apps.find(token.app_id)
         identity = None if app is None else await self._acting_for(app, context)
-        if app is None or identity is None:
+        if app is None or identity is None or token.generation != app.generation:
             return None
         scopes = tuple(scope for scope in token.scopes if scope in app.scopes)
         return KeyIdentity(identity, app.id, scopes, token.expires_at)

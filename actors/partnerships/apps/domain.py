@@ -21,7 +21,10 @@ _NOBODYS = digest_of("")
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`slot` keeps a partner from having more than `MOST_APPS`."""
+    """`slot` keeps a partner from having more than `MOST_APPS`.
+
+    Tokens are of the `generation` in which they were given, and of no other: a leaked secret begins the next one.
+    """
 
     id: str
     partner_id: str
@@ -37,6 +40,7 @@ class App:
     last_used_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    generation: int = 0
 
     def view(self) -> PartnerAppView:
         return PartnerAppView(
@@ -62,6 +66,7 @@ class App:
             old_until=None if leaked else now + OLD_SECRET_LASTS,
             rotated_at=now,
             updated_at=now,
+            generation=self.generation + leaked,
         )
 
     def granted(self, asked: Iterable[str] | None) -> tuple[str, ...]:

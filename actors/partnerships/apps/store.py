@@ -1,7 +1,8 @@
 """Every query on `partner_apps` and `partner_app_tokens`.
 
 What an app may not do any more is told to caches through its document: whatever ends tokens sets `judge_anew`, and the
-change stream carries that to every process.
+change stream carries that to every process. Tokens that ended with a leaked secret are not looked for, for one may be
+on its way to be written: they are of another generation than their app.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Token:
     app_id: str
     scopes: tuple[str, ...]
     expires_at: datetime
+    generation: int
 
 
 class AppStore:
@@ -83,19 +85,17 @@ class AppStore:
         rows = self._apps.find({"partner_id": partner_id}).sort([("created_at", -1), ("_id", -1)])
         return [_app_from(row) for row in await rows.to_list(MOST_APPS)]
 
-    async def put(self, app: App, *, session: Session | None) -> None:
-        """Whole, but for when it was last used."""
+    async def put(self, app: App, *, judge_anew: bool = False, session: Session | None) -> None:
+        """Whole, but for when it was last used. With `judge_anew` nobody remembers what it may do."""
         fields = _document(app)
         del fields["_id"], fields["last_used_at"]
+        if judge_anew:
+            fields[JUDGE_ANEW] = app.updated_at
         await self._apps.update_one({"_id": app.id}, {"$set": fields}, session=session)
 
     async def delete(self, app_id: str, *, session: Session | None) -> None:
         await self._apps.delete_one({"_id": app_id}, session=session)
         await self._tokens.delete_many({"app_id": app_id}, session=session)
-
-    async def end_tokens(self, app_id: str, *, now: datetime, session: Session | None) -> None:
-        await self._tokens.delete_many({"app_id": app_id}, session=session)
-        await self._apps.update_one({"_id": app_id}, {"$set": {JUDGE_ANEW: now}}, session=session)
 
     async def judge_anew(self, partner_id: str, *, now: datetime, session: Session | None) -> None:
         """Nobody remembers what these apps may do: it depends on their partner's state."""
@@ -109,6 +109,7 @@ class AppStore:
                 "digest": digest_of(secret),
                 "app_id": token.app_id,
                 "scopes": list(token.scopes),
+                "generation": token.generation,
                 "created_at": now,
                 "expires_at": token.expires_at,
             }
@@ -118,7 +119,10 @@ class AppStore:
     async def find_token(self, secret: str) -> Token | None:
         """Also one that has run out: MongoDB removes those within a minute or two."""
         row = await self._tokens.find_one({"digest": digest_of(secret)})
-        return None if row is None else Token(row["app_id"], tuple(row["scopes"]), row["expires_at"])
+        if row is None:
+            return None
+        generation = row.get("generation", 0)  # those from before there were generations have none
+        return Token(row["app_id"], tuple(row["scopes"]), row["expires_at"], generation)
 
 
 def _document(app: App) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,9 +12,11 @@ from promptforge.actors.partnerships.apps.messages import (
     IssueAppToken,
     ListPartnerApps,
     PartnerAppSecretView,
+    RenamePartnerApp,
     ResolveAppToken,
     RotateAppSecret,
 )
+from promptforge.actors.partnerships.apps.store import AppStore, Token
 from promptforge.actors.partnerships.messages import LeavePartnerships, PartnershipDecision
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
@@ -81,6 +83,45 @@ async def test_the_old_secret_ends_when_it_is_said_to(branches: Branches, mongo:
     assert await raised(here, asking(app)) == "wrong_credentials"
 
 
+async def test_a_leaked_secret_ends_also_the_token_that_is_being_written(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret was found good before the rotation, and its token is written after it."""
+    pat, admin = await branches.here.person("pat"), await branches.here.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    app, here, there = await app_of(pat, made.id), service(branches.here), service(branches.there)
+    insert = AppStore.insert_token
+
+    async def rotated_before(store: AppStore, secret: str, token: Token, *, now: datetime) -> None:
+        monkeypatch.setattr(AppStore, "insert_token", insert)
+        await pat.ask(RotateAppSecret(partner_id=made.id, app_id=app.id, leaked=True))
+        await insert(store, secret, token, now=now)
+
+    before = await there.ask(asking(app))
+    monkeypatch.setattr(AppStore, "insert_token", rotated_before)
+    between = await there.ask(asking(app))
+    for process in (here, there):
+        assert await process.ask(ResolveAppToken(token=between.token)) is None
+        assert await process.ask(ResolveAppToken(token=before.token)) is None
+    assert await raised(here, asking(app)) == "wrong_credentials"
+
+
+async def test_apps_and_tokens_from_before_there_were_generations_are_good(branches: Branches, mongo: Mongo) -> None:
+    pat, admin = await branches.here.person("pat"), await branches.here.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    app, here = await app_of(pat, made.id), service(branches.here)
+    token = await here.ask(asking(app))
+    for collection in ("partner_apps", "partner_app_tokens"):
+        await mongo.collection(collection).update_many({}, {"$unset": {"generation": ""}})
+    assert await here.ask(ResolveAppToken(token=token.token)) is not None
+    rotated = await pat.ask(RotateAppSecret(partner_id=made.id, app_id=app.id, leaked=True))
+    assert await here.ask(ResolveAppToken(token=token.token)) is None
+    after = await here.ask(asking(rotated))
+    assert await here.ask(ResolveAppToken(token=after.token)) is not None
+    await pat.ask(RotateAppSecret(partner_id=made.id, app_id=app.id))
+    assert await here.ask(ResolveAppToken(token=after.token)) is not None, "a rotation ends no token"
+
+
 async def test_what_was_given_while_it_was_suspended_does_not_count_in_any_process(branches: Branches) -> None:
     pat, admin = await branches.here.person("pat"), await branches.here.person("admin", Role.ADMIN)
     made = await partner(pat, admin)
@@ -139,11 +180,12 @@ async def test_secrets_are_told_of_and_kept_in_the_audit_log(branches: Branches,
     made = await partner(pat, admin)
     app = await app_of(pat, made.id)
     await pat.ask(RotateAppSecret(partner_id=made.id, app_id=app.id))
+    await pat.ask(RenamePartnerApp(partner_id=made.id, app_id=app.id, name="Another name"))
     await pat.ask(DeletePartnerApp(partner_id=made.id, app_id=app.id))
     told = [one.kind for one in await branches.here.notices(pat)]
     assert told.count("partnership.app_secret") == 2
     deeds = [one.action for one in (await AuditLog(mongo).list_page(AuditFilter(target=app.id), None, 9)).items]
-    assert deeds == ["partner_app.deleted", "partner_app.rotated", "partner_app.created"]
+    assert deeds == ["partner_app.deleted", "partner_app.renamed", "partner_app.rotated", "partner_app.created"]
 
 
 async def test_of_apps_made_in_two_processes_at_once_there_are_ten(branches: Branches) -> None:

@@ -38,7 +38,7 @@ from promptforge.actors.notifications.webhooks.messages import (
     WebhooksView,
     WebhookView,
 )
-from promptforge.actors.notifications.webhooks.store import WebhookStore
+from promptforge.actors.notifications.webhooks.store import WebhookStore, Whose
 from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, IsAppActive
 from promptforge.core.context import Context
 from promptforge.core.egress import UrlPolicy, UrlRefused
@@ -104,11 +104,11 @@ class WebhooksActor(Actor):
 
     @handles(ListWebhooks)
     async def list_webhooks(self, message: ListWebhooks, context: Context) -> WebhooksView:
-        return WebhooksView(tuple(one.view() for one in await self._webhooks.list_of(context.user_id)))
+        return WebhooksView(tuple(one.view() for one in await self._webhooks.list_of(_whose(context))))
 
     @handles(GetWebhook, transactional=True)
     async def get(self, message: GetWebhook, context: Context) -> WebhookView:
-        return (await self._webhooks.get(message.webhook_id, context.user_id, session=context.session)).view()
+        return (await self._webhooks.get(message.webhook_id, _whose(context), session=context.session)).view()
 
     @handles(UpdateWebhook, transactional=True)
     async def update(self, message: UpdateWebhook, context: Context) -> WebhookView:
@@ -123,11 +123,11 @@ class WebhooksActor(Actor):
         return await self._change(message.webhook_id, changes, context)
 
     async def _change(self, webhook_id: str, changes: Mapping[str, object], context: Context) -> WebhookView:
-        return (await self._webhooks.update(webhook_id, context.user_id, changes, session=context.session)).view()
+        return (await self._webhooks.update(webhook_id, _whose(context), changes, session=context.session)).view()
 
     @handles(DeleteWebhook, transactional=True)
     async def delete(self, message: DeleteWebhook, context: Context) -> None:
-        await self._webhooks.delete(message.webhook_id, context.user_id, session=context.session)
+        await self._webhooks.delete(message.webhook_id, _whose(context), session=context.session)
 
     @handles(RotateWebhookSecret, transactional=True)
     async def rotate(self, message: RotateWebhookSecret, context: Context) -> WebhookSecretView:
@@ -135,7 +135,7 @@ class WebhooksActor(Actor):
         sealed = self._sealer.seal(secret.encode())
 
         async def work(tx: Context) -> WebhookView:
-            before = await self._webhooks.get(message.webhook_id, tx.user_id, session=tx.session)
+            before = await self._webhooks.get(message.webhook_id, _whose(tx), session=tx.session)
             changes: dict[str, object] = {
                 "secret": sealed,
                 "old_secret": before.secret,
@@ -177,14 +177,14 @@ class WebhooksActor(Actor):
 
     @handles(ListWebhookDeliveries)
     async def list_deliveries(self, message: ListWebhookDeliveries, context: Context) -> Page[DeliveryView]:
-        webhook = await self._webhooks.get(message.webhook_id, context.user_id)
+        webhook = await self._webhooks.get(message.webhook_id, _whose(context))
         cursor = Cursor.decode_optional(message.cursor)
         rows = await self._deliveries.list_of(webhook.id, state=message.state, cursor=cursor, limit=message.limit)
         return page_of(rows, message.limit, lambda row: delivery_view(delivery_from(row)))
 
     @handles(GetWebhookDelivery, transactional=True)
     async def get_delivery(self, message: GetWebhookDelivery, context: Context) -> DeliveryView:
-        webhook = await self._webhooks.get(message.webhook_id, context.user_id, session=context.session)
+        webhook = await self._webhooks.get(message.webhook_id, _whose(context), session=context.session)
         return delivery_view(await self._delivery(webhook.id, message.delivery_id, context))
 
     @handles(RedeliverWebhook, transactional=True)
@@ -202,7 +202,7 @@ class WebhooksActor(Actor):
         return await context.transaction(work)
 
     async def _enabled(self, webhook_id: str, tx: Context) -> Webhook:
-        webhook = await self._webhooks.get(webhook_id, tx.user_id, session=tx.session)
+        webhook = await self._webhooks.get(webhook_id, _whose(tx), session=tx.session)
         if not webhook.enabled:
             raise WebhookDisabled
         return webhook
@@ -225,14 +225,22 @@ def _check_kinds(kinds: tuple[str, ...]) -> None:
         raise Invalid("Some kinds do not exist", errors=unknown)
 
 
+def _calling_app(context: Context) -> str | None:
+    key_id = None if context.principal is None else context.principal.key_id
+    return key_id if key_id is not None and key_id.startswith(APP_ID_PREFIX) else None
+
+
+def _whose(context: Context) -> Whose:
+    """An app could otherwise turn to itself, or silence, what its owner and their other apps are told."""
+    return Whose(context.user_id, _calling_app(context))
+
+
 def _app_of(message: CreateWebhook, context: Context) -> str | None:
     """What an app makes is its own, and of no other app. Raises `Invalid`."""
-    key_id = None if context.principal is None else context.principal.key_id
-    if key_id is None or not key_id.startswith(APP_ID_PREFIX):
-        return message.app_id
-    if message.app_id not in {None, key_id}:
+    app_id = _calling_app(context)
+    if app_id is not None and message.app_id not in {None, app_id}:
         raise _not_active()
-    return key_id
+    return app_id or message.app_id
 
 
 def _not_active() -> Invalid:

@@ -113,7 +113,7 @@ class CreateWebhook(Command[WebhookSecretView]):
 
     Addresses must be public and use https (422 `url_refused`). You can have ten (409 `too_many_webhooks`). `app_id`
     ties it to an app of your partnership (422 `app_not_active` where that may not act): nothing is sent while the app
-    may not act, nor once it is deleted. What an app itself makes is tied to it.
+    may not act, nor once it is deleted. What an app itself makes is tied to it, and no others are there for it.
     """
 
     url: WebhookUrl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptforge.actors.notifications.deliveries.store import DeliveryStore
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.notifications.webhooks.messages import SendWebhook
-from promptforge.actors.notifications.webhooks.store import WebhookStore
+from promptforge.actors.notifications.webhooks.store import WebhookStore, Whose
 from promptforge.core.context import Context
 
 
@@ -16,7 +16,7 @@ class WebhookOutlet:
 
     async def record(self, told_id: str, message: NotifyUser, tx: Context) -> None:
         """Whether its owner wants it there is asked when it is sent."""
-        for webhook in await self._webhooks.list_of(message.user_id, session=tx.session):
+        for webhook in await self._webhooks.list_of(Whose(message.user_id), session=tx.session):
             if not webhook.wants(message.kind):
                 continue
             made = await self._deliveries.record(

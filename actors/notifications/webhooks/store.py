@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from promptforge.actors.notifications.webhooks.domain import MOST_WEBHOOKS, Webhook
@@ -28,6 +29,17 @@ NOTED_EVERY = timedelta(minutes=1)
 _NOT_THERE = "There is no such webhook, or it is not yours"
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """A person's webhooks; for an app of theirs only those that are tied to it, and the others are not there."""
+
+    user_id: str
+    app_id: str | None = None
+
+    def wanted(self, **more: object) -> Document:
+        return {"user_id": self.user_id, **({} if self.app_id is None else {"app_id": self.app_id}), **more}
+
+
 class WebhookStore:
     """A person's webhooks have slots, and a slot has one: so there are never too many, whoever makes them at once."""
 
@@ -42,9 +54,9 @@ class WebhookStore:
             raise TooManyWebhooks(f"You have {MOST_WEBHOOKS} webhooks: delete one first")
         await self._webhooks.insert_one({**_document(webhook), "slot": min(free)}, session=session)
 
-    async def get(self, webhook_id: str, user_id: str, *, session: Session | None = None) -> Webhook:
+    async def get(self, webhook_id: str, whose: Whose, *, session: Session | None = None) -> Webhook:
         """Raises `NotFound`."""
-        row = await self._webhooks.find_one({"_id": webhook_id, "user_id": user_id}, session=session)
+        row = await self._webhooks.find_one(whose.wanted(_id=webhook_id), session=session)
         if row is None:
             raise NotFound(_NOT_THERE)
         return _webhook_from(row)
@@ -53,25 +65,25 @@ class WebhookStore:
         row = await self._webhooks.find_one({"_id": webhook_id}, session=session)
         return None if row is None else _webhook_from(row)
 
-    async def list_of(self, user_id: str, *, session: Session | None = None) -> list[Webhook]:
+    async def list_of(self, whose: Whose, *, session: Session | None = None) -> list[Webhook]:
         """Oldest first."""
-        rows = self._webhooks.find({"user_id": user_id}, session=session).sort([("_id", 1)])
+        rows = self._webhooks.find(whose.wanted(), session=session).sort([("_id", 1)])
         return [_webhook_from(row) for row in await rows.to_list(MOST_WEBHOOKS)]
 
     async def update(
-        self, webhook_id: str, user_id: str, changes: Mapping[str, object], *, session: Session | None
+        self, webhook_id: str, whose: Whose, changes: Mapping[str, object], *, session: Session | None
     ) -> Webhook:
         """Raises `NotFound`."""
         row = await self._webhooks.find_one_and_update(
-            {"_id": webhook_id, "user_id": user_id}, {"$set": dict(changes)}, session=session
+            whose.wanted(_id=webhook_id), {"$set": dict(changes)}, session=session
         )
         if row is None:
             raise NotFound(_NOT_THERE)
         return _webhook_from(row)
 
-    async def delete(self, webhook_id: str, user_id: str, *, session: Session | None) -> None:
+    async def delete(self, webhook_id: str, whose: Whose, *, session: Session | None) -> None:
         """Raises `NotFound`."""
-        done = await self._webhooks.delete_one({"_id": webhook_id, "user_id": user_id}, session=session)
+        done = await self._webhooks.delete_one(whose.wanted(_id=webhook_id), session=session)
         if not done.deleted_count:
             raise NotFound(_NOT_THERE)
 

@@ -6,7 +6,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from promptforge.actors.notifications.webhooks.messages import CreateWebhook
+from promptforge.actors.notifications.webhooks.messages import (
+    CreateWebhook,
+    DeleteWebhook,
+    DisableWebhook,
+    EnableWebhook,
+    GetWebhook,
+    GetWebhookDelivery,
+    ListWebhookDeliveries,
+    ListWebhooks,
+    RedeliverWebhook,
+    RotateWebhookSecret,
+    TestWebhook,
+    UpdateWebhook,
+)
 from promptforge.actors.partnerships.apps.messages import CreatePartnerApp, DeletePartnerApp
 from promptforge.actors.partnerships.messages import PartnershipDecision
 from promptforge.core.context import Context
@@ -19,7 +32,7 @@ from tests.support.receiver import receiving
 
 pytestmark = pytest.mark.anyio
 URL = "https://example.com/hook"
-SCOPES = ("webhooks:write",)
+SCOPES = ("webhooks:read", "webhooks:write")
 
 
 @pytest.fixture
@@ -30,6 +43,12 @@ async def post(mongo: Mongo) -> AsyncIterator[Post]:
 
 async def app_of(person: Context, partner_id: str) -> str:
     return (await person.ask(CreatePartnerApp(partner_id=partner_id, name="Review site", scopes=SCOPES))).id
+
+
+def program_of(post: Post, person: Context, app_id: str) -> Context:
+    """With a token of the app."""
+    principal = Principal(person.user_id, "pat", scopes=frozenset(SCOPES), key_id=app_id)
+    return post.process.system.context(request_id="program", principal=principal)
 
 
 async def test_an_apps_webhook_is_silent_while_the_app_may_not_act(post: Post) -> None:
@@ -73,9 +92,7 @@ async def test_what_an_app_makes_is_its_own(post: Post) -> None:
     made = await partner(pat, admin)
     first, second = await app_of(pat, made.id), await app_of(pat, made.id)
     scopes = frozenset(SCOPES)
-    program = post.process.system.context(
-        request_id="program", principal=Principal(pat.user_id, "pat", scopes=scopes, key_id=first)
-    )
+    program = program_of(post, pat, first)
     assert (await program.ask(CreateWebhook(url=URL))).webhook.app_id == first
     assert (await program.ask(CreateWebhook(url=URL, app_id=first))).webhook.app_id == first
     assert await raised(program, CreateWebhook(url=URL, app_id=second)) == "invalid_request"
@@ -83,3 +100,42 @@ async def test_what_an_app_makes_is_its_own(post: Post) -> None:
         request_id="key", principal=Principal(pat.user_id, "pat", scopes=scopes, key_id="key_1")
     )
     assert (await key.ask(CreateWebhook(url=URL))).webhook.app_id is None
+
+
+async def test_an_app_finds_no_webhooks_but_its_own(post: Post) -> None:
+    """It could have what its owner is told sent to itself, signed with a secret that it has made."""
+    pat, admin = await post.person("pat"), await post.market.person("admin", Role.ADMIN)
+    made = await partner(pat, admin)
+    mine, others = await app_of(pat, made.id), await app_of(pat, made.id)
+    program = program_of(post, pat, mine)
+    own = (await program.ask(CreateWebhook(url=URL))).webhook
+    not_its = [(await pat.ask(CreateWebhook(url=URL, app_id=app_id))).webhook for app_id in (None, others)]
+    assert await program.ask(GetWebhook(webhook_id=own.id)) == own
+    for webhook in not_its:
+        hook = webhook.id
+        sent = (await pat.ask(TestWebhook(webhook_id=hook))).id
+        for message in (
+            GetWebhook(webhook_id=hook),
+            ListWebhookDeliveries(webhook_id=hook),
+            GetWebhookDelivery(webhook_id=hook, delivery_id=sent),
+            UpdateWebhook(webhook_id=hook, url="https://evil.example/hook"),
+            RotateWebhookSecret(webhook_id=hook),
+            DisableWebhook(webhook_id=hook),
+            EnableWebhook(webhook_id=hook),
+            TestWebhook(webhook_id=hook),
+            RedeliverWebhook(webhook_id=hook, delivery_id=sent),
+            DeleteWebhook(webhook_id=hook),
+        ):
+            assert await raised(program, message) == "not_found", type(message).__name__
+        assert await pat.ask(GetWebhook(webhook_id=hook)) == webhook
+    assert (await program.ask(ListWebhooks())).items == (own,)
+    assert [one.id for one in (await pat.ask(ListWebhooks())).items] == sorted(one.id for one in (own, *not_its))
+    for message in (
+        UpdateWebhook(webhook_id=own.id, description="Sales"),
+        RotateWebhookSecret(webhook_id=own.id),
+        DisableWebhook(webhook_id=own.id),
+        EnableWebhook(webhook_id=own.id),
+        TestWebhook(webhook_id=own.id),
+        DeleteWebhook(webhook_id=own.id),
+    ):
+        assert await raised(program, message) == "done", type(message).__name__

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
@@ -26,8 +25,6 @@ from promptforge.core.pages import Page
 
 _PURPOSE = b"promptforge cursors v2\0"
 _OF_THE_PAGE = frozenset({"cursor", "limit"})
-MOST_KNOWN = 1_000
-"""Replies whose cursor is sealed already."""
 
 
 class CursorKeys:
@@ -69,12 +66,11 @@ def _data(text: str) -> bytes:
 class Cursors:
     """The cursors of one route."""
 
-    __slots__ = ("_filters", "_keys", "_sealed", "_shape")
+    __slots__ = ("_filters", "_keys", "_shape")
 
     def __init__(self, keys: CursorKeys, shape: str, message: type[Message[Any]]) -> None:
         self._keys = keys
         self._shape = shape
-        self._sealed: LRUCache[int, tuple[object, object]] = LRUCache(MOST_KNOWN)
         self._filters = tuple(field.name for field in dataclasses.fields(message) if field.name not in _OF_THE_PAGE)
 
     def opened(self, message: Message[Any]) -> Message[Any]:
@@ -89,18 +85,6 @@ class Cursors:
         if not isinstance(reply, Page) or reply.next is None:
             return reply
         return dataclasses.replace(reply, next=self._keys.seal(self._listing(message), reply.next))
-
-    def sealed_again(self, message: Message[Any], reply: object) -> object:
-        """`sealed` of what is answered again and again: the same object for the same reply to the same message.
-
-        A reply is held with what was made of it, so that no other object gets its id meanwhile.
-        """
-        if not isinstance(reply, Page) or reply.next is None:
-            return reply
-        known = self._sealed.get(id(reply))
-        if known is None:
-            known = self._sealed[id(reply)] = reply, self.sealed(message, reply)
-        return known[1]
 
     def _listing(self, message: Message[Any]) -> bytes:
         return orjson.dumps([self._shape, *[getattr(message, name) for name in self._filters]], default=_plain)

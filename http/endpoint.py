@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from starlette.types import Receive, Scope, Send
@@ -95,8 +96,8 @@ class Endpoint:
         body = await self._read(exchange, receive) if self.route.takes_body else b""
         message = self._cursors.opened(self._bind(path, exchange.query, body))
         if self.route.repeats and (known := edge.system.at_hand(message, context)) is not None:
-            known = self._cursors.sealed_again(message, known)
-            return exchange, path, context, message, self._renderer.render(exchange, path, known)
+            rendered = self._renderer.render_again(exchange, path, known, partial(self._cursors.sealed, message))
+            return exchange, path, context, message, rendered
         return exchange, path, context, message, await self._asked(exchange, path, body)
 
     async def _wait(self, call: Awaitable[T], asked: Asked | None, watch: Watch) -> T:

@@ -68,9 +68,13 @@ _compressing = CompressMiddleware(_send_reply, minimum_size=COMPRESSED_FROM)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a reply is as JSON. It holds the reply, so that no other object gets its id meanwhile."""
+    """What a reply is as JSON. It holds the reply, so that no other object gets its id meanwhile.
+
+    `told` is the reply as clients get it: a page has its cursor sealed.
+    """
 
     reply: object
+    told: object
     body: bytes
     tag: bytes
 
@@ -97,10 +101,25 @@ class Renderer:
         if type(reply) is Made:
             status = status if reply.new else 200
             reply = reply.value
+        return self._rendered(exchange, path, status, _Kept(reply, reply, *self._encode(reply)))
+
+    def render_again(self, exchange: Exchange, path: Path, reply: object, seal: Callable[[object], object]) -> Rendered:
+        """Of an object that is answered again: what it is as JSON is known. `seal` seals the cursor of a page."""
+        if self._kept is None:
+            raise AssertionError("only routes that repeat keep what they send")
+        known = self._kept.get(id(reply))
+        if known is None:
+            told = seal(reply)
+            known = _Kept(reply, told, *self._encode(told))
+            if len(known.body) <= self._kept.maxsize:
+                self._kept[id(reply)] = known
+        return self._rendered(exchange, path, self._status, known)
+
+    def _rendered(self, exchange: Exchange, path: Path, status: int, kept: _Kept) -> Rendered:
+        reply, body, tag = kept.told, kept.body, kept.tag
         headers: Headers = [*self._headers]
         if isinstance(reply, Page) and reply.next is not None:
             headers.append((b"link", _next_link(exchange, reply.next)))
-        body, tag = self._encode(reply)
         headers.append((b"content-length", b"%d" % len(body)))
         if tag:
             told = (b"etag", validator(body, tag))
@@ -113,14 +132,9 @@ class Renderer:
         return Rendered(status, headers, body)
 
     def _encode(self, reply: object) -> tuple[bytes, bytes]:
-        """JSON and ETag (empty where the route has none). Of an object that is answered again they are known."""
-        if self._kept is not None and (known := self._kept.get(id(reply))) is not None:
-            return known.body, known.tag
+        """JSON, and the ETag; empty where the route has none."""
         body = encode(reply)
-        tag = etag(body) if self._tagged else b""
-        if self._kept is not None and len(body) <= self._kept.maxsize:
-            self._kept[id(reply)] = _Kept(reply, body, tag)
-        return body, tag
+        return body, etag(body) if self._tagged else b""
 
 
 def _next_link(exchange: Exchange, cursor: str) -> bytes:

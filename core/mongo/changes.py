@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import structlog
+from bson import Timestamp
 from pymongo.errors import OperationFailure, PyMongoError
 
 from promptforge.core.mongo.client import Mongo
@@ -55,6 +56,8 @@ class ChangeFeed:
         self._gap_subscribers: list[Callable[[], None]] = []
         self._resume_token: Mapping[str, Any] | None = None
         self._last_batch = float("-inf")
+        self._told_until: Timestamp | None = None
+        """What had happened when the stream was heard of again; None once that has been told."""
         self.started = anyio.Event()
         """Set once the stream is open: what is committed after that will be seen."""
 
@@ -79,8 +82,8 @@ class ChangeFeed:
 
     @property
     def healthy(self) -> bool:
-        """Changes are being heard of: caches may be trusted."""
-        return self.silent_seconds() < HEALTHY_SECONDS
+        """Changes are being heard of, and what happened in a silence has been told: caches may be trusted."""
+        return self.silent_seconds() < HEALTHY_SECONDS and self._told_until is None
 
     async def run(self) -> None:
         """Follow the stream for ever, reconnecting with backoff and jitter."""
@@ -111,11 +114,15 @@ class ChangeFeed:
         async with stream:
             while True:
                 change = await stream.try_next()
+                if self.silent_seconds() >= HEALTHY_SECONDS:
+                    self._told_until = (await self._mongo.raw.command("ping"))["operationTime"]
                 self._last_batch = time.monotonic()
                 if not self.started.is_set():
                     self.started.set()
                 if change is not None:
                     self._deliver(change)
+                if self._told_until is not None and (change is None or change["clusterTime"] >= self._told_until):
+                    self._told_until = None
                 self._resume_token = stream.resume_token
 
     def _deliver(self, raw: Mapping[str, Any]) -> None:

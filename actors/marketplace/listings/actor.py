@@ -214,7 +214,7 @@ class ListingsActor(Actor):
         return await self._change(listing, {"state": next_state(listing.state, move).value}, move, context)
 
     async def _change(self, listing: Listing, changes: dict[str, Any], move: Move, context: Context) -> Listing:
-        return await self._store.change(listing, changes, _by_seller(move, context), session=context.session)
+        return await self._store.change(listing, changes, _by_seller(move, context), context)
 
     @handles(ListMyListings)
     async def list_mine(self, message: ListMyListings, context: Context) -> Page[ListingView]:
@@ -273,7 +273,7 @@ class ListingsActor(Actor):
         act = Act(
             MOVE_OF[message.decision], message.moderator_id, context.now(), message.reason_code, message.public_note
         )
-        decided_on = await self._store.change(listing, decided(listing, message, act.at), act, session=context.session)
+        decided_on = await self._store.change(listing, decided(listing, message, act.at), act, context)
         before = (listing.state, listing.version)
         if listing.published_at is not None and before != (decided_on.state, decided_on.version):
             await _tell_holders(decided_on, context)

@@ -64,12 +64,17 @@ def _wanted(message: ListListings) -> Document:
     return found
 
 
-def index_for(message: ListListings) -> str:
-    """The name of the index that a page is read from.
+def index_for(message: ListListings) -> str | None:
+    """The name of the index that a page is read from; None where the planner finds the best one.
 
-    It is said, because the planner tries what could do and keeps what was best for the first pages: another index, or
-    this one from its beginning.
+    It is said where the index has all that is asked for, because the planner tries what could do and keeps what was
+    best for the first pages: another index, or this one from its beginning. Filters that it does not have can leave few
+    of many listings, whom another index finds sooner.
     """
+    if message.licence is not None or message.min_rating is not None:
+        return None
+    if sort_of(message) is not ListingSort.PRICE and _price(message):
+        return None
     narrowed = ("tags",) if message.tag is not None else ("category",) if message.category is not None else ()
     return _index(sort_of(message), narrowed).name
 

@@ -35,5 +35,5 @@ async def _leave(store: ListingStore, listing_id: str, seller_id: str, tx: Conte
     if not changes:
         return 0
     act = Act(move or Move.WITHDRAW_PROPOSAL, seller_id, tx.now())
-    await store.change(listing, changes, act, session=tx.session)
+    await store.change(listing, changes, act, tx)
     return 1

@@ -1,43 +1,34 @@
 """Pages of the market in this process's memory: bounded, and forgotten all together when any listing changes.
 
-The change stream says that one has; of its own writes this process knows before they are committed, and for a moment
-keeps nothing that it reads, since what it reads may be from before the commit. While the stream is silent nothing is
-answered from here: nobody would hear of a change.
+The change stream says that one has; of its own writes this process knows before they are committed, and keeps nothing
+that it reads until they are, since that may be from before the commit. While the stream is silent nothing is answered
+from here: nobody would hear of a change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 
 from cachetools import LRUCache
 
 from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
 from promptforge.actors.marketplace.messages import ListingView
+from promptforge.core.context import Context
 
 MAX_CHARACTERS = 16_000_000
 """Of all pages together."""
 LISTING_OVERHEAD = 1_000
 """Characters that a listing counts for besides its texts."""
-SETTLING_SECONDS = 0.25
-"""Longer than a transaction and the stream take. One that takes longer is heard of when the stream tells of it."""
 
 
 class MarketPages:
     """`trusted` says whether changes are being heard of."""
 
-    def __init__(
-        self,
-        trusted: Callable[[], bool] = lambda: False,
-        *,
-        max_characters: int = MAX_CHARACTERS,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
+    def __init__(self, trusted: Callable[[], bool] = lambda: False, *, max_characters: int = MAX_CHARACTERS) -> None:
         self._trusted = trusted
         self._pages: LRUCache[ListListings, ListingsPage] = LRUCache(max_characters, getsizeof=_size)
-        self._clock = clock
         self._changes = 0
-        self._settled_at = 0.0
+        self._uncommitted = 0
 
     def find(self, message: ListListings) -> ListingsPage | None:
         return self._pages.get(message) if self._trusted() else None
@@ -48,13 +39,19 @@ class MarketPages:
 
     def keep(self, begun: int, message: ListListings, page: ListingsPage) -> None:
         """Keep what was read since `begun`, unless something changed meanwhile or is about to."""
-        settled = begun == self._changes and self._clock() >= self._settled_at
+        settled = begun == self._changes and not self._uncommitted
         if settled and self._trusted() and _size(page) <= self._pages.maxsize:
             self._pages[message] = page
 
-    def changing(self) -> None:
-        """This process writes a listing, in a transaction that is not yet committed."""
-        self._settled_at = self._clock() + SETTLING_SECONDS
+    def changing(self, tx: Context) -> None:
+        """A listing is written in this transaction."""
+        self.clear()
+        if tx.session is not None:
+            self._uncommitted += 1
+            tx.after_attempt(self._changed)
+
+    def _changed(self) -> None:
+        self._uncommitted -= 1
         self.clear()
 
     def clear(self) -> None:

@@ -26,6 +26,7 @@ from promptforge.actors.marketplace.messages import (
 from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
+from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
@@ -192,27 +193,27 @@ class ListingStore:
             raise no_listing()
         return listing
 
-    async def change(self, listing: Listing, changes: Document, act: Act, *, session: Session | None) -> Listing:
+    async def change(self, listing: Listing, changes: Document, act: Act, tx: Context) -> Listing:
         """Write `changes`, a new revision and its place in the history, in one transaction.
 
         Raises `StaleRevision` where somebody was faster.
         """
-        self.pages.changing()
+        self.pages.changing(tx)
         row = await self._listings.find_one_and_update(
             {"_id": listing.id, "revision": listing.revision},
             {"$set": {**changes, "updated_at": act.at}, "$inc": {"revision": 1}},
-            session=session,
+            session=tx.session,
         )
         if row is None:
             raise StaleRevision
-        await self.history.add(act, listing.values, row, session=session)
+        await self.history.add(act, listing.values, row, session=tx.session)
         return _listing_from(row)
 
-    async def add_rating(self, listing_id: str, count: int, stars: int, *, session: Session | None) -> None:
+    async def add_rating(self, listing_id: str, count: int, stars: int, tx: Context) -> None:
         """Counted reviews came or went. It is no change of the listing's: the revision stays."""
         change = {"$inc": {"rating.count": count, "rating.stars": stars}}
-        self.pages.changing()
-        await self._listings.update_one({"_id": listing_id}, change, session=session)
+        self.pages.changing(tx)
+        await self._listings.update_one({"_id": listing_id}, change, session=tx.session)
 
     async def find_rating(self, listing_id: str, *, session: Session | None = None) -> tuple[int, int] | None:
         """How many counted reviews it shows, and their stars together."""
@@ -243,7 +244,9 @@ class ListingStore:
         for stretch in browsing.stretches(message):
             missing = limit + 1 - len(found)
             if missing:
-                rows = self._listings.find(stretch).sort(browsing.order(sort)).hint(browsing.index_for(message))
+                rows = self._listings.find(stretch).sort(browsing.order(sort))
+                if (index := browsing.index_for(message)) is not None:
+                    rows = rows.hint(index)
                 found += await rows.limit(missing).to_list(missing)
         return Page(
             tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),

@@ -209,7 +209,7 @@ class PurchasesActor(Actor):
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return
-        await self._ratings.purchase_is_gone(purchase_id, session=tx.session)
+        await self._ratings.purchase_is_gone(purchase_id, tx)
         for notice in notices.refunded(refunded, reason):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})

@@ -52,7 +52,7 @@ class ReviewsActor(Actor):
             raise ReviewRemoved
         if before is not None:
             after = replace(before, stars=message.stars, text=message.text, edited_at=context.now())
-            return (await self._ratings.put(before, after, session=session)).view()
+            return (await self._ratings.put(before, after, context)).view()
         after = Review(
             id=review_id(purchase.id),
             purchase_id=purchase.id,
@@ -69,7 +69,7 @@ class ReviewsActor(Actor):
             edited_at=None,
             removed_at=None,
         )
-        await self._ratings.put(None, after, session=session)
+        await self._ratings.put(None, after, context)
         await context.enqueue(_told_to_seller(after, purchase.title), owner_id=after.seller_id)
         return after.view()
 
@@ -78,7 +78,7 @@ class ReviewsActor(Actor):
         review = await self._reviews.get_shown(review_id(message.purchase_id), session=context.session)
         if review.author_id != context.user_id:
             raise no_review()
-        await self._ratings.delete(review, session=context.session)
+        await self._ratings.delete(review, context)
 
     @handles(ListReviews)
     async def list_reviews(self, message: ListReviews, context: Context) -> Page[ReviewView]:
@@ -95,13 +95,13 @@ class ReviewsActor(Actor):
     async def reply(self, message: ReplyToReview, context: Context) -> ReviewView:
         review = await self._of_seller(message.review_id, context)
         after = replace(review, reply=message.text, replied_at=context.now())
-        return (await self._ratings.put(review, after, session=context.session)).view()
+        return (await self._ratings.put(review, after, context)).view()
 
     @handles(DeleteReply, key="review_id", atomic=True)
     async def delete_reply(self, message: DeleteReply, context: Context) -> ReviewView:
         review = await self._of_seller(message.review_id, context)
         after = replace(review, reply=None, replied_at=None)
-        return (await self._ratings.put(review, after, session=context.session)).view()
+        return (await self._ratings.put(review, after, context)).view()
 
     async def _of_seller(self, identifier: str, context: Context) -> Review:
         review = await self._reviews.get_shown(identifier, session=context.session)
@@ -120,7 +120,7 @@ class ReviewsActor(Actor):
     async def remove(self, message: RemoveReview, context: Context) -> ReviewView:
         review = await self._reviews.get_shown(message.review_id, session=context.session)
         after = replace(review, counted=False, removed_at=context.now())
-        await self._ratings.put(review, after, session=context.session)
+        await self._ratings.put(review, after, context)
         await context.enqueue(_told_to_author(after, message), owner_id=after.author_id)
         facts = {"listing_id": review.listing_id, "reason_code": message.reason_code}
         await context.audit("review.removed", review.id, after=facts)

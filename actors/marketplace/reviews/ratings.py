@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.marketplace.reviews.store import NONE, Rating, Review, ReviewStore, review_id
-from promptforge.core.mongo import Session
+from promptforge.core.context import Context
 
 
 class Ratings:
@@ -16,21 +16,21 @@ class Ratings:
         self._reviews = reviews
         self._listings = listings
 
-    async def put(self, before: Review | None, after: Review, *, session: Session | None) -> Review:
-        await self._add(after, NONE if before is None else before.rating, after.rating, session)
-        return await self._reviews.put(after, session=session)
+    async def put(self, before: Review | None, after: Review, tx: Context) -> Review:
+        await self._add(after, NONE if before is None else before.rating, after.rating, tx)
+        return await self._reviews.put(after, session=tx.session)
 
-    async def delete(self, review: Review, *, session: Session | None) -> None:
-        await self._add(review, review.rating, NONE, session)
-        await self._reviews.delete(review, session=session)
+    async def delete(self, review: Review, tx: Context) -> None:
+        await self._add(review, review.rating, NONE, tx)
+        await self._reviews.delete(review, session=tx.session)
 
-    async def purchase_is_gone(self, purchase_id: str, *, session: Session | None) -> None:
+    async def purchase_is_gone(self, purchase_id: str, tx: Context) -> None:
         """A refunded purchase's review stays to be read, and counts no more."""
-        review = await self._reviews.find(review_id(purchase_id), session=session)
+        review = await self._reviews.find(review_id(purchase_id), session=tx.session)
         if review is not None and review.counted:
-            await self.put(review, replace(review, counted=False), session=session)
+            await self.put(review, replace(review, counted=False), tx)
 
-    async def _add(self, review: Review, before: Rating, after: Rating, session: Session | None) -> None:
+    async def _add(self, review: Review, before: Rating, after: Rating, tx: Context) -> None:
         change = after.minus(before)
         if change != NONE:
-            await self._listings.add_rating(review.listing_id, change.count, change.stars, session=session)
+            await self._listings.add_rating(review.listing_id, change.count, change.stars, tx)

@@ -16,7 +16,8 @@ MAX_CHARACTERS = 24_000_000
 """Of all answers together."""
 ANSWER_OVERHEAD = 2_000
 HIT_OVERHEAD = 1_500
-"""Characters that each counts for besides its texts."""
+AUDIENCE_OVERHEAD = 150
+"""Characters that each counts for besides its texts; an audience is part of what was asked."""
 
 
 Suggesting = tuple[str, Scope, int]
@@ -30,18 +31,20 @@ class Answers(Generic[AskedT, AnswerT]):
     """Of one event loop. `moment` counts the commits of the index."""
 
     def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
-        self._known: LRUCache[AskedT, AnswerT] = LRUCache(max_characters, getsizeof=_size)
+        self._known: LRUCache[AskedT, tuple[int, AnswerT]] = LRUCache(max_characters, getsizeof=lambda known: known[0])
         self._moment = 0
 
     def find(self, moment: int, asked: AskedT) -> AnswerT | None:
         self._move_on(moment)
-        return self._known.get(asked)
+        known = self._known.get(asked)
+        return None if known is None else known[1]
 
     def keep(self, begun: int, moment: int, asked: AskedT, answer: AnswerT) -> None:
         """`begun`: the moment from before it was looked for; what began before the last commit is not kept."""
         self._move_on(moment)
-        if begun == moment and _size(answer) <= self._known.maxsize:
-            self._known[asked] = answer
+        size = ANSWER_OVERHEAD + _size_of_question(asked) + _size_of_answer(answer)
+        if begun == moment and size <= self._known.maxsize:
+            self._known[asked] = size, answer
 
     def _move_on(self, moment: int) -> None:
         if moment != self._moment:
@@ -49,7 +52,12 @@ class Answers(Generic[AskedT, AnswerT]):
             self._known.clear()
 
 
-def _size(answer: Found | Suggestions) -> int:
+def _size_of_question(asked: Request | Suggesting) -> int:
+    text, scope = (asked.text, asked.scope) if isinstance(asked, Request) else asked[:2]
+    return len(text) + AUDIENCE_OVERHEAD * len(scope.audiences)
+
+
+def _size_of_answer(answer: Found | Suggestions) -> int:
     hits = answer.hits if isinstance(answer, Found) else answer
     texts = sum(len(hit.document.title) + 2 * len(hit.document.summary) for hit in hits)
-    return ANSWER_OVERHEAD + HIT_OVERHEAD * len(hits) + texts
+    return HIT_OVERHEAD * len(hits) + texts

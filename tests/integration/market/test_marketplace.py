@@ -290,7 +290,7 @@ async def test_of_two_changes_of_one_revision_the_second_is_refused(market: Mark
     store = ListingStore(mongo)
     listing = await store.get((await market.draft(carla, "Twice")).id)
     act = Act(Move.EDIT, carla.user_id, carla.now())
-    await store.change(listing, {"title": "First"}, act, session=None)
+    await store.change(listing, {"title": "First"}, act, carla)
     with pytest.raises(StaleRevision):
-        await store.change(listing, {"title": "Second"}, act, session=None)
+        await store.change(listing, {"title": "Second"}, act, carla)
     assert (await store.get(listing.id)).title == "First"

@@ -12,6 +12,7 @@ from promptforge.actors.marketplace.listings.messages import ListingSort, ListLi
 from promptforge.actors.marketplace.listings.store import LISTINGS, ListingStore
 from promptforge.actors.marketplace.messages import (
     Category,
+    Licence,
 )
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.deploy.features import INDEXES
@@ -90,13 +91,33 @@ async def test_each_sort_reads_an_index_and_no_more_than_the_page(
         assert len(seen) == len(set(seen)) == 3 * PAGE
 
 
+@pytest.mark.parametrize("sort", ListingSort)
+@pytest.mark.parametrize(
+    "filters", [{"free": True}, {"min_price": "999"}, {"licence": Licence.RUNS}, {"min_rating": 5.0}]
+)
+async def test_filters_that_leave_few_of_many_do_not_read_them_all(
+    mongo: Mongo, listings: ListingStore, sort: ListingSort, filters: dict[str, Any]
+) -> None:
+    """By whichever index the planner finds to be the best; where there is none for them, at the cost of one."""
+    rare = {"price": {"free": 0}.get(next(iter(filters)), 999_000), "licence": "runs", "ranks.average": 5000}
+    await mongo.raw[LISTINGS].update_many({"price": 0}, {"$set": {"price": 3000}})
+    await mongo.raw[LISTINGS].update_one({"_id": row(2501)["_id"]}, {"$set": rare})
+    message = ListListings(sort=sort, limit=PAGE, **filters)
+    (told,) = await explained(mongo, message, sort)
+    assert told["executionStats"]["nReturned"] == 1
+    if not {"licence", "min_rating"} & filters.keys():
+        assert told["executionStats"]["totalDocsExamined"] <= PAGE, told["queryPlanner"]["winningPlan"]
+    assert [one.id for one in (await listings.browse(message)).items] == [row(2501)["_id"]]
+
+
 async def explained(mongo: Mongo, message: ListListings, sort: ListingSort) -> list[dict[str, Any]]:
     """Each stretch of the page, as if it had to fill it alone."""
+    index = browsing.index_for(message)
     read = {
         "find": LISTINGS,
         "sort": dict(browsing.order(sort)),
         "limit": PAGE + 1,
-        "hint": browsing.index_for(message),
+        **({} if index is None else {"hint": index}),
     }
     finds = [{**read, "filter": stretch} for stretch in browsing.stretches(message)]
     return [await mongo.raw.command({"explain": find, "verbosity": "executionStats"}) for find in finds]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from promptforge.actors.marketplace.listings.messages import ListListings
-from promptforge.actors.marketplace.listings.pages import SETTLING_SECONDS, MarketPages
+from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.messages import UnlistListing
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo, ensure_indexes
@@ -21,22 +21,10 @@ from tests.support.processes import job_process
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def market(mongo: Mongo, clock: Clock) -> AsyncIterator[Market]:
+async def market(mongo: Mongo) -> AsyncIterator[Market]:
     await ensure_indexes(mongo, INDEXES)
-    memory = Memory(pages=MarketPages(lambda: True, clock=clock))
+    memory = Memory(pages=MarketPages(lambda: True))
     async with job_process(
         mongo, lambda store: build_actors(mongo, store, SETTINGS, memory=memory), running=False
     ) as process:
@@ -47,10 +35,9 @@ async def titles(visitor: Context) -> list[str]:
     return [one.title for one in (await visitor.ask(ListListings())).items]
 
 
-async def test_who_writes_a_listing_sees_it_at_once(market: Market, clock: Clock, mongo: Mongo) -> None:
+async def test_who_writes_a_listing_sees_it_at_once(market: Market, mongo: Mongo) -> None:
     seller, visitor = await market.person("ada", Role.SELLER), await market.person("bob")
     first = await market.published(seller, "First")
-    clock.now += SETTLING_SECONDS
     assert await titles(visitor) == ["First"]
     await mongo.raw["marketplace_listings"].update_one({"_id": first.id}, {"$set": {"title": "Nobody was told"}})
     assert await titles(visitor) == ["First"], "it is remembered"

@@ -29,6 +29,7 @@ from promptforge.core.mongo import (
     run_migrations,
     run_transaction,
 )
+from promptforge.core.mongo.changes import HEALTHY_SECONDS
 from promptforge.core.mongo.transactions import backoff_ceiling
 
 pytestmark = [pytest.mark.anyio, pytest.mark.unused_database]
@@ -257,6 +258,31 @@ async def test_the_feed_misses_nothing_when_mongod_is_killed_and_comes_back(tmp_
         server.stop()
     assert [change.document_id for change in seen] == [1, 2]
     assert gaps == []
+
+
+async def test_after_a_silence_the_feed_is_trusted_once_all_that_happened_meanwhile_is_told(mongo: Mongo) -> None:
+    trusted: list[bool] = []
+    feed = ChangeFeed(mongo)
+    feed.subscribe("things", lambda change: trusted.append(feed.healthy))
+    things = mongo.collection("things")
+
+    async def follow(number: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed.run)
+            await feed.started.wait()
+            await things.insert_one({"_id": f"first of {number}"})
+            with anyio.fail_after(20):
+                while len(trusted) < number or not feed.healthy:
+                    await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+
+    await follow(1)
+    feed.started = anyio.Event()
+    feed._last_batch -= HEALTHY_SECONDS
+    await things.insert_many([{"_id": number} for number in range(300)])
+    assert not feed.healthy
+    await follow(302)
+    assert trusted[1:301] == [False] * 300
 
 
 async def test_a_feed_that_cannot_resume_says_so(mongo: Mongo) -> None:

@@ -102,13 +102,3 @@ def test_without_a_secret_each_process_knows_its_own_only() -> None:
 def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Invalid):
         opened(cursors(), ASKED, cursor)
-
-
-def test_a_reply_that_is_answered_again_is_sealed_once() -> None:
-    by, first, second = cursors(), Page(("a",), PLAIN), Page(("a",), PLAIN)
-    found = by.sealed_again(ASKED, first)
-    assert found == by.sealed(ASKED, first)
-    assert by.sealed_again(ASKED, first) is found
-    assert by.sealed_again(ASKED, second) is not found
-    last: Page[str] = Page((), None)
-    assert by.sealed_again(ASKED, last) is last

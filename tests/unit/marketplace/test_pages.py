@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import cast
 
 from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
-from promptforge.actors.marketplace.listings.pages import LISTING_OVERHEAD, SETTLING_SECONDS, MarketPages
+from promptforge.actors.marketplace.listings.pages import LISTING_OVERHEAD, MarketPages
 from promptforge.actors.marketplace.messages import Category, Licence, ListingState, ListingView, RatingView
+from promptforge.core.context import Context
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 NEWEST = ListListings()
@@ -37,8 +39,24 @@ def page(title: str) -> ListingsPage:
     return ListingsPage((listing,), None)
 
 
-def trusted(clock: Callable[[], float] = lambda: 100.0, **more: int) -> MarketPages:
-    return MarketPages(lambda: True, clock=clock, **more)
+def trusted(**more: int) -> MarketPages:
+    return MarketPages(lambda: True, **more)
+
+
+class Transaction:
+    """Stands for the context of one: it runs what waits for its end."""
+
+    session = object()
+
+    def __init__(self) -> None:
+        self._ends: list[Callable[[], None]] = []
+
+    def after_attempt(self, callback: Callable[[], None]) -> None:
+        self._ends.append(callback)
+
+    def end(self) -> None:
+        while self._ends:
+            self._ends.pop()()
 
 
 def test_each_list_has_a_page_of_its_own_until_something_changes() -> None:
@@ -61,15 +79,18 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
 
 
 def test_what_is_read_while_a_change_is_not_yet_committed_is_not_kept() -> None:
-    now = 100.0
-    pages = trusted(lambda: now)
+    pages, one, other = trusted(), Transaction(), Transaction()
     pages.keep(pages.begin(), NEWEST, page("before"))
-    pages.changing()
+    pages.changing(cast("Context", one))
     assert pages.find(NEWEST) is None
+    pages.changing(cast("Context", other))
     begun = pages.begin()
-    pages.keep(begun, NEWEST, page("read beside the transaction"))
+    one.end()
+    pages.keep(pages.begin(), NEWEST, page("read beside the other transaction"))
     assert pages.find(NEWEST) is None
-    now += SETTLING_SECONDS
+    other.end()
+    pages.keep(begun, NEWEST, page("begun beside a transaction, and read after it"))
+    assert pages.find(NEWEST) is None
     pages.keep(pages.begin(), NEWEST, page("after"))
     assert pages.find(NEWEST) == page("after")
 

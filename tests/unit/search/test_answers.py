@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from promptforge.actors.search.engine import Found, Request
-from promptforge.actors.search.local.answers import ANSWER_OVERHEAD, Answers
+from promptforge.actors.search.local.answers import ANSWER_OVERHEAD, AUDIENCE_OVERHEAD, Answers
 from promptforge.actors.search.messages import Kind, Match
 from tests.unit.search.documents import engine_of, ids, listing, prompt, scope
 
@@ -67,7 +67,12 @@ async def test_what_was_looked_for_before_a_commit_is_not_known_after_it() -> No
 
 
 async def test_there_are_only_so_many() -> None:
-    answers: Answers[Request, Found] = Answers(max_characters=3 * ANSWER_OVERHEAD)
+    answers: Answers[Request, Found] = Answers(max_characters=3 * (ANSWER_OVERHEAD + AUDIENCE_OVERHEAD + 1))
     for number in range(10):
         answers.keep(0, 0, Request(str(number), scope()), NOTHING)
     assert [number for number in range(10) if answers.find(0, Request(str(number), scope()))] == [7, 8, 9]
+    many = scope(*(f"prj_{number}" for number in range(10)))
+    answers.keep(0, 0, Request("x", many), NOTHING)
+    assert [number for number in range(10) if answers.find(0, Request(str(number), scope()))] == [9]
+    answers.keep(0, 0, Request("x" * 10_000, scope()), NOTHING)
+    assert answers.find(0, Request("x" * 10_000, scope())) is None

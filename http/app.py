@@ -122,12 +122,12 @@ def build_app(
         webhooks.ALIAS: webhook,
         app_tokens.PATH: app_tokens.TokenEndpoint(system, rates),
         **_unsubscribing(system, rates),
+        **_referring(system, rates),
     }
     app = Starlette(
         routes=[
             *_pages(settings.version, described),
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
-            *_referring(system),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],
         middleware=[
@@ -214,11 +214,11 @@ def _health(report: Health) -> list[StarletteRoute]:
     ]
 
 
-def _referring(system: System) -> list[StarletteRoute]:
+def _referring(system: System, rates: Rates) -> dict[str, ASGIApp]:
     """Where somebody handles it."""
     if FollowReferralLink not in system.bindings:
-        return []
-    return [StarletteRoute(referring.PATH, referring.ReferralLinks(system).follow)]
+        return {}
+    return {referring.BELOW: referring.ReferralLinks(system, rates)}
 
 
 def _unsubscribing(system: System, rates: Rates) -> dict[str, ASGIApp]:

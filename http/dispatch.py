@@ -54,7 +54,8 @@ class Dispatcher:
     """ASGI middleware: serves the tables' paths below `/api/v1` and hands everything else to `app`.
 
     Endpoints count their requests. All others are counted here, by address, but for those to `uncounted` paths.
-    `direct` are paths with an endpoint of their own, which judges methods and counts by itself.
+    `direct` are paths with an endpoint of their own, which judges methods and counts by itself; one that ends with a
+    slash stands for all that is below it.
     """
 
     def __init__(
@@ -115,6 +116,10 @@ class Dispatcher:
         await endpoint(scope, receive, send)
 
     async def _serve_other(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        first = exchange.path[: exchange.path.find("/", 1) + 1]
+        if (endpoint := self._direct.get(first)) is not None:
+            await endpoint(exchange.scope, receive, send)
+            return
         if exchange.path not in self._uncounted:
             self._rates.count(exchange, RateClass.DEFAULT)
         if exchange.path == "*" and exchange.method == "OPTIONS":  # the whole service is asked (RFC 9110, 9.3.7)

@@ -104,12 +104,19 @@ def test_the_same_claim_fifty_times_at_once_is_made_once(service: Service, admin
     assert answers == [200] * (AT_ONCE - 1) + [201]
 
 
+@pytest.fixture(scope="module")
+def code(service: Service, admin: Person) -> str:
+    """A good one."""
+    partner(service, admin, "uma", "umas-notes")
+    return "umas-notes"
+
+
 @pytest.mark.parametrize(
     "to", ["//evil.example", "/\\evil.example", "https://evil.example", "\\\\evil", "/%0d%0aset-cookie:a=b", "/ä", "x"]
 )
-def test_a_link_leads_to_no_other_site(service: Service, to: str) -> None:
-    location = visit(service, f"/r/nobodys?to={to}").headers["location"]
-    assert location == "/"
+def test_a_link_leads_to_no_other_site(service: Service, code: str, to: str) -> None:
+    location = visit(service, f"/r/{code}?to={to}").headers["location"]
+    assert location.startswith("/?referral=")
 
 
 def test_a_link_of_somebody_suspended_leads_there_and_brings_them_nothing(service: Service, admin: Person) -> None:

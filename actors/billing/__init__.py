@@ -10,6 +10,7 @@ from promptforge.actors.billing.ledger.adjustments.actor import AdjustmentsActor
 from promptforge.actors.billing.ledger.adjustments.expiry import GiftExpiryActor
 from promptforge.actors.billing.ledger.budgets.actor import BudgetsActor
 from promptforge.actors.billing.ledger.commissions.actor import CommissionsActor
+from promptforge.actors.billing.ledger.commissions.settling import CommissionSettlementActor
 from promptforge.actors.billing.ledger.messages import (
     CheckLedger,
     CloseRun,
@@ -56,6 +57,7 @@ __all__ = [
     "CheckLedger",
     "CheckoutsActor",
     "CloseRun",
+    "CommissionSettlementActor",
     "CommissionsActor",
     "CompareMoney",
     "ConnectActor",

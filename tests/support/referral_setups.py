@@ -31,7 +31,7 @@ def _partner(world: World) -> dict[str, Any]:
     _nobody_came_by_anybody(world)
     partner_id = plant_partner(world.database, world.owner_id, "approved")
     world.database["ledger_partners"].insert_one({"_id": partner_id, "earned": 5_000, "term": 1})
-    frozen = {"partner_id": partner_id, "term": 0, "state": "frozen", "waited": 0, "frozen_at": datetime.now(UTC)}
+    frozen = {"partner_id": partner_id, "term": 0, "state": "frozen", "frozen_at": datetime.now(UTC)}
     undecided = {"reason": None, "decided_by": None, "decided_at": None}
     world.database["ledger_freezes"].insert_one({"_id": f"{partner_id}:0", **frozen, **undecided})
     code = plant_code(world.database, partner_id, world.owner_id)

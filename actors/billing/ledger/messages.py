@@ -99,7 +99,10 @@ class ReverseSale(Command[SaleReversed]):
 @internal
 @job(timeout_seconds=300)
 class SettleSales(Command[int]):
-    """Find the sellers with sales that may be due, and enqueue a `SettleSeller` for each; answers how many."""
+    """Find the sellers with sales that may be due, and enqueue a `SettleSeller` for each; answers how many.
+
+    So too for partners with commissions of sales that have settled: a `SettleCommissions` for each.
+    """
 
 
 @internal

@@ -26,25 +26,26 @@ from promptforge.actors.partnerships.referrals.errors import (
 )
 from promptforge.actors.partnerships.referrals.messages import (
     AttributionView,
-    CameBy,
     ClaimReferral,
     CreateReferralCode,
     DeactivateReferralCode,
     FindReferral,
     FollowReferralLink,
     GetReferral,
+    JudgeReferrer,
     ListReferralCodes,
     Referral,
     ReferralCodesView,
     ReferralCodeView,
     ReferralTouchView,
+    ReferrerStanding,
 )
 from promptforge.actors.partnerships.referrals.store import (
     Attribution,
     ReferralCode,
     ReferralStores,
 )
-from promptforge.actors.users.messages import GetMe
+from promptforge.actors.users.messages import GetContact, GetMe
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.made import Made
@@ -201,9 +202,14 @@ class ReferralsActor(Actor):
             return None
         return Referral(made.partner_id, made.referrer_id, made.code, standing.commission_bp)
 
-    @handles(CameBy, transactional=True)
-    async def came_by(self, message: CameBy, context: Context) -> bool:
-        return await self._came_by(message.referrer_id, message.other_id, context)
+    @handles(JudgeReferrer, transactional=True)
+    async def judge(self, message: JudgeReferrer, context: Context) -> ReferrerStanding:
+        contact = await context.ask(GetContact(user_id=message.referrer_id))
+        return ReferrerStanding(
+            came_by=await self._came_by(message.referrer_id, message.buyer_id, context),
+            suspended=contact is not None and contact.suspended,
+            closed=contact is None,
+        )
 
     async def _came_by(self, referrer_id: str, other_id: str, context: Context) -> bool:
         above = await self._attributions.find(referrer_id, session=context.session)

@@ -301,12 +301,22 @@ class FindReferral(Query[Referral | None]):
     seller_id: UserId
 
 
-@internal
-class CameBy(Query[bool]):
-    """Whether a referrer came by somebody, or by an account that shares a card or a bank account with theirs.
+@dataclass(frozen=True, slots=True)
+class ReferrerStanding:
+    """What is known against paying a commission. `came_by`: the referrer came by the buyer, or by an account that
+    shares a card or a bank account with theirs. The account is `suspended`, which may end, or `closed`, for good.
+    """
 
-    Claims refuse such a circle; that an account closes one may be learned later.
+    came_by: bool = False
+    suspended: bool = False
+    closed: bool = False
+
+
+@internal
+class JudgeReferrer(Query[ReferrerStanding]):
+    """How somebody stands who is about to be paid for a buyer. Claims refuse a circle; that an account closes one may
+    be learned later.
     """
 
     referrer_id: UserId
-    other_id: UserId
+    buyer_id: UserId

@@ -17,6 +17,7 @@ from promptforge.actors.billing import (
     BudgetsActor,
     CheckoutsActor,
     CommissionsActor,
+    CommissionSettlementActor,
     GiftExpiryActor,
     PayoutHoldsActor,
     ReceiptsActor,
@@ -85,7 +86,7 @@ from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.marketplace.purchases.store import INDEXES as PURCHASE_INDEXES
 from promptforge.actors.notifications.messages import NotifyUser
-from promptforge.actors.partnerships.referrals.messages import CameBy
+from promptforge.actors.partnerships.referrals.messages import JudgeReferrer, ReferrerStanding
 from promptforge.actors.users import UsersActor
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.store import UserStore
@@ -141,13 +142,16 @@ class Revoked(Actor):
 
 
 class Strangers(Actor):
-    """Referrals, as far as the ledger asks for them: nobody came by anybody."""
+    """Referrals, as far as the ledger asks for them: nobody came by anybody, unless `standing` is another one."""
 
     name = "referrals"
 
-    @handles(CameBy, transactional=True)
-    async def came_by(self, message: CameBy, context: Context) -> bool:
-        return False
+    def __init__(self) -> None:
+        self.standing = ReferrerStanding()
+
+    @handles(JudgeReferrer, transactional=True)
+    async def judge(self, message: JudgeReferrer, context: Context) -> ReferrerStanding:
+        return self.standing
 
 
 class Interrupted(Exception):
@@ -183,6 +187,7 @@ class Bank:
     books: Ledger
     transactions: CountingTransactions
     notified: Notified
+    strangers: Strangers
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -228,7 +233,7 @@ class Bank:
 
         async def work(tx: Context) -> int:
             books = self.books.open(tx)
-            return [await settle(books, sale.id, Terms()) for sale in sales].count(True)
+            return len([sale for sale in sales if await settle(books, sale.id, Terms()) is not None])
 
         return await self.context().transaction(work)
 
@@ -377,7 +382,8 @@ def session_event(
 
 
 def _of_credits(ledger: Ledger) -> tuple[Actor, ...]:
-    return BudgetsActor(ledger), CommissionsActor(ledger), TopupsActor(ledger), PayoutHoldsActor(ledger)
+    commissions = CommissionsActor(ledger), CommissionSettlementActor(ledger)
+    return BudgetsActor(ledger), *commissions, TopupsActor(ledger), PayoutHoldsActor(ledger)
 
 
 def _people_and_gifts(mongo: Mongo, ledger: Ledger) -> tuple[Actor, ...]:
@@ -399,7 +405,8 @@ async def open_bank(
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
     await ensure_indexes(mongo, OF_A_BANK)
-    ledger, checkouts, events, notified = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo), Notified()
+    ledger, checkouts, events = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo)
+    notified, strangers = Notified(), Strangers()
     async with AsyncExitStack() as stack:
         if api is None:
             api = await stack.enter_async_context(quiet_stripe())
@@ -422,7 +429,7 @@ async def open_bank(
             SalesActor(ledger, terms=terms),
             *_people_and_gifts(mongo, ledger),
             Revoked(mongo),
-            Strangers(),
+            strangers,
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),
             ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),
@@ -444,4 +451,4 @@ async def open_bank(
             process.system.clock = clock
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
-        yield Bank(process, ledger, transactions, notified)
+        yield Bank(process, ledger, transactions, notified, strangers)

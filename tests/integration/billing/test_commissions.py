@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
@@ -16,8 +17,17 @@ from promptforge.actors.billing.ledger.commissions.messages import (
     FreezeCommissions,
     GetCommissions,
 )
-from promptforge.actors.billing.ledger.messages import SettleSeller
+from promptforge.actors.billing.ledger.messages import (
+    FreezeTopup,
+    GiveBackTopup,
+    SettleSales,
+    SettleSeller,
+    TakeBackTopup,
+    ThawTopup,
+)
+from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.billing.messages import ListTransactions, SaleCommission
+from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, amounts, open_bank
@@ -55,7 +65,12 @@ class Trade:
 
     async def a_month_passes(self) -> None:
         self.clock.advance(days=31)
-        await self.bank.context().ask(SettleSeller(seller_id=self.seller))
+        await self.settles()
+
+    async def settles(self) -> None:
+        """As every hour: sales, and then what is pending of commissions."""
+        await self.bank.context().ask(SettleSales())
+        await self.bank.process.runner.drain()
 
     async def stand(self) -> CommissionsStand:
         assert (await self.bank.verify()).violations == ()
@@ -369,7 +384,7 @@ async def test_a_decision_beside_the_settlement_leaves_nothing_behind(trade: Tra
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(trade.bank.context().ask, SettleSeller(seller_id=trade.seller))
         tasks.start_soon(lambda: trade.decide(term, release=True))
-    await trade.bank.process.runner.drain()
+    await trade.settles()
     assert await trade.has() == (0, 0, 30)
 
 
@@ -385,6 +400,93 @@ async def test_carrying_out_a_decision_many_times_at_once_moves_each_commission_
             tasks.start_soon(trade.bank.context().ask, CarryOutFreeze(partner_id=PARTNER, term=term))
         tasks.start_soon(trade.bank.process.runner.drain)
     assert await trade.has() == (0, 0, 150)
+
+
+async def test_a_decision_in_the_middle_of_a_settlement_leaves_nothing_behind(trade: Trade) -> None:
+    """It is carried out before the seller's settlement commits, and so sees a sale that has not settled."""
+    await trade.sells("pur_a")
+    term = await trade.freeze()
+    trade.clock.advance(days=31)
+    putting = trade.bank.books.sales.put
+
+    async def decided_first(*what: object, **options: object) -> None:
+        trade.bank.books.sales.put = putting  # type: ignore[method-assign]  # as it was
+        await trade.decide(term, release=True)
+        await putting(*what, **options)  # type: ignore[arg-type]  # passed on as it came
+
+    trade.bank.books.sales.put = decided_first  # type: ignore[method-assign]  # the way in between
+    await trade.bank.context().ask(SettleSeller(seller_id=trade.seller))
+    await trade.settles()
+    assert await trade.has() == (0, 0, 5)
+
+
+@pytest.mark.parametrize("learned", ["card", "circle"])
+async def test_what_is_learned_after_a_sale_has_settled_is_asked_when_its_commission_is_released(
+    trade: Trade, learned: str
+) -> None:
+    buyer = await trade.sells("pur_a")
+    term = await trade.freeze()
+    await trade.a_month_passes()
+    if learned == "card":
+        await trade.bank.learn(trade.referrer, "card:1")
+        await trade.bank.learn(buyer, "card:1")
+    else:
+        trade.bank.strangers.standing = ReferrerStanding(came_by=True)
+    assert await trade.has() == (0, 5, 0)
+    await trade.decide(term, release=True)
+    assert await trade.has() == (0, 0, 0)
+    assert await trade.fees() == 15
+
+
+@pytest.mark.parametrize("won", [True, False])
+async def test_a_released_commission_waits_for_a_dispute_and_goes_the_way_that_it_goes(
+    trade: Trade, *, won: bool
+) -> None:
+    """The sale has settled, so that it is not undone."""
+    buyer = await trade.sells("pur_a")
+    term = await trade.freeze()
+    await trade.a_month_passes()
+    topup, dispute = f"topup:cs_{buyer}", "dp_1"
+    claim: dict[str, Any] = {"topup_id": topup, "claim_id": dispute, "kind": ClaimKind.DISPUTE, "amount": 1}
+    await trade.bank.context().ask(FreezeTopup(topup_id=topup, dispute_id=dispute))
+    await trade.bank.context().ask(TakeBackTopup(**claim, captured=1, undo_sales=True))
+    await trade.decide(term, release=True)
+    await trade.settles()
+    assert await trade.has() == (5, 0, 0), "it is not decided yet"
+    if won:
+        await trade.bank.context().ask(GiveBackTopup(**claim))
+    await trade.bank.context().ask(ThawTopup(topup_id=topup, dispute_id=dispute))
+    await trade.settles()
+    assert await trade.has() == ((0, 0, 5) if won else (0, 0, 0))
+    assert await trade.fees() == (10 if won else 15)
+
+
+async def test_what_a_suspended_account_earned_settles_once_it_is_open_again(trade: Trade) -> None:
+    await trade.sells("pur_a")
+    trade.bank.strangers.standing = ReferrerStanding(suspended=True)
+    await trade.a_month_passes()
+    assert await trade.has() == (5, 0, 0)
+    assert amounts(await trade.bank.credits(trade.seller)) == {"earned": "85"}, "the seller does not wait for it"
+    trade.bank.strangers.standing = ReferrerStanding()
+    await trade.settles()
+    assert await trade.has() == (0, 0, 5)
+
+
+async def test_sellers_of_one_partner_who_settle_at_once_write_nothing_of_the_partners(trade: Trade) -> None:
+    """Their settlements share no document: none of them begins again, and none of them asks for the partner."""
+    sellers = [await trade.bank.user() for _ in range(8)]
+    for number, seller in enumerate(sellers):
+        trade.seller = seller
+        await trade.sells(f"pur_{number}")
+    trade.clock.advance(days=31)
+    begun = trade.bank.transactions.attempts
+    async with anyio.create_task_group() as tasks:
+        for seller in sellers:
+            tasks.start_soon(trade.bank.context().ask, SettleSeller(seller_id=seller))
+    assert trade.bank.transactions.attempts == begun + 2 * len(sellers), "one that settles and one that folds for each"
+    assert await trade.has() == (40, 0, 0)
+    await trade.settles()
+    assert await trade.has() == (0, 0, 40)
 
 
 # Verification

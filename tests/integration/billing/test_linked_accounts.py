@@ -8,6 +8,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
+from promptforge.actors.billing.ledger.commissions.messages import SettleCommissions
 from promptforge.actors.billing.ledger.messages import SettleSeller
 from promptforge.actors.billing.ledger.sales.domain import Terms
 from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
@@ -108,6 +109,7 @@ async def test_a_card_that_is_learned_after_the_sale_makes_it_unpayable_too(bank
     await bank.learn(seller, "bank:a")
     await bank.learn(buyer, "bank:a")
     await settle(bank, clock, seller)
+    await bank.context().ask(SettleCommissions(partner_id="ptn_1"))
     assert amounts(await bank.credits(seller)) == {"granted": "17"}
     assert await bank.balance_of("partner:ptn_1:earned") == 0
     assert await bank.balance_of("platform:fees") == 3 * MILLI

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from promptforge.actors.billing.ledger.commissions.messages import SettleCommissions
 from promptforge.actors.billing.ledger.messages import SettleSeller
 from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
 from promptforge.core.errors import NotFound
@@ -129,6 +130,7 @@ async def test_a_partners_commission_is_given_back_and_what_is_gone_is_a_loss(ba
     assert (charge.fee_millicredits, charge.seller_millicredits) == (15_000, 85_000)
     assert await bank.balance_of("partner:ptn_1:pending") == 5_000
     await settle(bank, clock, seller)
+    await bank.context().ask(SettleCommissions(partner_id="ptn_1"))
     assert (await bank.balance_of("partner:ptn_1:pending"), await bank.balance_of("partner:ptn_1:earned")) == (0, 5_000)
     assert (await bank.verify()).violations == ()
     await bank.refund("pur_a")

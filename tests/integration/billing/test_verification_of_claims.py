@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from promptforge.actors.billing.ledger.commissions.messages import SettleCommissions
 from promptforge.actors.billing.ledger.messages import ReservePayout, SettleSeller, TakeBackTopup
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
@@ -39,6 +40,7 @@ async def books(mongo: Mongo) -> AsyncIterator[Bank]:
         await bank.collection("purchases").insert_one({"_id": "pur_partnered"})
         clock.advance(days=31)
         await bank.context().ask(SettleSeller(seller_id=SELLER))
+        await bank.context().ask(SettleCommissions(partner_id="ptn_1"))
         await bank.charge(BUYER, SELLER, 10, "pur_pending")
         taken = TakeBackTopup(
             topup_id=f"topup:cs_{BUYER}", claim_id="re_1", kind=ClaimKind.REFUND, amount=50, captured=100

@@ -182,7 +182,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def decisions_are_carried_out(self) -> None:
         for sale in list(self.books.pages.sales):
-            self._do(partial(commissions.carry_out, self.books, sale))
+            self._do(partial(commissions.settle, self.books, sale))
 
     @rule(percent=PERCENT)
     def partner_collects(self, percent: int) -> None:
@@ -207,6 +207,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _settles(self, sale: str) -> None:
         for _ in range(2):  # the second time is for the rolling reserve, if that is due as well
             self._do(lambda: sales.settle(self.books, sale, TERMS))
+            self._do(lambda: commissions.settle(self.books, sale))
 
     @rule(days=st.sampled_from([1, 8, 31, 100]))
     def time_passes(self, days: int) -> None:

@@ -217,6 +217,10 @@ def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
     legs |= {"settlement debt+", "topup debt+", "dispute_reinstated debt+", "purchase_refund partner:ptn_1:earned-"}
     legs |= {f"run_close {account}" for account in ("pending+", "granted+", "platform:fees+", "platform:llm+")}
     legs |= {f"run_refund {account}" for account in ("pending-", "purchased+", "platform:fees-")}
-    legs |= {"linked settlement", "settlement platform:fees+", "settlement granted+"}
-    legs |= {"purchase_refund partner:ptn_1:pending-", "settlement partner:ptn_1:earned+", "commission_collect debt+"}
+    legs |= {"linked settlement", "commission_forfeit platform:fees+", "settlement granted+"}
+    legs |= {
+        "purchase_refund partner:ptn_1:pending-",
+        "commission_release partner:ptn_1:earned+",
+        "commission_collect debt+",
+    }
     assert {*JournalKind, *legs} - reached.keys() == set(), "the walk did not get there, so it proves nothing of it"

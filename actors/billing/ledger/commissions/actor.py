@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from promptforge.actors.billing.ledger.commissions import commands
 from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState
 from promptforge.actors.billing.ledger.commissions.messages import (
@@ -19,11 +17,7 @@ from promptforge.actors.billing.ledger.commissions.messages import (
 )
 from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.core.context import Context
-from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
-
-AT_ONCE = 25
-"""Sales in one transaction; it is some 150 writes."""
 
 
 class CommissionsActor(Actor):
@@ -57,23 +51,6 @@ class CommissionsActor(Actor):
 
         decided = await context.transaction(work)
         return _frozen_term(decided, await self._ledger.commissions.pending_of(message.partner_id))
-
-    @handles(CarryOutFreeze, key="partner_id")
-    async def carry_out(self, message: CarryOutFreeze, context: Context) -> int:
-        """Twice at once does nothing twice: every sale's move has a key of its own, and writes the sale."""
-        done, after = 0, ""
-        while sales := await self._ledger.commissions.list_pending(
-            message.partner_id, message.term, after=after, limit=AT_ONCE
-        ):
-            done += await context.transaction(partial(self._carry_out, sales))
-            after = sales[-1]
-        return done
-
-    async def _carry_out(self, sales: list[str], tx: Context) -> int:
-        books = self._ledger.open(tx)
-        journals = [await commands.carry_out(books, sale_id) for sale_id in sales]
-        reach("commissions.before_commit")
-        return sum(journal is not None for journal in journals)
 
     @handles(CollectCommissions, key="partner_id", transactional=True)
     async def collect(self, message: CollectCommissions, context: Context) -> int:

@@ -1,4 +1,4 @@
-"""Freezing a partner's commissions, deciding about them once, carrying that out sale by sale, and collecting."""
+"""Settling commissions one by one, freezing them, deciding about them once, and collecting."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from promptforge.actors.billing.errors import InsufficientCredits
 from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.commissions.domain import (
     COLLECTED_BY,
+    Fate,
     Freeze,
     FreezeState,
     collect_journal,
-    decision_journal,
+    moved,
 )
-from promptforge.actors.billing.ledger.domain import Journal
-from promptforge.actors.billing.ledger.sales.domain import Fate, SaleState, without_commission
+from promptforge.actors.billing.ledger.commissions.fate import fate_of
+from promptforge.actors.billing.ledger.sales.domain import SETTLING
+from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
+
+HONEST = ReferrerStanding()
 
 
 async def freeze(books: Books, partner_id: str) -> Freeze:
@@ -36,21 +40,21 @@ async def decide(books: Books, partner_id: str, term: int, state: FreezeState, *
     return decided
 
 
-async def carry_out(books: Books, sale_id: str) -> Journal | None:
-    """What was decided about the term of a sale, for this sale; None where nothing is left to do.
+async def settle(books: Books, sale_id: str, referrer: ReferrerStanding = HONEST) -> Fate | None:
+    """Move what is pending of a sale's commission, if its fate is known; None where nothing of it moves now.
 
-    What is released of a sale that has not settled yet settles with it.
+    The partner's it becomes once the seller was paid, and not before.
     """
     sale = await books.find_sale(sale_id)
-    if sale is None or not sale.commission or sale.partner_id is None:
+    if sale is None or not sale.commission:
         return None
-    there = await books.find_freeze(sale.partner_id, sale.term)
-    if there is None or there.fate is Fate.FROZEN or (there.fate is Fate.PAID and sale.state is SaleState.PENDING):
+    fate = await fate_of(books, sale, referrer)
+    if fate is not Fate.FORGONE and (fate is not Fate.PAID or sale.state not in SETTLING):
         return None
-    journal = decision_journal(sale, there.fate)
-    await books.put_sale(without_commission(sale, there.fate))
+    journal, left = moved(sale, fate)
+    await books.put_sale(left)
     await books.post(journal)
-    return journal
+    return fate
 
 
 async def collect(books: Books, collection_id: str, *, partner_id: str, owner_id: str, amount: int | None) -> int:

@@ -11,8 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from promptforge.actors.billing.errors import FreezeDecided
-from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, PartnerAccount
-from promptforge.actors.billing.ledger.sales.domain import Fate, Sale, commission_legs
+from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.sales.domain import Sale
 from promptforge.core.amounts import from_millicredits
 
 COLLECTED_BY = "collect:"
@@ -28,6 +28,15 @@ class PartnerBalance:
     term: int = 0
 
 
+class Fate(StrEnum):
+    """What becomes of a commission: the partner's, the platform's again, not decided yet, or later, by itself."""
+
+    PAID = "paid"
+    FORGONE = "forgone"
+    FROZEN = "frozen"
+    WAITS = "waits"
+
+
 class FreezeState(StrEnum):
     """`frozen` until somebody decides; then what of it is not reversed goes to the partner, or into the fees."""
 
@@ -38,7 +47,7 @@ class FreezeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """The commissions of one term, which a suspension froze. `waited` counts the sales that settled without theirs."""
+    """The commissions of one term, which a suspension froze."""
 
     partner_id: str
     term: int
@@ -47,7 +56,6 @@ class Freeze:
     reason: str | None = None
     decided_by: str | None = None
     decided_at: datetime | None = None
-    waited: int = 0
 
     @property
     def id(self) -> str:
@@ -61,26 +69,25 @@ class Freeze:
 
     @property
     def fate(self) -> Fate:
-        """Of commissions of its term that settle now."""
+        """Of the commissions of its term."""
         fates = {FreezeState.FROZEN: Fate.FROZEN, FreezeState.RELEASED: Fate.PAID, FreezeState.FORFEITED: Fate.FORGONE}
         return fates[self.state]
-
-    def waited_for(self) -> Freeze:
-        """A sale settles while it is not decided. That is written, so that a decision at the same time starts over."""
-        return replace(self, waited=self.waited + 1)
 
 
 def freeze_id(partner_id: str, term: int) -> str:
     return f"{partner_id}:{term}"
 
 
-def decision_journal(sale: Sale, fate: Fate) -> Journal:
-    """What was frozen of a sale goes to the partner, or back into the fee that it came out of."""
-    forfeited = fate is Fate.FORGONE
-    kind = JournalKind.COMMISSION_FORFEIT if forfeited else JournalKind.COMMISSION_RELEASE
-    refs = {"sale": sale.id, "partner_id": sale.partner_id or ""}
-    key = f"commission:{sale.id}:{'forfeit' if forfeited else 'release'}"
-    return Journal(key, kind, refs, tuple(commission_legs(sale, fate)))
+def moved(sale: Sale, fate: Fate, **why: str) -> tuple[Journal, Sale]:
+    """What is pending of the commission goes to the partner, or back into the fee; and what is left of the sale."""
+    forgone = fate is Fate.FORGONE
+    kind = JournalKind.COMMISSION_FORFEIT if forgone else JournalKind.COMMISSION_RELEASE
+    partner_id = sale.partner_id or ""
+    to = Platform.FEES if forgone else PartnerAccount(partner_id, settled=True)
+    legs = (Leg(PartnerAccount(partner_id), -sale.commission, lot=sale.id), Leg(to, sale.commission))
+    key = f"commission:{sale.id}:{'forfeit' if forgone else 'release'}"
+    journal = Journal(key, kind, {"sale": sale.id, "partner_id": partner_id, **why}, legs)
+    return journal, replace(sale, commission=0, forgone=sale.forgone + (sale.commission if forgone else 0))
 
 
 def collect_journal(collection_id: str, *, partner_id: str, owner_id: str, amount: int) -> Journal:

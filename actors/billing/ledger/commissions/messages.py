@@ -95,6 +95,17 @@ class CarryOutFreeze(Command[int]):
 
 
 @internal
+@job(timeout_seconds=600, keep_dead=None)
+class SettleCommissions(Command[int]):
+    """Move a partner's commissions whose sales have settled, but for those that are frozen; answers of how many sales.
+
+    One of a payment that is disputed, or of somebody whose account is suspended, stays pending until that has ended.
+    """
+
+    partner_id: PartnerId
+
+
+@internal
 class CollectCommissions(Command[int]):
     """Make settled commissions earned credits of the partner's owner, once for each id; answers the millicredits.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState, PartnerBalance
 from promptforge.actors.billing.ledger.commissions.messages import CommissionDay
-from promptforge.actors.billing.ledger.sales.domain import SaleState
-from promptforge.actors.billing.ledger.sales.store import SALES
+from promptforge.actors.billing.ledger.sales.domain import SETTLING, Sale, SaleState
+from promptforge.actors.billing.ledger.sales.store import PENDING, SALES, sale_from
 from promptforge.actors.billing.ledger.store import PARTNERS
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.personal import Held, Subject, kept
@@ -25,6 +26,7 @@ HELD = {
     ),
 }
 MOST_FREEZES = 100
+_SETTLING: Document = {"$in": sorted(state.value for state in SETTLING)}
 _REVERSED: Document = {"$eq": ["$state", SaleState.REVERSED.value]}
 
 
@@ -56,7 +58,6 @@ class CommissionStore:
             "reason": freeze.reason,
             "decided_by": freeze.decided_by,
             "decided_at": freeze.decided_at,
-            "waited": freeze.waited,
         }
         await self._freezes.update_one({"_id": freeze.id}, {"$set": row}, upsert=True, session=session)
 
@@ -65,11 +66,31 @@ class CommissionStore:
         rows = self._freezes.find({"partner_id": partner_id}).sort([("term", -1)]).limit(MOST_FREEZES)
         return [_freeze_from(row) for row in await rows.to_list(MOST_FREEZES)]
 
-    async def list_pending(self, partner_id: str, term: int, *, after: str, limit: int) -> list[str]:
+    async def list_undecided_terms(self, partner_id: str, *, session: Session | None = None) -> list[int]:
+        """The newest first."""
+        wanted = {"partner_id": partner_id, "state": FreezeState.FROZEN.value}
+        rows = self._freezes.find(wanted, {"term": 1}, session=session).sort([("term", -1)]).limit(MOST_FREEZES)
+        return [row["term"] for row in await rows.to_list(MOST_FREEZES)]
+
+    async def list_pending(self, partner_id: str, term: int, after: str, *, limit: int) -> list[Sale]:
         """Sales of a term whose commission is neither the partner's yet nor the platform's again, by their ids."""
-        wanted = {"partner_id": partner_id, "term": term, "_id": {"$gt": after}, "commission": {"$gt": 0}}
-        rows = await self._sales.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(limit).to_list(limit)
-        return [row["_id"] for row in rows]
+        wanted = {"partner_id": partner_id, "term": term, "_id": {"$gt": after}, **PENDING}
+        return await self._some(wanted, limit)
+
+    async def list_settled(self, partner_id: str, undecided: Sequence[int], after: str, *, limit: int) -> list[Sale]:
+        """Such sales of every other term whose seller was paid, by their ids."""
+        wanted = {"state": _SETTLING, "partner_id": partner_id, "_id": {"$gt": after}, **PENDING}
+        return await self._some({**wanted, "term": {"$nin": list(undecided)}}, limit)
+
+    async def _some(self, wanted: Document, limit: int) -> list[Sale]:
+        rows = self._sales.find(wanted).sort([("_id", 1)]).limit(limit)
+        return [sale_from(row) for row in await rows.to_list(limit)]
+
+    async def next_partner(self, after: str) -> str | None:
+        """The first one behind `after` with a commission that is pending and whose seller was paid."""
+        wanted = {"state": _SETTLING, "partner_id": {"$gt": after}, **PENDING}
+        row = await self._sales.find_one(wanted, {"partner_id": 1}, sort=[("partner_id", 1)])
+        return None if row is None else row["partner_id"]
 
     async def pending_of(self, partner_id: str) -> dict[int, int]:
         """Term → what is pending of it."""
@@ -130,5 +151,4 @@ def _freeze_from(row: Document) -> Freeze:
         reason=row["reason"],
         decided_by=row["decided_by"],
         decided_at=row["decided_at"],
-        waited=row["waited"],
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
+from promptforge.actors.billing.ledger.commissions.messages import SettleCommissions
 from promptforge.actors.billing.ledger.messages import ReverseSale, SaleReversed, SettleSales, SettleSeller
 from promptforge.actors.billing.ledger.sales.commands import refund, settle
 from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
 from promptforge.actors.billing.ledger.telling import tell_of_debts
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
-from promptforge.actors.partnerships.referrals.messages import CameBy
 from promptforge.core.context import Context
 from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
@@ -25,7 +25,6 @@ class SalesActor(Actor):
     """A seller's settlement is a job of its own: a popular seller keeps nobody waiting."""
 
     name = "sales"
-    asks = ("referrals",)
 
     def __init__(self, ledger: Ledger, *, terms: Terms) -> None:
         self._ledger = ledger
@@ -52,13 +51,17 @@ class SalesActor(Actor):
             await context.enqueue(SettleSeller(seller_id=seller_id), unique=f"settle:{seller_id}")
             found += 1
             seller_id = await self._ledger.sales.next_seller(seller_id, sold_until=due)
+        partner_id = await self._ledger.commissions.next_partner("")
+        while partner_id is not None:
+            await _settle_commissions(partner_id, context)
+            partner_id = await self._ledger.commissions.next_partner(partner_id)
         return found
 
     @handles(SettleSeller, key="seller_id")
     async def settle_seller(self, message: SettleSeller, context: Context) -> int:
         """Twice at once does nothing twice: every sale settles under a key of its own."""
         due = context.now() - self._terms.window
-        settled = 0
+        settled: list[Sale] = []
         after: Sale | None = None
         while True:
             sales = await self._ledger.sales.list_open(message.seller_id, sold_until=due, after=after, limit=AT_ONCE)
@@ -68,21 +71,20 @@ class SalesActor(Actor):
             after = sales[-1]
         reach("settlement.before_fold")
         await context.transaction(lambda tx: self._fold(message.seller_id, tx))
-        return settled
+        for partner_id in sorted({sale.partner_id for sale in settled if sale.commission and sale.partner_id}):
+            await _settle_commissions(partner_id, context)  # lost with this process, `SettleSales` finds them
+        return len(settled)
 
-    async def _settle(self, sales: list[Sale], tx: Context) -> int:
+    async def _settle(self, sales: list[Sale], tx: Context) -> list[Sale]:
         books = self._ledger.open(tx)
-        outcomes = [await settle(books, sale.id, self._terms, circle=await _is_circle(sale, tx)) for sale in sales]
+        outcomes = [await settle(books, sale.id, self._terms) for sale in sales]
         reach("settlement.before_commit")
-        return outcomes.count(True)
+        return [left for left in outcomes if left is not None]
 
     async def _fold(self, seller_id: str, tx: Context) -> None:
         until = tx.now() - FOLDED_AFTER
         await self._ledger.entries.fold_pending(seller_id, until=until, session=session_of(tx))
 
 
-async def _is_circle(sale: Sale, tx: Context) -> bool:
-    """Whether its referrer came by its buyer, as is known by now."""
-    if not sale.commission or not sale.referrer_id:
-        return False
-    return await tx.ask(CameBy(referrer_id=sale.referrer_id, other_id=sale.buyer_id))
+async def _settle_commissions(partner_id: str, context: Context) -> None:
+    await context.enqueue(SettleCommissions(partner_id=partner_id), unique=f"commissions:{partner_id}")

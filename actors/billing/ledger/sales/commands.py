@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptforge.actors.billing.errors import JournalMismatch
 from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.commissions.fate import buyer_of, is_disputed, is_known
 from promptforge.actors.billing.ledger.domain import Journal, JournalKind, Leg, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import (
     Holdings,
@@ -17,7 +18,6 @@ from promptforge.actors.billing.ledger.holdings import (
 from promptforge.actors.billing.ledger.sales.domain import (
     Claim,
     Deal,
-    Fate,
     Sale,
     Terms,
     is_due,
@@ -51,7 +51,7 @@ async def charge(books: Books, deal: Deal, *, fee_bp: int) -> Journal:
         parts = plan_payment(await books.holdings(deal.buyer_id), deal.price)
     linked = await books.are_linked(deal.buyer_id, deal.seller_id)
     partner_id = deal.commission.partner_id if deal.commission is not None else None
-    refused = deal.commission is not None and await _is_known(
+    refused = deal.commission is not None and await is_known(
         books, deal.commission.referrer_id, deal.buyer_id, deal.seller_id
     )
     journal = purchase_journal(deal, parts=parts, fee_bp=fee_bp, linked=linked, refused=refused)
@@ -61,15 +61,6 @@ async def charge(books: Books, deal: Deal, *, fee_bp: int) -> Journal:
     if sale is not None:
         await books.put_sale(sale)
     return journal
-
-
-async def _is_known(books: Books, referrer_id: str, buyer_id: str, seller_id: str) -> bool:
-    """Whether the referrer is one of those two, or shares a card or a bank account with one: then nothing is earned."""
-    return bool(referrer_id) and (
-        referrer_id in {buyer_id, seller_id}
-        or await books.are_linked(referrer_id, buyer_id)
-        or await books.are_linked(referrer_id, seller_id)
-    )
 
 
 async def refund(books: Books, purchase_id: str, *, reason: str) -> tuple[Journal, bool]:
@@ -155,49 +146,23 @@ async def _from_partner(books: Books, purchase: Journal, amount: int) -> list[Le
     return legs + await take_payable(books, referrer_id, missing, holdings=await books.holdings(referrer_id))
 
 
-async def settle(books: Books, sale_id: str, terms: Terms, *, circle: bool = False) -> bool:
-    """Settle a sale if it is due, still stands and is not frozen by a dispute; whether anything of it settled now.
+async def settle(books: Books, sale_id: str, terms: Terms) -> Sale | None:
+    """Settle a sale if it is due, still stands and is not frozen by a dispute; what is left of it where it did.
 
-    Who shares a card with whom may have been learned since the sale, so it is asked again, also of the referrer. A
-    commission that is frozen keeps no seller waiting: it stays pending where everything else settles. `circle`: the
-    referrer came by the buyer.
+    Who shares a card with whom may have been learned since the sale, so it is asked again. A commission keeps no seller
+    waiting: it stays pending, and is the partner's own matter from then on.
     """
     sale = await books.find_sale(sale_id)
     if sale is None or not sale.open:
-        return False
+        return None
     established = await books.has_settled_since_before(sale.seller_id, books.now - terms.established_after)
     if not is_due(sale, terms, established=established, now=books.now):
-        return False
-    for lot in sale.paid_with:
-        topup = await books.find_topup(lot)
-        if topup is not None and topup.frozen_by:
-            return False
-    buyer_id = await _buyer_of(books, sale)
-    linked = await books.are_linked(buyer_id, sale.seller_id)
-    fate = await _fate_of_commission(books, sale, buyer_id, linked=linked or circle)
-    journal, left = settled(sale, terms, linked=linked, fate=fate)
+        return None
+    if await is_disputed(books, sale):
+        return None
+    linked = await books.are_linked(await buyer_of(books, sale), sale.seller_id)
+    journal, left = settled(sale, terms, linked=linked)
     await books.put_sale(left)
     if journal is not None:
         await books.post(journal)
-    return True
-
-
-async def _fate_of_commission(books: Books, sale: Sale, buyer_id: str, *, linked: bool) -> Fate:
-    if not sale.commission or sale.partner_id is None:
-        return Fate.PAID
-    if linked or await _is_known(books, sale.referrer_id, buyer_id, sale.seller_id):
-        return Fate.FORGONE
-    freeze = await books.find_freeze(sale.partner_id, sale.term)
-    if freeze is None:
-        return Fate.PAID
-    if freeze.fate is Fate.FROZEN:
-        await books.put_freeze(freeze.waited_for())
-    return freeze.fate
-
-
-async def _buyer_of(books: Books, sale: Sale) -> str:
-    """Sales did not always say it."""
-    if sale.buyer_id:
-        return sale.buyer_id
-    purchase = await books.find_journal(sale.id)
-    return purchase.refs["buyer_id"] if purchase is not None else ""
+    return left

@@ -50,6 +50,8 @@ class SaleState(StrEnum):
 
 
 OPEN = frozenset({SaleState.PENDING, SaleState.HELD})
+SETTLING = frozenset({SaleState.HELD, SaleState.SETTLED})
+"""Of these the seller was paid, so that the commission can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,6 @@ class Commission:
     basis_points: int
     referrer_id: str = ""
     code: str = ""
-
-
-class Fate(StrEnum):
-    """What becomes of a commission when its sale settles: the partner's, the platform's again, or not decided yet."""
-
-    PAID = "paid"
-    FORGONE = "forgone"
-    FROZEN = "frozen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +203,14 @@ def is_due(sale: Sale, terms: Terms, *, established: bool, now: datetime) -> boo
     return sale.open and sale.sold_at + window <= now
 
 
-def settled(sale: Sale, terms: Terms, *, linked: bool = False, fate: Fate = Fate.PAID) -> tuple[Journal | None, Sale]:
+def settled(sale: Sale, terms: Terms, *, linked: bool = False) -> tuple[Journal | None, Sale]:
     """What settling moves, and what is left then. No journal where others have taken all that was pending.
 
     Where buyer and seller are known to be `linked` by now, everything settles into credits that are never paid out.
-    `fate` is the commission's: one that is frozen stays pending.
+    The commission stays pending: it is moved after its sale, by itself (`commissions/commands.py`).
     """
     if linked:
-        return _settled_unpayable(sale, fate)
+        return _settled_unpayable(sale)
     reserve = sale.payable * terms.reserve_bp // BASIS_POINTS if sale.state is SaleState.PENDING else 0
     legs: list[Leg] = []
     if payable := sale.payable - reserve:
@@ -225,42 +219,20 @@ def settled(sale: Sale, terms: Terms, *, linked: bool = False, fate: Fate = Fate
     if sale.granted:
         legs.append(Leg(Owed.PENDING, -sale.granted, sale.seller_id, sale.id, Fund.GRANTED))
         legs.append(Leg(Fund.GRANTED, sale.granted, sale.seller_id, OUT_OF_SALES))
-    legs += commission_legs(sale, fate)
     state = SaleState.HELD if reserve else SaleState.SETTLED
-    left = replace(without_commission(sale, fate), payable=reserve, granted=0, state=state)
+    left = replace(sale, payable=reserve, granted=0, state=state)
     return _settlement(sale, legs), left
 
 
-def commission_legs(sale: Sale, fate: Fate) -> list[Leg]:
-    """What moves what is pending of the commission."""
-    if not sale.commission or sale.partner_id is None or fate is Fate.FROZEN:
-        return []
-    to = Platform.FEES if fate is Fate.FORGONE else PartnerAccount(sale.partner_id, settled=True)
-    return [Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=sale.id), Leg(to, sale.commission)]
-
-
-def without_commission(sale: Sale, fate: Fate) -> Sale:
-    """What is left once these legs are posted."""
-    if fate is Fate.FROZEN:
-        return sale
-    return replace(sale, commission=0, forgone=sale.forgone + (sale.commission if fate is Fate.FORGONE else 0))
-
-
-def _settled_unpayable(sale: Sale, fate: Fate) -> tuple[Journal | None, Sale]:
+def _settled_unpayable(sale: Sale) -> tuple[Journal | None, Sale]:
     legs: list[Leg] = []
     for amount, source in ((sale.payable, Fund.PURCHASED), (sale.granted, Fund.GRANTED)):
         if amount:
             legs.append(Leg(Owed.PENDING, -amount, sale.seller_id, sale.id, source))
     if unpayable := sale.payable + sale.granted:
         legs.append(Leg(Fund.GRANTED, unpayable, sale.seller_id, OUT_OF_SALES))
-    legs += commission_legs(sale, fate)
-    left = replace(
-        without_commission(sale, fate),
-        payable=0,
-        granted=0,
-        state=SaleState.SETTLED,
-        withheld=sale.withheld + sale.payable,
-    )
+    withheld = sale.withheld + sale.payable
+    left = replace(sale, payable=0, granted=0, state=SaleState.SETTLED, withheld=withheld)
     return _settlement(sale, legs, linked="yes"), left
 
 
@@ -315,7 +287,7 @@ def refund_of(purchase: Journal, sale: Sale | None) -> tuple[list[Leg], Claim]:
             legs.append(Leg(Owed.PENDING, -taken, seller_id, purchase.id, source))
         claims[source] = gave - taken
     commission = sum(leg.amount for leg in purchase.legs if isinstance(leg.account, PartnerAccount)) - forgone
-    if sale is not None and sale.commission and sale.partner_id:  # also of one that has settled, where it is frozen
+    if sale is not None and sale.commission and sale.partner_id:  # also of one that has settled, where that still waits
         legs.append(Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=purchase.id))
         commission -= sale.commission
     return legs, Claim(claims[Fund.PURCHASED] - withheld, claims[Fund.GRANTED] + withheld, commission)

@@ -10,12 +10,15 @@ from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
 from promptforge.core.personal import Held, Subject
 
 SALES = "ledger_sales"
+PENDING: Document = {"commission": {"$gt": 0}}
+"""Of a commission that is neither the partner's yet nor the platform's again."""
 INDEXES: dict[str, tuple[Index, ...]] = {
     SALES: (
         Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
         Index((("paid_with", 1), ("state", 1), ("sold_at", -1))),
         Index((("partner_id", 1), ("sold_at", 1)), partial={"partner_id": {"$gt": ""}}),
-        Index((("partner_id", 1), ("term", 1), ("_id", 1)), partial={"commission": {"$gt": 0}}),
+        Index((("partner_id", 1), ("term", 1), ("_id", 1)), partial=PENDING),
+        Index((("state", 1), ("partner_id", 1), ("_id", 1), ("term", 1)), partial=PENDING),
         Index((("referrer_id", 1), ("partner_id", 1)), partial={"referrer_id": {"$gt": ""}}),
     ),
 }
@@ -31,7 +34,7 @@ class SaleStore:
 
     async def find(self, sale_id: str, *, session: Session) -> Sale | None:
         row = await self._sales.find_one({"_id": sale_id}, session=session)
-        return None if row is None else _sale_from(row)
+        return None if row is None else sale_from(row)
 
     async def put(self, sale: Sale, *, session: Session) -> None:
         row = {
@@ -87,10 +90,11 @@ class SaleStore:
 
 
 async def _sales(rows: Rows, limit: int = MOST_SALES) -> list[Sale]:
-    return [_sale_from(row) for row in await rows.limit(limit).to_list(limit)]
+    return [sale_from(row) for row in await rows.limit(limit).to_list(limit)]
 
 
-def _sale_from(row: Document) -> Sale:
+def sale_from(row: Document) -> Sale:
+    """A stored document as what it tells of."""
     return Sale(
         id=row["_id"],
         seller_id=row["seller_id"],

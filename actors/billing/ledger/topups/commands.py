@@ -59,7 +59,7 @@ async def take_back(books: Books, topup_id: str, claim: Claim, *, captured: int,
     topup = await get_topup(books, topup_id)
     if topup.claim(claim.id) is not None:  # taken already, or failed before it was heard of
         return TakenBack()
-    before, topup = topup, replace(topup, captured=captured).with_claim(claim)
+    before, topup = topup, replace(topup, captured=captured).with_claim(replace(claim, undoes=undo_sales))
     take = max(0, topup.due - topup.taken)
     refunded: tuple[str, ...] = ()
     legs: list[Leg] = []

@@ -26,12 +26,14 @@ class Claim:
     """A refund (`re_…`) or a dispute (`dp_…`) of a charge, in the minor units of the money that was captured.
 
     One that does not stand has failed, or was won: it takes nothing any more, also where it is heard of again.
+    `undoes`: a dispute, or a refund for fraud. What the charge paid for was no honest sale then.
     """
 
     id: str
     kind: ClaimKind
     amount: int
     stands: bool = True
+    undoes: bool = False
 
     @property
     def take_key(self) -> str:
@@ -80,6 +82,11 @@ class Topup:
     def excess(self) -> int:
         """What they would take beyond what was given: amounts moved by exchange rates. It is the platform's loss."""
         return max(0, self._claimed - self.credits)
+
+    @property
+    def lost(self) -> bool:
+        """To a dispute that is decided, or to fraud."""
+        return not self.frozen_by and any(claim.stands and claim.undoes for claim in self.claims)
 
     @property
     def _claimed(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from promptforge.actors.billing.ledger.domain import account_named
 from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, Taken, Topup
@@ -32,10 +33,7 @@ class TopupStore:
             "user_id": topup.user_id,
             "credits": topup.credits,
             "captured": topup.captured,
-            "claims": [
-                {"id": claim.id, "kind": claim.kind.value, "amount": claim.amount, "stands": claim.stands}
-                for claim in topup.claims
-            ],
+            "claims": [{**asdict(claim), "kind": claim.kind.value} for claim in topup.claims],
             "pieces": [
                 {"account": piece.account.value, "amount": piece.amount, "lot": piece.lot} for piece in topup.pieces
             ],
@@ -67,7 +65,14 @@ def topup_from(row: Document) -> Topup:
         credits=row["credits"],
         captured=row["captured"],
         claims=tuple(
-            Claim(claim["id"], ClaimKind(claim["kind"]), claim["amount"], claim["stands"]) for claim in row["claims"]
+            Claim(
+                claim["id"],
+                ClaimKind(claim["kind"]),
+                claim["amount"],
+                claim["stands"],
+                claim.get("undoes", claim["kind"] == ClaimKind.DISPUTE),
+            )
+            for claim in row["claims"]
         ),
         pieces=tuple(Taken(account_named(piece["account"]), piece["amount"], piece["lot"]) for piece in row["pieces"]),
         frozen_by=tuple(row["frozen_by"]),

@@ -1,0 +1,66 @@
+"""Moves commissions whose sale has settled: to their partner, back into the fee, or not yet.
+
+A partner's commissions are moved by that partner's job alone, so that the many sellers of a popular partner, who settle
+at the same time, share no document. Whatever a job finds undecided, disputed or suspended it leaves pending on its
+sale, and the next one looks at it again; so nothing has to be told that a dispute or a suspension is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from promptforge.actors.billing.ledger.commissions import commands
+from promptforge.actors.billing.ledger.commissions.domain import Fate
+from promptforge.actors.billing.ledger.commissions.messages import CarryOutFreeze, SettleCommissions
+from promptforge.actors.billing.ledger.sales.domain import Sale
+from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.actors.partnerships.referrals.messages import JudgeReferrer, ReferrerStanding
+from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
+from promptforge.core.runtime import Actor, handles
+
+AT_ONCE = 25
+"""Sales in one transaction; it is some 150 writes."""
+Listing = Callable[[str], Awaitable[list[Sale]]]
+
+
+class CommissionSettlementActor(Actor):
+    """Twice at once does nothing twice: every sale's move has a key of its own, and writes the sale."""
+
+    name = "commission_settlement"
+    asks = ("referrals",)
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @handles(SettleCommissions, key="partner_id")
+    async def settle(self, message: SettleCommissions, context: Context) -> int:
+        store, partner_id = self._ledger.commissions, message.partner_id
+        undecided = await store.list_undecided_terms(partner_id)
+        return await self._move(partial(store.list_settled, partner_id, undecided, limit=AT_ONCE), context)
+
+    @handles(CarryOutFreeze, key="partner_id")
+    async def carry_out(self, message: CarryOutFreeze, context: Context) -> int:
+        store = self._ledger.commissions
+        return await self._move(partial(store.list_pending, message.partner_id, message.term, limit=AT_ONCE), context)
+
+    async def _move(self, listing: Listing, context: Context) -> int:
+        done, after = 0, ""
+        while sales := await listing(after):
+            done += await context.transaction(partial(self._settle, sales))
+            after = sales[-1].id
+        return done
+
+    async def _settle(self, sales: list[Sale], tx: Context) -> int:
+        books = self._ledger.open(tx)
+        fates: list[Fate | None] = [await commands.settle(books, sale.id, await _judged(sale, tx)) for sale in sales]
+        reach("commissions.before_commit")
+        return sum(fate is not None for fate in fates)
+
+
+async def _judged(sale: Sale, tx: Context) -> ReferrerStanding:
+    """Of before referrers were known to a sale, nothing is said against."""
+    if not sale.referrer_id:
+        return commands.HONEST
+    return await tx.ask(JudgeReferrer(referrer_id=sale.referrer_id, buyer_id=sale.buyer_id))

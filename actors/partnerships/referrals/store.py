@@ -28,7 +28,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     CODES: Held(
         "Your referral codes",
-        (Subject("owner", {"label": CLEARED, "code": kept("the records of the sales that it brought name it")}),),
+        (Subject("owner", {"label": CLEARED, "code": kept("on the records of the sales that it brought: ten years")}),),
         plain=frozenset({"_id"}),
     ),
     ATTRIBUTIONS: Held(

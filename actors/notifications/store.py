@@ -93,9 +93,9 @@ class NotificationStore:
         return None if row is None else _view(row)
 
     async def latest_number(self, user_id: str) -> int:
-        """0 before anything was told."""
-        row = await self._counters.find_one({"_id": user_id})
-        number: int = row["seq"] if row is not None else 0
+        """0 before anything was told; who chose channels before that has a counter without a number."""
+        row = await self._counters.find_one({"_id": user_id}) or {}
+        number: int = row.get("seq", 0)
         return number
 
     async def list_after(self, user_id: str, after: int, *, limit: int) -> Followed:

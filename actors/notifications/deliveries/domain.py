@@ -25,7 +25,8 @@ class Attempt:
 class Delivery:
     """`event_id` is the notification's id, or the delivery's own where it is a test.
 
-    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for. `job_id` makes its attempts.
+    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for. `job_id` makes its attempts;
+    nobody knows that of one from before this was written down.
     """
 
     id: str
@@ -39,7 +40,7 @@ class Delivery:
     attempts: tuple[Attempt, ...]
     created_at: datetime
     ended_at: datetime | None
-    job_id: str
+    job_id: str | None
 
     @property
     def is_test(self) -> bool:
@@ -48,3 +49,7 @@ class Delivery:
     @property
     def pending(self) -> bool:
         return self.state is DeliveryState.PENDING
+
+    def is_left_to(self, job_id: str) -> bool:
+        """Whether this job makes the attempts: what is asked for once more has another, and this sends nothing."""
+        return self.job_id is None or self.job_id == job_id

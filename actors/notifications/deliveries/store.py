@@ -112,13 +112,13 @@ class DeliveryStore:
         return done.matched_count == 1
 
     async def begin_again(
-        self, delivery_id: str, *, gone: str | None, now: datetime, session: Session | None
+        self, delivery: Delivery, job_id: str, *, gone: bool, now: datetime, session: Session | None
     ) -> Delivery | None:
-        """Pending once more, with another job; None where it is pending already, but for by the job that is `gone`."""
+        """Pending once more, by this job; None where it is pending already, unless the job that it had is `gone`."""
         over: list[Document] = [{"state": {"$ne": DeliveryState.PENDING.value}}]
-        ended = {"_id": delivery_id, "$or": [*over, *([] if gone is None else [{"job_id": gone}])]}
+        ended = {"_id": delivery.id, "$or": [*over, *([{"job_id": delivery.job_id}] if gone else [])]}
         fresh = {**_PENDING, "failures": 0, "reason": None, "ended_at": None, "expire_at": now + KEPT, "asked_at": now}
-        fresh["job_id"] = new_id("job")
+        fresh["job_id"] = job_id
         row = await self._deliveries.find_one_and_update(ended, {"$set": fresh}, session=session)
         return None if row is None else delivery_from(row)
 
@@ -144,5 +144,5 @@ def delivery_from(row: Document) -> Delivery:
         attempts=tuple(Attempt(**one) for one in row["attempts"]),
         created_at=row["created_at"],
         ended_at=row.get("ended_at"),
-        job_id=row["job_id"],
+        job_id=row.get("job_id"),
     )

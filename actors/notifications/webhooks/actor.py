@@ -192,11 +192,12 @@ class WebhooksActor(Actor):
         async def work(tx: Context) -> DeliveryView:
             webhook = await self._enabled(message.webhook_id, tx)
             delivery = await self._delivery(webhook.id, message.delivery_id, tx)
-            gone = delivery.job_id if await tx.ask(FindEndedJobs(job_ids=(delivery.job_id,))) else None
-            again = await self._deliveries.begin_again(delivery.id, gone=gone, now=tx.now(), session=tx.session)
+            known, job_id = delivery.job_id, new_id("job")
+            gone = known is None or bool(await tx.ask(FindEndedJobs(job_ids=(known,))))
+            again = await self._deliveries.begin_again(delivery, job_id, gone=gone, now=tx.now(), session=tx.session)
             if again is None:
                 raise DeliveryPending
-            await tx.enqueue(SendWebhook(delivery_id=again.id), owner_id=webhook.id, job_id=again.job_id)
+            await tx.enqueue(SendWebhook(delivery_id=again.id), owner_id=webhook.id, job_id=job_id)
             return delivery_view(again)
 
         return await context.transaction(work)

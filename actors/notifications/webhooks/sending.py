@@ -77,6 +77,8 @@ class WebhookSendingActor(Actor):
         delivery = await self._deliveries.find(message.delivery_id)
         if delivery is None or not delivery.pending:
             return
+        if context.job is not None and not delivery.is_left_to(context.job.job_id):
+            return
         webhook = await self._webhooks.find(delivery.channel)
         told = await self._notifications.find_told(delivery.event_id)
         secrets = self._secrets_of(webhook, context.now()) if webhook is not None else []

@@ -22,6 +22,7 @@ from promptforge.actors.notifications.webhooks.messages import (
 from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor
 from promptforge.deploy.features import INDEXES, QUEUES, build_actors
 from promptforge.deploy.settings import Settings
@@ -45,8 +46,8 @@ class Post:
     def process(self) -> TestProcess:
         return self.market.process
 
-    async def person(self, uid: str) -> Context:
-        return await self.market.person(uid)
+    async def person(self, uid: str, *roles: Role) -> Context:
+        return await self.market.person(uid, *roles)
 
     async def tell(self, person: Context, key: str, kind: str = "listing.sold", **changes: str) -> None:
         """Enqueued, as features do it."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from promptforge.actors.jobs.messages import CancelJob, RetryJob
 from promptforge.actors.notifications.messages import ListNotifications
-from promptforge.actors.notifications.webhooks.messages import EnableWebhook
+from promptforge.actors.notifications.webhooks.messages import EnableWebhook, GetWebhookDelivery, RedeliverWebhook
 from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import interrupt
 from tests.integration.notifications.post import Post, current, open_post
 from tests.support.receiver import answering, hanging, receiving
@@ -158,3 +160,51 @@ async def test_a_receiver_that_hangs_delays_no_other(mongo: Mongo) -> None:
             await alive.until_received(10)
         assert dead.connections == 4
         assert {one.state for one in await post.deliveries(carla, slow)} == {"pending"}
+
+
+async def test_a_job_that_was_given_up_and_comes_back_leaves_the_sending_to_the_one_after_it(
+    post: Post, mongo: Mongo
+) -> None:
+    carla, oscar = await post.person("carla"), await post.person("oscar", Role.OPERATOR)
+    deliveries = mongo.collection("notification_deliveries")
+    async with receiving(answering(500)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        await post.tell(carla, "1")
+        await post.work()
+        row = await deliveries.find_one({"channel": webhook.id})
+        assert row is not None
+        old = row["job_id"]
+        await oscar.ask(CancelJob(job_id=old))
+        await carla.ask(RedeliverWebhook(webhook_id=webhook.id, delivery_id=row["_id"]))
+        await post.work()
+        assert len(receiver.received) == 2
+        receiver.behaviour = answering(200)
+        await oscar.ask(RetryJob(job_id=old))
+        await post.work()
+        assert len(receiver.received) == 2, "what was asked for last waits for its next attempt"
+        await post.pass_time(minutes=1)
+        assert len(receiver.received) == 3
+    (delivery,) = await post.deliveries(carla, webhook)
+    assert [one.outcome for one in delivery.attempts] == ["500", "500", "200"]
+
+
+async def test_what_was_recorded_before_jobs_were_written_down_is_sent_shown_and_sent_again(
+    post: Post, mongo: Mongo
+) -> None:
+    carla = await post.person("carla")
+    deliveries = mongo.collection("notification_deliveries")
+    async with receiving(answering(500)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        await post.tell(carla, "1")
+        await post.work()
+        await deliveries.update_many({}, {"$unset": {"job_id": ""}})
+        await post.pass_time(minutes=1)
+        (delivery,) = await post.deliveries(carla, webhook)
+        assert [one.outcome for one in delivery.attempts] == ["500", "500"], "its job is the one that it had"
+        receiver.behaviour = answering(200)
+        await carla.ask(RedeliverWebhook(webhook_id=webhook.id, delivery_id=delivery.id))
+        await post.work()
+        ended = await carla.ask(GetWebhookDelivery(webhook_id=webhook.id, delivery_id=delivery.id))
+        assert (ended.state, ended.attempts[-1].outcome, len(receiver.received)) == ("delivered", "200", 3)
+        await post.pass_time(hours=1)
+        assert len(receiver.received) == 3

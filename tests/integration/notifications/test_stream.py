@@ -55,6 +55,16 @@ async def test_a_ticket_is_good_for_a_minute_and_kept_as_a_hash(post: Post, mong
     assert await raised(carla, RedeemStreamTicket(ticket=ticket)) == "forbidden"
 
 
+async def test_who_chose_channels_before_they_were_told_anything_follows_from_the_start(post: Post) -> None:
+    carla = await post.person("carla")
+    await carla.ask(UpdateSettings(notifications={"listing.reviewed": ChannelChoice(email=False)}))
+    assert (await carla.ask(FollowNotifications())).position == 0
+    await post.tell(carla, "1")
+    await post.work()
+    followed = await carla.ask(FollowNotifications(last_event_id="0"))
+    assert [(number, one.title) for number, one in followed.items] == [(1, "Title 1")]
+
+
 async def test_what_is_not_shown_is_not_streamed_and_does_not_stop_the_log(post: Post) -> None:
     carla = await post.person("carla")
     await carla.ask(UpdateSettings(notifications={"listing.reviewed": ChannelChoice(in_app=False)}))

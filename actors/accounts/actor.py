@@ -155,7 +155,9 @@ class AccountsActor(Actor):
         """The deletion whose next step is due, closed by now; the closing is the point of no return.
 
         What keeps the account from it is read in the transaction that closes it. Whatever spends, reserves or is paid
-        writes the person's own document, as the closing does: of two at once one begins again and sees the other.
+        writes the person's own document, as the closing does: of two at once one begins again and sees the other. A
+        sale that pays them a commission, and its settlement, write nothing of theirs: what those bring beside the
+        closing goes back into the fees, which `LeavePartnerships` sees to now, at the erasure and a day later.
         """
         deletion = await self._store.find(user_id, session=tx.session)
         if deletion is None or deletion.due_at > tx.now():

@@ -313,6 +313,13 @@ class FindPartnerOf(Query[PartnerStanding | None]):
 
 
 @internal
+class ListPartnerIds(Query[tuple[str, ...]]):
+    """Of all partnerships that somebody has or had, for what they earned."""
+
+    owner_id: UserId
+
+
+@internal
 class TellAdministrators(Command[None]):
     """Tell those who decide that something about a partnership waits for them; `event` is `applied` or `appealed`."""
 
@@ -323,6 +330,9 @@ class TellAdministrators(Command[None]):
 
 @internal
 class LeavePartnerships(Command[None]):
-    """Withdraw the application and end the partnership of somebody whose account is closed."""
+    """Withdraw the application and end the partnership of somebody whose account is closed, and give up its earnings.
+
+    Again it gives up what has come in meanwhile.
+    """
 
     user_id: UserId

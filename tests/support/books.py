@@ -180,6 +180,9 @@ class MemoryBooks(Books):
     async def begin_term(self, partner_id: str, term: int) -> None:
         self.pages.partners[partner_id] = replace(self._partner(partner_id), term=term)
 
+    async def close_partner(self, partner_id: str) -> None:
+        self.pages.partners[partner_id] = replace(self._partner(partner_id), closed=True)
+
     async def find_freeze(self, partner_id: str, term: int) -> Freeze | None:
         return self.pages.freezes.get(freeze_id(partner_id, term))
 

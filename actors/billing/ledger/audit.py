@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from promptforge.actors.billing.ledger.budgets.store import BUDGETS
-from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY
+from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, GIVEN_UP_BY
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.opening.domain import MARK
 from promptforge.actors.billing.ledger.runs import close_key, reserve_key
@@ -33,7 +33,9 @@ _PENDING: Document = {
     "lot": {"$type": "string"},
     "$or": [{"account": Owed.PENDING.value}, {"account": {"$gte": "partner:", "$lt": "partner;"}}],
 }
-_GONE: Document = {"$regexMatch": {"input": "$journal_id", "regex": f"^{COLLECTED_BY}|^purchase:.*:refund$"}}
+_GONE: Document = {
+    "$regexMatch": {"input": "$journal_id", "regex": f"^{COLLECTED_BY}|^{GIVEN_UP_BY}|^purchase:.*:refund$"}
+}
 _BATCH = 1000
 
 T = TypeVar("T")

@@ -117,6 +117,9 @@ class MongoBooks(Books):
     async def begin_term(self, partner_id: str, term: int) -> None:
         await self._ledger.commissions.begin_term(partner_id, term, session=self._session)
 
+    async def close_partner(self, partner_id: str) -> None:
+        await self._ledger.commissions.close(partner_id, session=self._session)
+
     async def find_freeze(self, partner_id: str, term: int) -> Freeze | None:
         return await self._ledger.commissions.find_freeze(partner_id, term, session=self._session)
 

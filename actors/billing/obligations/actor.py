@@ -7,12 +7,14 @@ from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.obligations.messages import GetObligations, Obligations
 from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.subscriptions.store import SubscriptionStore
+from promptforge.actors.partnerships.messages import ListPartnerIds
 from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, handles
 
 
 class ObligationsActor(Actor):
     name = "obligations"
+    asks = ("partners",)
 
     def __init__(self, ledger: Ledger, payouts: PayoutStore, subscriptions: SubscriptionStore) -> None:
         self._ledger = ledger
@@ -24,6 +26,7 @@ class ObligationsActor(Actor):
         user_id, session = message.user_id, context.session
         holdings = await self._ledger.entries.get_holdings(user_id, session=session)
         unfolded = await self._ledger.entries.sum_unfolded(user_id, holdings.pending_through, session=session)
+        partner_ids = await context.ask(ListPartnerIds(owner_id=user_id))
         pending = holdings.balance(Owed.PENDING) + unfolded.amount
         return Obligations(
             debt=holdings.balance(Owed.DEBT) != 0,
@@ -33,5 +36,5 @@ class ObligationsActor(Actor):
             subscription=await self._subscriptions.find_going_on(user_id, session=session) is not None,
             left=sum(holdings.balance(fund) for fund in Fund)
             + max(pending, 0)
-            + await self._ledger.commissions.uncollected_of(user_id, session=session),
+            + await self._ledger.commissions.uncollected_of(partner_ids, session=session),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from promptforge.actors.billing.ledger.commissions.messages import GiveUpCommissions
 from promptforge.actors.billing.messages import AreAccountsLinked
 from promptforge.actors.partnerships.apps.store import AppStore
 from promptforge.actors.partnerships.errors import AppealedAlready, ApplyLater, OwnPartnership, PartnershipExists
@@ -17,6 +18,7 @@ from promptforge.actors.partnerships.messages import (
     GetPartnerStanding,
     LeavePartnerships,
     ListMyPartnerships,
+    ListPartnerIds,
     ListPartnershipReasons,
     ListPartnerships,
     PartnershipDetailView,
@@ -219,6 +221,10 @@ class PartnersActor(Actor):
             earns=partner.state is PartnerState.APPROVED and open_account,
         )
 
+    @handles(ListPartnerIds, transactional=True)
+    async def list_ids(self, message: ListPartnerIds, context: Context) -> tuple[str, ...]:
+        return tuple(await self._store.list_ids(message.owner_id, session=context.session))
+
     @handles(TellAdministrators, atomic=True)
     async def tell(self, message: TellAdministrators, context: Context) -> None:
         partner = await self._store.find(message.partner_id, session=context.session)
@@ -232,3 +238,5 @@ class PartnersActor(Actor):
         if before is not None:
             after = replace(before.moved(Move.CLOSE, now=context.now()), appeal=None, appealed_at=None)
             await self._move(Step(Move.CLOSE), before, after, context)
+        for partner_id in await self._store.list_ids(message.user_id, session=context.session):
+            await context.enqueue(GiveUpCommissions(partner_id=partner_id), unique=f"given-up:{partner_id}")

@@ -87,6 +87,11 @@ class PartnerStore:
         row = await self._partners.find_one({"open_for": owner}, session=session)
         return None if row is None else _partner_from(row)
 
+    async def list_ids(self, owner: str, *, session: Session | None = None) -> list[str]:
+        """Of those that were approved once; all of them."""
+        rows = self._partners.find({"owner": owner, "commission_bp": {"$ne": None}}, {"_id": 1}, session=session)
+        return [row["_id"] for row in await rows.to_list(None)]
+
     async def find_last(self, owner: str, *, session: Session | None = None) -> Partner | None:
         row = await self._partners.find_one({"owner": owner}, sort=[("created_at", -1), ("_id", -1)], session=session)
         return None if row is None else _partner_from(row)

@@ -21,6 +21,7 @@ from promptforge.core.jobs import Discard
 from promptforge.core.principal import Role
 from tests.integration.accounts.lives import time_has_come
 from tests.integration.marketplace.branches import Branches
+from tests.integration.partnerships.referred import affiliate, buyer_of, lift, suspend
 from tests.support.market import Market, raised
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +137,29 @@ async def test_a_purchase_that_committed_first_is_a_sale_like_any_other(branches
     assert beside.outcome == "done"
     await time_has_come(branches, seller.user_id)
     assert (await bruno.ask(GetPurchase(purchase_id=purchase.id))).content == "Say {{word}}."
+    assert await branches.ledger_is_right()
+
+
+async def test_commissions_of_a_closed_account_go_back_into_the_fees(branches: Branches) -> None:
+    """They are asked for, given up, and one comes in by a sale that was under way while the account closed."""
+    pat = await affiliate(branches, "pat")
+    seller = await branches.here.person("sam", Role.SELLER)
+    listings = [await branches.here.published(seller, f"Listing {number}", price="100") for number in range(3)]
+    bruno = await buyer_of(branches, pat)
+    await branches.here.buy(bruno, listings[0], "100")
+    await suspend(branches, pat)
+    await lift(branches, pat)
+    await branches.here.buy(bruno, listings[1], "100")
+    assert await pat.stand() == ("3", "3", "0")
+    assert await raised(pat.context, RequestDeletion()) == "deletion_blocked"
+    await due(branches, pat.context)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, close(branches.there, pat.context))
+        await branches.here.buy(bruno, listings[2], "100")
+    assert beside.outcome == "done"
+    await time_has_come(branches, pat.context.user_id)
+    sales = await branches.mongo.collection("ledger_sales").find({"partner_id": pat.partner_id}).to_list(None)
+    assert [(sale["promised"], sale["commission"], sale["forgone"]) for sale in sales] == [(3000, 0, 3000)] * 3
     assert await branches.ledger_is_right()
 
 

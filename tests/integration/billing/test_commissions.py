@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import anyio
 import pytest
@@ -11,30 +10,19 @@ import pytest
 from promptforge.actors.billing.errors import FreezeDecided, InsufficientCredits
 from promptforge.actors.billing.ledger.commissions.messages import (
     CarryOutFreeze,
-    CollectCommissions,
-    CommissionsStand,
     DecideFreeze,
-    FreezeCommissions,
-    GetCommissions,
 )
 from promptforge.actors.billing.ledger.messages import (
-    FreezeTopup,
-    GiveBackTopup,
-    SettleSales,
     SettleSeller,
-    TakeBackTopup,
-    ThawTopup,
 )
-from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.billing.messages import ListTransactions, SaleCommission
-from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, amounts, open_bank
+from tests.integration.billing.trade import PARTNER, Trade
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
-PARTNER = "ptn_a"
 
 
 @pytest.fixture
@@ -46,59 +34,6 @@ async def clock() -> SteppedClock:
 async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
     async with open_bank(mongo, clock=clock, running=False) as opened:
         yield opened
-
-
-class Trade:
-    """A seller, a partner who sends buyers, and what becomes of it."""
-
-    def __init__(self, bank: Bank, clock: SteppedClock, seller: str, referrer: str) -> None:
-        self.bank = bank
-        self.clock = clock
-        self.seller = seller
-        self.referrer = referrer
-
-    async def sells(self, purchase_id: str, price: int = 100, *, buyer: str | None = None, bp: int = 500) -> str:
-        buyer = buyer or await self.bank.user(purchased=price)
-        commission = SaleCommission(PARTNER, bp, self.referrer, "code_a")
-        await self.bank.charge(buyer, self.seller, price, purchase_id, commission=commission)
-        return buyer
-
-    async def a_month_passes(self) -> None:
-        self.clock.advance(days=31)
-        await self.settles()
-
-    async def settles(self) -> None:
-        """As every hour: sales, and then what is pending of commissions."""
-        await self.bank.context().ask(SettleSales())
-        await self.bank.process.runner.drain()
-
-    async def stand(self) -> CommissionsStand:
-        assert (await self.bank.verify()).violations == ()
-        return await self.bank.context().ask(GetCommissions(partner_id=PARTNER))
-
-    async def has(self) -> tuple[int, int, int]:
-        """Pending, frozen and earned, in whole credits."""
-        stand = await self.stand()
-        return stand.pending // 1000, stand.frozen // 1000, stand.earned // 1000
-
-    async def fees(self) -> int:
-        return await self.bank.balance_of("platform:fees") // 1000
-
-    async def freeze(self) -> int:
-        return await self.bank.context().transaction(lambda tx: tx.ask(FreezeCommissions(partner_id=PARTNER)))
-
-    async def decide(self, term: int, *, release: bool) -> None:
-        await self.bank.context().ask(
-            DecideFreeze(partner_id=PARTNER, term=term, release=release, decided_by="usr_admin", reason="looked at")
-        )
-        await self.bank.process.runner.drain()
-
-    async def collect(self, collection_id: str = "col_1", credits: int | None = None) -> int:
-        amount = None if credits is None else credits * 1000
-        message = CollectCommissions(
-            collection_id=collection_id, partner_id=PARTNER, owner_id=self.referrer, amount_millicredits=amount
-        )
-        return await self.bank.context().ask(message) // 1000
 
 
 @pytest.fixture
@@ -175,7 +110,7 @@ async def test_a_referrer_is_not_told_who_bought_what_was_refunded(trade: Trade)
 async def test_an_account_is_not_closed_unasked_while_commissions_are_left(trade: Trade) -> None:
     async def left() -> int:
         store = trade.bank.books.commissions
-        return await store.uncollected_of(trade.referrer, session=None)
+        return await store.uncollected_of([PARTNER], session=None)
 
     await trade.sells("pur_a")
     assert await left() == 5_000
@@ -418,75 +353,6 @@ async def test_a_decision_in_the_middle_of_a_settlement_leaves_nothing_behind(tr
     await trade.bank.context().ask(SettleSeller(seller_id=trade.seller))
     await trade.settles()
     assert await trade.has() == (0, 0, 5)
-
-
-@pytest.mark.parametrize("learned", ["card", "circle"])
-async def test_what_is_learned_after_a_sale_has_settled_is_asked_when_its_commission_is_released(
-    trade: Trade, learned: str
-) -> None:
-    buyer = await trade.sells("pur_a")
-    term = await trade.freeze()
-    await trade.a_month_passes()
-    if learned == "card":
-        await trade.bank.learn(trade.referrer, "card:1")
-        await trade.bank.learn(buyer, "card:1")
-    else:
-        trade.bank.strangers.standing = ReferrerStanding(came_by=True)
-    assert await trade.has() == (0, 5, 0)
-    await trade.decide(term, release=True)
-    assert await trade.has() == (0, 0, 0)
-    assert await trade.fees() == 15
-
-
-@pytest.mark.parametrize("won", [True, False])
-async def test_a_released_commission_waits_for_a_dispute_and_goes_the_way_that_it_goes(
-    trade: Trade, *, won: bool
-) -> None:
-    """The sale has settled, so that it is not undone."""
-    buyer = await trade.sells("pur_a")
-    term = await trade.freeze()
-    await trade.a_month_passes()
-    topup, dispute = f"topup:cs_{buyer}", "dp_1"
-    claim: dict[str, Any] = {"topup_id": topup, "claim_id": dispute, "kind": ClaimKind.DISPUTE, "amount": 1}
-    await trade.bank.context().ask(FreezeTopup(topup_id=topup, dispute_id=dispute))
-    await trade.bank.context().ask(TakeBackTopup(**claim, captured=1, undo_sales=True))
-    await trade.decide(term, release=True)
-    await trade.settles()
-    assert await trade.has() == (5, 0, 0), "it is not decided yet"
-    if won:
-        await trade.bank.context().ask(GiveBackTopup(**claim))
-    await trade.bank.context().ask(ThawTopup(topup_id=topup, dispute_id=dispute))
-    await trade.settles()
-    assert await trade.has() == ((0, 0, 5) if won else (0, 0, 0))
-    assert await trade.fees() == (10 if won else 15)
-
-
-async def test_what_a_suspended_account_earned_settles_once_it_is_open_again(trade: Trade) -> None:
-    await trade.sells("pur_a")
-    trade.bank.strangers.standing = ReferrerStanding(suspended=True)
-    await trade.a_month_passes()
-    assert await trade.has() == (5, 0, 0)
-    assert amounts(await trade.bank.credits(trade.seller)) == {"earned": "85"}, "the seller does not wait for it"
-    trade.bank.strangers.standing = ReferrerStanding()
-    await trade.settles()
-    assert await trade.has() == (0, 0, 5)
-
-
-async def test_sellers_of_one_partner_who_settle_at_once_write_nothing_of_the_partners(trade: Trade) -> None:
-    """Their settlements share no document: none of them begins again, and none of them asks for the partner."""
-    sellers = [await trade.bank.user() for _ in range(8)]
-    for number, seller in enumerate(sellers):
-        trade.seller = seller
-        await trade.sells(f"pur_{number}")
-    trade.clock.advance(days=31)
-    begun = trade.bank.transactions.attempts
-    async with anyio.create_task_group() as tasks:
-        for seller in sellers:
-            tasks.start_soon(trade.bank.context().ask, SettleSeller(seller_id=seller))
-    assert trade.bank.transactions.attempts == begun + 2 * len(sellers), "one that settles and one that folds for each"
-    assert await trade.has() == (40, 0, 0)
-    await trade.settles()
-    assert await trade.has() == (0, 0, 40)
 
 
 # Verification

@@ -5,11 +5,13 @@ from __future__ import annotations
 from promptforge.actors.billing.errors import InsufficientCredits
 from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.commissions.domain import (
+    CLOSED,
     COLLECTED_BY,
     Fate,
     Freeze,
     FreezeState,
     collect_journal,
+    given_up_journal,
     moved,
 )
 from promptforge.actors.billing.ledger.commissions.fate import fate_of
@@ -55,6 +57,25 @@ async def settle(books: Books, sale_id: str, referrer: ReferrerStanding = HONEST
     await books.put_sale(left)
     await books.post(journal)
     return fate
+
+
+async def give_up(books: Books, giving_up_id: str, partner_id: str) -> int:
+    """The account behind a partner is closed: what has settled goes back into the fees, and nothing settles later."""
+    earned = (await books.partner(partner_id)).earned
+    await books.close_partner(partner_id)
+    if earned:
+        await books.post(given_up_journal(giving_up_id, partner_id=partner_id, amount=earned))
+    return earned
+
+
+async def give_up_pending(books: Books, sale_id: str) -> None:
+    """The same for what is pending of a sale's commission."""
+    sale = await books.find_sale(sale_id)
+    if sale is None or not sale.commission:
+        return
+    journal, left = moved(sale, Fate.FORGONE, reason=CLOSED)
+    await books.put_sale(left)
+    await books.post(journal)
 
 
 async def collect(books: Books, collection_id: str, *, partner_id: str, owner_id: str, amount: int | None) -> int:

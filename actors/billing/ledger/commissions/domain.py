@@ -17,15 +17,20 @@ from promptforge.core.amounts import from_millicredits
 
 COLLECTED_BY = "collect:"
 """How the keys of the journals begin by which commissions become their owner's."""
+GIVEN_UP_BY = "given_up:"
+"""And of those by which they go back into the fees, because the account that could have collected them is closed."""
+
+CLOSED = "the account is closed"
 
 
 @dataclass(frozen=True, slots=True)
 class PartnerBalance:
-    """What a partner has earned and not collected, and the term that sales of now are of."""
+    """What a partner has earned and not collected, and the term that sales of now are of. Closed with the account."""
 
     partner_id: str
     earned: int = 0
     term: int = 0
+    closed: bool = False
 
 
 class Fate(StrEnum):
@@ -88,6 +93,13 @@ def moved(sale: Sale, fate: Fate, **why: str) -> tuple[Journal, Sale]:
     key = f"commission:{sale.id}:{'forfeit' if forgone else 'release'}"
     journal = Journal(key, kind, {"sale": sale.id, "partner_id": partner_id, **why}, legs)
     return journal, replace(sale, commission=0, forgone=sale.forgone + (sale.commission if forgone else 0))
+
+
+def given_up_journal(giving_up_id: str, *, partner_id: str, amount: int) -> Journal:
+    """What has settled, and nobody can collect any more, goes back into the fees."""
+    legs = (Leg(PartnerAccount(partner_id, settled=True), -amount), Leg(Platform.FEES, amount))
+    refs = {"partner_id": partner_id, "reason": CLOSED}
+    return Journal(f"{GIVEN_UP_BY}{giving_up_id}", JournalKind.COMMISSION_FORFEIT, refs, legs)
 
 
 def collect_journal(collection_id: str, *, partner_id: str, owner_id: str, amount: int) -> Journal:

@@ -24,6 +24,7 @@ async def _is_nobodys(books: Books, sale: Sale, referrer: ReferrerStanding) -> b
     return (
         referrer.came_by
         or referrer.closed
+        or (await books.partner(sale.partner_id or "")).closed
         or await books.are_linked(buyer_id, sale.seller_id)
         or await is_known(books, sale.referrer_id, buyer_id, sale.seller_id)
         or await _is_lost(books, sale)

@@ -106,6 +106,18 @@ class SettleCommissions(Command[int]):
 
 
 @internal
+@job(timeout_seconds=600, keep_dead=None)
+class GiveUpCommissions(Command[int]):
+    """Put what is pending, frozen or uncollected of a partner back into the fees: the account behind it is closed.
+
+    Answers of how many sales something was pending. Again it takes what sales and settlements that were under way
+    beside the closing have brought meanwhile.
+    """
+
+    partner_id: PartnerId
+
+
+@internal
 class CollectCommissions(Command[int]):
     """Make settled commissions earned credits of the partner's owner, once for each id; answers the millicredits.
 

@@ -12,12 +12,17 @@ from functools import partial
 
 from promptforge.actors.billing.ledger.commissions import commands
 from promptforge.actors.billing.ledger.commissions.domain import Fate
-from promptforge.actors.billing.ledger.commissions.messages import CarryOutFreeze, SettleCommissions
+from promptforge.actors.billing.ledger.commissions.messages import (
+    CarryOutFreeze,
+    GiveUpCommissions,
+    SettleCommissions,
+)
 from promptforge.actors.billing.ledger.sales.domain import Sale
 from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.partnerships.referrals.messages import JudgeReferrer, ReferrerStanding
 from promptforge.core.context import Context
 from promptforge.core.failpoints import reach
+from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
 
 AT_ONCE = 25
@@ -44,6 +49,22 @@ class CommissionSettlementActor(Actor):
     async def carry_out(self, message: CarryOutFreeze, context: Context) -> int:
         store = self._ledger.commissions
         return await self._move(partial(store.list_pending, message.partner_id, message.term, limit=AT_ONCE), context)
+
+    @handles(GiveUpCommissions, key="partner_id")
+    async def give_up(self, message: GiveUpCommissions, context: Context) -> int:
+        giving_up_id, partner_id = new_id("gup"), message.partner_id
+        await context.transaction(lambda tx: commands.give_up(self._ledger.open(tx), giving_up_id, partner_id))
+        done = 0
+        while sales := await self._ledger.commissions.list_left(partner_id, limit=AT_ONCE):
+            await context.transaction(partial(self._give_up, sales))
+            reach("commissions.given_up")
+            done += len(sales)
+        return done
+
+    async def _give_up(self, sales: list[Sale], tx: Context) -> None:
+        books = self._ledger.open(tx)
+        for sale in sales:
+            await commands.give_up_pending(books, sale.id)
 
     async def _move(self, listing: Listing, context: Context) -> int:
         done, after = 0, ""

@@ -38,12 +38,16 @@ class CommissionStore:
 
     async def balance_of(self, partner_id: str, *, session: Session | None = None) -> PartnerBalance:
         row = await self._partners.find_one({"_id": partner_id}, session=session) or {}
-        return PartnerBalance(partner_id, row.get("earned", 0), row.get("term", 0))
+        return PartnerBalance(partner_id, row.get("earned", 0), row.get("term", 0), row.get("closed", False))
 
     async def begin_term(self, partner_id: str, term: int, *, session: Session) -> None:
         """Two suspensions of one partner at once conflict."""
         begun = {"$set": {"term": term}, "$inc": {"earned": 0}}
         await self._partners.update_one({"_id": partner_id}, begun, upsert=True, session=session)
+
+    async def close(self, partner_id: str, *, session: Session) -> None:
+        closed = {"$set": {"closed": True}, "$inc": {"earned": 0}}
+        await self._partners.update_one({"_id": partner_id}, closed, upsert=True, session=session)
 
     async def find_freeze(self, partner_id: str, term: int, *, session: Session | None = None) -> Freeze | None:
         row = await self._freezes.find_one({"partner_id": partner_id, "term": term}, session=session)
@@ -82,6 +86,11 @@ class CommissionStore:
         wanted = {"state": _SETTLING, "partner_id": partner_id, "_id": {"$gt": after}, **PENDING}
         return await self._some({**wanted, "term": {"$nin": list(undecided)}}, limit)
 
+    async def list_left(self, partner_id: str, *, limit: int) -> list[Sale]:
+        """Some of those of every term."""
+        rows = self._sales.find({"partner_id": partner_id, **PENDING}).limit(limit)
+        return [sale_from(row) for row in await rows.to_list(limit)]
+
     async def _some(self, wanted: Document, limit: int) -> list[Sale]:
         rows = self._sales.find(wanted).sort([("_id", 1)]).limit(limit)
         return [sale_from(row) for row in await rows.to_list(limit)]
@@ -95,22 +104,20 @@ class CommissionStore:
     async def pending_of(self, partner_id: str) -> dict[int, int]:
         """Term → what is pending of it."""
         pipeline: list[Document] = [
-            {"$match": {"partner_id": partner_id, "commission": {"$gt": 0}}},
+            {"$match": {"partner_id": partner_id, **PENDING}},
             {"$group": {"_id": "$term", "sum": {"$sum": "$commission"}}},
         ]
         return {row["_id"]: row["sum"] async for row in self._sales.aggregate(pipeline)}
 
-    async def uncollected_of(self, referrer_id: str, *, session: Session | None) -> int:
-        """What has settled and what is pending, frozen or not, of all partnerships that somebody has or had."""
+    async def uncollected_of(self, partner_ids: Sequence[str], *, session: Session | None) -> int:
+        """What has settled and what is pending, frozen or not, of these partners; read from the indexes alone."""
         pipeline: list[Document] = [
-            {"$match": {"referrer_id": referrer_id}},
-            {"$group": {"_id": "$partner_id", "pending": {"$sum": "$commission"}}},
+            {"$match": {"partner_id": {"$in": list(partner_ids)}, **PENDING}},
+            {"$group": {"_id": None, "pending": {"$sum": "$commission"}}},
         ]
-        found = await self._sales.aggregate(pipeline, session=session).to_list(None)
-        left: int = sum(row["pending"] for row in found)
-        for row in found:
-            left += (await self.balance_of(row["_id"], session=session)).earned
-        return left
+        (found,) = await self._sales.aggregate(pipeline, session=session).to_list(1) or [{"pending": 0}]
+        balances = [await self.balance_of(partner_id, session=session) for partner_id in partner_ids]
+        return int(found["pending"]) + sum(balance.earned for balance in balances)
 
     async def sum_by_day(self, partner_id: str, *, since: datetime, until: datetime) -> list[CommissionDay]:
         """What the sales of each day (UTC) and code brought, and what has become of it by now."""

@@ -136,10 +136,13 @@ async def _from_partner(books: Books, purchase: Journal, amount: int) -> list[Le
     partner_id = partner_of(purchase)
     if partner_id is None or not amount:
         return []
-    taken = min((await books.partner(partner_id)).earned, amount)
+    partner = await books.partner(partner_id)
+    taken = min(partner.earned, amount)
     legs = [Leg(PartnerAccount(partner_id, settled=True), -taken)] if taken else []
     if not (missing := amount - taken):
         return legs
+    if partner.closed:  # it was given back to the platform, and nobody is there to owe it
+        return [*legs, Leg(Platform.FEES, -missing)]
     referrer_id = purchase.refs.get("referrer_id")
     if referrer_id is None:  # of before referrers were known to a sale
         return [*legs, Leg(Platform.LOSSES, -missing)]

@@ -52,6 +52,7 @@ from promptforge.actors.partnerships.referrals.messages import (
     GetEarnings,
     GetPartnerDashboard,
     GetReferral,
+    ListFrozenEarnings,
     ListReferralCodes,
     ReviewEarnings,
 )
@@ -66,6 +67,7 @@ routes = [
     get("/partnerships", ListMyPartnerships),
     post("/partnerships", ApplyForPartnership, status=201, errors=(PartnershipExists, ApplyLater)),
     get("/partnerships/all", ListPartnerships),
+    get("/partnerships/freezes", ListFrozenEarnings),
     get(_PARTNER, GetPartnership),
     post(_PARTNER + "/withdraw", WithdrawApplication, errors=(IllegalMove,)),
     post(_PARTNER + "/appeal", AppealSuspension, errors=(IllegalMove, AppealedAlready)),

@@ -71,6 +71,7 @@ _ALL = (
     # Partnerships
     _important("partnership.applied", "Somebody applies to become a partner"),
     _important("partnership.appealed", "A partner appeals against a suspension"),
+    _important("partnership.undecided", "Frozen earnings of a partner wait for a decision"),
     _important("partnership.approved", "Your application for a partnership was approved"),
     _important("partnership.rejected", "Your application for a partnership was rejected"),
     _important("partnership.suspended", "Your partnership is suspended"),

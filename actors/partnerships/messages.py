@@ -150,13 +150,15 @@ class PartnershipEventView:
 class PartnershipDetailView:
     """A partnership as administrators see it: whose it is, what may be decided now, what happened, newest first.
 
-    `appeal` is what the partner says against a suspension, while it waits.
+    `appeal` is what the partner says against a suspension, while it waits. `undecided_terms` are those whose earnings
+    are frozen, with nobody having decided about them; `GET /partnerships/freezes` lists everybody's.
     """
 
     partnership: PartnershipView
     owner_id: str
     appeal: str | None
     legal_decisions: tuple[PartnershipDecision, ...]
+    undecided_terms: tuple[int, ...]
     history: tuple[PartnershipEventView, ...]
 
 
@@ -321,7 +323,10 @@ class ListPartnerIds(Query[tuple[str, ...]]):
 
 @internal
 class TellAdministrators(Command[None]):
-    """Tell those who decide that something about a partnership waits for them; `event` is `applied` or `appealed`."""
+    """Tell those who decide that something about a partnership waits for them.
+
+    `event` is `applied`, `appealed` or `undecided` (earnings that are frozen).
+    """
 
     partner_id: PartnerId
     event: str

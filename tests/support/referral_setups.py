@@ -76,6 +76,7 @@ def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "getEarnings": case(_partner),
         "collectEarnings": case(_partner, lambda _: {"amount": "2"}),
         "getPartnerDashboard": case(_partner),
+        "listFrozenEarnings": case(),
         "reviewEarnings": case(_partner),
         "decideFrozenEarnings": case(_partner, lambda _: REASON),
     }

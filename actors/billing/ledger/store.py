@@ -40,7 +40,7 @@ from promptforge.actors.billing.ledger.topups.store import TOPUPS
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject, kept, nobody
+from promptforge.core.personal import Held, Subject, kept
 
 JOURNALS = "ledger_journals"
 LEGS = "transactions"
@@ -82,7 +82,7 @@ HELD = {
         plain=frozenset({"_id", "kind", "refs", "reverses"}),
     ),
     LEGS: Held("How much of your credits moved", (Subject("user_id"),), plain=frozenset({"*"})),
-    PARTNERS: nobody("What partners have earned"),
+    PARTNERS: Held("What you have earned as a partner and not collected", (Subject("_id", of="partners"),)),
 }
 
 

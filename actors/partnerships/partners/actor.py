@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from promptforge.actors.billing.ledger.commissions.messages import GiveUpCommissions
+from promptforge.actors.billing.ledger.commissions.messages import GiveUpCommissions, ListUndecidedTerms
 from promptforge.actors.billing.messages import AreAccountsLinked
 from promptforge.actors.partnerships.apps.store import AppStore
 from promptforge.actors.partnerships.errors import AppealedAlready, ApplyLater, OwnPartnership, PartnershipExists
@@ -21,6 +21,7 @@ from promptforge.actors.partnerships.messages import (
     ListPartnerIds,
     ListPartnershipReasons,
     ListPartnerships,
+    PartnershipDecision,
     PartnershipDetailView,
     PartnershipReasonsView,
     PartnershipRowView,
@@ -50,6 +51,8 @@ from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.reasons import check_reason
 from promptforge.core.runtime import Actor, handles
+
+_LEAVES_UNDECIDED = frozenset({PartnershipDecision.LIFT, PartnershipDecision.END})
 
 
 class PartnersActor(Actor):
@@ -157,7 +160,10 @@ class PartnersActor(Actor):
         step = Step(move, message.reason_code.value, message.note, message.internal_note)
         await self._move(step, before, after, context)
         await context.enqueue(decision_notice(after), owner_id=after.owner)
-        return await self._detail(after, context)
+        detail = await self._detail(after, context)
+        if detail.undecided_terms and message.decision in _LEAVES_UNDECIDED:
+            await context.enqueue(TellAdministrators(partner_id=after.id, event="undecided", version=after.version))
+        return detail
 
     @handles(ChangeCommission, key="partner_id", atomic=True)
     async def change_commission(self, message: ChangeCommission, context: Context) -> PartnershipDetailView:
@@ -195,6 +201,7 @@ class PartnersActor(Actor):
             owner_id=partner.owner,
             appeal=partner.appeal,
             legal_decisions=partner.legal_decisions,
+            undecided_terms=await context.ask(ListUndecidedTerms(partner_id=partner.id)),
             history=await self._history.list_of(partner.id, session=context.session),
         )
 

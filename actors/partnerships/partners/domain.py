@@ -62,6 +62,8 @@ MOVES: dict[PartnerState, dict[Move, PartnerState]] = {
     _S.ENDED: {},
 }
 FINAL = frozenset(state for state, moves in MOVES.items() if not moves)
+FOR_CAUSE = frozenset({PartnershipReason.FRAUD, PartnershipReason.BROKEN_TERMS})
+"""An end for these freezes what has not settled, as a suspension does."""
 PARTNERS = frozenset({_S.APPROVED, _S.SUSPENDED})
 WAITING_DAYS = {_S.REJECTED: 30, _S.ENDED: 180}
 """Until one can apply again, after the decision. Whoever withdrew may at once."""
@@ -140,6 +142,14 @@ class Partner:
     @property
     def legal_decisions(self) -> tuple[PartnershipDecision, ...]:
         return tuple(PartnershipDecision(move.value) for move in MOVES[self.state] if move in _DECISIONS)
+
+    @property
+    def ended_for_cause(self) -> bool:
+        """By a decision that what it has earned may not be paid after."""
+        verdict = self.verdict
+        if self.state is not PartnerState.ENDED or verdict is None:
+            return False
+        return verdict.decision is PartnershipDecision.END and verdict.reason_code in FOR_CAUSE
 
     def expect(self, version: int) -> None:
         """Raises `PartnershipChanged`."""

@@ -44,6 +44,11 @@ _TOLD = {
 _WAITING = {
     "applied": ("partnership.applied", "An application for a partnership", "Somebody wants to become a partner."),
     "appealed": ("partnership.appealed", "An appeal against a suspension", "A partner appeals against a suspension."),
+    "undecided": (
+        "partnership.undecided",
+        "Frozen earnings wait for a decision",
+        "A partnership goes on or has ended, and nobody has decided about earnings of it that are frozen.",
+    ),
 }
 
 
@@ -59,6 +64,8 @@ def decision_notice(partner: Partner) -> NotifyUser:
         f"Why ({verdict.reason_code}): {reason.words} {verdict.note}",
         f"What you can do: {reason.next_step}",
     ]
+    if partner.ended_for_cause:
+        parts.append("What is not settled yet is frozen until somebody decides about it, and you are told.")
     if partner.apply_again_at is not None:
         parts.append(f"apply_again_at is {partner.apply_again_at:%Y-%m-%d}.")
     return _notice(partner, kind, title, "\n\n".join(parts))

@@ -6,6 +6,7 @@ applies twice at once. A change is written on the condition of the version befor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from promptforge.actors.partnerships.messages import (
@@ -95,6 +96,10 @@ class PartnerStore:
     async def find_last(self, owner: str, *, session: Session | None = None) -> Partner | None:
         row = await self._partners.find_one({"owner": owner}, sort=[("created_at", -1), ("_id", -1)], session=session)
         return None if row is None else _partner_from(row)
+
+    async def list_these(self, partner_ids: Sequence[str]) -> dict[str, Partner]:
+        rows = await self._partners.find({"_id": {"$in": list(partner_ids)}}).to_list(len(partner_ids) or 1)
+        return {row["_id"]: _partner_from(row) for row in rows}
 
     async def list_own(self, owner: str, *, cursor: Cursor | None, limit: int) -> Page[PartnershipView]:
         wanted = {"owner": owner, **(cursor.after() if cursor else {})}

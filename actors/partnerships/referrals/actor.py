@@ -165,17 +165,23 @@ class ReferralsActor(Actor):
         group = await tx.ask(GetAccountGroup(user_id=tx.user_id))
         if referrer_id in group or await tx.ask(AreAccountsLinked(one=tx.user_id, other=referrer_id)):
             raise SelfReferral
-        top = referrer_id
-        for _ in range(FARTHEST):
-            above = await self._attributions.find(top, session=tx.session)
-            if above is None:
-                break
-            top = above.referrer_id
-            if top in group:
-                raise CircularReferral
+        above = await self._above(referrer_id, tx)
+        if set(group) & set(above):
+            raise CircularReferral
+        top = above[-1] if above else referrer_id
         refers = await self._codes.has_any(tx.user_id, session=tx.session)
         turns = [tx.user_id, top] if refers else [tx.user_id]
         await self._attributions.take_turns(turns, session=tx.session)
+
+    async def _above(self, user_id: str, context: Context) -> list[str]:
+        """By whom somebody came, and by whom that one did, and so on; the end of the chain is the last."""
+        above: list[str] = []
+        while len(above) < FARTHEST:
+            made = await self._attributions.find(above[-1] if above else user_id, session=context.session)
+            if made is None:
+                break
+            above.append(made.referrer_id)
+        return above
 
     @handles(GetReferral)
     async def get_referral(self, message: GetReferral, context: Context) -> AttributionView:
@@ -212,10 +218,9 @@ class ReferralsActor(Actor):
         )
 
     async def _came_by(self, referrer_id: str, other_id: str, context: Context) -> bool:
-        above = await self._attributions.find(referrer_id, session=context.session)
-        return above is not None and (
-            above.referrer_id == other_id or await context.ask(AreAccountsLinked(one=above.referrer_id, other=other_id))
-        )
+        """Whether that closes a circle, of any length."""
+        above = await self._above(referrer_id, context)
+        return bool(above) and bool(set(await context.ask(GetAccountGroup(user_id=other_id))) & set(above))
 
 
 def _random_code() -> str:

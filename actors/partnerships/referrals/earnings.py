@@ -9,7 +9,9 @@ from promptforge.actors.billing.ledger.commissions.messages import (
     CommissionsStand,
     DecideFreeze,
     GetCommissions,
+    ListUndecidedFreezes,
     SumCommissions,
+    UndecidedFreeze,
 )
 from promptforge.actors.billing.messages import AreAccountsLinked
 from promptforge.actors.notifications.messages import NotifyUser
@@ -25,8 +27,10 @@ from promptforge.actors.partnerships.referrals.messages import (
     EarningsView,
     FreezeDecision,
     FrozenEarningsView,
+    FrozenTermView,
     GetEarnings,
     GetPartnerDashboard,
+    ListFrozenEarnings,
     PartnerDashboard,
     ReviewEarnings,
 )
@@ -34,6 +38,7 @@ from promptforge.actors.partnerships.referrals.store import ReferralStores
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
+from promptforge.core.pages import Page
 from promptforge.core.runtime import Actor, handles
 
 
@@ -89,6 +94,13 @@ class EarningsActor(Actor):
 
     # Administrators
 
+    @handles(ListFrozenEarnings)
+    async def list_frozen(self, message: ListFrozenEarnings, context: Context) -> Page[FrozenTermView]:
+        found = await context.ask(ListUndecidedFreezes(limit=message.limit, cursor=message.cursor))
+        partners = await self._partners.list_these([one.partner_id for one in found.items])
+        rows = [_frozen_view(one, partners[one.partner_id]) for one in found.items if one.partner_id in partners]
+        return Page(tuple(rows), found.next)
+
     @handles(ReviewEarnings)
     async def review(self, message: ReviewEarnings, context: Context) -> EarningsView:
         await self._partners.get(message.partner_id)
@@ -127,6 +139,18 @@ def _notice(partner: Partner, message: DecideFrozenEarnings) -> NotifyUser:
         body=f"{what}. The reason: {message.reason}",
         subject={"partner_id": partner.id, "decision": message.decision.value, "term": str(message.term)},
         dedupe_key=f"partnership.earnings_decided:{partner.id}:{message.term}",
+    )
+
+
+def _frozen_view(one: UndecidedFreeze, partner: Partner) -> FrozenTermView:
+    return FrozenTermView(
+        partner_id=partner.id,
+        owner_id=partner.owner,
+        name=partner.name,
+        state=partner.state,
+        term=one.term,
+        pending=from_millicredits(one.pending),
+        frozen_at=one.frozen_at,
     )
 
 

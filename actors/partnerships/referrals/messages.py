@@ -10,11 +10,12 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import Field, StringConstraints
 
-from promptforge.actors.partnerships.messages import Note, PartnerId
+from promptforge.actors.partnerships.messages import Note, PartnerId, PartnerState
 from promptforge.actors.users.messages import UserId
 from promptforge.core.amounts import PositiveCreditAmount
 from promptforge.core.made import Made
 from promptforge.core.messages import Command, Query, internal, public, requires
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 from promptforge.core.text import LINE
 
@@ -256,6 +257,31 @@ class FreezeDecision(StrEnum):
     FORFEIT = "forfeit"
 
 
+@dataclass(frozen=True, slots=True)
+class FrozenTermView:
+    """Earnings that wait for a decision: whose they are, how the partnership stands, and how much it is by now."""
+
+    partner_id: str
+    owner_id: str
+    name: Annotated[str, Field(examples=["The Prompt Review"])]
+    state: PartnerState
+    term: int
+    pending: Credits
+    frozen_at: datetime
+
+
+@requires(Role.ADMIN)
+class ListFrozenEarnings(Query[Page[FrozenTermView]]):
+    """List everybody's earnings that are frozen, with nobody having decided about them; what was frozen last first.
+
+    Lifting a suspension decides nothing, nor does an end: they stay here until `POST
+    /partnerships/{partner_id}/earnings/freezes/{term}/decision`.
+    """
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
 @requires(Role.ADMIN)
 class ReviewEarnings(Query[EarningsView]):
     """Read how somebody's commissions stand, and what is frozen of them."""
@@ -303,8 +329,9 @@ class FindReferral(Query[Referral | None]):
 
 @dataclass(frozen=True, slots=True)
 class ReferrerStanding:
-    """What is known against paying a commission. `came_by`: the referrer came by the buyer, or by an account that
-    shares a card or a bank account with theirs. The account is `suspended`, which may end, or `closed`, for good.
+    """What is known against paying a commission. `came_by`: the referrer came by the buyer, directly or through others,
+    or by an account that shares a card or a bank account with theirs. The account is `suspended`, which may end, or
+    `closed`, for good.
     """
 
     came_by: bool = False

@@ -28,6 +28,7 @@ from promptforge.actors.packages.messages import (
 )
 from promptforge.actors.partnerships.apps.messages import CreatePartnerApp, IssueAppToken
 from promptforge.actors.partnerships.messages import AppealSuspension, ApplyForPartnership, PartnershipDecision
+from promptforge.actors.partnerships.referrals.messages import CreateReferralCode, DecideFrozenEarnings, FreezeDecision
 from promptforge.actors.projects.messages import CreateProject
 from promptforge.actors.prompts.drafts.messages import SaveDraft
 from promptforge.actors.prompts.labels.messages import MoveLabel
@@ -41,6 +42,7 @@ from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
 from tests.integration.marketplace.branches import Branches
 from tests.integration.partnerships.partners import decide
+from tests.integration.partnerships.referred import Affiliate, buyer_of
 from tests.support.market import judge
 
 MARK = "canaryoriole"
@@ -77,7 +79,7 @@ async def live(branches: Branches) -> Life:
     await _shop(branches, ada, await market.published(bob, "Bob's listing"))
     kit = await _package(branches, ada, bob)
     await _take_away(branches, ada)
-    await _bring_others(branches, ada)
+    await _bring_others(branches, ada, bob)
     await plant(branches.mongo, ada.user_id)
     await market.jobs_done()
     return Life(ada, bob, listing, bought, kit)
@@ -186,7 +188,7 @@ async def _shop(branches: Branches, ada: Context, offer: ListingView) -> None:
     await ada.ask(RequestRefund(purchase_id=bought.id, words=f"Refund for {MARK}"))
 
 
-async def _bring_others(branches: Branches, ada: Context) -> None:
+async def _bring_others(branches: Branches, ada: Context, bob: Context) -> None:
     admin = await branches.here.person("admin", Role.ADMIN)
     wanted = ApplyForPartnership(name=f"Partner {MARK}", plan=f"I bring the {MARK}", website=f"https://{MARK}.example")
     made = await ada.ask(wanted)
@@ -195,7 +197,12 @@ async def _bring_others(branches: Branches, ada: Context) -> None:
     created = await ada.ask(app)
     trusted = branches.here.process.system.context(request_id="token", trusted=True)
     await trusted.ask(IssueAppToken(client_id=created.id, secret=created.secret or ""))
+    code = await ada.ask(CreateReferralCode(partner_id=made.id, label=f"Letter of {MARK}"))
+    carl = await buyer_of(branches, Affiliate(ada, made.id, code.code), "carl")
+    await branches.here.buy(carl, await branches.here.published(bob, "Brought by Ada", price="100"), "100")
     await decide(admin, made.id, PartnershipDecision.SUSPEND)
+    release, reason = FreezeDecision.RELEASE, f"It was no {MARK}"
+    await admin.ask(DecideFrozenEarnings(partner_id=made.id, term=0, decision=release, reason=reason))
     await ada.ask(AppealSuspension(partner_id=made.id, words=f"Without the {MARK} there is no partner"))
 
 

@@ -63,8 +63,11 @@ async def test_all_that_is_held_is_in_it_and_nothing_of_others(branches: Branche
     assert marked >= {
         "users", "api_keys", "prompts", "prompt_versions", "prompt_drafts", "prompt_labels", "datasets",
         "dataset_items", "events", "marketplace_listings", "marketplace_reports", "reviews", "purchases",
-        "webhook_events", "seller_details", "projects",
+        "webhook_events", "seller_details", "projects", "ledger_freezes",
     }  # fmt: skip
+    (brought,) = [sale for sale in json.loads(files["ledger_sales.json"]) if sale["referrer_id"] == life.ada.user_id]
+    assert (brought["promised"], "paid_with" in brought, "payable" in brought) == (3000, False, False)
+    assert [(row["earned"], row["term"]) for row in json.loads(files["ledger_partners.json"])] == [(0, 1)]
     assert others not in everything
     assert life.bob.user_id not in everything
     assert made.secret is not None

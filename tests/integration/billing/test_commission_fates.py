@@ -84,6 +84,18 @@ async def test_a_released_commission_waits_for_a_dispute_and_goes_the_way_that_i
     assert await trade.fees() == (10 if won else 15)
 
 
+async def test_a_disputed_sale_settles_neither_for_its_seller_nor_for_the_partner(trade: Trade) -> None:
+    buyer = await trade.sells("pur_a")
+    topup = f"topup:cs_{buyer}"
+    await trade.bank.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
+    await trade.a_month_passes()
+    assert await trade.has() == (5, 0, 0)
+    assert amounts(await trade.bank.credits(trade.seller)) == {"pending": "85"}
+    await trade.bank.context().ask(ThawTopup(topup_id=topup, dispute_id="dp_1"))
+    await trade.settles()
+    assert await trade.has() == (0, 0, 5)
+
+
 async def test_what_a_suspended_account_earned_settles_once_it_is_open_again(trade: Trade) -> None:
     await trade.sells("pur_a")
     trade.bank.strangers.standing = ReferrerStanding(suspended=True)

@@ -13,10 +13,15 @@ from promptforge.actors.billing.ledger.commissions.messages import (
     FreezeCommissions,
     FrozenTerm,
     GetCommissions,
+    ListUndecidedFreezes,
+    ListUndecidedTerms,
     SumCommissions,
+    UndecidedFreeze,
 )
 from promptforge.actors.billing.ledger.transaction import Ledger
+from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
+from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
 
@@ -46,7 +51,11 @@ class CommissionsActor(Actor):
             )
             carry_out = CarryOutFreeze(partner_id=message.partner_id, term=message.term)
             await tx.enqueue(carry_out, unique=f"freeze:{decided.id}")
-            await tx.audit(f"commissions.{state}", message.partner_id, after={"term": message.term})
+            pending = await self._ledger.commissions.pending_of(message.partner_id, session=tx.session)
+            amount = from_millicredits(pending.get(message.term, 0))
+            before = {"state": FreezeState.FROZEN.value, "term": message.term, "pending": amount}
+            after = {"state": state.value, "term": message.term, "reason": message.reason}
+            await tx.audit(f"commissions.{state}", message.partner_id, before=before, after=after)
             return decided
 
         decided = await context.transaction(work)
@@ -77,6 +86,17 @@ class CommissionsActor(Actor):
             earned=(await store.balance_of(message.partner_id)).earned,
             freezes=tuple(_frozen_term(one, pending) for one in freezes),
         )
+
+    @handles(ListUndecidedFreezes)
+    async def list_undecided(self, message: ListUndecidedFreezes, context: Context) -> Page[UndecidedFreeze]:
+        return await self._ledger.commissions.list_undecided(
+            cursor=Cursor.decode_optional(message.cursor), limit=message.limit
+        )
+
+    @handles(ListUndecidedTerms, transactional=True)
+    async def list_undecided_terms(self, message: ListUndecidedTerms, context: Context) -> tuple[int, ...]:
+        store = self._ledger.commissions
+        return tuple(await store.list_undecided_terms(message.partner_id, session=context.session))
 
     @handles(SumCommissions)
     async def sum_commissions(self, message: SumCommissions, context: Context) -> tuple[CommissionDay, ...]:

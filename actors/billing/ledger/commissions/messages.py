@@ -10,6 +10,7 @@ from annotated_types import Ge, Le, Len
 
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal
+from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 
 PartnerId = Annotated[str, Len(1, 64)]
 Id = Annotated[str, Len(1, 64)]
@@ -30,6 +31,16 @@ class FrozenTerm:
     frozen_at: datetime
     decided_at: datetime | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedFreeze:
+    """Of a term that nobody has decided about: what is pending of it, in millicredits."""
+
+    partner_id: str
+    term: int
+    pending: int
+    frozen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,21 @@ class FreezeCommissions(Command[int]):
 
     Sales that are under way meanwhile and saw the partner before the suspension are of that term too.
     """
+
+    partner_id: PartnerId
+
+
+@internal
+class ListUndecidedFreezes(Query[Page[UndecidedFreeze]]):
+    """Everybody's freezes that nobody has decided about, the newest first."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
+
+
+@internal
+class ListUndecidedTerms(Query[tuple[int, ...]]):
+    """A partner's, the newest first."""
 
     partner_id: PartnerId
 

@@ -6,22 +6,29 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState, PartnerBalance
-from promptforge.actors.billing.ledger.commissions.messages import CommissionDay
+from promptforge.actors.billing.ledger.commissions.messages import CommissionDay, UndecidedFreeze
 from promptforge.actors.billing.ledger.sales.domain import SETTLING, Sale, SaleState
 from promptforge.actors.billing.ledger.sales.store import PENDING, SALES, sale_from
 from promptforge.actors.billing.ledger.store import PARTNERS
 from promptforge.core.mongo import Document, Index, Mongo, Session
+from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.personal import Held, Subject, kept
 
 FREEZES = "ledger_freezes"
+_UNDECIDED: Document = {"state": FreezeState.FROZEN.value}
 INDEXES: dict[str, tuple[Index, ...]] = {
-    FREEZES: (Index((("partner_id", 1), ("term", -1))),),
+    FREEZES: (
+        Index((("partner_id", 1), ("term", -1))),
+        Index((("frozen_at", -1), ("_id", -1)), partial=_UNDECIDED),
+        Index((("decided_by", 1),), partial={"decided_by": {"$gt": ""}}),
+    ),
 }
 DECISION = "the reason is the record of what became of somebody's earnings: ten years"
+_WHOSE = (("partner_id", "partners"), ("decided_by", None))
 HELD = {
     FREEZES: Held(
-        "Decisions of yours about frozen earnings",
-        (Subject("decided_by", {"reason": kept(DECISION)}),),
+        "Earnings of yours that were frozen, and decisions of yours about others'",
+        tuple(Subject(path, {"reason": kept(DECISION)}, of=of) for path, of in _WHOSE),
         plain=frozenset({"_id", "partner_id", "state"}),
     ),
 }
@@ -72,7 +79,7 @@ class CommissionStore:
 
     async def list_undecided_terms(self, partner_id: str, *, session: Session | None = None) -> list[int]:
         """The newest first."""
-        wanted = {"partner_id": partner_id, "state": FreezeState.FROZEN.value}
+        wanted = {"partner_id": partner_id, **_UNDECIDED}
         rows = self._freezes.find(wanted, {"term": 1}, session=session).sort([("term", -1)]).limit(MOST_FREEZES)
         return [row["term"] for row in await rows.to_list(MOST_FREEZES)]
 
@@ -101,13 +108,38 @@ class CommissionStore:
         row = await self._sales.find_one(wanted, {"partner_id": 1}, sort=[("partner_id", 1)])
         return None if row is None else row["partner_id"]
 
-    async def pending_of(self, partner_id: str) -> dict[int, int]:
+    async def list_undecided(self, *, cursor: Cursor | None, limit: int) -> Page[UndecidedFreeze]:
+        """Everybody's, the newest first."""
+        wanted = dict(_UNDECIDED)
+        if cursor is not None:
+            earlier = {"frozen_at": {"$lt": cursor.created_at}}
+            wanted["$or"] = [earlier, {"frozen_at": cursor.created_at, "_id": {"$lt": cursor.id}}]
+        found = self._freezes.find(wanted).sort([("frozen_at", -1), ("_id", -1)]).limit(limit + 1)
+        rows = [{**row, "created_at": row["frozen_at"]} for row in await found.to_list(limit + 1)]
+        pending = await self._pending_of_terms([(row["partner_id"], row["term"]) for row in rows])
+
+        def view(row: Document) -> UndecidedFreeze:
+            term = row["partner_id"], row["term"]
+            return UndecidedFreeze(*term, pending.get(term, 0), row["frozen_at"])
+
+        return page_of(rows, limit, view)
+
+    async def _pending_of_terms(self, terms: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        partner_ids, numbers = {one for one, _ in terms}, {term for _, term in terms}
+        pipeline: list[Document] = [
+            {"$match": {"partner_id": {"$in": sorted(partner_ids)}, "term": {"$in": sorted(numbers)}, **PENDING}},
+            {"$group": {"_id": {"partner_id": "$partner_id", "term": "$term"}, "sum": {"$sum": "$commission"}}},
+        ]
+        rows = self._sales.aggregate(pipeline)
+        return {(row["_id"]["partner_id"], row["_id"]["term"]): row["sum"] async for row in rows}
+
+    async def pending_of(self, partner_id: str, *, session: Session | None = None) -> dict[int, int]:
         """Term → what is pending of it."""
         pipeline: list[Document] = [
             {"$match": {"partner_id": partner_id, **PENDING}},
             {"$group": {"_id": "$term", "sum": {"$sum": "$commission"}}},
         ]
-        return {row["_id"]: row["sum"] async for row in self._sales.aggregate(pipeline)}
+        return {row["_id"]: row["sum"] async for row in self._sales.aggregate(pipeline, session=session)}
 
     async def uncollected_of(self, partner_ids: Sequence[str], *, session: Session | None) -> int:
         """What has settled and what is pending, frozen or not, of these partners; read from the indexes alone."""

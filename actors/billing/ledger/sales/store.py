@@ -6,8 +6,9 @@ from datetime import datetime
 
 from promptforge.actors.billing.ledger.books import MOST_SALES
 from promptforge.actors.billing.ledger.sales.domain import OPEN, Sale, SaleState
+from promptforge.actors.billing.ledger.store import LEDGER
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
-from promptforge.core.personal import Held, Subject
+from promptforge.core.personal import Held, Subject, kept, marks
 
 SALES = "ledger_sales"
 PENDING: Document = {"commission": {"$gt": 0}}
@@ -19,10 +20,18 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("partner_id", 1), ("sold_at", 1)), partial={"partner_id": {"$gt": ""}}),
         Index((("partner_id", 1), ("term", 1), ("_id", 1), ("commission", 1)), partial=PENDING),
         Index((("state", 1), ("partner_id", 1), ("_id", 1), ("term", 1)), partial=PENDING),
+        Index((("referrer_id", 1), ("partner_id", 1)), partial={"referrer_id": {"$gt": ""}}),
     ),
 }
 HELD = {
-    SALES: Held("Your sales until they are settled", (Subject("seller_id"),), plain=frozenset({"*"})),
+    SALES: Held(
+        "What is pending of your sales, and of commissions that you were promised as a partner",
+        (
+            Subject("seller_id", marks(kept(LEDGER), "payable", "granted", "withheld", "paid_with")),
+            Subject("referrer_id", marks(kept(LEDGER), "promised", "commission", "forgone", "code", "term")),
+        ),
+        plain=frozenset({"*"}),
+    ),
 }
 _OPEN: Document = {"$in": sorted(state.value for state in OPEN)}
 

@@ -109,8 +109,9 @@ class PartnershipDecisionView:
 class PartnershipView:
     """One's own application, or the partnership that became of it.
 
-    `commission_bp` is null until it is approved. `decision` is the last one. `appealed_at` is set while an appeal
-    against a suspension waits, `apply_again_at` where it ended and one can apply anew from then on.
+    `commission_bp` is null until it is approved, never more than partners get at most by now. `decision` is the last
+    one. `appealed_at` is set while an appeal against a suspension waits, `apply_again_at` where it ended and one can
+    apply anew from then on.
     """
 
     id: str

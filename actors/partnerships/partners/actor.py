@@ -108,23 +108,24 @@ class PartnersActor(Actor):
             raise PartnershipExists
         await context.audit("partnership.applied", partner.id)
         await context.enqueue(TellAdministrators(partner_id=partner.id, event="applied", version=1))
-        return partner.view()
+        return self._view(partner)
 
     @handles(ListMyPartnerships)
     async def list_mine(self, message: ListMyPartnerships, context: Context) -> Page[PartnershipView]:
         cursor = Cursor.decode_optional(message.cursor)
-        return await self._store.list_own(context.user_id, cursor=cursor, limit=message.limit)
+        page = await self._store.list_own(context.user_id, cursor=cursor, limit=message.limit)
+        return Page(tuple(self._view(one) for one in page.items), page.next)
 
     @handles(GetPartnership, transactional=True)
     async def get_own(self, message: GetPartnership, context: Context) -> PartnershipView:
-        return (await self._store.get_own(message.partner_id, context.user_id, session=context.session)).view()
+        return self._view(await self._store.get_own(message.partner_id, context.user_id, session=context.session))
 
     @handles(WithdrawApplication, key="partner_id", atomic=True)
     async def withdraw(self, message: WithdrawApplication, context: Context) -> PartnershipView:
         before = await self._store.get_own(message.partner_id, context.user_id, session=context.session)
         after = before.moved(Move.WITHDRAW, now=context.now())
         await self._move(Step(Move.WITHDRAW), before, after, context)
-        return after.view()
+        return self._view(after)
 
     @handles(AppealSuspension, key="partner_id", atomic=True)
     async def appeal(self, message: AppealSuspension, context: Context) -> PartnershipView:
@@ -135,13 +136,14 @@ class PartnersActor(Actor):
         after = replace(moved, appeal=message.words, appealed_at=context.now(), appeal_used=True)
         await self._move(Step(Move.APPEAL), before, after, context)
         await context.enqueue(TellAdministrators(partner_id=after.id, event="appealed", version=after.version))
-        return after.view()
+        return self._view(after)
 
     # Administrators
 
     @handles(ListPartnerships)
     async def list_all(self, message: ListPartnerships, context: Context) -> Page[PartnershipRowView]:
-        return await self._store.list_page(message)
+        page = await self._store.list_page(message)
+        return Page(tuple(self._as_paid(one).row() for one in page.items), page.next)
 
     @handles(ReviewPartnership)
     async def review(self, message: ReviewPartnership, context: Context) -> PartnershipDetailView:
@@ -195,9 +197,17 @@ class PartnersActor(Actor):
         await self._apps.judge_anew(after.id, now=after.updated_at, session=tx.session)
         await follow_state(before, after, tx)
 
+    def _view(self, partner: Partner) -> PartnershipView:
+        return self._as_paid(partner).view()
+
+    def _as_paid(self, partner: Partner) -> Partner:
+        """With what is paid of a sale now: the most that partners get may be less than when it was approved."""
+        paid = None if partner.commission_bp is None else min(partner.commission_bp, self._most_commission_bp)
+        return replace(partner, commission_bp=paid)
+
     async def _detail(self, partner: Partner, context: Context) -> PartnershipDetailView:
         return PartnershipDetailView(
-            partnership=partner.view(),
+            partnership=self._view(partner),
             owner_id=partner.owner,
             appeal=partner.appeal,
             legal_decisions=partner.legal_decisions,
@@ -224,7 +234,7 @@ class PartnersActor(Actor):
             partner_id=partner.id,
             owner_id=partner.owner,
             state=partner.state,
-            commission_bp=partner.commission_bp,
+            commission_bp=min(partner.commission_bp, self._most_commission_bp),
             earns=partner.state is PartnerState.APPROVED and open_account,
         )
 

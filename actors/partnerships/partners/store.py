@@ -13,8 +13,6 @@ from promptforge.actors.partnerships.messages import (
     ListPartnerships,
     PartnershipDecision,
     PartnershipReason,
-    PartnershipRowView,
-    PartnershipView,
     PartnerState,
 )
 from promptforge.actors.partnerships.partners.domain import FINAL, Partner, Verdict
@@ -101,12 +99,12 @@ class PartnerStore:
         rows = await self._partners.find({"_id": {"$in": list(partner_ids)}}).to_list(len(partner_ids) or 1)
         return {row["_id"]: _partner_from(row) for row in rows}
 
-    async def list_own(self, owner: str, *, cursor: Cursor | None, limit: int) -> Page[PartnershipView]:
+    async def list_own(self, owner: str, *, cursor: Cursor | None, limit: int) -> Page[Partner]:
         wanted = {"owner": owner, **(cursor.after() if cursor else {})}
         rows = self._partners.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
-        return page_of(await rows.to_list(limit + 1), limit, lambda row: _partner_from(row).view())
+        return page_of(await rows.to_list(limit + 1), limit, _partner_from)
 
-    async def list_page(self, wanted: ListPartnerships) -> Page[PartnershipRowView]:
+    async def list_page(self, wanted: ListPartnerships) -> Page[Partner]:
         cursor = Cursor.decode_optional(wanted.cursor)
         parts: list[Document] = [{"state": wanted.state.value}]
         if wanted.appealed is not None:
@@ -114,7 +112,7 @@ class PartnerStore:
         if cursor is not None:
             parts.append(cursor.after())
         rows = self._partners.find({"$and": parts}).sort([("created_at", -1), ("_id", -1)]).limit(wanted.limit + 1)
-        return page_of(await rows.to_list(wanted.limit + 1), wanted.limit, lambda row: _partner_from(row).row())
+        return page_of(await rows.to_list(wanted.limit + 1), wanted.limit, _partner_from)
 
     async def replace(self, before: Partner, after: Partner, *, session: Session | None) -> None:
         """Only in a transaction: a version that is another one by now is a conflict, and the transaction begins again.

@@ -179,6 +179,11 @@ async def test_what_is_pending_is_summed_and_listed_from_an_index(trade: Trade) 
     listed = await explained(trade, [{"$match": settled}, {"$sort": {"_id": 1}}, {"$limit": 25}])
     assert "COLLSCAN" not in listed
     assert '"SORT"' not in listed, "two sorted scans are merged"
+    kept = {"$sum": {"$subtract": ["$promised", "$forgone"]}}
+    group = {"_id": None, "pending": {"$sum": "$commission"}, "kept": kept}
+    verified = await explained(trade, [{"$match": {"partner_id": PARTNER}}, {"$group": group}])
+    assert "FETCH" not in verified
+    assert "COLLSCAN" not in verified
 
 
 async def explained(trade: Trade, pipeline: list[dict[str, Any]]) -> str:

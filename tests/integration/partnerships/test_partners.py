@@ -218,3 +218,20 @@ async def test_administrators_read_what_waits_by_pages_newest_first(branches: Br
     assert [one.id for one in (*first.items, *second.items)] == [one.id for one in reversed(made)]
     assert second.next is None
     assert (await admin.ask(ListPartnerships(state=PartnerState.APPROVED))).items == ()
+
+
+async def test_what_is_shown_is_what_is_paid_where_partners_get_less_than_they_did(branches: Branches) -> None:
+    """It was approved when partners got 9 % at most; by now it is 5 %."""
+    pat, admin = await people(branches)
+    made = await partner(pat, admin)
+    await branches.mongo.collection("partners").update_one({"_id": made.id}, {"$set": {"commission_bp": 900}})
+    standing = await branches.here.process.context().ask(GetPartnerStanding(partner_id=made.id))
+    (row,) = (await admin.ask(ListPartnerships(state=PartnerState.APPROVED))).items
+    shown = [
+        (await pat.ask(GetPartnership(partner_id=made.id))).commission_bp,
+        (await pat.ask(ListMyPartnerships())).items[0].commission_bp,
+        (await admin.ask(ReviewPartnership(partner_id=made.id))).partnership.commission_bp,
+        row.commission_bp,
+        standing.commission_bp if standing is not None else None,
+    ]
+    assert shown == [500] * 5

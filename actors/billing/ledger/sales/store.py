@@ -17,7 +17,10 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     SALES: (
         Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
         Index((("paid_with", 1), ("state", 1), ("sold_at", -1))),
-        Index((("partner_id", 1), ("sold_at", 1)), partial={"partner_id": {"$gt": ""}}),
+        Index(
+            (("partner_id", 1), ("sold_at", 1), ("promised", 1), ("forgone", 1), ("commission", 1)),
+            partial={"partner_id": {"$gt": ""}},
+        ),
         Index((("partner_id", 1), ("term", 1), ("_id", 1), ("commission", 1)), partial=PENDING),
         Index((("state", 1), ("partner_id", 1), ("_id", 1), ("term", 1)), partial=PENDING),
         Index((("referrer_id", 1), ("partner_id", 1)), partial={"referrer_id": {"$gt": ""}}),

@@ -96,15 +96,13 @@ from promptforge.actors.marketplace.documents.actor import ListingDocumentsActor
 from promptforge.actors.marketplace.documents.store import ListingDocumentStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.matching import Limits as SealedLimits
-from promptforge.actors.notifications import (
-    MailActor,
-    MailSendingActor,
-    NotificationsActor,
-    PreferencesActor,
-    StreamActor,
-    WebhooksActor,
-    WebhookSendingActor,
-)
+from promptforge.actors.notifications.actor import NotificationsActor
+from promptforge.actors.notifications.mail.actor import MailActor
+from promptforge.actors.notifications.mail.sending import MailSendingActor
+from promptforge.actors.notifications.preferences.actor import PreferencesActor
+from promptforge.actors.notifications.stream.actor import StreamActor
+from promptforge.actors.notifications.webhooks.actor import WebhooksActor
+from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.actors.operations import OperationsActor, SealAuditLog
 from promptforge.actors.projects import ProjectsActor
 from promptforge.actors.projects import store as projects

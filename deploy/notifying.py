@@ -7,30 +7,27 @@ from email.headerregistry import Address
 from email.utils import parseaddr
 from urllib.parse import urlsplit
 
-from promptforge.actors.notifications import (
-    MailActor,
-    MailSendingActor,
-    NotificationsActor,
-    PreferencesActor,
-    StreamActor,
-    WebhooksActor,
-    WebhookSendingActor,
-)
 from promptforge.actors.notifications import store as notifications
-from promptforge.actors.notifications.actor import Outlet
+from promptforge.actors.notifications.actor import NotificationsActor, Outlet
 from promptforge.actors.notifications.deliveries import store as deliveries
 from promptforge.actors.notifications.mail import store as bounces
+from promptforge.actors.notifications.mail.actor import MailActor
 from promptforge.actors.notifications.mail.domain import address_of
 from promptforge.actors.notifications.mail.links import Links
 from promptforge.actors.notifications.mail.outlet import MailOutlet
 from promptforge.actors.notifications.mail.sending import PLACES as MAIL_PLACES
+from promptforge.actors.notifications.mail.sending import MailSendingActor
 from promptforge.actors.notifications.mail.smtp import SmtpMailer, SmtpServer
 from promptforge.actors.notifications.mail.writing import MailWriter, Sender
 from promptforge.actors.notifications.preferences import store as preferences
+from promptforge.actors.notifications.preferences.actor import PreferencesActor
 from promptforge.actors.notifications.stream import store as tickets
+from promptforge.actors.notifications.stream.actor import StreamActor
 from promptforge.actors.notifications.webhooks import store as webhooks
+from promptforge.actors.notifications.webhooks.actor import WebhooksActor
 from promptforge.actors.notifications.webhooks.gate import PLACES
 from promptforge.actors.notifications.webhooks.outlet import WebhookOutlet
+from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.core.egress import Outward, UrlPolicy
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.jobs import Queue, Sealer

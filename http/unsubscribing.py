@@ -16,7 +16,12 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from promptforge.actors.notifications.mail.messages import GetMailSubscription, SubscriptionKindView, Unsubscribe
+from promptforge.actors.notifications.mail.messages import (
+    ExpectMailLink,
+    GetMailSubscription,
+    SubscriptionKindView,
+    Unsubscribe,
+)
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.runtime import System
@@ -55,12 +60,12 @@ class UnsubscribeEndpoint:
             await refuse_method(exchange.method, _METHODS, send)
             return
         context = self._context(exchange)
-        token, about = await self._genuine(exchange, context)
+        token = await self._genuine(exchange, context)
         if exchange.method == "POST":
             await read_body(exchange, receive, LIMITS)
             page = _done(await context.ask(Unsubscribe(token=token)))
         else:
-            page = _question(about)
+            page = _question(await context.ask(GetMailSubscription(token=token)))
         headers = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"content-length", b"%d" % len(page)),
@@ -70,17 +75,17 @@ class UnsubscribeEndpoint:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": page})
 
-    async def _genuine(self, exchange: Exchange, context: Context) -> tuple[str, SubscriptionKindView]:
-        """A link of ours, and what it is about. Raises `NotFound` or `TooManyRequests`."""
+    async def _genuine(self, exchange: Exchange, context: Context) -> str:
+        """A link of ours, counted before anything is read for it. Raises `NotFound` or `TooManyRequests`."""
         try:
             token = _token_of(exchange)
-            about = await context.ask(GetMailSubscription(token=token))
+            await context.ask(ExpectMailLink(token=token))
         except NotFound:
             self._rates.check(exchange, RateClass.WEBHOOK)
             self._rates.refused(exchange, RateClass.WEBHOOK)
             raise
         self._rates.count(exchange, RateClass.DEFAULT, asker=f"link:{sha256(token.encode()).hexdigest()}")
-        return token, about
+        return token
 
     def _context(self, exchange: Exchange) -> Context:
         return self._system.context(request_id=exchange.request_id, trace_id=exchange.trace_id, trusted=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from statistics import median
 
+from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     Decision,
@@ -14,7 +15,7 @@ from promptforge.actors.marketplace.messages import (
     ListingView,
     RefundPurchase,
 )
-from promptforge.actors.marketplace.purchases.messages import RefuseRefund
+from promptforge.actors.marketplace.purchases.messages import IsRefunded, RefuseRefund
 from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
@@ -49,6 +50,7 @@ from promptforge.actors.moderation.messages import (
     ReadCaseContent,
     ReasonCode,
     ReasonsView,
+    RecommendationView,
     ReleaseCase,
     Verdict,
 )
@@ -94,7 +96,7 @@ class ModerationActor(Actor):
         history = await self._history.list_of(case.listing_id)
         review = await self._find_review(case, context)
         advice = await self._store.find_recommendation(case.id)
-        waits = waits_for(listing, case) and not _has_lost_its_review(case, review)
+        waits = await self._waits(case, listing, review, context)
         possible = legal_decisions(case.kind, listing.state) if waits else ()
         return CaseDetailView(
             case=case,
@@ -103,16 +105,28 @@ class ModerationActor(Actor):
             legal_decisions=possible if case.state is CaseState.OPEN else (),
             history=history,
             review=review,
-            recommendation=None if advice is None else replace(advice, words=None),
+            recommendation=None if advice is None else await self._shown_to_reader(advice, case, context),
         )
+
+    async def _shown_to_reader(
+        self, advice: RecommendationView, case: CaseView, context: Context
+    ) -> RecommendationView | None:
+        """Sellers never see it of what is theirs, with whichever of their accounts."""
+        people = await context.ask(GetAccountGroup(user_id=context.user_id))
+        return None if case.seller_id in people else replace(advice, words=None)
 
     async def _find_review(self, case: CaseView, context: Context) -> ReviewView | None:
         if case.kind is not CaseKind.REVIEW_REPORT or case.subject is None:
             return None
         return await context.ask(FindReview(review_id=case.subject))
 
-    async def _waits(self, case: CaseView, listing: ListingView, tx: Context) -> bool:
-        return waits_for(listing, case) and not _has_lost_its_review(case, await self._find_review(case, tx))
+    async def _waits(self, case: CaseView, listing: ListingView, review: ReviewView | None, context: Context) -> bool:
+        if not waits_for(listing, case) or _has_lost_its_review(case, review):
+            return False
+        if case.kind not in REFUNDS or case.purchase_id is None:
+            return True
+        # Given back meanwhile, in another way: its payment was disputed, or the policy had it refunded at once.
+        return not await context.ask(IsRefunded(purchase_id=case.purchase_id))
 
     @handles(GetQueue)
     async def get_queue(self, message: GetQueue, context: Context) -> CaseQueueView:
@@ -197,7 +211,7 @@ class ModerationActor(Actor):
     async def _close(self, case_id: str, tx: Context) -> None:
         case = await self._store.get(case_id, now=tx.now(), session=tx.session)
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
-        if not await self._waits(case, listing, tx):
+        if not await self._waits(case, listing, await self._find_review(case, tx), tx):
             await self._store.close_obsolete(case, session=tx.session)
 
     async def _to_be_judged(self, case_id: str, tx: Context) -> tuple[CaseView, ListingView]:
@@ -207,7 +221,7 @@ class ModerationActor(Actor):
         if case.state is CaseState.DECIDED:
             raise AlreadyDecided
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
-        if not await self._waits(case, listing, tx):
+        if not await self._waits(case, listing, await self._find_review(case, tx), tx):
             raise CaseObsolete
         return case, listing
 

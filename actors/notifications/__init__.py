@@ -1,8 +1,9 @@
-"""What the service tells people."""
+"""What the service tells people.
 
-from promptforge.actors.notifications.actor import NotificationsActor
-from promptforge.actors.notifications.mail.actor import MailActor
-from promptforge.actors.notifications.mail.sending import MailSendingActor
+The actors are in modules of their own: those of webhooks ask the partnerships, which know the market, and everybody who
+tells people something knows the messages of this one. So this file does not import them.
+"""
+
 from promptforge.actors.notifications.messages import (
     CountUnread,
     DeleteNotification,
@@ -11,23 +12,12 @@ from promptforge.actors.notifications.messages import (
     MarkRead,
     NotifyUser,
 )
-from promptforge.actors.notifications.preferences.actor import PreferencesActor
-from promptforge.actors.notifications.stream.actor import StreamActor
-from promptforge.actors.notifications.webhooks.actor import WebhooksActor
-from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 
 __all__ = [
     "CountUnread",
     "DeleteNotification",
     "ListNotifications",
-    "MailActor",
-    "MailSendingActor",
     "MarkAllRead",
     "MarkRead",
-    "NotificationsActor",
     "NotifyUser",
-    "PreferencesActor",
-    "StreamActor",
-    "WebhookSendingActor",
-    "WebhooksActor",
 ]

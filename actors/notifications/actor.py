@@ -21,6 +21,7 @@ from promptforge.actors.notifications.preferences.domain import carries
 from promptforge.actors.notifications.preferences.messages import Channel
 from promptforge.actors.notifications.preferences.store import PreferenceStore
 from promptforge.actors.notifications.store import NotificationStore
+from promptforge.actors.users.messages import GetContact
 from promptforge.core.context import Context
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -38,6 +39,7 @@ class NotificationsActor(Actor):
     """`outlets`: where what is told goes besides the list of it."""
 
     name = "notifications"
+    asks = ("users",)
 
     def __init__(self, store: NotificationStore, preferences: PreferenceStore, outlets: Sequence[Outlet] = ()) -> None:
         self._outlets = tuple(outlets)
@@ -46,10 +48,12 @@ class NotificationsActor(Actor):
 
     @handles(NotifyUser, key="user_id", atomic=True)
     async def notify(self, message: NotifyUser, context: Context) -> None:
-        """What is not to be shown is kept all the same, for the other channels."""
+        """What is not to be shown is kept all the same, for the other channels; who has gone is told nothing."""
         session = context.session
         if session is None:
             raise RuntimeError("an atomic handler has a transaction")
+        if await context.ask(GetContact(user_id=message.user_id)) is None:
+            return
         chosen = await self._preferences.chosen_by(message.user_id, session=session)
         shown = carries(Channel.IN_APP, kind_of(message.kind), chosen)
         told_id = await self._store.insert_once(message, shown=shown, now=context.now(), session=session)

@@ -43,6 +43,7 @@ from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
 from promptforge.actors.marketplace.purchases.messages import (
     AppealRefund,
     HasBought,
+    IsRefunded,
     ListPackageBuyers,
     ListSoldVersions,
     RefuseRefund,
@@ -248,6 +249,10 @@ class PurchasesActor(Actor):
     @handles(HasBought, transactional=True)
     async def has_bought(self, message: HasBought, context: Context) -> bool:
         return await self._purchases.has_bought(message.user_ids, message.listing_id, session=context.session)
+
+    @handles(IsRefunded, transactional=True)
+    async def is_refunded(self, message: IsRefunded, context: Context) -> bool:
+        return (await self._purchases.get(message.purchase_id, session=context.session)).refunded_at is not None
 
     @handles(ListSoldVersions)
     async def list_sold_versions(self, message: ListSoldVersions, context: Context) -> tuple[tuple[str, int], ...]:

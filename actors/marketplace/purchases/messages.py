@@ -68,6 +68,13 @@ class HasBought(Query[bool]):
 
 
 @internal
+class IsRefunded(Query[bool]):
+    """Whether a purchase is the buyer's no more: given back, or its payment taken back."""
+
+    purchase_id: PurchaseId
+
+
+@internal
 class ListPackageBuyers(Query[tuple[tuple[str, str], ...]]):
     """Purchase and buyer of those who have a package's version, by its number, behind a purchase, at most `limit`."""
 

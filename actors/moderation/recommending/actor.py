@@ -3,12 +3,14 @@
 A run is reserved in one transaction, with the day's limit; then the model is asked; then one transaction charges for
 it, keeps the recommendation and completes the job. Where a process dies in between, another one is given the job, which
 takes up the same run and holds its credits of the day once more: what the provider did the first time nobody knows. A
-run that failed is over, and what it held stays taken for the same reason; the next attempt has a run of its own.
+run that failed, or was released before anybody took it up, is over, and what it held stays taken for the same reason;
+the next attempt has a run of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -32,6 +34,7 @@ from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.failpoints import reach
+from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
 
 ATTEMPTS = 3
@@ -82,7 +85,7 @@ class RecommenderActor(Actor):
         if asking is None:
             return "nothing to do"
         try:
-            held = await context.transaction(lambda tx: self._begin(asking, tx))
+            asking, held = await self._reserve(asking, context)
             result = await context.ask(asking.order, timeout_seconds=ANSWER_SECONDS)
         except PromptForgeError as error:
             if error.retryable and attempt < ATTEMPTS:
@@ -111,6 +114,20 @@ class RecommenderActor(Actor):
             for_platform=True,
         )
         return _Asking(case, order, whole, day_of(now))
+
+    async def _reserve(self, asking: _Asking, context: Context) -> tuple[_Asking, int]:
+        """What is asked in the end, and what is held for it.
+
+        A process that was lost is no attempt, so its run has the id of this one; it is over where nobody came back in
+        time, and then another one is begun.
+        """
+        try:
+            return asking, await context.transaction(partial(self._begin, asking))
+        except PromptForgeError as error:
+            if error.code != "run_closed":
+                raise
+        anew = replace(asking, order=replace(asking.order, run_id=f"check_{new_id('run')}"))
+        return anew, await context.transaction(partial(self._begin, anew))
 
     async def _begin(self, asking: _Asking, tx: Context) -> int:
         order = asking.order

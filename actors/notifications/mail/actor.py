@@ -10,6 +10,7 @@ from promptforge.actors.notifications.mail.domain import address_of
 from promptforge.actors.notifications.mail.links import Links, Subscription
 from promptforge.actors.notifications.mail.messages import (
     EnableEmail,
+    ExpectMailLink,
     GetMailSubscription,
     ReportBounce,
     SubscriptionKindView,
@@ -42,6 +43,10 @@ class MailActor(Actor):
         self._preferences = preferences
         self._bounces = bounces
         self._links = links
+
+    @handles(ExpectMailLink)
+    async def expect_link(self, message: ExpectMailLink, context: Context) -> None:
+        self._read(message.token)
 
     @handles(GetMailSubscription)
     async def get_subscription(self, message: GetMailSubscription, context: Context) -> SubscriptionKindView:

@@ -26,6 +26,13 @@ class SubscriptionKindView:
 
 
 @internal
+class ExpectMailLink(Query[None]):
+    """Raises `NotFound` for an unsubscribe link that is not one of ours: its signature says so, and nothing is read."""
+
+    token: LinkToken
+
+
+@internal
 class GetMailSubscription(Query[SubscriptionKindView]):
     """What an unsubscribe link is about. Raises `NotFound` for a link that is not one of ours."""
 

@@ -19,6 +19,7 @@ from promptforge.actors.marketplace.purchases import actor as purchases_actor
 from promptforge.actors.marketplace.purchases.messages import RequestRefund, TellHolders
 from promptforge.actors.notifications.preferences.messages import ChannelChoice, ChooseChannels
 from promptforge.actors.prompts.messages import CreateVersion
+from promptforge.actors.users.messages import CloseAccount
 from promptforge.core.context import Context
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, all_at_once
@@ -72,6 +73,19 @@ async def test_each_holder_hears_once_of_each_version(branches: Branches) -> Non
     assert (len(await told(branches, bruno)), len(await told(branches, dora))) == (2, 2)
     for other in (carla, eve):
         assert await told(branches, other) == []
+
+
+async def test_who_has_left_is_told_nothing_and_nothing_is_kept_of_them(branches: Branches) -> None:
+    carla, listing, (bruno, dora) = await shop(branches, "bruno", "dora")
+    await branches.here.jobs_done()
+    await branches.here.process.context().ask(CloseAccount(user_id=dora.user_id))
+    notifications, deliveries = (branches.mongo.collection(f"notification{one}") for one in ("s", "_deliveries"))
+    before = await notifications.count_documents({"user_id": dora.user_id})
+    await offered(branches, carla, listing)
+    assert len(await told(branches, bruno)) == 1
+    assert await notifications.count_documents({"user_id": dora.user_id}) == before
+    assert await deliveries.count_documents({"user_id": dora.user_id, "kind": KIND}) == 0
+    assert await branches.mongo.collection("jobs").count_documents({"state": "dead"}) == 0
 
 
 async def test_whoever_has_the_version_or_gave_theirs_back_hears_nothing(branches: Branches) -> None:

@@ -32,7 +32,7 @@ from promptforge.actors.moderation.recommending.messages import RecommendOnCase
 from promptforge.actors.moderation.recommending.store import DaySpent, SpendingStore
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
-from promptforge.core.principal import Role
+from promptforge.core.principal import Principal, Role
 from promptforge.deploy.settings import Settings
 from tests.support.market import judge
 from tests.support.sealed import CANARY, COST, Lighthouse, open_lighthouse
@@ -263,3 +263,31 @@ async def test_what_a_failed_run_held_stays_taken_from_the_day(lighthouse: Light
     assert shown.decision is Verdict.REJECT
     assert await spent(lighthouse) == held + COST
     assert await right(lighthouse)
+
+
+async def test_a_run_that_is_over_when_its_job_comes_again_is_followed_by_another(lighthouse: Lighthouse) -> None:
+    """As when a process was lost for so long that what its run held was released: that was no attempt."""
+    lighthouse.model.fails = ModelFailed()
+    mona, case_id, _ = await submitted(lighthouse)
+    lighthouse.model.fails = None
+    assert await lighthouse.market.process.context().ask(RecommendOnCase(case_id=case_id)) == "given"
+    shown = (await mona.ask(GetCase(case_id=case_id))).recommendation
+    assert shown is not None
+    assert shown.decision is Verdict.REJECT
+    assert await booked(lighthouse) == {"platform:checks": -COST, "platform:llm": COST}
+    assert await right(lighthouse)
+
+
+async def test_sellers_who_moderate_do_not_see_it_of_their_own_with_any_account(lighthouse: Lighthouse) -> None:
+    mona, case_id, _ = await submitted(lighthouse)
+    alt = await lighthouse.market.person("alt", Role.MODERATOR)
+    assert (await alt.ask(GetCase(case_id=case_id))).recommendation is not None
+    seller = lighthouse.seller.user_id
+    rows = [{"_id": user_id, "group": seller} for user_id in (alt.user_id, seller)]
+    await lighthouse.collection("account_links").insert_many(rows)
+    principal = Principal(seller, "wanda", roles=frozenset({Role.USER, Role.SELLER, Role.MODERATOR}))
+    moderating = lighthouse.market.process.system.context(request_id="r", principal=principal)
+    for person in (moderating, alt):
+        detail = await person.ask(GetCase(case_id=case_id))
+        assert (detail.recommendation, detail.case.id) == (None, case_id)
+    assert (await mona.ask(GetCase(case_id=case_id))).recommendation is not None

@@ -13,7 +13,7 @@ from promptforge.actors.marketplace.messages import (
     RevokePurchase,
 )
 from promptforge.actors.marketplace.purchases.messages import AppealRefund, RequestRefund
-from promptforge.actors.moderation.messages import CaseKind, ClaimCase, GetCase, ListCases, Verdict
+from promptforge.actors.moderation.messages import CaseKind, CaseState, ClaimCase, GetCase, ListCases, Verdict
 from promptforge.core.context import Context
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
@@ -127,6 +127,24 @@ async def test_an_appeal_beside_a_dispute_of_the_payment_ends_with_the_purchase_
     outcomes = await all_at_once([(here.bruno, here.appeal), (service, revoke)])
     assert outcomes in ({"done": 2}, {"done": 1, "purchase_refunded": 1})
     assert (await here.refund()).state is RefundState.REFUNDED
+
+
+async def test_a_case_about_what_was_given_back_meanwhile_has_nothing_to_decide(branches: Branches) -> None:
+    here = await Refused(branches).begin()
+    await here.bruno.ask(here.appeal)
+    appeal = await open_case(branches, here.max, CaseKind.REFUND_APPEAL)
+    eve, _ = await branches.person("eve")
+    request = await refund_case(branches, here.carla, eve, here.max)
+    await here.max.ask(ClaimCase(case_id=appeal.id))
+    for case in (appeal, request):
+        await branches.here.process.context().ask(RevokePurchase(purchase_id=case.purchase_id or ""))
+        assert (await here.max.ask(GetCase(case_id=case.id))).legal_decisions == ()
+    assert await raised(here.max, decision(appeal.id, Verdict.DISMISS)) == "case_obsolete"
+    assert await raised(here.max, ClaimCase(case_id=request.id)) == "case_obsolete"
+    for case in (appeal, request):
+        assert (await here.max.ask(GetCase(case_id=case.id))).case.state is CaseState.OBSOLETE
+    for kind in (CaseKind.REFUND, CaseKind.REFUND_APPEAL):
+        assert (await here.max.ask(ListCases(kind=kind, state=CaseState.OPEN))).items == ()
 
 
 async def test_who_shares_a_card_with_the_buyer_or_with_who_refused_does_not_decide(branches: Branches) -> None:

@@ -8,7 +8,12 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from promptforge.actors.notifications.mail.messages import GetMailSubscription, SubscriptionKindView, Unsubscribe
+from promptforge.actors.notifications.mail.messages import (
+    ExpectMailLink,
+    GetMailSubscription,
+    SubscriptionKindView,
+    Unsubscribe,
+)
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.runtime import Actor, handles
@@ -24,26 +29,28 @@ class Links(Actor):
     """Takes what begins with `good` for a link."""
 
     name = "mail"
+    reads = 0
+
+    @handles(ExpectMailLink)
+    async def expect(self, message: ExpectMailLink, context: Context) -> None:
+        if not message.token.startswith("good"):
+            raise NotFound("no link")
 
     @handles(GetMailSubscription)
     async def about(self, message: GetMailSubscription, context: Context) -> SubscriptionKindView:
-        return _about(message.token, subscribed=True)
+        self.reads += 1
+        return SubscriptionKindView("listing.sold", "Something was sold", subscribed=True)
 
     @handles(Unsubscribe)
     async def unsubscribe(self, message: Unsubscribe, context: Context) -> SubscriptionKindView:
-        return _about(message.token, subscribed=False)
-
-
-def _about(token: str, *, subscribed: bool) -> SubscriptionKindView:
-    if not token.startswith("good"):
-        raise NotFound("no link")
-    return SubscriptionKindView("listing.sold", "Something was sold", subscribed)
+        self.reads += 1
+        return SubscriptionKindView("listing.sold", "Something was sold", subscribed=False)
 
 
 @asynccontextmanager
-async def linked() -> AsyncIterator[httpx.AsyncClient]:
+async def linked(links: Links | None = None) -> AsyncIterator[httpx.AsyncClient]:
     settings = HttpSettings(version="1", rate_limits=LIMITED)
-    async with serving(Parts(settings=settings, actors=[Links()])) as service:
+    async with serving(Parts(settings=settings, actors=[links or Links()])) as service:
         yield service.client
 
 
@@ -65,3 +72,14 @@ async def test_guessing_links_is_slowed_down_by_address_and_good_ones_go_on() ->
         assert (await client.get("/unsubscribe")).status_code == 429, "no link at all is none of ours"
         assert await clicked(client, "good-0") == 200
         assert [(await client.put("/unsubscribe")).status_code for _ in range(4)] == [405, 405, 405, 429]
+
+
+async def test_what_is_refused_reads_nothing_and_what_is_not_reads_once() -> None:
+    links = Links()
+    async with linked(links) as client:
+        await clicked(client, "bad-0")
+        assert links.reads == 0
+        assert [await clicked(client, "good-0") for _ in range(8)] == [200] * 3 + [429] * 5
+        assert links.reads == 3
+        assert [(await client.get("/unsubscribe?token=good-1")).status_code for _ in range(8)] == [200] * 3 + [429] * 5
+        assert links.reads == 6

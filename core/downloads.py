@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from typing import Any
 class Download:
     """A file. `tag` names its content: another content has another one. `read(start, end)` is read once, in order.
 
-    The name is of ASCII letters, digits, dots, dashes and underscores.
+    The name is of ASCII letters, digits, dots, dashes and underscores. `begin` is awaited before the first byte leaves,
+    and only where one is going to: who looks, or has the file already, has not taken it. What it raises is the reply.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Download:
     size: int
     tag: str
     read: Callable[[int, int], AsyncGenerator[bytes, None]]
+    begin: Callable[[], Awaitable[object]] | None = None
 
 
 def is_download(reply: Any) -> bool:  # Any: a reply's type as declared

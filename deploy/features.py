@@ -104,6 +104,7 @@ from promptforge.actors.notifications.stream.actor import StreamActor
 from promptforge.actors.notifications.webhooks.actor import WebhooksActor
 from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.actors.operations import OperationsActor, SealAuditLog
+from promptforge.actors.packages.messages import QUEUE as PACKAGES
 from promptforge.actors.projects import ProjectsActor
 from promptforge.actors.projects import store as projects
 from promptforge.actors.prompts import (
@@ -247,6 +248,7 @@ QUEUES: tuple[Queue, ...] = (
     Queue(EVALUATIONS, concurrency=4, fair=True),
     Queue("stripe", concurrency=4),
     Queue(EXPORTS, concurrency=2, fair=True),
+    Queue(PACKAGES, concurrency=2, fair=True),
     *notifying.QUEUES,
 )
 """Queues with a description of their own; one that a message's policy names needs none."""

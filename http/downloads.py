@@ -53,6 +53,8 @@ async def _send(exchange: Exchange, file: Download, send: Send) -> None:
         (b"content-length", b"%d" % (part.end - part.start)),
         (b"content-disposition", f'attachment; filename="{file.name}"'.encode("ascii")),
     ]
+    if file.begin is not None and exchange.method != "HEAD":
+        await file.begin()
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if exchange.method != "HEAD":
         async with aclosing(file.read(part.start, part.end)) as pieces:

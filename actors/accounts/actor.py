@@ -26,7 +26,6 @@ from promptforge.actors.billing.obligations.messages import GetObligations
 from promptforge.actors.marketplace.listings.messages import LeaveMarket
 from promptforge.actors.marketplace.purchases.messages import ListSoldVersions
 from promptforge.actors.notifications.messages import NotifyUser
-from promptforge.actors.packages.messages import KeepRevocations
 from promptforge.actors.partnerships.messages import LeavePartnerships
 from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
 from promptforge.actors.prompts.messages import ListWithIncluded
@@ -50,7 +49,6 @@ class AccountsActor(Actor):
             "exports",
             "marketplace",
             "obligations",
-            "packages",
             "partners",
             "projects",
             "prompts",
@@ -143,7 +141,6 @@ class AccountsActor(Actor):
         await context.ask(ForgetExports(user_id=user_id))
         await context.ask(ForgetEvents(user_id=user_id))  # by its keys, and after what is just being added up
         await context.ask(HoldBackHandles(user_id=user_id))
-        await context.ask(KeepRevocations(publisher_id=user_id))
         sold = await context.ask(ListSoldVersions(seller_id=user_id))
         spared = frozenset(await context.ask(ListWithIncluded(versions=sold)))
         for name in self._records.collections:

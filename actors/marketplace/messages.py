@@ -419,6 +419,15 @@ class PurchasedSource:
 
 
 @internal
+class FindPurchasedSource(Query[PurchasedSource | None]):
+    """What `UsePurchasedSource` would answer, without counting as a use."""
+
+    prompt_id: str
+    version: int | None
+    buyer_id: str
+
+
+@internal
 class UsePurchasedSource(Command[PurchasedSource | None]):
     """The purchase by which a buyer may see the source of a prompt, in this version where one is named.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
+from collections.abc import Sequence
 
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.moderation.messages import CaseKind, CaseView
-from promptforge.actors.packages.messages import ReadPackageText
+from promptforge.actors.packages.messages import PackagePart, ReadPackageParts, ReadPackageText
 from promptforge.actors.prompts.messages import ChatMessage, PromptVersionView, ReadPromptVersion
 from promptforge.core.messages import Query
 
@@ -28,6 +30,25 @@ def sold_by(listing: ListingView, number: int) -> Query[PromptVersionView]:
     if listing.package is not None:
         return ReadPackageText(package_id=listing.package.package_id, number=number)
     return ReadPromptVersion(prompt_id=listing.prompt_id, version=number)
+
+
+def parts_sold_by(listing: ListingView, number: int) -> ReadPackageParts | None:
+    """What asks for the single texts of a version of the package that is sold. None where that is a prompt."""
+    if listing.package is None:
+        return None
+    return ReadPackageParts(package_id=listing.package.package_id, number=number)
+
+
+def compared_texts(version: PromptVersionView, parts: Sequence[PackagePart]) -> list[str]:
+    """The texts that copies are looked for by, each once: a package's prompts, of all first the newest version."""
+    behind: Counter[str] = Counter()
+    ranked = []
+    for part in parts:
+        if part.prompt is not None:
+            ranked.append((behind[part.prompt], part.text))
+            behind[part.prompt] += 1
+    ranked.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(text for _, text in ranked)) or [text_of(version.content)]
 
 
 def text_of(content: Content) -> str:

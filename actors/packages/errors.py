@@ -47,6 +47,13 @@ class NothingToPackage(Conflict):
     title = "The version has neither prompts nor datasets"
 
 
+class PackageLimitReached(Conflict):
+    """`extra` has the limit."""
+
+    code = "package_limit_reached"
+    title = "You have as much of this as one publisher may"
+
+
 class PackageTooLarge(Conflict):
     code = "package_too_large"
     title = "The package would be too large"

@@ -11,7 +11,13 @@ from annotated_types import Len
 from pydantic import MISSING, Field
 
 from promptforge.actors.datasets.messages import DatasetId
-from promptforge.actors.packages.format.manifest import MAX_DATASETS, MAX_PROMPTS, PackageName, SemanticVersion
+from promptforge.actors.packages.format.manifest import (
+    MAX_DATASETS,
+    MAX_PROMPTS,
+    PackageName,
+    SemanticVersion,
+    Sha256,
+)
 from promptforge.actors.prompts.messages import PromptId, PromptVersionView, VersionNumber
 from promptforge.core.downloads import Download
 from promptforge.core.jobs.policy import job
@@ -20,6 +26,8 @@ from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 from promptforge.core.text import LINE, TEXT
 
+QUEUE = "packages"
+"""Of building: few at once, for the largest take much memory, and publishers take turns."""
 PackageId = Annotated[str, Len(1, 64)]
 PackageVersion = SemanticVersion
 Description = Annotated[str, Len(1, 2000), TEXT, Field(examples=["Summaries of the morning's news."])]
@@ -116,7 +124,7 @@ class SigningKeysView:
 class CreatePackage(Command[PackageView]):
     """Take a name for a package of yours. You have one of each name, and of names that look alike.
 
-    409 `package_name_taken`. The name stays: it is in what you publish.
+    409 `package_name_taken`, `package_limit_reached`. The name stays: it is in what you publish.
     """
 
     name: PackageName
@@ -145,7 +153,8 @@ _Datasets = Annotated[tuple[DatasetId, ...], Len(0, MAX_DATASETS), Field(example
 class DraftPackageVersion(Command[PackageVersionView]):
     """Draft a version of a package: versions of prompts, with what they include, datasets, and a README in Markdown.
 
-    A version is one by semver.org, without build metadata. 409 `version_taken`: numbers are used once.
+    A version is one by semver.org, without build metadata. 409 `version_taken`: numbers are used once;
+    `package_limit_reached`.
     """
 
     package_id: PackageId
@@ -199,7 +208,7 @@ class PublishPackageVersion(Command[PackageVersionView]):
 
     You need to own the projects that its prompts and datasets are in. It has to be greater than every version that was
     published in its line, 1.4.0, 1.4.1 and so on (409 `version_not_greater`). 409 `not_a_draft`, `nothing_to_package`,
-    `unpinned_include`, `names_collide`, `too_much_to_pack`.
+    `unpinned_include`, `names_collide`, `too_much_to_pack`, `package_limit_reached`.
     """
 
     package_id: PackageId
@@ -235,11 +244,30 @@ class RevokePackageVersion(Command[PackageVersionView]):
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedFileView:
+    """A file that is installed nowhere any more."""
+
+    sha256: Sha256
+    revoked: Mark
+
+
+@requires(Role.MODERATOR, Role.OPERATOR, scope="packages:revoke")
+class RevokeFile(Command[RevokedFileView]):
+    """Revoke a file because it does harm, by its SHA-256, also where its publisher's account is gone.
+
+    For good. Where it is the file of a version that is known here, that version is revoked.
+    """
+
+    sha256: Sha256
+    reason: Reason
+
+
 @requires(scope="packages:read", while_suspended=True)
 class DownloadPackage(Command[Download]):
     """Get the file of a published version, of yours or of one that you bought, whole or by range.
 
-    A purchase counts as used from then on, before the first byte leaves. 409 `not_published`, `package_revoked`.
+    A purchase counts as used from the first byte on; a 304 or a 416 has none. 409 `not_published`, `package_revoked`.
     """
 
     package_id: PackageId
@@ -260,14 +288,7 @@ class GetManifestSchema(Query[dict[str, Any]]):  # Any: JSON
 
 
 @internal
-class KeepRevocations(Command[None]):
-    """See to it that what was revoked of a publisher's stays so when their documents are erased."""
-
-    publisher_id: str
-
-
-@internal
-@job(max_attempts=8, timeout_seconds=120)
+@job(queue=QUEUE, max_attempts=8, timeout_seconds=120)
 class BuildPackage(Command[None]):
     """Build, sign and keep a version's file; the version is published in the commit that completes this."""
 
@@ -278,7 +299,18 @@ class BuildPackage(Command[None]):
 @internal
 @job(timeout_seconds=600)
 class SweepPackages(Command[int]):
-    """Make drafts of versions whose job is gone, and remove uploads whose time is over; answers how many."""
+    """Make drafts of versions whose job is gone; remove what builds of drafts left, and uploads whose time is over.
+
+    Answers how many.
+    """
+
+
+@internal
+@job(max_attempts=20)
+class RemovePackageFiles(Command[None]):
+    """Remove what builds of a draft left that is discarded."""
+
+    file_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +339,27 @@ class PinPackageVersion(Query[PinnedPackage]):
 @internal
 class ReadPackageText(Query[PromptVersionView]):
     """All that can be read of a published version, by its number, as one text, whoever asks."""
+
+    package_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePart:
+    """A text of a package, and where it stands. `prompt`: the file of the prompt whose words it is.
+
+    `left_out` is the number of characters that are missing of it.
+    """
+
+    place: str
+    text: str
+    prompt: str | None = None
+    left_out: int = 0
+
+
+@internal
+class ReadPackageParts(Query[tuple[PackagePart, ...]]):
+    """The texts of a published version, by its number, each by itself, for checks; very long ones are cut alike."""
 
     package_id: str
     number: int

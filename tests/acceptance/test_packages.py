@@ -363,7 +363,7 @@ def test_only_ones_own_packages_are_listed(service: Service, kit: str) -> None:
 def test_whoever_bought_a_package_has_its_file_which_ends_automatic_refunds(
     service: Service, offer: tuple[Person, str, str]
 ) -> None:
-    _, path, listing = offer
+    seller, path, listing = offer
     buyer = service.funded("buyer", 30)
     assert_problem(buyer.client.get(f"{path}/file"), 404, "not_found")
     first = buyer.post(f"{listing}/purchases", {"expected_price": "10"}, expect=201)
@@ -373,6 +373,11 @@ def test_whoever_bought_a_package_has_its_file_which_ends_automatic_refunds(
     assert buyer.post(f"/marketplace/purchases/{first['id']}/refund", words)["refunded_at"]
     assert_problem(buyer.client.get(f"{path}/file"), 404, "not_found")
     second = buyer.post(f"{listing}/purchases", {"expected_price": "10"}, expect=201)
+    tag = seller.client.get(f"{path}/file").headers["etag"]
+    for nothing, status in (({"if-none-match": tag}, 304), ({"range": "bytes=99999999-"}, 416)):
+        assert buyer.client.get(f"{path}/file", headers=nothing).status_code == status
+    assert buyer.client.head(f"{path}/file").status_code == 405
+    assert buyer.get("/marketplace/purchases")["items"][0]["used_at"] is None, "nothing has left yet"
     part = buyer.client.get(f"{path}/file", headers={"range": "bytes=0-3"})
     assert (part.status_code, part.content) == (206, b"PK\x03\x04")
     assert buyer.get(f"/marketplace/purchases/{second['id']}")["used_at"] is not None

@@ -95,7 +95,7 @@ async def _measure(url: str) -> None:
         index.candidates(wanted)
         took["candidates"].append(_milliseconds(began))
         began = time.perf_counter()
-        found = await looking.find(wanted, listing_id="lst_new", seller_id="usr_2")
+        found = await looking.find([wanted], listing_id="lst_new", seller_id="usr_2")
         took["search"].append(_milliseconds(began))
         missed += f"lst_{original}" not in {finding.listing_id for finding in found}
         began = time.perf_counter()

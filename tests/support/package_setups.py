@@ -97,6 +97,7 @@ def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "yankPackageVersion": case(_published, _reason),
         "unyankPackageVersion": case(_published),
         "revokePackageVersion": case(_published, _reason),
+        "revokeFile": case(body=lambda world: {**_reason(world), "sha256": "ab" * 32}),
         "downloadPackage": case(_published),
         "uploadPackage": case(body=_upload_body),
         "installPackage": case(body=_install_body),

@@ -23,6 +23,7 @@ from promptforge.actors.marketplace.errors import (
 )
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
+    FindPurchasedSource,
     GetPurchase,
     Licence,
     ListingState,
@@ -217,8 +218,16 @@ class PurchasesActor(Actor):
 
     @handles(UsePurchasedSource, transactional=True)
     async def use_source(self, message: UsePurchasedSource, context: Context) -> PurchasedSource | None:
-        return await self._purchases.use_source(
-            message.buyer_id, message.prompt_id, message.version, now=context.now(), session=context.session
+        session = context.session
+        found = await self._purchases.find_source(message.buyer_id, message.prompt_id, message.version, session=session)
+        if found is not None:
+            await self._purchases.mark_used(found.purchase_id, now=context.now(), session=session)
+        return found
+
+    @handles(FindPurchasedSource, transactional=True)
+    async def find_source(self, message: FindPurchasedSource, context: Context) -> PurchasedSource | None:
+        return await self._purchases.find_source(
+            message.buyer_id, message.prompt_id, message.version, session=context.session
         )
 
     @handles(ListPackageBuyers)

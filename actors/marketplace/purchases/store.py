@@ -191,20 +191,16 @@ class PurchaseStore:
             raise PurchaseRefunded
         return _purchase_from(row)
 
-    async def use_source(
-        self, buyer_id: str, prompt_id: str, version: int | None, *, now: datetime, session: Session | None
+    async def find_source(
+        self, buyer_id: str, prompt_id: str, version: int | None, *, session: Session | None
     ) -> PurchasedSource | None:
-        """Mark the newest purchase of this prompt's source as used; None where there is none."""
+        """The newest purchase of this prompt's source; None where there is none."""
         wanted: Document = {"buyer_id": buyer_id, "prompt_id": prompt_id, "licence": Licence.SOURCE.value}
         wanted["refunded_at"] = None
         if version is not None:
             wanted["version"] = version
         row = await self._purchases.find_one(wanted, sort=[("created_at", -1)], session=session)
-        if row is None:
-            return None
-        unused = {"_id": row["_id"], "used_at": None}
-        await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
-        return PurchasedSource(row["_id"], row["version"])
+        return None if row is None else PurchasedSource(row["_id"], row["version"])
 
     async def find_runs(self, buyer_id: str, listing_id: str, *, session: Session | None) -> Purchase | None:
         """The purchase by which somebody may have a listing run, whatever it offers by now."""

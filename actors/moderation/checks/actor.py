@@ -5,26 +5,27 @@ The rules' findings are committed with the job's completion. Even the worst find
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import structlog
 from anyio import to_thread
 
 from promptforge.actors.marketplace.documents.messages import ScanListingDocuments
 from promptforge.actors.marketplace.messages import GetListingForReview, ListingView
-from promptforge.actors.moderation.checks.findings import sorted_findings
+from promptforge.actors.moderation.checks.findings import not_checked, not_compared, sorted_findings
 from promptforge.actors.moderation.checks.messages import CheckCase, Finding, FingerprintPublished
 from promptforge.actors.moderation.checks.passages import passages_of
 from promptforge.actors.moderation.checks.personal import find_personal_data
 from promptforge.actors.moderation.checks.secrets import find_secrets
 from promptforge.actors.moderation.checks.terms import TermList
-from promptforge.actors.moderation.contents import sold_by, text_of, versions_of
+from promptforge.actors.moderation.contents import compared_texts, parts_sold_by, sold_by, versions_of
 from promptforge.actors.moderation.domain import RECOMMENDED
-from promptforge.actors.moderation.duplicates.fingerprints import fingerprint
+from promptforge.actors.moderation.duplicates.fingerprints import Fingerprint, fingerprint
 from promptforge.actors.moderation.duplicates.looking import Duplicates
 from promptforge.actors.moderation.messages import CaseView
 from promptforge.actors.moderation.recommending.messages import RecommendOnCase
 from promptforge.actors.moderation.store import CaseStore
+from promptforge.actors.packages.messages import PackagePart
 from promptforge.actors.prompts.messages import PromptVersionView
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, NotFound
@@ -32,6 +33,8 @@ from promptforge.core.runtime import Actor, handles
 
 RULES, DUPLICATES = "rules", "duplicates"
 LISTINGS_A_JOB = 50
+MOST_COMPARED = 100
+"""Texts of a package that copies are looked for by: the newest version of every prompt, and older ones."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,22 +60,26 @@ class ChecksActor(Actor):
 
     @handles(CheckCase, key="case_id", atomic=True)
     async def check(self, message: CheckCase, context: Context) -> int:
-        case, listing, version = await self._read(message.case_id, context)
+        case, listing, version, parts = await self._read(message.case_id, context)
         # A long text takes a moment, in which the loop has others to serve.
-        found = await to_thread.run_sync(lambda: sorted_findings(self._rules(case, listing, version)))
+        found = await to_thread.run_sync(lambda: sorted_findings(self._rules(case, listing, version, parts)))
         await self._store.keep_findings(case.id, RULES, found, session=context.session)
-        alike = await self._alike(listing, version, context)
+        alike = await self._alike(listing, version, parts, context)
         await self._store.keep_findings(case.id, DUPLICATES, alike, session=context.session)
         if self._advised and case.kind in RECOMMENDED:
             await context.enqueue(RecommendOnCase(case_id=case.id), unique=f"moderation.recommend:{case.id}")
         return len(found) + len(alike)
 
-    async def _alike(self, listing: ListingView, version: PromptVersionView, context: Context) -> list[Finding]:
+    async def _alike(
+        self, listing: ListingView, version: PromptVersionView, parts: Sequence[PackagePart], context: Context
+    ) -> list[Finding]:
         """Kept first: of two copies checked at once, whichever is approved later is found by the next check."""
-        own = await to_thread.run_sync(fingerprint, text_of(version.content))
+        texts = compared_texts(version, parts)
+        own = await to_thread.run_sync(_fingerprints, texts[:MOST_COMPARED])
         store = self._duplicates.store
         await store.keep(listing.id, version.version, listing.seller_id, own, session=context.session)
-        return await self._duplicates.find(own, listing_id=listing.id, seller_id=listing.seller_id)
+        found = await self._duplicates.find(own, listing_id=listing.id, seller_id=listing.seller_id)
+        return found + list(not_compared(len(texts) - MOST_COMPARED))
 
     @handles(FingerprintPublished)
     async def fingerprint_published(self, message: FingerprintPublished, context: Context) -> int:
@@ -87,23 +94,36 @@ class ChecksActor(Actor):
         return len(unknown)
 
     async def _know(self, listing: ListingView, context: Context) -> None:
+        wanted = parts_sold_by(listing, listing.version)
         try:
             version = await context.ask(sold_by(listing, listing.version))
+            parts = () if wanted is None else await context.ask(wanted)
         except NotFound:  # what the service before offered has no text here
             return
-        found = await to_thread.run_sync(fingerprint, text_of(version.content))
+        found = await to_thread.run_sync(_fingerprints, compared_texts(version, parts)[:MOST_COMPARED])
         store = self._duplicates.store
         await store.keep(listing.id, version.version, listing.seller_id, found, session=None)
         await store.approve(listing.id, version.version, session=None)
 
-    async def _read(self, case_id: str, context: Context) -> tuple[CaseView, ListingView, PromptVersionView]:
+    async def _read(
+        self, case_id: str, context: Context
+    ) -> tuple[CaseView, ListingView, PromptVersionView, tuple[PackagePart, ...]]:
         case = await self._store.get(case_id, now=context.now(), session=context.session)
         listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
         number, _ = versions_of(case, listing)
-        return case, listing, await context.ask(sold_by(listing, number))
+        wanted = parts_sold_by(listing, number)
+        parts = () if wanted is None else await context.ask(wanted)
+        return case, listing, await context.ask(sold_by(listing, number)), parts
 
-    def _rules(self, case: CaseView, listing: ListingView, version: PromptVersionView) -> Iterator[Finding]:
-        for passage in passages_of(case, listing, version):
+    def _rules(
+        self, case: CaseView, listing: ListingView, version: PromptVersionView, parts: Sequence[PackagePart]
+    ) -> Iterator[Finding]:
+        yield from not_checked(parts)
+        for passage in passages_of(case, listing, version, parts):
             yield from find_secrets(passage)
             yield from find_personal_data(passage)
             yield from self._terms.find(passage)
+
+
+def _fingerprints(texts: Sequence[str]) -> list[Fingerprint]:
+    return [fingerprint(text) for text in texts]

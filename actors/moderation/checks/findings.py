@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from promptforge.actors.moderation.checks.messages import Check, Finding, Severity
+from promptforge.actors.packages.messages import PackagePart
 from promptforge.core.mongo import Document
 
 _WEIGHT = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
@@ -15,6 +16,23 @@ MOST = 100
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
     """The worst first, and no more than `MOST`."""
     return sorted(findings, key=lambda finding: _WEIGHT[finding.severity])[:MOST]
+
+
+def not_checked(parts: Sequence[PackagePart]) -> Iterator[Finding]:
+    """Where a package has more text than is looked at: how much, and of what."""
+    cut = [part for part in parts if part.left_out]
+    if cut:
+        places = ", ".join(part.place for part in cut[:5]) + (f" and {len(cut) - 5} more" if len(cut) > 5 else "")
+        number = sum(part.left_out for part in cut)
+        detail = f"{number:,} characters were not looked at by the checks, the ends of: {places}"
+        yield Finding(Check.COVERAGE, Severity.HIGH, "not_all_checked", detail)
+
+
+def not_compared(texts: int) -> Iterator[Finding]:
+    """`texts`: of how many prompts' versions no copies were looked for."""
+    if texts > 0:
+        detail = f"{texts} older versions of the prompts were not compared with other listings"
+        yield Finding(Check.COVERAGE, Severity.MEDIUM, "not_all_compared", detail)
 
 
 def worst(findings: Iterable[Finding]) -> Severity | None:

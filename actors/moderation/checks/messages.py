@@ -16,6 +16,8 @@ class Check(StrEnum):
     PERSONAL_DATA = "personal_data"
     BANNED_TERMS = "banned_terms"
     NEAR_DUPLICATE = "near_duplicate"
+    COVERAGE = "coverage"
+    """Nothing was found amiss by it: the checks have not looked at everything."""
 
 
 class Severity(StrEnum):

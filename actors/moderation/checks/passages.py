@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.moderation.messages import CaseKind, CaseView
+from promptforge.actors.packages.messages import PackagePart
 from promptforge.actors.prompts.messages import PromptVersionView
 
 LONGEST = 262_144
@@ -28,13 +29,25 @@ class Passage:
         return f"{self.place}, line {line}, column {column}"
 
 
-def passages_of(case: CaseView, listing: ListingView, version: PromptVersionView) -> Iterator[Passage]:
-    """What buyers see of it and what they do not; of a proposed change what it would become."""
+def passages_of(
+    case: CaseView, listing: ListingView, version: PromptVersionView, parts: Sequence[PackagePart] = ()
+) -> Iterator[Passage]:
+    """What buyers see of it and what they do not; of a proposed change what it would become.
+
+    `parts`: the texts of a package, in the place of the one that they make together.
+    """
     public: dict[str, object] = {name: getattr(listing, name) for name in _PUBLIC}
     if case.kind is CaseKind.PROPOSED_CHANGE and listing.proposal is not None:
         public |= {change.field: change.after for change in listing.proposal.changes if change.field in _PUBLIC}
     for name, value in public.items():
         yield Passage(name, (", ".join(value) if isinstance(value, tuple) else str(value))[:LONGEST])
+    if parts:
+        yield from (Passage(part.place, part.text) for part in parts)
+    else:
+        yield from _of_prompt(version)
+
+
+def _of_prompt(version: PromptVersionView) -> Iterator[Passage]:
     if isinstance(version.content, str):
         yield Passage("content", version.content[:LONGEST])
     else:

@@ -20,8 +20,8 @@ WORDS = 4
 MOST_PASSAGES = 2000
 """Of longer texts the smallest hashes are kept: a sample that is the same for the same passages."""
 SAMPLES = 16
-LONGEST = 100_000
-"""Characters that are read: the beginning of longer texts says enough."""
+LONGEST = 262_144
+"""Characters that are read: longer than a prompt may be."""
 _VARIABLE = re.compile(r"\{\{[^{}]{0,200}\}\}")
 _WORD = re.compile(r"\w+")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import anyio
@@ -42,20 +43,24 @@ class Duplicates:
                 self._index.put([entry async for entry in self.store.each_entry(ids)])
                 undo.pop_all()
 
-    async def find(self, wanted: Fingerprint, *, listing_id: str, seller_id: str) -> list[Finding]:
-        """The listings that it is like, the likest first."""
-        async with self._lock:
-            await self._catch_up()
-            candidates = await to_thread.run_sync(self._index.candidates, wanted)
-        others = [known for known in await self.store.list_known(candidates) if known.listing_id != listing_id]
-        liked = [(likeness(wanted, known.fingerprint), known) for known in others]
-        liked.sort(key=lambda pair: max(pair[0].contained, pair[0].meaning), reverse=True)
+    async def find(self, wanted: Sequence[Fingerprint], *, listing_id: str, seller_id: str) -> list[Finding]:
+        """The listings that any of these texts is like, the likest first."""
         found: dict[str, Finding] = {}
-        for like, known in liked:
+        for like, known in await self._liked(wanted, listing_id):
             finding = _finding(like, known, own=known.seller_id == seller_id)
             if finding is not None:
                 found.setdefault(known.listing_id, finding)
         return list(found.values())[:MOST_NAMED]
+
+    async def _liked(self, wanted: Sequence[Fingerprint], listing_id: str) -> list[tuple[Likeness, Known]]:
+        async with self._lock:
+            await self._catch_up()
+            candidates = await to_thread.run_sync(lambda: [self._index.candidates(one) for one in wanted])
+        liked: list[tuple[Likeness, Known]] = []
+        for one, near in zip(wanted, candidates, strict=True):
+            others = [known for known in await self.store.list_known(near) if known.listing_id != listing_id]
+            liked += [(likeness(one, known.fingerprint), known) for known in others]
+        return sorted(liked, key=lambda pair: max(pair[0].contained, pair[0].meaning), reverse=True)
 
 
 def _finding(like: Likeness, known: Known, *, own: bool) -> Finding | None:

@@ -1,4 +1,5 @@
-"""Every query on the collection `moderation_fingerprints`: one document for each version of a listing that was checked.
+"""Every query on the collection `moderation_fingerprints`: one document for each text of a version of a listing that
+was checked: one of a prompt, of a package those of its prompts.
 
 A version is `approved` in the transaction that approves it, and from then on others are compared with it, whatever
 becomes of its listing: what was suspended is not to come back under another name.
@@ -41,26 +42,35 @@ class FingerprintStore:
         self._fingerprints = mongo.collection(FINGERPRINTS)
 
     async def keep(
-        self, listing_id: str, version: int, seller_id: str, found: Fingerprint, *, session: Session | None
+        self, listing_id: str, version: int, seller_id: str, found: Sequence[Fingerprint], *, session: Session | None
     ) -> None:
-        """Of a version; whether it is approved stays as it is."""
-        fields = {
-            "listing_id": listing_id,
-            "seller_id": seller_id,
-            "code": found.code.tobytes(),
-            "samples": found.samples.tobytes(),
-            "vector": found.vector.astype(np.float16).tobytes(),
-            "passages": found.passages.tobytes(),
-        }
-        await self._fingerprints.find_one_and_upsert(
-            {"_id": f"{listing_id}:{version}"}, {"$set": fields}, session=session
-        )
+        """Of the texts of a version; whether it is approved stays as it is, and is so of all of them."""
+        changes: Document = {}
+        for number, one in enumerate(found):
+            fields = {
+                "listing_id": listing_id,
+                "seller_id": seller_id,
+                "code": one.code.tobytes(),
+                "samples": one.samples.tobytes(),
+                "vector": one.vector.astype(np.float16).tobytes(),
+                "passages": one.passages.tobytes(),
+            }
+            row = await self._fingerprints.find_one_and_upsert(
+                {"_id": _id_of(listing_id, version, number)}, {"$set": {**fields, **changes}}, session=session
+            )
+            if number == 0 and row.get("approved"):
+                changes = {"approved": True}
 
     async def approve(self, listing_id: str, version: int, *, session: Session | None) -> None:
-        """Also where the check has not run yet: what it finds then is of an approved version."""
-        await self._fingerprints.find_one_and_upsert(
-            {"_id": f"{listing_id}:{version}"}, {"$set": {"approved": True}}, session=session
-        )
+        """Also where the check has not run yet: what it finds then is of an approved version.
+
+        Whoever keeps fingerprints writes the first one too, so one of the two sees the other.
+        """
+        first = _id_of(listing_id, version, 0)
+        approved = {"$set": {"approved": True}}
+        await self._fingerprints.find_one_and_upsert({"_id": first}, approved, session=session)
+        others = {"listing_id": listing_id, "_id": {"$gt": f"{first}:", "$lt": f"{first};"}}
+        await self._fingerprints.update_many(others, approved, session=session)
 
     async def without(self, listing_ids: Sequence[str]) -> list[str]:
         """Those of these listings of which nothing is known."""
@@ -77,6 +87,10 @@ class FingerprintStore:
     async def list_known(self, ids: Sequence[str]) -> list[Known]:
         rows = await self._fingerprints.find({**_KNOWN, "_id": {"$in": list(ids)}}).to_list(len(ids))
         return [_known_from(row) for row in rows]
+
+
+def _id_of(listing_id: str, version: int, number: int) -> str:
+    return f"{listing_id}:{version}" + (f":{number}" if number else "")
 
 
 def _known_from(row: Document) -> Known:

@@ -126,7 +126,8 @@ def json_schema() -> dict[str, Any]:  # Any: JSON
 
 def canonical(value: object) -> bytes:
     """Canonical JSON: keys sorted, no white space, UTF-8. It holds no fractions, so there is one way to write it."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    plain = orjson.loads(orjson.dumps(value))  # the fields of a dataclass would stay in the order of their declaration
+    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -215,11 +215,9 @@ class InstallsActor(Actor):
     async def _refuse_revoked(self, package: Package, tx: Context) -> None:
         """Also where the file comes from elsewhere: a revocation that was acknowledged before is seen."""
         made = package.manifest
-        known = await self._packages.find_named(made.publisher, made.name, made.version, session=tx.session)
-        if known is not None and known.revoked is not None:
-            raise PackageRevoked(f"{made.name} {made.version} was revoked: {known.revoked.reason}")
-        if known is None and await self._packages.is_revoked(package.sha256, session=tx.session):
-            raise PackageRevoked(f"{made.name} {made.version} was revoked")
+        revoked = await self._packages.find_revoked(package.sha256, session=tx.session)
+        if revoked is not None:
+            raise PackageRevoked(f"{made.name} {made.version} was revoked: {revoked.reason}")
 
     # Afterwards
 

@@ -1,10 +1,10 @@
-"""Who may have the file of a version: its publisher, and who bought it, whose purchase then counts as used."""
+"""Who may have the file of a version: its publisher, and who bought it, whose purchase counts as used once they do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptforge.actors.marketplace.messages import UsePurchasedSource
+from promptforge.actors.marketplace.messages import FindPurchasedSource, UsePurchasedSource
 from promptforge.actors.packages.errors import NotPublished, PackageRevoked
 from promptforge.actors.packages.messages import PackageVersionView, VersionState
 from promptforge.actors.packages.registry.store import no_package
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from promptforge.actors.packages.registry.store import PackageStore
 
 
-async def version_to_have(store: PackageStore, package_id: str, version: str, context: Context) -> PackageVersionView:
+async def version_to_have(
+    store: PackageStore, package_id: str, version: str, context: Context, *, used: bool = True
+) -> PackageVersionView:
     """A published version that the context's user may have, in this transaction or one of its own.
 
-    A refund at the same moment writes the same purchase, so one of the two comes first and the other sees it. Raises
-    `NotFound`, `NotPublished`, and for who bought it `PackageRevoked`.
+    Not `used`: somebody looks, and nothing leaves yet. Otherwise the purchase is written, and so is it by a refund at
+    the same moment: one of the two comes first and the other sees it. Raises `NotFound`, `NotPublished`, and for who
+    bought it `PackageRevoked`.
     """
 
     async def work(tx: Context) -> PackageVersionView:
@@ -30,7 +33,8 @@ async def version_to_have(store: PackageStore, package_id: str, version: str, co
         if found.state is not VersionState.PUBLISHED:
             raise no_package()
         number = await store.get_number(package_id, version, session=tx.session)
-        bought = await tx.ask(UsePurchasedSource(prompt_id=package_id, version=number, buyer_id=tx.user_id))
+        asked = UsePurchasedSource if used else FindPurchasedSource
+        bought = await tx.ask(asked(prompt_id=package_id, version=number, buyer_id=tx.user_id))
         if bought is None:
             raise no_package()
         if found.revoked is not None:

@@ -27,7 +27,6 @@ from promptforge.actors.packages.messages import (
     GetManifestSchema,
     GetPackage,
     GetPackageVersion,
-    KeepRevocations,
     ListPackages,
     ListPackageVersions,
     ListSigningKeys,
@@ -37,6 +36,9 @@ from promptforge.actors.packages.messages import (
     PinnedPackage,
     PinPackageVersion,
     PublishPackageVersion,
+    RemovePackageFiles,
+    RevokedFileView,
+    RevokeFile,
     RevokePackageVersion,
     SigningKeysView,
     SigningKeyView,
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from promptforge.actors.packages.format.signing import SigningKeys
     from promptforge.actors.packages.registry.store import PackageStore
 
+TOLD_AGAIN_SECONDS = 120.0
+"""When buyers are looked for once more: a sale that began before a revocation may commit after it."""
 _EDITABLE = ("description", "readme", "prompts", "dataset_ids")
 
 
@@ -72,6 +76,7 @@ class PackagesActor(Actor):
 
     @handles(CreatePackage, atomic=True)
     async def create(self, message: CreatePackage, context: Context) -> PackageView:
+        (await self._store.take_turn(context.user_id, session=context.session)).check_package()
         now = context.now()
         package = PackageView(
             id=new_id("pkg"),
@@ -99,6 +104,7 @@ class PackagesActor(Actor):
     @handles(DraftPackageVersion, atomic=True)
     async def draft(self, message: DraftPackageVersion, context: Context) -> PackageVersionView:
         package = await self._store.get_own(message.package_id, context.user_id, session=context.session)
+        (await self._store.take_turn(context.user_id, session=context.session)).check_draft()
         now = context.now()
         version = PackageVersionView(
             package_id=package.id,
@@ -147,7 +153,9 @@ class PackagesActor(Actor):
     @handles(DiscardPackageVersion, key="package_id", atomic=True)
     async def discard(self, message: DiscardPackageVersion, context: Context) -> None:
         version = await self._changeable(message.package_id, message.version, context)
-        await self._store.discard(version.package_id, version.version, session=context.session)
+        left = await self._store.discard(version.package_id, version.version, session=context.session)
+        if left:
+            await context.enqueue(RemovePackageFiles(file_ids=left))
 
     # Publishing
 
@@ -157,6 +165,7 @@ class PackagesActor(Actor):
         version = await self._changeable(message.package_id, message.version, context)
         if not version.prompts and not version.dataset_ids:
             raise NothingToPackage
+        (await self._store.take_turn(context.user_id, session=context.session)).check_version()
         package = await self._store.get(version.package_id, session=context.session)
         taken = await self._store.list_taken(package.id, session=context.session)
         check_order(version.version, [one for one, _ in taken])
@@ -200,19 +209,32 @@ class PackagesActor(Actor):
     @handles(RevokePackageVersion, key="package_id", atomic=True)
     async def revoke(self, message: RevokePackageVersion, context: Context) -> PackageVersionView:
         version = await self._store.get_version(message.package_id, message.version, session=context.session)
+        return await self._revoke(version, Mark(context.now(), message.reason), context)
+
+    @handles(RevokeFile, atomic=True)
+    async def revoke_file(self, message: RevokeFile, context: Context) -> RevokedFileView:
+        """Kept by its hash in any case: its publisher may be gone, or go at this moment."""
+        mark = Mark(context.now(), message.reason)
+        known = await self._store.find_by_hash(message.sha256, session=context.session)
+        if known is not None:
+            known = await self._revoke(known, mark, context)
+            return RevokedFileView(message.sha256, known.revoked or mark)
+        kept = await self._store.revoke_file(message.sha256, mark, session=context.session)
+        await context.audit("package.file_revoked", message.sha256)
+        return RevokedFileView(message.sha256, kept)
+
+    async def _revoke(self, version: PackageVersionView, mark: Mark, context: Context) -> PackageVersionView:
         if version.revoked is not None:
             return version
-        revoked = await self._mark(version, "revoked", Mark(context.now(), message.reason), context)
-        await context.audit(
-            "package.revoked", version.package_id, after={"version": version.version, "reason": message.reason}
-        )
-        await context.enqueue(_revocation(revoked, message.reason), owner_id=version.publisher_id)
-        await context.enqueue(TellOfRevocation(package_id=version.package_id, version=version.version))
+        revoked = await self._mark(version, "revoked", mark, context)
+        if revoked.sha256 is not None:
+            await self._store.revoke_file(revoked.sha256, mark, session=context.session)
+        await context.audit("package.revoked", version.package_id, after={"version": version.version})
+        await context.enqueue(_revocation(revoked, mark.reason), owner_id=version.publisher_id)
+        tell = TellOfRevocation(package_id=version.package_id, version=version.version)
+        await context.enqueue(tell)
+        await context.enqueue(tell, delay_seconds=TOLD_AGAIN_SECONDS)
         return revoked
-
-    @handles(KeepRevocations)
-    async def keep_revocations(self, message: KeepRevocations, context: Context) -> None:
-        await self._store.keep_revoked(message.publisher_id)
 
     async def _mark(
         self, version: PackageVersionView, name: str, mark: Mark | None, context: Context

@@ -25,14 +25,17 @@ from promptforge.actors.packages.messages import (
     BuildFailure,
     BuildPackage,
     DownloadPackage,
+    PackagePart,
     PackageVersionView,
+    ReadPackageParts,
     ReadPackageText,
+    RemovePackageFiles,
     SweepPackages,
     TellOfRevocation,
 )
 from promptforge.actors.packages.registry.access import version_to_have
 from promptforge.actors.packages.registry.domain import PackedDataset, Title, build_file, latest_of
-from promptforge.actors.packages.registry.reading import text_of
+from promptforge.actors.packages.registry.reading import cut, parts_of, text_of
 from promptforge.actors.packages.registry.store import Built
 from promptforge.actors.prompts.messages import ModelSettings, PromptKind, PromptVersionView
 from promptforge.actors.prompts.packing.messages import PackPrompts
@@ -41,7 +44,7 @@ from promptforge.core.downloads import Download
 from promptforge.core.errors import DATABASE_AWAY, NotFound, PromptForgeError
 from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
-from promptforge.core.mongo import Files
+from promptforge.core.mongo import Files, StoredFile
 from promptforge.core.runtime import Actor, handles
 
 if TYPE_CHECKING:
@@ -136,7 +139,15 @@ class PackageFilesActor(Actor):
                 failure = BuildFailure("job_died", "Its job failed again and again, and was given up")
                 await self._give_up(version, failure, context)
                 number += 1
+        for version, left in await self._store.list_left(limit=SWEPT_AT_ONCE):
+            await self._remove(version, left)
+            number += 1
         return number + await self._remove_uploads(context)
+
+    @handles(RemovePackageFiles)
+    async def remove_files(self, message: RemovePackageFiles, context: Context) -> None:
+        for file_id in message.file_ids:
+            await self._files.delete(file_id)
 
     async def _remove_uploads(self, context: Context) -> int:
         number = 0
@@ -150,7 +161,8 @@ class PackageFilesActor(Actor):
 
     @handles(DownloadPackage)
     async def download(self, message: DownloadPackage, context: Context) -> Download:
-        version = await version_to_have(self._store, message.package_id, message.version, context)
+        take = partial(version_to_have, self._store, message.package_id, message.version, context)
+        version = await take(used=False)
         file_id = await self._store.find_file_id(version.package_id, version.version)
         file = None if file_id is None else await self._files.find(file_id)
         if file is None:
@@ -159,17 +171,12 @@ class PackageFilesActor(Actor):
         def read(start: int, end: int) -> AsyncGenerator[bytes, None]:
             return self._files.read(file, start, end)
 
-        return Download(file_name(version), MEDIA_TYPE, file.size, file.sha256[:32], read)
+        return Download(file_name(version), MEDIA_TYPE, file.size, file.sha256[:32], read, begin=take)
 
     @handles(ReadPackageText, transactional=True)
     async def read_text(self, message: ReadPackageText, context: Context) -> PromptVersionView:
-        version = await self._store.get_numbered(message.package_id, message.number, session=context.session)
-        file_id = await self._store.find_file_id(version.package_id, version.version)
-        file = None if file_id is None else await self._files.find(file_id)
-        if file is None:
-            raise NotFound("The file of this version is not there")
-        data = b"".join([piece async for piece in self._files.read(file, 0, file.size)])
-        text = await anyio.to_thread.run_sync(text_of, data)
+        version, file, parts = await self._read_parts(message, context)
+        text = await anyio.to_thread.run_sync(text_of, parts)
         return PromptVersionView(
             prompt_id=version.package_id,
             version=message.number,
@@ -181,6 +188,22 @@ class PackageFilesActor(Actor):
             created_at=version.created_at,
             created_by=version.publisher_id,
         )
+
+    @handles(ReadPackageParts, transactional=True)
+    async def read_parts(self, message: ReadPackageParts, context: Context) -> tuple[PackagePart, ...]:
+        _, _, parts = await self._read_parts(message, context)
+        return cut(parts)
+
+    async def _read_parts(
+        self, message: ReadPackageText | ReadPackageParts, context: Context
+    ) -> tuple[PackageVersionView, StoredFile, list[PackagePart]]:
+        version = await self._store.get_numbered(message.package_id, message.number, session=context.session)
+        file_id = await self._store.find_file_id(version.package_id, version.version)
+        file = None if file_id is None else await self._files.find(file_id)
+        if file is None:
+            raise NotFound("The file of this version is not there")
+        data = b"".join([piece async for piece in self._files.read(file, 0, file.size)])
+        return version, file, await anyio.to_thread.run_sync(parts_of, data)
 
     @handles(TellOfRevocation)
     async def tell_of_revocation(self, message: TellOfRevocation, context: Context) -> None:

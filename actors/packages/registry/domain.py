@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from semver import Version
 
-from promptforge.actors.packages.errors import PackageRefused, PackageTooLarge, VersionNotGreater
+from promptforge.actors.packages.errors import PackageLimitReached, PackageRefused, PackageTooLarge, VersionNotGreater
 from promptforge.actors.packages.format.archive import MAX_PACKAGE_BYTES
 from promptforge.actors.packages.format.contents import MAX_ITEMS, DatasetFile, encode
 from promptforge.actors.packages.format.manifest import (
@@ -28,6 +28,11 @@ from promptforge.actors.packages.format.signing import SigningKeys
 from promptforge.actors.prompts.packing.messages import PackedPrompt
 
 README = "README.md"
+MOST_PACKAGES = 200
+MOST_DRAFTS = 100
+MOST_VERSIONS = 1_000
+MOST_BYTES = 2 * 1024**3
+"""Each of one publisher; a version that is being built counts with the most that it can have."""
 _LONGEST_SLUG = 40
 
 
@@ -41,6 +46,33 @@ def check_order(wanted: str, taken: Iterable[str]) -> None:
             f"{highest} was published already: a version of the line {line_of(version)} has to be greater",
             extra={"highest": str(highest)},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What there is of a publisher's; `size`: of published files, in bytes."""
+
+    packages: int
+    drafts: int
+    building: int
+    published: int
+    size: int
+
+    def check_package(self) -> None:
+        """Raises `PackageLimitReached`, as the others do, where there is no room for one more."""
+        _check_room("packages", self.packages + 1, MOST_PACKAGES)
+
+    def check_draft(self) -> None:
+        _check_room("drafts of versions", self.drafts + 1, MOST_DRAFTS)
+
+    def check_version(self) -> None:
+        _check_room("published versions", self.published + self.building + 1, MOST_VERSIONS)
+        _check_room("published bytes", self.size + (self.building + 1) * MAX_PACKAGE_BYTES, MOST_BYTES)
+
+
+def _check_room(what: str, wanted: int, most: int) -> None:
+    if wanted > most:
+        raise PackageLimitReached(f"A publisher has at most {most:,} {what}", extra={"limit": most})
 
 
 def latest_of(versions: Iterable[str]) -> str | None:

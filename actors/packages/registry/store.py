@@ -1,4 +1,4 @@
-"""Every query on `packages`, `package_versions` and `revoked_files`, the hashes of what erased publishers left revoked.
+"""Every query on `packages`, `package_versions`, `package_turns` and `revoked_files`, the hashes of what was revoked.
 
 A version is written conditionally on its state: a draft changes, what is being built or is published does not. The
 attempt at building a file is fenced by the file's id; the ids of all files that were begun are kept until what they
@@ -22,6 +22,7 @@ from promptforge.actors.packages.messages import (
     PackageView,
     VersionState,
 )
+from promptforge.actors.packages.registry.domain import Kept
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session, StoredFile
 from promptforge.core.pages import Cursor, Page, page_of
@@ -30,6 +31,7 @@ from promptforge.core.personal import CLEARED, Held, Subject, kept, marks, nobod
 PACKAGES = "packages"
 VERSIONS = "package_versions"
 REVOKED = "revoked_files"
+TURNS = "package_turns"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     PACKAGES: (
@@ -38,10 +40,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     VERSIONS: (
         Index((("package_id", 1), ("created_at", -1), ("_id", -1))),
-        Index((("publisher_id", 1), ("name", 1), ("version", 1))),
         Index((("state", 1), ("updated_at", 1)), partial={"state": "building"}),
+        Index((("publisher_id", 1), ("state", 1), ("size", 1))),
+        Index((("state", 1), ("file_ids", 1))),
+        Index((("sha256", 1),), partial={"sha256": {"$type": "string"}}),
     ),
     REVOKED: (),
+    TURNS: (),
 }
 OTHERS = "only of what others have bought: it is theirs to use"
 HELD = {
@@ -79,7 +84,8 @@ HELD = {
             | {"sha256", "key_id", "revoked.*"}
         ),
     ),
-    REVOKED: nobody("Hashes of files of packages that were revoked, and whose publishers are no more"),
+    TURNS: nobody("How often each internal id has added to its packages, so that two at once conflict"),
+    REVOKED: nobody("Hashes of files of packages that were revoked, and why"),
 }
 
 
@@ -97,6 +103,23 @@ class PackageStore:
         self._packages = mongo.collection(PACKAGES)
         self._versions = mongo.collection(VERSIONS)
         self._revoked = mongo.collection(REVOKED)
+        self._turns = mongo.collection(TURNS)
+
+    async def take_turn(self, publisher_id: str, *, session: Session | None) -> Kept:
+        """What a publisher has. Of two who are about to add to it at once the second sees what the first has added."""
+        await self._turns.update_one({"_id": publisher_id}, {"$inc": {"asked": 1}}, upsert=True, session=session)
+        packages = await self._packages.count_documents({"publisher_id": publisher_id}, session=session)
+        each = {"_id": "$state", "number": {"$sum": 1}, "size": {"$sum": "$size"}}
+        pipeline: list[Document] = [{"$match": {"publisher_id": publisher_id}}, {"$group": each}]
+        rows = await self._versions.aggregate(pipeline, session=session).to_list(None)  # one for each state
+        numbers = {VersionState(row["_id"]): row["number"] for row in rows}
+        return Kept(
+            packages=packages,
+            drafts=numbers.get(VersionState.DRAFT, 0),
+            building=numbers.get(VersionState.BUILDING, 0),
+            published=numbers.get(VersionState.PUBLISHED, 0),
+            size=sum(row["size"] for row in rows),
+        )
 
     # Packages
 
@@ -167,13 +190,6 @@ class PackageStore:
             raise no_package()
         return row
 
-    async def find_named(
-        self, publisher_id: str, name: str, version: str, *, session: Session | None = None
-    ) -> PackageVersionView | None:
-        wanted = {"publisher_id": publisher_id, "name": name, "version": version}
-        row = await self._versions.find_one(wanted, session=session)
-        return None if row is None else _version_from(row)
-
     async def list_versions(self, package_id: str, *, cursor: Cursor | None, limit: int) -> Page[PackageVersionView]:
         wanted = {"package_id": package_id, **(cursor.after() if cursor else {})}
         rows = self._versions.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
@@ -197,11 +213,13 @@ class PackageStore:
             stored["dataset_ids"] = list(stored["dataset_ids"])
         return await self._of_draft(package_id, version, {"$set": {**stored, "updated_at": now}}, session)
 
-    async def discard(self, package_id: str, version: str, *, session: Session | None) -> None:
-        """Raises `NotADraft`."""
+    async def discard(self, package_id: str, version: str, *, session: Session | None) -> tuple[str, ...]:
+        """In a transaction; answers the files that builds of it have left. Raises `NotADraft`."""
         draft = {"_id": version_id(package_id, version), "state": VersionState.DRAFT.value}
-        if not (await self._versions.delete_one(draft, session=session)).deleted_count:
+        row = await self._versions.find_one(draft, {"file_ids": 1}, session=session)
+        if row is None or not (await self._versions.delete_one(draft, session=session)).deleted_count:
             raise NotADraft
+        return tuple(row["file_ids"])
 
     async def start_building(
         self,
@@ -287,6 +305,12 @@ class PackageStore:
         rows = self._versions.find(wanted).sort([("updated_at", 1)]).limit(limit)
         return [_version_from(row) for row in await rows.to_list(limit)]
 
+    async def list_left(self, *, limit: int) -> list[tuple[PackageVersionView, tuple[str, ...]]]:
+        """Drafts of which builds have left files, and those."""
+        wanted = {"state": VersionState.DRAFT.value, "file_ids": {"$gt": ""}}
+        rows = await self._versions.find(wanted).limit(limit).to_list(limit)
+        return [(_version_from(row), tuple(row["file_ids"])) for row in rows]
+
     async def forget_files(self, package_id: str, version: str, file_ids: Sequence[str]) -> None:
         await self._versions.update_one(
             {"_id": version_id(package_id, version)}, {"$pull": {"file_ids": {"$in": list(file_ids)}}}
@@ -324,14 +348,17 @@ class PackageStore:
             raise no_package()
         return _version_from(row)
 
-    async def keep_revoked(self, publisher_id: str) -> None:
-        """Remember by their hashes what was revoked of somebody's, whose documents are about to go."""
-        async for row in self._versions.find({"publisher_id": publisher_id, "revoked": {"$type": "object"}}):
-            await self._revoked.update_one({"_id": row["sha256"]}, {"$setOnInsert": {}}, upsert=True)
+    async def revoke_file(self, sha256: str, mark: Mark, *, session: Session | None) -> Mark:
+        """By its hash, which stays when its publisher is erased; answers the first mark of it."""
+        row = await self._revoked.find_one_and_upsert({"_id": sha256}, {"$setOnInsert": asdict(mark)}, session=session)
+        return Mark(row["at"], row["reason"])
 
-    async def is_revoked(self, sha256: str, *, session: Session | None) -> bool:
-        """Of those whose publishers are no more."""
-        return await self._revoked.find_one({"_id": sha256}, session=session) is not None
+    async def find_revoked(self, sha256: str, *, session: Session | None) -> Mark | None:
+        return _mark_from(await self._revoked.find_one({"_id": sha256}, session=session))
+
+    async def find_by_hash(self, sha256: str, *, session: Session | None) -> PackageVersionView | None:
+        row = await self._versions.find_one({"sha256": sha256}, session=session)
+        return None if row is None else _version_from(row)
 
 
 def no_package() -> NotFound:

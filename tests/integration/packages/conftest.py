@@ -8,9 +8,15 @@ import pytest
 
 from promptforge.core.mongo import Mongo
 from tests.integration.marketplace.branches import Branches, open_branches
+from tests.integration.packages.kits import Kit, drafted
 
 
 @pytest.fixture
 async def branches(mongo: Mongo) -> AsyncIterator[Branches]:
     async with open_branches(mongo) as opened:
         yield opened
+
+
+@pytest.fixture
+async def kit(branches: Branches) -> Kit:
+    return await drafted(branches)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
 from promptforge.actors.accounts.messages import RequestDeletion
-from promptforge.actors.marketplace.listings.messages import CreatePackageListing
-from promptforge.actors.marketplace.messages import Category, GetPurchase, PurchaseListing, SubmitListing
+from promptforge.actors.marketplace.messages import GetPurchase, ListPurchases, PurchaseListing
 from promptforge.actors.marketplace.purchases.messages import RequestRefund
 from promptforge.actors.packages.errors import InstallConflicts
 from promptforge.actors.packages.format.package import verify
@@ -21,11 +21,7 @@ from promptforge.actors.packages.messages import (
     ChosenPrompt,
     CreatePackage,
     DownloadPackage,
-    DraftPackageVersion,
     EditPackageVersion,
-    GetPackageVersion,
-    PackageVersionView,
-    PublishPackageVersion,
     RevokePackageVersion,
     SweepPackages,
     VersionState,
@@ -33,66 +29,38 @@ from promptforge.actors.packages.messages import (
 from promptforge.actors.projects.messages import CreateProject
 from promptforge.actors.prompts.messages import GetVersion, ListPrompts, UpdatePrompt
 from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Files
 from promptforge.core.principal import Role
 from tests.integration.accounts.lives import erased
 from tests.integration.marketplace.branches import SECRETS, Branches, Interrupted, all_at_once, interrupt
-from tests.support.market import judge, raised
+from tests.integration.packages.kits import Kit, built, file_of, offered
+from tests.support.market import raised
 
 pytestmark = pytest.mark.anyio
 TRUSTED = TrustedKeys(SigningKeys(SECRETS).public)
 
 
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """A draft of a package with one prompt, and its publisher in each process."""
-
-    here: Context
-    there: Context
-    package_id: str
-    prompt_id: str
-
-    def publish(self, version: str = "1.0.0") -> PublishPackageVersion:
-        return PublishPackageVersion(package_id=self.package_id, version=version)
-
-    async def draft(self, version: str) -> None:
-        chosen = (ChosenPrompt(self.prompt_id, 1),)
-        await self.here.ask(DraftPackageVersion(package_id=self.package_id, version=version, prompts=chosen))
-
-    async def get(self, version: str = "1.0.0") -> PackageVersionView:
-        return await self.here.ask(GetPackageVersion(package_id=self.package_id, version=version))
+async def ended(call: Callable[[], Awaitable[object]]) -> str:
+    """The code of the error that a call ends with; `done` where it does not."""
+    try:
+        await call()
+    except PromptForgeError as error:
+        return error.code
+    return "done"
 
 
-@pytest.fixture
-async def kit(branches: Branches) -> Kit:
-    here, there = await branches.person("ada")
-    prompt = await branches.here.prompt(here, "Greeting", "Hello {{name}}.")
-    package = await here.ask(CreatePackage(name="greetings"))
-    made = Kit(here, there, package.id, prompt.id)
-    await made.draft("1.0.0")
-    return made
-
-
-async def built(branches: Branches, kit: Kit, version: str = "1.0.0") -> PackageVersionView:
-    await kit.here.ask(kit.publish(version))
-    await branches.here.jobs_done()
-    return await kit.get(version)
-
-
-async def file_of(kit: Kit, version: str = "1.0.0") -> bytes:
-    file = await kit.here.ask(DownloadPackage(package_id=kit.package_id, version=version))
-    return b"".join([piece async for piece in file.read(0, file.size)])
-
-
-async def beside(branches: Branches, *asks: tuple[Context, Message[Any]]) -> list[str]:
-    """How two asks ended, of which the second begins when the first has done all but commit."""
-    (first, message), (second, other) = asks
+async def beside(
+    branches: Branches, ask: tuple[Context, Message[Any]], other: Callable[[], Awaitable[object]]
+) -> list[str]:
+    """How an ask and another call ended, which begins when the first has done all but commit."""
+    first, message = ask
     outcomes: list[str] = []
     async with anyio.create_task_group() as tasks:
 
         async def meanwhile() -> None:
-            outcomes.append(await raised(second, other))
+            outcomes.append(await ended(other))
 
         async def begin() -> None:
             tasks.start_soon(meanwhile)
@@ -118,7 +86,7 @@ async def test_two_versions_of_one_line_published_at_once_are_one_after_the_othe
     """The smaller one begins before the greater has committed; without the write to their package it would follow."""
     for version in ("1.0.1", "1.0.2"):
         await kit.draft(version)
-    assert await beside(branches, (kit.here, kit.publish("1.0.2")), (kit.there, kit.publish("1.0.1"))) == [
+    assert await beside(branches, (kit.here, kit.publish("1.0.2")), partial(kit.there.ask, kit.publish("1.0.1"))) == [
         "done",
         "version_not_greater",
     ]
@@ -294,29 +262,21 @@ async def test_includes_go_by_the_names_that_prompts_have_now(branches: Branches
 async def test_a_refund_beside_the_first_download_is_seen_by_it(branches: Branches, kit: Kit) -> None:
     """The download begins before the refund has committed: the file does not leave."""
     await built(branches, kit)
-    seller, _ = await branches.person("ada", Role.SELLER)
-    moderator = await branches.here.person("mia", Role.MODERATOR)
-    listing = await seller.ask(
-        CreatePackageListing(
-            package_id=kit.package_id,
-            version="1.0.0",
-            title="Greetings",
-            summary="A summary",
-            description="A description",
-            category=Category.WRITING,
-            price="10",
-        )
-    )
-    await seller.ask(SubmitListing(listing_id=listing.id))
-    await judge(moderator, await branches.here.case_of(moderator, listing))
+    listing = await offered(branches, kit)
     here, there = await branches.person("bob")
     await branches.here.fund(here, 30)
     bought = await here.ask(PurchaseListing(listing_id=listing.id, expected_price="10"))
 
     refund = RequestRefund(purchase_id=bought.id, words="It is not what I need.")
     download = DownloadPackage(package_id=kit.package_id, version="1.0.0")
-    assert await beside(branches, (here, refund), (there, download)) == ["done", "not_found"]
+    looked = await there.ask(download)
+    assert looked.begin is not None
+    assert (await there.ask(ListPurchases())).items[0].used_at is None, "who only looks has not used it"
+    outcomes = await beside(branches, (here, refund), looked.begin)
+    assert outcomes == ["done", "not_found"]
     again = await here.ask(PurchaseListing(listing_id=listing.id, expected_price="10"))
-    await here.ask(download)
+    begin = (await here.ask(download)).begin
+    assert begin is not None
+    await begin()
     assert (await there.ask(GetPurchase(purchase_id=again.id))).used_at is not None
     assert await branches.ledger_is_right()

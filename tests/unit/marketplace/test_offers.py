@@ -143,7 +143,13 @@ def test_every_message_says_who_may_send_it() -> None:
         assert message.__doc__
         by_access[message.requirement.access].add(message.__name__)
     assert by_access[Access.PUBLIC] == {"GetListing"}
-    assert by_access[Access.INTERNAL] == {"GetListingForReview", "ApplyDecision", "UsePurchasedSource", *REFUNDING}
+    assert by_access[Access.INTERNAL] == {
+        "GetListingForReview",
+        "ApplyDecision",
+        "FindPurchasedSource",
+        "UsePurchasedSource",
+        *REFUNDING,
+    }
     sellers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.SELLER}}
     buyers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.USER}}
     assert buyers == {"PurchaseListing", "ListPurchases", "GetPurchase"}

@@ -23,13 +23,25 @@ from promptforge.actors.packages.format.signing import PublicKey, SigningKeys, T
 from tests.support.packages import DATASET, KEYS, PROMPT, README, TRUSTED, files, manifest, package
 
 ROOT = Path(__file__).resolve().parents[3]
-GOLDEN = "66c88a968beb23324a68d733d9392a723aebe86869e0f4b6889f9c488314a387"
+GOLDEN = "f317b7836d99e9f406beb09c6afc4f2193dd5107cb0953d4e0c96aa8be086f6c"
 """Of the package of `tests/support/packages.py`. It never changes: what is built again would be other bytes.
 """
 
 
 def test_a_package_is_the_same_bytes_as_ever() -> None:
     assert hashlib.sha256(package()).hexdigest() == GOLDEN
+
+
+def test_the_keys_of_a_manifest_are_in_order_at_every_level() -> None:
+    def in_order(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        assert names == sorted(names)
+        seen.append(len(names))
+        return dict(pairs)
+
+    seen: list[int] = []
+    json.loads(manifests.encode(manifest(files())), object_pairs_hook=in_order)
+    assert len(seen) > 4, "objects within others are looked at too"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +54,8 @@ def test_a_package_is_the_same_bytes_as_ever() -> None:
 )
 def test_another_process_elsewhere_makes_the_same_bytes(surroundings: dict[str, str]) -> None:
     script = (
-        "import os, sys; os.umask(0o077); from tests.support import packages as p; sys.stdout.buffer.write(p.package())"
+        "import os, sys; os.umask(0o077); import promptforge.deploy.features; "
+        "from tests.support import packages as p; sys.stdout.buffer.write(p.package())"
     )
     made = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, **surroundings}, capture_output=True, check=True

@@ -1,0 +1,104 @@
+"""Who is told of a revocation, and what is left of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from promptforge.actors.accounts.messages import RequestDeletion
+from promptforge.actors.marketplace.messages import PurchaseListing
+from promptforge.actors.packages.installing.messages import InstallPackage, UploadPackage
+from promptforge.actors.packages.messages import DiscardPackageVersion, RevokeFile, RevokePackageVersion, SweepPackages
+from promptforge.core.mongo import Files
+from promptforge.core.principal import Role
+from tests.integration.accounts.lives import erased
+from tests.integration.marketplace.branches import Branches
+from tests.integration.packages.kits import Kit, built, file_of, offered
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+HARM = "It sends what it is given to a stranger"
+
+
+async def test_a_sale_that_ends_after_the_revocation_began_before_it_is_told_of_too(
+    branches: Branches, kit: Kit
+) -> None:
+    """The sale has seen a version that was not revoked, and commits when its buyers were looked for already."""
+    await built(branches, kit)
+    listing = await offered(branches, kit)
+    moderator, _ = await branches.person("mia", Role.MODERATOR)
+    bob, _ = await branches.person("bob")
+    await branches.here.fund(bob, 30)
+
+    async def revoked() -> None:
+        await moderator.ask(RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason=HARM))
+        await branches.here.jobs_done()
+
+    branches.transactions.before_commit = revoked
+    await bob.ask(PurchaseListing(listing_id=listing.id, expected_price="10"))
+    told = {"kind": "package.revoked", "user_id": bob.user_id}
+    assert await branches.count("notifications", **told) == 0
+    jobs = branches.mongo.collection("jobs")
+    waiting = {"kind": "packages.TellOfRevocation", "state": {"$nin": ["completed", "dead"]}}
+    (job,) = await jobs.find(waiting).to_list(None)
+    assert job["run_at"] - job["created_at"] >= timedelta(seconds=100)
+    now = {"run_at": job["created_at"], "due_at": job["created_at"]}
+    await jobs.update_one({"_id": job["_id"]}, {"$set": now})
+    await branches.here.jobs_done()
+    assert await branches.count("notifications", **told) == 1
+    assert await branches.count("notifications", kind="package.revoked", user_id=kit.here.user_id) == 1
+
+
+async def test_a_file_is_revoked_by_its_hash_when_its_publisher_is_gone(branches: Branches, kit: Kit) -> None:
+    version = await built(branches, kit)
+    data = await file_of(kit)
+    moderator, _ = await branches.person("mia", Role.MODERATOR)
+    bob, _ = await branches.person("bob")
+    await kit.here.ask(RequestDeletion())
+    await erased(branches, kit.here.user_id)
+    assert await branches.count("package_versions") == 0
+    message = RevokeFile(sha256=version.sha256 or "", reason=HARM)
+    first = await moderator.ask(message)
+    assert await moderator.ask(message) == first
+    upload = await bob.ask(UploadPackage(data=data))
+    assert await raised(bob, InstallPackage(upload_id=upload.id)) == "package_revoked"
+
+
+async def test_a_file_of_a_version_that_is_known_is_revoked_with_it(branches: Branches, kit: Kit) -> None:
+    version = await built(branches, kit)
+    moderator, _ = await branches.person("mia", Role.MODERATOR)
+    await moderator.ask(RevokeFile(sha256=version.sha256 or "", reason=HARM))
+    assert (await kit.get()).revoked is not None
+    assert await branches.count("revoked_files", _id=version.sha256) == 1
+    assert await branches.count("audit_log", action="package.revoked") == 1
+
+
+async def test_what_failed_builds_left_goes_with_the_draft_and_is_swept(branches: Branches, kit: Kit) -> None:
+    """The process died after the version had become a draft again, before the files were removed."""
+    files, versions = Files(branches.mongo), branches.mongo.collection("package_versions")
+    await kit.draft("2.0.0")
+    for number in ("1.0.0", "2.0.0"):
+        left = f"{kit.package_id}:{number}:try_dead"
+        await versions.update_one({"_id": f"{kit.package_id}:{number}"}, {"$push": {"file_ids": left}})
+        writer = files.writer(left, "left.zip")
+        await writer.write(b"x" * 600_000)
+        await writer.close(now=kit.here.now())
+    assert await branches.count("files.chunks") > 1
+    await kit.here.ask(DiscardPackageVersion(package_id=kit.package_id, version="1.0.0"))
+    await branches.here.jobs_done()
+    assert await branches.count("files.chunks", files_id=f"{kit.package_id}:1.0.0:try_dead") == 0
+    trusted = kit.here.derive()
+    trusted.trusted = True
+    assert await trusted.ask(SweepPackages()) == 1
+    assert await branches.count("files.chunks") == 0
+    assert await trusted.ask(SweepPackages()) == 0
+
+
+async def test_the_audit_log_keeps_no_words_of_a_moderator(branches: Branches, kit: Kit) -> None:
+    await built(branches, kit)
+    moderator, _ = await branches.person("mia", Role.MODERATOR)
+    await moderator.ask(RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason=HARM))
+    (entry,) = await branches.mongo.collection("audit_log").find({"action": "package.revoked"}).to_list(None)
+    assert entry["after"] == {"version": "1.0.0"}
+    assert HARM not in repr(entry)

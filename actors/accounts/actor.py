@@ -31,7 +31,7 @@ from promptforge.actors.projects.messages import HasSharedProjects, LeaveProject
 from promptforge.actors.prompts.messages import ListWithIncluded
 from promptforge.actors.users.messages import CloseAccount, EraseUser, HoldBackHandles
 from promptforge.core.context import Context
-from promptforge.core.errors import NotFound
+from promptforge.core.errors import AccountClosed, NotFound
 from promptforge.core.failpoints import reach
 from promptforge.core.jobs import Discard
 from promptforge.core.runtime import Actor, handles
@@ -78,6 +78,8 @@ class AccountsActor(Actor):
                 there = replace(there, give_up_credits=True)
                 await self._store.put(there, session=context.session)
             return there.view()
+        if there is not None and there.state is not DeletionState.CANCELLED:
+            raise AccountClosed  # the request came with a principal from before
         found = await self._obstacles(context.user_id, give_up_credits=message.give_up_credits, context=context)
         if found:
             extra = {"obstacles": [obstacle.value for obstacle in found]}

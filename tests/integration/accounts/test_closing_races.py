@@ -196,6 +196,26 @@ async def test_of_a_cancelling_and_a_closing_one_wins(branches: Branches) -> Non
     assert beside.outcome == "not_now"
 
 
+async def test_asking_again_while_the_account_closes_brings_nothing_back(branches: Branches) -> None:
+    """The second request changes something, so the two conflict, and it looks again; its principal is from before."""
+    ada, there = await branches.person("ada")
+    await ada.ask(RequestDeletion())
+    deletions = branches.mongo.collection("account_deletions")
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    await deletions.update_one({"_id": ada.user_id}, {"$set": {"due_at": past}})
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, raised(there, RequestDeletion(give_up_credits=True)))
+        assert await close(branches.here, ada) == "done"
+    assert beside.outcome == "account_closed"
+    for state in ("closing", "erased", "done"):
+        row = await deletions.find_one({"_id": ada.user_id})
+        assert row is not None
+        assert row["state"] == state
+        assert await raised(ada, RequestDeletion(give_up_credits=True)) == "account_closed"
+        assert await deletions.find_one({"_id": ada.user_id}) == row
+        await time_has_come(branches, ada.user_id)
+
+
 async def test_a_seller_who_relists_while_the_account_closes_sells_nothing(branches: Branches) -> None:
     seller, there = await branches.person("sam", Role.SELLER)
     listing = await branches.here.published(seller, "Up and down")

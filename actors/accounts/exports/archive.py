@@ -71,7 +71,8 @@ async def _entries(
     first = await anext(aiter(documents), None)
     if first is None:
         return
-    with target.open(info, "w") as entry:
+    # Nobody knows yet how large it becomes, and what is above 2 GiB has to be said before.
+    with target.open(info, "w", force_zip64=True) as entry:
         yield entry, b"[\n" + _json(first)
         async for document in documents:
             yield entry, b",\n" + _json(document)

@@ -57,12 +57,15 @@ class MarketFiguresActor(Actor):
     async def _told(self, days: int, context: Context) -> MarketView:
         until = context.now().date() + timedelta(days=1)
         span = Span(until - timedelta(days=days), until)
-        folded = await self._store.read(span)
-        recent = by_day(await _journals_after(folded.mark, context))
-        buyers = folded.buyers
-        for buyer_id in sorted({buyer for one in recent.values() for buyer in one.buyers}):
+
+        async def since(mark: str | None) -> dict[date, DaySum]:
+            return by_day(await _journals_after(mark, context))
+
+        folded = await self._store.read(span, since)
+        recent, buyers = folded.recent, folded.buyers
+        for buyer_id, known in folded.known.items():
             bought = {day for day, one in recent.items() if buyer_id in one.buyers}
-            buyers = buyers.with_one(await self._store.days_of(buyer_id, span), bought, span)
+            buyers = buyers.with_one(known, bought, span)
         sums = {
             day: together([one[day] for one in (folded.days, recent) if day in one]) for day in {*folded.days, *recent}
         }

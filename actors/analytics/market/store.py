@@ -6,7 +6,7 @@ second finds it moved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
@@ -29,11 +29,16 @@ _MARK = "ledger"
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What is added up, and how far, at one moment."""
+    """What is added up, and how far, at one moment; and what has come since.
+
+    `known`: on which days those who have bought since bought before, as far as that is added up.
+    """
 
     mark: str | None
     days: dict[date, DaySum]
     buyers: Buyers
+    recent: dict[date, DaySum]
+    known: dict[str, set[date]]
 
 
 class MarketStore:
@@ -69,13 +74,24 @@ class MarketStore:
             await self._buyers.bulk_write(buyers, session=session)
         return True
 
-    async def read(self, span: Span) -> Folded:
+    async def read(self, span: Span, since: Callable[[str | None], Awaitable[dict[date, DaySum]]]) -> Folded:
+        """`since`: what came after a mark, as of now; it may be asked several times.
+
+        All that is added up is of one moment, also what is looked for once it is known who has bought since: of a
+        buyer whose journals are added up meanwhile the days would be known, and not be in the sums.
+        """
+
         async def work(session: Session) -> Folded:
             mark = await self.get_mark(session=session)
             wanted = {"_id": {"$gte": f"{span.since}", "$lt": f"{span.until}"}}
             rows = await self._days.find(wanted, session=session).to_list(None)
             days = {date.fromisoformat(row["_id"]): _sum_from(row) for row in rows}
-            return Folded(mark, days, await self._count_buyers(span, session))
+            buyers, recent = await self._count_buyers(span, session), await since(mark)
+            known = {one: set[date]() for day in recent.values() for one in day.buyers}
+            wanted = {"buyer_id": {"$in": sorted(known)}, "day": _times(span)}
+            async for row in self._buyers.find(wanted, {"buyer_id": 1, "day": 1}, session=session):
+                known[row["buyer_id"]].add(row["day"].date())
+            return Folded(mark, days, buyers, recent, known)
 
         return await read_snapshot(self._mongo, work)
 
@@ -102,15 +118,14 @@ class MarketStore:
         total = found[0] if found else {"now": 0, "before": 0, "both": 0}
         return Buyers(total["now"], total["before"], total["both"], by_day)
 
-    async def days_of(self, buyer_id: str, span: Span) -> set[date]:
-        """On which days somebody bought, in this time and the one before it, as far as it is added up."""
-        wanted = {"buyer_id": buyer_id, "day": {"$gte": _start(span.earlier), "$lt": _start(span.until)}}
-        rows = await self._buyers.find(wanted, {"day": 1}).to_list(None)
-        return {row["day"].date() for row in rows}
-
 
 def _between(since: date, until: date) -> Document:
     return {"_id": {"$gte": f"{since}", "$lt": f"{until}"}}
+
+
+def _times(span: Span) -> Document:
+    """This time and the one before it."""
+    return {"$gte": _start(span.earlier), "$lt": _start(span.until)}
 
 
 def _start(day: date) -> datetime:

@@ -7,9 +7,11 @@ from datetime import timedelta
 import anyio
 import pytest
 
+from promptforge.actors.analytics.market import actor
 from promptforge.actors.analytics.market.messages import FoldMarket, GetMarketFigures, MarketView
 from promptforge.actors.analytics.market.store import BUYERS, DAYS
 from promptforge.actors.billing.figures import store as figures
+from promptforge.actors.billing.figures.messages import JournalFigures
 from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare, TakeBackTopup
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind, Topup
 from promptforge.actors.billing.ledger.transaction import Ledger
@@ -178,6 +180,27 @@ async def test_who_bought_before_and_again_is_retained(branches: Branches, monke
     await fold(branches)
     assert await told(branches, days=7) == live
     assert [day.active_buyers for day in live.days] == [0, 0, 0, 0, 0, 0, 2]
+
+
+async def test_who_bought_is_counted_also_while_that_is_added_up(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process adds everything up after the sums are read, and before anything else is."""
+    monkeypatch.setattr(figures, "SETTLED", timedelta(0))
+    await trade(branches)
+    live = await told(branches)
+    journals_after, folded = actor._journals_after, list[int]()
+
+    async def beside(mark: str | None, context: Context) -> list[JournalFigures]:
+        found = await journals_after(mark, context)
+        if not folded:
+            folded.append(await branches.there.process.context().ask(FoldMarket()))
+        return found
+
+    monkeypatch.setattr(actor, "_journals_after", beside)
+    assert await told(branches) == live
+    assert folded == [await branches.count("ledger_journals")]
+    assert live.active_buyers == 6
 
 
 async def test_they_are_for_administrators(branches: Branches) -> None:

@@ -11,7 +11,10 @@ from promptforge.core.personal import Held, Subject, kept
 
 CUSTOMERS = "stripe_customers"
 INDEXES: dict[str, tuple[Index, ...]] = {
-    CUSTOMERS: (Index((("customer_id", 1),), unique=True, partial={"customer_id": {"$type": "string"}}),),
+    CUSTOMERS: (
+        Index((("customer_id", 1),), unique=True, partial={"customer_id": {"$type": "string"}}),
+        Index((("gone", 1),), partial={"gone": {"$exists": True}}),
+    ),
 }
 PAID = "it leads to the invoices at Stripe, which are kept for ten years"
 HELD = {

@@ -76,11 +76,12 @@ class StripeEventsActor(Actor):
 
     async def _apply(self, event_id: str, verdict: Outcome | Effect, tx: Context) -> None:
         session = session_of(tx)
-        if (await self._events.get(event_id, session=session)).state in FINISHED:
+        event = await self._events.get(event_id, session=session)
+        if event.state in FINISHED:
             return
         outcome = verdict if isinstance(verdict, Outcome) else await verdict(tx)
         reach("event.applied_before_finish")
-        await self._events.finish(event_id, outcome, now=tx.now(), session=session)
+        await self._events.finish(event, outcome, now=tx.now(), session=session)
 
     @handles(ListWebhookEvents)
     async def list_events(self, message: ListWebhookEvents, context: Context) -> Page[WebhookEventView]:

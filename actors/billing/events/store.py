@@ -1,4 +1,8 @@
-"""Every query on `webhook_events` and `disputes`. Events are kept for good: they are the evidence for the ledger."""
+"""Every query on `webhook_events` and `disputes`. Events are kept for good: they are the evidence for the ledger.
+
+What Stripe told goes with the person: the erasure empties it in what is there, and the end of an event in what comes
+later (Stripe may tell of a payment years after). Until an event has ended it is needed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent
+from promptforge.actors.billing.events.subjects import EventSubjects
 from promptforge.actors.billing.messages import RecordStripeEvent, WebhookEventState
 from promptforge.actors.billing.stripe.claims import Dispute
 from promptforge.core.errors import NotFound
@@ -54,6 +59,7 @@ HELD = {
 class EventStore:
     def __init__(self, mongo: Mongo) -> None:
         self._events = mongo.collection(EVENTS)
+        self._subjects = EventSubjects(mongo, HELD[EVENTS].subjects)
 
     async def insert_many(self, events: Sequence[RecordStripeEvent], *, now: datetime, session: Session | None) -> None:
         """Raises `DuplicateKey` where one of them is there already, which has aborted the transaction."""
@@ -66,14 +72,15 @@ class EventStore:
             raise NotFound("There is no such event")
         return _event_from(row)
 
-    async def finish(self, event_id: str, outcome: Outcome, *, now: datetime, session: Session) -> None:
-        """Write how an event ended, in the transaction of its effect."""
+    async def finish(self, event: StripeEvent, outcome: Outcome, *, now: datetime, session: Session) -> None:
+        """Write how an event ended, in the transaction of its effect. Of somebody who has left nothing else is kept."""
+        ended: Document = {"state": outcome.state.value, "reason": outcome.reason, "finished_at": now}
+        told: Document = {"account": event.account, "payload": event.payload}
+        if await self._subjects.have_left(told, session=session):
+            ended["payload"] = {}
         await self._events.update_one(
-            {"event_id": event_id, "state": {"$nin": _FINISHED}},
-            {
-                "$set": {"state": outcome.state.value, "reason": outcome.reason, "finished_at": now},
-                "$inc": {"attempts": 1},
-            },
+            {"event_id": event.event_id, "state": {"$nin": _FINISHED}},
+            {"$set": ended, "$inc": {"attempts": 1}},
             session=session,
         )
 

@@ -18,6 +18,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     RECEIPTS: (
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("topup_id", 1),), unique=True),
+        Index((("paid.charge", 1),), partial={"paid.charge": {"$exists": True}}),
         Index((("country_conflicts", 1), ("created_at", -1), ("_id", -1)), partial={"country_conflicts": True}),
     ),
 }

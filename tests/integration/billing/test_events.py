@@ -41,6 +41,60 @@ async def test_a_paid_session_brings_the_pack_of_its_checkout(bank: Bank) -> Non
     assert (await bank.verify()).ok
 
 
+ABOUT = {
+    "direct": ({"client_reference_id": "USER"}, None),
+    "customer": ({"customer": "cus_1"}, None),
+    "customer before": ({"customer": "cus_0"}, None),
+    "account": ({}, "acct_1"),
+    "checkout": ({"id": "cs_1"}, None),
+    "charge": ({"charge": "ch_1"}, None),
+    "nobody": ({"id": "cus_2", "customer": "cus_2", "charge": "ch_2"}, None),
+}
+
+
+@pytest.mark.parametrize("way", ABOUT)
+@pytest.mark.parametrize("kind", ["invoice.created", "payout.paid", "charge.refunded"])
+async def test_of_who_has_left_nothing_stays_of_an_event_that_comes_later(bank: Bank, way: str, kind: str) -> None:
+    """Whether it is ignored, quarantined or about something; and until it has ended all of it is there."""
+    gone, there = await bank.user(), await bank.user()
+    planted: dict[str, dict[str, object]] = {
+        "stripe_customers": {"_id": gone, "customer_id": "cus_1", "gone": ["cus_0"]},
+        "connect_accounts": {"_id": gone, "account_id": "acct_1"},
+        "checkouts": {"_id": "chk_1", "user_id": gone, "session_id": "cs_1"},
+        "receipts": {"_id": "rct_1", "user_id": gone, "topup_id": "topup_1", "paid": {"charge": "ch_1"}},
+    }
+    for name, row in planted.items():
+        await bank.collection(name).insert_one(row)
+    fields, account = ABOUT[way]
+    told = {**fields, "object": "thing", "receipt_email": "ada@example.com"}
+    if "client_reference_id" in told:
+        told["client_reference_id"] = gone
+    stored = {
+        "_id": "whe_1",
+        "event_id": "evt_1",
+        "type": kind,
+        "account": account,
+        "payload": {"data": {"object": told}},
+    }
+    facts = {"api_version": "2026-10-28.endive", "livemode": False, "created": 1, "attempts": 0, "reason": None}
+    times = {"created_at": bank.context().now(), "received_at": bank.context().now(), "finished_at": None}
+    events, people = bank.collection("webhook_events"), bank.collection("users")
+
+    async def payload_after(closed: str) -> object:
+        await people.update_many({}, {"$set": {"closed_at": None}})
+        await people.update_one({"_id": closed}, {"$set": {"closed_at": bank.context().now()}})
+        await events.delete_many({})
+        await events.insert_one({**stored, **facts, **times, "state": "received"})
+        await bank.context().ask(ProcessStripeEvent(event_id="evt_1"))
+        row = await events.find_one({"event_id": "evt_1"})
+        assert row is not None
+        assert row["finished_at"] is not None
+        return row["payload"]
+
+    assert await payload_after(there) == stored["payload"]
+    assert await payload_after(gone) == (stored["payload"] if way == "nobody" else {})
+
+
 async def test_an_event_50_times_in_a_row_has_one_effect(bank: Bank) -> None:
     user = await bank.user()
     event = session_event(await bank.checkout(user))

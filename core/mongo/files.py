@@ -2,7 +2,7 @@
 
 A file is there once it is closed: its document is written last. What was written of one that never was closed is
 nobody's; so who writes files keeps the id of each before the first piece is written, and removes those that came to
-nothing by it. An id is used once.
+nothing by it; what is nobody's all the same can be swept. An id is used once.
 """
 
 from __future__ import annotations
@@ -86,6 +86,33 @@ class Files:
         """Also what was written of a file that was never closed; nothing where there is none."""
         await self._files.delete_one({"_id": file_id})
         await self._chunks.delete_many({"files_id": file_id})
+
+    async def list_named(self, name: str, before: datetime, at_once: int) -> AsyncGenerator[list[str], None]:
+        """The ids of files of this name that were closed before then; they may be removed meanwhile."""
+        after = ""
+        while True:
+            wanted = {"filename": name, "uploadDate": {"$lt": before}, "_id": {"$gt": after}}
+            rows = await self._files.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(at_once).to_list(at_once)
+            if not rows:
+                return
+            after = rows[-1]["_id"]
+            yield [row["_id"] for row in rows]
+
+    async def delete_unclosed(self, before: datetime) -> int:
+        """Remove what was begun before then and never closed; answers of how many files. It reads indexes only."""
+        pieces: list[Document] = [
+            {"$sort": {"files_id": 1}},
+            {"$group": {"_id": "$files_id"}},
+            {"$lookup": {"from": FILES, "localField": "_id", "foreignField": "_id", "as": "closed"}},
+            {"$match": {"closed": []}},
+        ]
+        begun, number = {"$lt": ObjectId.from_datetime(before)}, 0
+        for row in await self._chunks.aggregate(pieces).to_list(None):
+            first = {"files_id": row["_id"], "n": 0, "_id": begun}
+            if await self._chunks.find_one(first, {"_id": 1}) is not None:
+                await self.delete(row["_id"])
+                number += 1
+        return number
 
     async def insert_chunks(self, rows: list[Document]) -> None:
         await self._chunks.insert_many(rows)

@@ -12,14 +12,16 @@ from promptforge.actors.accounts.exports.archive import File, archive
 from promptforge.actors.accounts.exports.messages import (
     DownloadPersonalExport,
     GetPersonalExport,
+    PersonalExportState,
     PersonalExportView,
     RequestPersonalExport,
     SweepPersonalExports,
     WritePersonalExport,
 )
-from promptforge.actors.accounts.exports.store import PersonalExportStore
+from promptforge.actors.accounts.exports.store import PersonalExport, PersonalExportStore
 from promptforge.actors.accounts.records import PersonalRecords
 from promptforge.actors.billing.sellers.messages import ReadSellerDetails
+from promptforge.actors.jobs.messages import FindEndedJobs
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.context import Context
 from promptforge.core.downloads import Download
@@ -33,13 +35,16 @@ from promptforge.core.runtime import Actor, handles
 KEPT = timedelta(days=7)
 GIVEN_UP = timedelta(days=1)
 """After which an export that never was finished may be asked for again."""
+NOBODYS_AFTER = timedelta(days=2)
+"""No job writes a file for as long."""
 SWEPT_AT_ONCE = 100
+FILE_NAME = "personal-export.zip"
 IDENTITY = "seller_identity"
 
 
 class PersonalExportsActor(Actor):
     name = "personal_exports"
-    asks = ("sellers",)
+    asks = ("jobs", "sellers")
 
     def __init__(self, store: PersonalExportStore, records: PersonalRecords, files: Files) -> None:
         self._store = store
@@ -52,8 +57,8 @@ class PersonalExportsActor(Actor):
         there = await self._store.find(user_id, session=context.session)
         if there is not None and there.under_way and there.view.requested_at > now - GIVEN_UP:
             return there.view
-        asked = await self._store.ask(user_id, now=now, session=context.session)
-        await context.enqueue(WritePersonalExport(user_id=user_id), owner_id=user_id)
+        job_id = await context.enqueue(WritePersonalExport(user_id=user_id), owner_id=user_id)
+        asked = await self._store.ask(user_id, job_id, now=now, session=context.session)
         await context.audit("account.export_requested", user_id)
         return asked.view
 
@@ -69,7 +74,7 @@ class PersonalExportsActor(Actor):
         export = await self._store.find(context.user_id)
         if export is None:
             raise NotFound("You have not asked for an export")
-        if export.under_way:
+        if export.under_way or export.view.state is PersonalExportState.FAILED:
             raise PersonalExportNotReady(f"Your export is {export.view.state}")
         over = export.view.expires_at is None or export.view.expires_at <= context.now()
         file = None if over or export.file_id is None else await self._files.find(export.file_id)
@@ -96,7 +101,7 @@ class PersonalExportsActor(Actor):
             await self._remove(user_id, [file_id])
 
     async def _write(self, user_id: str, file_id: str, context: Context) -> StoredFile:
-        writer = self._files.writer(file_id, "personal-export.zip")
+        writer = self._files.writer(file_id, FILE_NAME)
         async with aclosing(archive(self._contents(user_id, context), now=context.now())) as pieces:
             async for piece in pieces:
                 await writer.write(piece)
@@ -131,15 +136,47 @@ class PersonalExportsActor(Actor):
 
     @handles(SweepPersonalExports)
     async def sweep(self, message: SweepPersonalExports, context: Context) -> int:
+        """What says that files are left to remove goes last: a process may die anywhere between."""
         number = 0
         while expired := await self._store.list_expired(context.now(), SWEPT_AT_ONCE):
             for export in expired:
-                await self._store.expire(export)
                 await self._remove(export.user_id, export.file_ids)
+                await self._store.expire(export)
             number += len(expired)
-        return number
+        await self._give_up(context)
+        while given_up := await self._store.list_given_up(SWEPT_AT_ONCE):
+            for export in given_up:
+                await self._remove(export.user_id, export.file_ids)
+            number += len(given_up)
+        return number + await self._sweep_nobodys(context)
+
+    async def _give_up(self, context: Context) -> None:
+        """Those whose job has ended without them."""
+        after = ""
+        while some := await self._store.list_under_way(after, SWEPT_AT_ONCE):
+            jobs = tuple(export.job_id for export in some if export.job_id is not None)
+            ended = {one.job_id for one in await context.ask(FindEndedJobs(job_ids=jobs))} if jobs else set[str]()
+            for export in some:
+                if export.job_id in ended or _is_old(export, context):
+                    await self._store.give_up(export)
+            after = some[-1].user_id
+
+    async def _sweep_nobodys(self, context: Context) -> int:
+        """Files that were written while their person was erased, by a process that died of it; and such pieces."""
+        before, number = context.now() - NOBODYS_AFTER, 0
+        async for some in self._files.list_named(FILE_NAME, before, SWEPT_AT_ONCE):
+            nobodys = set(some) - await self._store.are_named(some)
+            for file_id in nobodys:
+                await self._files.delete(file_id)
+            number += len(nobodys)
+        return number + await self._files.delete_unclosed(before)
 
     async def _remove(self, user_id: str, file_ids: list[str] | tuple[str, ...]) -> None:
         for file_id in file_ids:
             await self._files.delete(file_id)
         await self._store.forget_files(user_id, file_ids)
+
+
+def _is_old(export: PersonalExport, context: Context) -> bool:
+    """One of before the jobs were known by their ids."""
+    return export.job_id is None and export.view.requested_at <= context.now() - GIVEN_UP

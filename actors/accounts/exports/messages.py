@@ -21,6 +21,8 @@ class PersonalExportState(StrEnum):
     FINISHED = "finished"
     EXPIRED = "expired"
     """Its file is removed: ask for another one."""
+    FAILED = "failed"
+    """It was tried again and again, and given up: ask for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +70,6 @@ class WritePersonalExport(Command[None]):
 @internal
 @job(timeout_seconds=600)
 class SweepPersonalExports(Command[int]):
-    """Remove the files of exports that have expired; answers how many."""
+    """Remove the files of exports that have expired or were given up, and those that nobody's export names; answers
+    how many.
+    """

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from promptforge.actors.accounts.exports import actor as exporting
 from promptforge.actors.accounts.exports.messages import (
     DownloadPersonalExport,
     GetPersonalExport,
@@ -25,10 +26,11 @@ from promptforge.actors.moderation.messages import ClaimCase, Verdict
 from promptforge.actors.users.messages import CreateApiKey, UpdateProfile
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.mongo import Files
 from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
 from tests.integration.accounts.lives import MARK, erased, live
-from tests.integration.marketplace.branches import Branches
+from tests.integration.marketplace.branches import Branches, Interrupted
 from tests.support.market import decision, raised
 
 pytestmark = pytest.mark.anyio
@@ -157,6 +159,69 @@ async def test_a_week_later_the_file_is_gone(branches: Branches) -> None:
     assert await branches.here.process.context().ask(SweepPersonalExports()) == 1
     assert await branches.count("files.files") == await branches.count("files.chunks") == 0
     assert (await ada.ask(GetPersonalExport())).state is PersonalExportState.EXPIRED
+
+
+async def test_a_file_whose_removal_is_cut_short_is_removed_by_the_next_sweep(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await branches.here.person("ada")
+    await ada.ask(RequestPersonalExport())
+    await write(branches, ada)
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    await branches.mongo.collection("personal_exports").update_one({}, {"$set": {"expires_at": past}})
+
+    async def killed(self: object, file_id: str) -> None:
+        raise Interrupted
+
+    sweeping = branches.here.process.context
+    with monkeypatch.context() as patched:
+        patched.setattr(Files, "delete", killed)
+        with pytest.raises(Interrupted):
+            await sweeping().ask(SweepPersonalExports())
+    await sweeping().ask(SweepPersonalExports())
+    assert await branches.count("files.files") == await branches.count("files.chunks") == 0
+    assert (await ada.ask(GetPersonalExport())).state is PersonalExportState.EXPIRED
+
+
+async def test_what_its_job_has_given_up_fails_and_leaves_nothing(branches: Branches) -> None:
+    ada = await branches.here.person("ada")
+    await ada.ask(RequestPersonalExport())
+    exports, jobs = branches.mongo.collection("personal_exports"), branches.mongo.collection("jobs")
+    await exports.update_one({}, {"$set": {"state": "running", "file_ids": ["fil_left"], "writer": "fil_left"}})
+    left = {"files_id": "fil_left", "n": 0, "data": b"half a file"}
+    await branches.mongo.collection("files.chunks").insert_one(left)
+    assert await branches.here.process.context().ask(SweepPersonalExports()) == 0, "its job waits to be tried again"
+    assert (await ada.ask(GetPersonalExport())).state is PersonalExportState.RUNNING
+    await jobs.update_many({"owner_id": ada.user_id}, {"$set": {"state": "dead"}})
+    assert await branches.here.process.context().ask(SweepPersonalExports()) == 1
+    assert (await ada.ask(GetPersonalExport())).state is PersonalExportState.FAILED
+    assert await branches.count("files.chunks") == 0
+    assert await raised(ada, DownloadPersonalExport()) == "export_not_ready"
+    assert (await ada.ask(RequestPersonalExport())).state is PersonalExportState.QUEUED
+    await write(branches, ada)
+    assert (await ada.ask(GetPersonalExport())).state is PersonalExportState.FINISHED
+
+
+async def test_what_was_written_while_its_person_was_erased_goes_by_itself(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a process that died before it saw that nobody waits for it: a whole file, and pieces of one."""
+    ada, bob = await branches.here.person("ada"), await branches.here.person("bob")
+    for person in (ada, bob):
+        await person.ask(RequestPersonalExport())
+        await write(branches, person)
+    await branches.mongo.collection("personal_exports").delete_one({"_id": ada.user_id})
+    for file_id in ("fil_begun", "fil_also"):
+        piece = {"files_id": file_id, "n": 0, "data": b"half a file"}
+        await branches.mongo.collection("files.chunks").insert_one(piece)
+    sweeping = branches.here.process.context
+    assert await sweeping().ask(SweepPersonalExports()) == 0, "it may be being written"
+    monkeypatch.setattr(exporting, "NOBODYS_AFTER", timedelta(seconds=-2))
+    assert await sweeping().ask(SweepPersonalExports()) == 3
+    (file,) = [row async for row in branches.mongo.collection("files.files").find({})]
+    pieces = await branches.mongo.collection("files.chunks").find({}).to_list(None)
+    assert {row["files_id"] for row in pieces} == {file["_id"]}
+    assert (await fetched(bob)).keys() >= {"users.json"}
 
 
 async def test_the_file_goes_with_the_account(branches: Branches) -> None:

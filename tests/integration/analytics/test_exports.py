@@ -23,6 +23,7 @@ from promptforge.actors.analytics.exports.messages import (
     DownloadExport,
     ExportFormat,
     ExportSource,
+    ExportState,
     ExportView,
     ForgetExports,
     GetExport,
@@ -32,6 +33,7 @@ from promptforge.actors.analytics.exports.messages import (
     SweepExports,
 )
 from promptforge.actors.analytics.exports.store import ANALYTICS_JOBS, EXPORTS, ExportStore
+from promptforge.actors.analytics.exports.writing import Attempt
 from promptforge.actors.marketplace.messages import RefundPurchase
 from promptforge.core.context import Context
 from promptforge.core.downloads import Download
@@ -40,7 +42,7 @@ from promptforge.core.mongo.files import CHUNKS, FILES
 from promptforge.core.principal import Principal, Role
 from tests.integration.ai.counting import record
 from tests.integration.analytics.telling import new_event
-from tests.integration.marketplace.branches import Branches
+from tests.integration.marketplace.branches import Branches, Interrupted
 from tests.support.market import raised, top_up
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +97,33 @@ async def test_every_event_is_in_the_file_once_and_nobody_elses(branches: Branch
     assert (len(told), export.rows, export.rows_expected) == (11, 10, 10)
     assert [one.id for one in (await bob.ask(ListExports())).items] == [export.id]
     assert await branches.count(ANALYTICS_JOBS, user_id=bob.user_id, export_id=export.id) == 1
+
+
+@pytest.mark.parametrize("tried", ["not yet", "before"])
+async def test_one_that_waits_or_is_tried_again_does_not_begin_for_who_is_suspended(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch, tried: str
+) -> None:
+    """The runner reads the principal anew before each attempt."""
+    ada, _ = await branches.person("ada")
+    await put_events(branches, ada, 10)
+    export = await ask(ada, ExportSource.EVENTS)
+    if tried == "before":
+        with monkeypatch.context() as patched:
+            patched.setattr(Attempt, "_tell", interrupted)
+            with pytest.raises(Interrupted):
+                await carry_out(branches, ada, export)
+        assert (await ada.ask(GetExport(export_id=export.id))).state is ExportState.RUNNING
+    assert ada.principal is not None
+    suspended = replace(ada.principal, suspended=True)
+    await branches.here.process.context(suspended).ask(RunExport(export_id=export.id))
+    ended = await ada.ask(GetExport(export_id=export.id))
+    assert ended.failure is not None
+    assert (ended.state, ended.failure.code) == (ExportState.FAILED, "account_suspended")
+    assert await files_left(branches) == 0
+
+
+async def interrupted(*_: object) -> None:
+    raise Interrupted
 
 
 async def test_runs_of_one_moment_are_all_in_it(branches: Branches) -> None:

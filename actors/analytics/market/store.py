@@ -88,8 +88,8 @@ class MarketStore:
             days = {date.fromisoformat(row["_id"]): _sum_from(row) for row in rows}
             buyers, recent = await self._count_buyers(span, session), await since(mark)
             known = {one: set[date]() for day in recent.values() for one in day.buyers}
-            wanted = {"buyer_id": {"$in": sorted(known)}, "day": _times(span)}
-            async for row in self._buyers.find(wanted, {"buyer_id": 1, "day": 1}, session=session):
+            theirs: Document = {"buyer_id": {"$in": sorted(known)}, "day": _times(span)}
+            async for row in self._buyers.find(theirs, {"buyer_id": 1, "day": 1}, session=session):
                 known[row["buyer_id"]].add(row["day"].date())
             return Folded(mark, days, buyers, recent, known)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from promptforge.actors.accounts.domain import AGAIN, SECOND_LOOK, SETTLED, Deletion, in_words, obstacles
+from promptforge.actors.accounts.domain import AGAIN, LINKS_KEPT, SECOND_LOOK, SETTLED, Deletion, in_words, obstacles
 from promptforge.actors.accounts.errors import DeletionBlocked, NothingToCancel
 from promptforge.actors.accounts.messages import (
     CancelDeletion,
@@ -22,6 +22,7 @@ from promptforge.actors.accounts.records import PersonalRecords
 from promptforge.actors.accounts.store import DeletionStore
 from promptforge.actors.analytics.events.messages import ForgetEvents
 from promptforge.actors.analytics.exports.messages import ForgetExports
+from promptforge.actors.billing.messages import ForgetInstruments
 from promptforge.actors.billing.obligations.messages import GetObligations
 from promptforge.actors.marketplace.listings.messages import LeaveMarket
 from promptforge.actors.marketplace.purchases.messages import ListSoldVersions
@@ -46,6 +47,7 @@ class AccountsActor(Actor):
     asks = (
         *(
             "analytics_events",
+            "billing",
             "exports",
             "marketplace",
             "obligations",
@@ -127,6 +129,10 @@ class AccountsActor(Actor):
         deletion = await context.transaction(lambda tx: self._begin(user_id, tx))
         if deletion is None:
             raise Discard("It was cancelled, is not due, or has to wait for something")
+        if deletion.state is DeletionState.DONE:
+            await context.ask(ForgetInstruments(user_id=user_id))
+            await context.transaction(lambda tx: self._forgotten(user_id, tx))
+            return
         reach("account.closed")
         await context.ask(LeaveMarket(seller_id=user_id))
         await context.ask(LeaveProjects(user_id=user_id))
@@ -161,7 +167,7 @@ class AccountsActor(Actor):
         deletion = await self._store.find(user_id, session=tx.session)
         if deletion is None or deletion.due_at > tx.now():
             return None
-        if deletion.state in {DeletionState.CLOSING, DeletionState.ERASED}:
+        if deletion.state in {DeletionState.CLOSING, DeletionState.ERASED, DeletionState.DONE}:
             return deletion
         if deletion.state is not DeletionState.SCHEDULED:
             return None
@@ -183,16 +189,21 @@ class AccountsActor(Actor):
 
     async def _finish(self, user_id: str, tx: Context) -> None:
         deletion = await self._store.find(user_id, session=tx.session)
-        if deletion is None or deletion.state is DeletionState.DONE:
+        if deletion is None or deletion.state in {DeletionState.DONE, DeletionState.FORGOTTEN}:
             return
         first = deletion.state is DeletionState.CLOSING
         # ID tokens from before are good for an hour: with the uid free, one of them would make an account again.
         await tx.ask(EraseUser(user_id=user_id, uid_is_free=not first))
         state = DeletionState.ERASED if first else DeletionState.DONE
-        ended = replace(deletion, state=state, due_at=tx.now() + SECOND_LOOK, uid=None)
+        ended = replace(deletion, state=state, due_at=tx.now() + (SECOND_LOOK if first else LINKS_KEPT), uid=None)
         await self._store.put(ended, session=tx.session)
         if first:
             await tx.audit("account.erased", user_id)
+
+    async def _forgotten(self, user_id: str, tx: Context) -> None:
+        deletion = await self._store.find(user_id, session=tx.session)
+        if deletion is not None:
+            await self._store.put(replace(deletion, state=DeletionState.FORGOTTEN), session=tx.session)
 
     async def _obstacles(self, user_id: str, *, give_up_credits: bool, context: Context) -> tuple[Obstacle, ...]:
         owed = await context.ask(GetObligations(user_id=user_id))

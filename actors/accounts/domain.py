@@ -17,6 +17,8 @@ by then is known, and stays with its buyers.
 """
 SECOND_LOOK = timedelta(hours=25)
 """Replies for repeated requests are kept for a day, and no request or job runs for as long."""
+LINKS_KEPT = timedelta(days=730)
+"""For how long cards and bank accounts of who has left are known again (docs/accounts.md)."""
 WORDS = {
     Obstacle.DEBT: "you owe credits",
     Obstacle.RESERVED: "credits are set aside for something that has not ended",

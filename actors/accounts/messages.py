@@ -19,6 +19,9 @@ class DeletionState(StrEnum):
     CLOSING = "closing"
     ERASED = "erased"
     DONE = "done"
+    """All is erased but what is kept for some time, to find who leaves in order to come back."""
+    FORGOTTEN = "forgotten"
+    """That time is over too."""
 
 
 class Obstacle(StrEnum):

@@ -19,7 +19,7 @@ HELD = {
         secret=frozenset({"uid"}),
     )
 }
-GOES_ON = (DeletionState.SCHEDULED, DeletionState.CLOSING, DeletionState.ERASED)
+GOES_ON = (DeletionState.SCHEDULED, DeletionState.CLOSING, DeletionState.ERASED, DeletionState.DONE)
 
 
 class DeletionStore:

@@ -28,6 +28,7 @@ from promptforge.actors.billing.messages import (
     Charge,
     ChargePurchase,
     CreditsView,
+    ForgetInstruments,
     GetAccountGroup,
     GetCredits,
     GetLedgerReport,
@@ -127,6 +128,10 @@ class BillingActor(Actor):
     @handles(GetAccountGroup, transactional=True)
     async def get_group(self, message: GetAccountGroup, context: Context) -> tuple[str, ...]:
         return await self._ledger.links.group_of(message.user_id, session=context.session)
+
+    @handles(ForgetInstruments)
+    async def forget_instruments(self, message: ForgetInstruments, context: Context) -> None:
+        await self._ledger.links.forget(message.user_id)
 
     # Runs of language models
 

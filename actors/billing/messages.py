@@ -366,6 +366,13 @@ class GetAccountGroup(Query[tuple[str, ...]]):
     user_id: UserId
 
 
+@internal
+class ForgetInstruments(Command[None]):
+    """Remove what links somebody who has left with others: the cards and bank accounts that they used."""
+
+    user_id: UserId
+
+
 # Verification
 
 

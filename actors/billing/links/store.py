@@ -4,6 +4,7 @@ An instrument is named by its kind and by Stripe's fingerprint of it (`card:…`
 the same card or bank account is used with this platform, and of which nobody can read a number. Whoever shares one with
 somebody is in one group with them, and with everybody whom those share one with. A group's name is that of one of its
 members, its head, and a user without a document is alone. A group never splits: they did share it once.
+Who has left is forgotten two years later.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.core.mongo import Index, Mongo, Session
-from promptforge.core.personal import nobody
+from promptforge.core.personal import Held, Subject, kept
 
 INSTRUMENTS = "payment_instruments"
 LINKS = "account_links"
@@ -23,9 +24,16 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     INSTRUMENTS: (Index((("user_ids", 1),)),),
     LINKS: (Index((("group", 1),)),),
 }
+FRAUD = "so that nobody earns from themselves by leaving and coming back: two years, then removed"
 HELD = {
-    INSTRUMENTS: nobody("Which opaque names of cards and bank accounts were used by which internal ids"),
-    LINKS: nobody("Which internal ids share a card or a bank account"),
+    INSTRUMENTS: Held(
+        "Stripe's fingerprints of cards and bank accounts that you used",
+        (Subject("user_ids", {"_id": kept(FRAUD), "user_ids": kept(FRAUD)}),),
+    ),
+    LINKS: Held(
+        "The group of accounts that share a card or a bank account with yours",
+        (Subject("_id", {"group": kept(FRAUD)}),),
+    ),
 }
 
 
@@ -62,6 +70,14 @@ class LinkStore:
             if first != user_id and await self._join(first, user_id, session):
                 joined[instrument] = first
         return joined
+
+    async def forget(self, user_id: str) -> None:
+        """Somebody has left long ago. Others who shared an instrument with them stay in their group."""
+        rows = await self._instruments.find({"user_ids": user_id}, {"_id": 1}).to_list(None)
+        theirs = [row["_id"] for row in rows]
+        await self._instruments.update_many({"_id": {"$in": theirs}}, {"$pull": {"user_ids": user_id}})
+        await self._instruments.delete_many({"_id": {"$in": theirs}, "user_ids": []})
+        await self._links.delete_one({"_id": user_id})
 
     async def _join(self, one: str, other: str, session: Session) -> bool:
         """Whether they were in two groups."""

@@ -12,6 +12,8 @@ from promptforge.actors.accounts.messages import (
     Obstacle,
     RequestDeletion,
 )
+from promptforge.actors.billing.links.learning import learn_instruments
+from promptforge.actors.billing.links.store import LinkStore
 from promptforge.actors.marketplace.messages import GetPurchase
 from promptforge.actors.packages.messages import DownloadPackage
 from promptforge.actors.projects.messages import AddMember, CreateProject, ListMembers, ProjectRole, SetMemberRoles
@@ -127,6 +129,31 @@ async def test_a_second_look_a_day_later_ends_it(branches: Branches) -> None:
     row = await branches.mongo.collection("account_deletions").find_one({"_id": life.ada.user_id})
     assert row is not None
     assert row["uid"] is None
+
+
+async def test_cards_are_known_again_for_two_years_and_then_forgotten(branches: Branches) -> None:
+    ada, bob = await branches.here.person("ada"), await branches.here.person("bob")
+    links = LinkStore(branches.mongo)
+    for person, used in ((ada, ["card:own", "card:shared"]), (bob, ["card:shared"])):
+
+        async def learn(tx: Context, user_id: str = person.user_id, used: list[str] = used) -> None:
+            await learn_instruments(links, user_id, used, tx)
+
+        await person.transaction(learn)
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    await time_has_come(branches, ada.user_id)
+    row = await branches.mongo.collection("account_deletions").find_one({"_id": ada.user_id})
+    assert row is not None
+    assert (row["state"], (row["due_at"] - ada.now()).days) == ("done", 729)
+    assert await links.are_linked(ada.user_id, bob.user_id)
+    await time_has_come(branches, ada.user_id)
+    assert await state_of(branches, ada.user_id) == "forgotten"
+    instruments = await branches.mongo.collection("payment_instruments").find({}).to_list(None)
+    assert {row["_id"]: row["user_ids"] for row in instruments} == {"card:shared": [bob.user_id]}
+    assert await branches.count("account_links", _id=ada.user_id) == 0
+    await time_has_come(branches, ada.user_id)
+    assert await state_of(branches, ada.user_id) == "forgotten"
 
 
 async def test_nobody_is_found_signs_in_or_is_named_afterwards(branches: Branches) -> None:

@@ -122,6 +122,20 @@ async def test_cases_of_moderators_are_in_it_with_the_words_that_are_ones_own(br
     assert "words of Eve" in files[eve.user_id]["marketplace_reports.json"]
 
 
+async def test_cards_and_bank_accounts_are_in_it_and_not_who_else_uses_them(branches: Branches) -> None:
+    ada, bob = await branches.here.person("ada"), await branches.here.person("bob")
+    shared = {"_id": "card:shared", "user_ids": [bob.user_id, ada.user_id]}
+    await branches.mongo.collection("payment_instruments").insert_one(shared)
+    for person in (ada, bob):
+        await branches.mongo.collection("account_links").insert_one({"_id": person.user_id, "group": bob.user_id})
+    await ada.ask(RequestPersonalExport())
+    await write(branches, ada)
+    files = await fetched(ada)
+    assert json.loads(files["payment_instruments.json"]) == [{**shared, "user_ids": ["somebody else", ada.user_id]}]
+    assert json.loads(files["account_links.json"]) == [{"_id": ada.user_id, "group": "somebody else"}]
+    assert bob.user_id not in "".join(files.values())
+
+
 async def test_one_is_written_at_a_time_and_the_next_takes_its_place(branches: Branches) -> None:
     ada = await branches.here.person("ada")
     assert await raised(ada, GetPersonalExport()) == await raised(ada, DownloadPersonalExport()) == "not_found"

@@ -309,13 +309,6 @@ class GetPartnerStanding(Query[PartnerStanding | None]):
 
 
 @internal
-class FindPartnerOf(Query[PartnerStanding | None]):
-    """The same for whoever owns a partnership that is approved or suspended; there is one at most."""
-
-    owner_id: UserId
-
-
-@internal
 class ListPartnerIds(Query[tuple[str, ...]]):
     """Of all partnerships that somebody has or had, for what they earned."""
 

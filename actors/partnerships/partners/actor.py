@@ -13,7 +13,6 @@ from promptforge.actors.partnerships.messages import (
     ApplyForPartnership,
     ChangeCommission,
     DecidePartnership,
-    FindPartnerOf,
     GetPartnership,
     GetPartnerStanding,
     LeavePartnerships,
@@ -219,13 +218,7 @@ class PartnersActor(Actor):
 
     @handles(GetPartnerStanding, transactional=True)
     async def get_standing(self, message: GetPartnerStanding, context: Context) -> PartnerStanding | None:
-        return await self._standing(await self._store.find(message.partner_id, session=context.session), context)
-
-    @handles(FindPartnerOf, transactional=True)
-    async def find_of(self, message: FindPartnerOf, context: Context) -> PartnerStanding | None:
-        return await self._standing(await self._store.find_open(message.owner_id, session=context.session), context)
-
-    async def _standing(self, partner: Partner | None, context: Context) -> PartnerStanding | None:
+        partner = await self._store.find(message.partner_id, session=context.session)
         if partner is None or partner.commission_bp is None:
             return None
         contact = await context.ask(GetContact(user_id=partner.owner))

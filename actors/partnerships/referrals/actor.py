@@ -20,6 +20,7 @@ from promptforge.actors.partnerships.referrals.domain import (
 from promptforge.actors.partnerships.referrals.errors import (
     CircularReferral,
     CodeTaken,
+    NobodysReferral,
     ReferralNotActive,
     SelfReferral,
     TooManyCodes,
@@ -136,24 +137,33 @@ class ReferralsActor(Actor):
         there = await self._attributions.find(context.user_id, session=context.session)
         if there is not None:
             return Made(await self._attribution_view(there, context), new=False)
-        touch = self._touches.first(message.tokens, context.now())
-        code = await self._codes.find(touch.code, session=context.session)
-        standing = None if code is None else await context.ask(GetPartnerStanding(partner_id=code.partner_id))
+        refusals: list[NobodysReferral] = []
+        for touch in self._touches.open_ones(message.tokens, context.now()):
+            try:
+                return Made(await self._attribution_view(await self._attributed(touch, context), context))
+            except NobodysReferral as refusal:
+                refusals.append(refusal)
+        raise max(refusals, key=lambda refusal: refusal.telling)
+
+    async def _attributed(self, touch: Touch, tx: Context) -> Attribution:
+        """Raises `NobodysReferral`, before anything is written."""
+        code = await self._codes.find(touch.code, session=tx.session)
+        standing = None if code is None else await tx.ask(GetPartnerStanding(partner_id=code.partner_id))
         if code is None or not code.active or standing is None or not standing.earns:
             raise ReferralNotActive
-        await self._expect_no_circle(standing.owner_id, context)
+        await self._expect_no_circle(standing.owner_id, tx)
         made = Attribution(
-            user_id=context.user_id,
+            user_id=tx.user_id,
             code=code.code,
             partner_id=code.partner_id,
             referrer_id=standing.owner_id,
             touched_at=touch.at,
             until=touch.until,
-            made_at=context.now(),
-            signed_up=(await context.ask(GetMe())).created_at >= touch.at,
+            made_at=tx.now(),
+            signed_up=(await tx.ask(GetMe())).created_at >= touch.at,
         )
-        await self._attributions.insert(made, session=context.session)
-        return Made(await self._attribution_view(made, context))
+        await self._attributions.insert(made, session=tx.session)
+        return made
 
     async def _expect_no_circle(self, referrer_id: str, tx: Context) -> None:
         """Raises `SelfReferral` or `CircularReferral`.

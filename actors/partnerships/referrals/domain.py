@@ -79,15 +79,18 @@ class Touches:
         code, _, millis = said.partition("\n")
         return Touch(code, datetime.fromtimestamp(int(millis) / 1000, UTC))
 
-    def first(self, tokens: Sequence[str], now: datetime) -> Touch:
-        """The earliest that still counts. Raises `NotAReferral` for what no link gave away, or `ReferralExpired`."""
-        touches = [self.read(token) for token in tokens]
-        if any(touch is None for touch in touches):
+    def open_ones(self, tokens: Sequence[str], now: datetime) -> list[Touch]:
+        """Those that still count, the earliest first. Raises `NotAReferral` or `ReferralExpired` where none does.
+
+        What no link gave away is passed over: a frontend keeps what addresses say, and anybody can make up an address.
+        """
+        touches = [touch for touch in map(self.read, tokens) if touch is not None]
+        if not touches:
             raise NotAReferral
-        open_ones = [touch for touch in touches if touch is not None and now < touch.until]
-        if not open_ones:
+        still_open = sorted((touch for touch in touches if now < touch.until), key=lambda touch: touch.at)
+        if not still_open:
             raise ReferralExpired
-        return min(open_ones, key=lambda touch: touch.at)
+        return still_open
 
 
 # Dashboards

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from promptforge.core.errors import Conflict, PromptForgeError
 
 
@@ -26,16 +28,24 @@ class ReferralExpired(Conflict):
     title = "The link was followed more than 30 days ago"
 
 
-class ReferralNotActive(Conflict):
+class NobodysReferral(Conflict):
+    """Why a touch brings somebody to nobody; of several that is told which says the most of who hands them in."""
+
+    telling: ClassVar[int] = 0
+
+
+class ReferralNotActive(NobodysReferral):
     code = "referral_not_active"
     title = "This link brings nobody any more"
 
 
-class SelfReferral(Conflict):
+class SelfReferral(NobodysReferral):
+    telling = 1
     code = "self_referral"
     title = "Nobody refers themselves, nor an account that shares a card or a bank account with theirs"
 
 
-class CircularReferral(Conflict):
+class CircularReferral(NobodysReferral):
+    telling = 2
     code = "circular_referral"
     title = "This partner came by a link of yours, or of somebody whom you brought"

@@ -125,9 +125,9 @@ class AttributionView:
 
 @requires()
 class ClaimReferral(Command[Made[AttributionView]]):
-    """Hand in what links have given you, after signing in. The earliest touch counts, and the first answer is for good:
-    later ones never replace it, and are answered with it (200).
+    """Hand in what links have given you, after signing in. The earliest touch that brings you to somebody counts.
 
+    The first answer is for good: later ones never replace it, and are answered with it (200). Where no touch counts:
     422 `not_a_referral` for what this service has not given away. 409 `referral_expired` after 30 days, `self_referral`
     for a code of your own or of an account that shares a card or a bank account with yours, `circular_referral` where
     the partner came by you, directly or through others, `referral_not_active` where the link brings nobody any more.

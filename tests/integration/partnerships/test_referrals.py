@@ -171,8 +171,31 @@ async def test_what_no_link_has_given_away_counts_for_nothing(branches: Branches
         "é",
     ):
         assert await raised(bruno, ClaimReferral(tokens=(forged,))) == "not_a_referral"
-        assert await raised(bruno, ClaimReferral(tokens=(token, forged))) == "not_a_referral"
     assert await raised(bruno, GetReferral()) == "not_found"
+    claimed = await bruno.ask(ClaimReferral(tokens=("x", token, f"{said}.")))
+    assert claimed.value.code == pat.code, "what was made up hides nothing"
+
+
+async def test_a_touch_that_brings_to_nobody_hides_none_that_does(branches: Branches, clock: SteppedClock) -> None:
+    """The visitor's own, a suspended partner's, an inactive code's, a circle's; then two that are good."""
+    mia = await affiliate(branches, "mia")
+    below = await affiliate(branches, "below")
+    await comes_by(branches, mia, below.context)
+    others = [await affiliate(branches, name) for name in ("gone", "stopped", "good", "later")]
+    gone, stopped, good, later = others
+    tokens = []
+    for one in (mia, below, *others):
+        tokens.append(await touch(branches, one))
+        clock.advance(hours=1)
+    await suspend(branches, gone)
+    await stopped.context.ask(DeactivateReferralCode(partner_id=stopped.partner_id, code=stopped.code))
+    dead = tokens[:4]
+    assert await raised(mia.context, ClaimReferral(tokens=tuple(dead))) == "circular_referral"
+    assert await raised(mia.context, ClaimReferral(tokens=(tokens[0], *dead[2:]))) == "self_referral"
+    assert await raised(mia.context, ClaimReferral(tokens=("made.up", *dead[2:]))) == "referral_not_active"
+    claimed = await mia.context.ask(ClaimReferral(tokens=tuple(reversed(tokens))))
+    assert (claimed.value.code, claimed.new) == (good.code, True)
+    assert claimed.value.code != later.code
 
 
 async def test_who_signs_up_after_the_touch_is_told_from_who_was_here_before(branches: Branches) -> None:

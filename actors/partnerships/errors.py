@@ -11,7 +11,7 @@ class PartnershipExists(Conflict):
 
 
 class ApplyLater(Conflict):
-    """`extra` has `apply_again_at`."""
+    """`extra` has `apply_again_at`, and `partner_id` where it is the asker's own that they wait after."""
 
     code = "apply_later"
     title = "Your last partnership ended a short while ago: apply again later"
@@ -39,6 +39,11 @@ class AppealedAlready(Conflict):
 class OwnPartnership(Forbidden):
     code = "own_partnership"
     title = "Nobody decides about their own partnership, nor about that of an account they share a card or a bank with"
+
+
+class OwnSuspension(Forbidden):
+    code = "own_suspension"
+    title = "An appeal is decided by another administrator than the one who suspended"
 
 
 class NotAPartner(Conflict):

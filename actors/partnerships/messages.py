@@ -152,7 +152,9 @@ class PartnershipDetailView:
     """A partnership as administrators see it: whose it is, what may be decided now, what happened, newest first.
 
     `appeal` is what the partner says against a suspension, while it waits. `undecided_terms` are those whose earnings
-    are frozen, with nobody having decided about them; `GET /partnerships/freezes` lists everybody's.
+    are frozen, with nobody having decided about them; `GET /partnerships/freezes` lists everybody's. `related` are
+    other partnerships of the owner, and of accounts that share a card or a bank account with theirs, newest first, but
+    for withdrawn ones.
     """
 
     partnership: PartnershipView
@@ -160,6 +162,7 @@ class PartnershipDetailView:
     appeal: str | None
     legal_decisions: tuple[PartnershipDecision, ...]
     undecided_terms: tuple[int, ...]
+    related: tuple[PartnershipRowView, ...]
     history: tuple[PartnershipEventView, ...]
 
 
@@ -199,7 +202,8 @@ class ApplyForPartnership(Command[PartnershipView]):
     """Apply to become a partner; an administrator decides, and you are told.
 
     409 `partnership_exists` while you have an application or a partnership, `apply_later` where one was rejected or
-    has ended a short while ago: `apply_again_at` is when you can.
+    has ended a short while ago, of yours or of an account that shares a card or a bank account with yours, or where you
+    withdrew two within a day: `apply_again_at` is when you can.
     """
 
     name: PartnerName
@@ -270,7 +274,8 @@ class DecidePartnership(Command[PartnershipDetailView]):
     `version` is the one you have read: of two who decide at once one wins, and the other gets 409
     `partnership_changed` with what it is now. 409 `illegal_move` names what may be decided in this state. An approval
     needs `commission_bp`, nothing else takes it, and it cannot be more than partners get at most (422). 403
-    `own_partnership` for your own, or that of an account that shares a card or a bank with yours.
+    `own_partnership` for your own, or that of an account that shares a card or a bank with yours; 403 `own_suspension`
+    for an appeal against your own suspension, where another administrator could decide.
     """
 
     partner_id: PartnerId

@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from promptforge.actors.billing.ledger.commissions.messages import GiveUpCommissions, ListUndecidedTerms
-from promptforge.actors.billing.messages import AreAccountsLinked
+from promptforge.actors.billing.messages import AreAccountsLinked, GetAccountGroup
 from promptforge.actors.partnerships.apps.store import AppStore
-from promptforge.actors.partnerships.errors import AppealedAlready, ApplyLater, OwnPartnership, PartnershipExists
+from promptforge.actors.partnerships.errors import (
+    AppealedAlready,
+    ApplyLater,
+    OwnPartnership,
+    OwnSuspension,
+    PartnershipExists,
+)
 from promptforge.actors.partnerships.messages import (
     AppealSuspension,
     ApplyForPartnership,
@@ -32,6 +38,7 @@ from promptforge.actors.partnerships.messages import (
     WithdrawApplication,
 )
 from promptforge.actors.partnerships.partners.domain import (
+    JUDGED,
     WAITING_DAYS,
     Move,
     Partner,
@@ -84,9 +91,7 @@ class PartnersActor(Actor):
         owner, now, session = context.user_id, context.now(), context.session
         await context.ask(ExpectOpenAccounts(user_ids=(owner,)))
         last = await self._store.find_last(owner, session=session)
-        if last is not None and last.apply_again_at is not None and last.apply_again_at > now:
-            extra = {"partner_id": last.id, "apply_again_at": last.apply_again_at.isoformat()}
-            raise ApplyLater(f"You can apply again from {last.apply_again_at:%Y-%m-%d} on", extra=extra)
+        await self._expect_waited(last, context)
         partner = Partner(
             id=new_id("ptn"),
             owner=owner,
@@ -102,12 +107,28 @@ class PartnersActor(Actor):
             appeal_used=False,
             created_at=now,
             updated_at=now,
+            rethought=last is not None and last.is_rethought(now),
         )
         if not await self._store.insert(partner, session=session):
             raise PartnershipExists
         await context.audit("partnership.applied", partner.id)
         await context.enqueue(TellAdministrators(partner_id=partner.id, event="applied", version=1))
         return self._view(partner)
+
+    async def _expect_waited(self, last: Partner | None, tx: Context) -> None:
+        """Raises `ApplyLater`, which says nothing of a linked account but that there is one."""
+        now, group = tx.now(), await tx.ask(GetAccountGroup(user_id=tx.user_id))
+        if last is not None and (mine := last.apply_again_at) is not None and mine > now:
+            extra = {"partner_id": last.id, "apply_again_at": mine.isoformat()}
+            raise ApplyLater(f"You can apply again from {mine:%Y-%m-%d} on", extra=extra)
+        others = [user_id for user_id in group if user_id != tx.user_id]
+        ended = await self._store.list_of_owners(others, states=WAITING_DAYS, session=tx.session) if others else []
+        until = max((one.apply_again_at for one in ended if one.apply_again_at is not None), default=now)
+        if until > now:
+            detail = "An account that shares a card or a bank account with yours has to wait"
+            raise ApplyLater(
+                f"{detail}: you can apply from {until:%Y-%m-%d} on", extra={"apply_again_at": until.isoformat()}
+            )
 
     @handles(ListMyPartnerships)
     async def list_mine(self, message: ListMyPartnerships, context: Context) -> Page[PartnershipView]:
@@ -153,6 +174,7 @@ class PartnersActor(Actor):
         """A decision that does not count any more is told so before anything is found wrong with it."""
         before = await self._to_be_judged(message.partner_id, context)
         before.expect(message.version)
+        await self._expect_another(before, context)
         verdict = Verdict(message.decision, message.reason_code, message.note, context.now())
         check_commission(message.commission_bp, message.decision, self._most_commission_bp)
         after = decided(before, verdict, message.commission_bp)
@@ -184,6 +206,17 @@ class PartnersActor(Actor):
             raise OwnPartnership
         return partner
 
+    async def _expect_another(self, partner: Partner, tx: Context) -> None:
+        """An appeal is not answered by who suspended, where another administrator could. Raises `OwnSuspension`."""
+        if partner.appealed_at is None:
+            return
+        mine = await tx.ask(GetAccountGroup(user_id=tx.user_id))
+        if await self._history.find_suspender(partner.id, session=tx.session) not in mine:
+            return
+        owners = await tx.ask(GetAccountGroup(user_id=partner.owner))
+        if set(await tx.ask(ListAdministrators())).difference(mine, owners):
+            raise OwnSuspension
+
     async def _move(self, step: Step, before: Partner, after: Partner, tx: Context) -> None:
         by = before.owner if tx.principal is None else tx.user_id
         await self._store.replace(before, after, session=tx.session)
@@ -205,12 +238,15 @@ class PartnersActor(Actor):
         return replace(partner, commission_bp=paid)
 
     async def _detail(self, partner: Partner, context: Context) -> PartnershipDetailView:
+        group = await context.ask(GetAccountGroup(user_id=partner.owner))
+        related = await self._store.list_of_owners(group, states=JUDGED, session=context.session)
         return PartnershipDetailView(
             partnership=self._view(partner),
             owner_id=partner.owner,
             appeal=partner.appeal,
             legal_decisions=partner.legal_decisions,
             undecided_terms=await context.ask(ListUndecidedTerms(partner_id=partner.id)),
+            related=tuple(self._as_paid(one).row() for one in related if one.id != partner.id),
             history=await self._history.list_of(partner.id, session=context.session),
         )
 

@@ -64,9 +64,12 @@ MOVES: dict[PartnerState, dict[Move, PartnerState]] = {
 FINAL = frozenset(state for state, moves in MOVES.items() if not moves)
 FOR_CAUSE = frozenset({PartnershipReason.FRAUD, PartnershipReason.BROKEN_TERMS})
 """An end for these freezes what has not settled, as a suspension does."""
-PARTNERS = frozenset({_S.APPROVED, _S.SUSPENDED})
+JUDGED = frozenset(_S) - {_S.WITHDRAWN}
+"""What says something of an applicant; what was withdrawn could hide it."""
 WAITING_DAYS = {_S.REJECTED: 30, _S.ENDED: 180}
-"""Until one can apply again, after the decision. Whoever withdrew may at once."""
+"""Until one can apply again, after the decision; accounts that share a card or a bank account wait for each other."""
+RETHINKING = timedelta(days=1)
+"""Whoever withdrew may apply again at once, but who withdraws that as well waits: administrators are told of each."""
 _OWNERS = frozenset({Move.WITHDRAW, Move.APPEAL})
 _DECISIONS = frozenset(Move(decision.value) for decision in PartnershipDecision)
 
@@ -86,6 +89,7 @@ class Partner:
     """A partnership as stored. Every change makes `version` greater by one, and is on the condition of the one before.
 
     `appeal` and `appealed_at` are there while an appeal waits; `appeal_used` until the next suspension.
+    `rethought`: its owner had withdrawn another application less than a day before it.
     """
 
     id: str
@@ -102,6 +106,7 @@ class Partner:
     appeal_used: bool
     created_at: datetime
     updated_at: datetime
+    rethought: bool = False
 
     def view(self) -> PartnershipView:
         return PartnershipView(
@@ -137,7 +142,13 @@ class Partner:
         """None where it goes on."""
         if self.state not in FINAL:
             return None
-        return self.updated_at + timedelta(days=WAITING_DAYS.get(self.state, 0))
+        if self.state is _S.WITHDRAWN:
+            return self.updated_at + (RETHINKING if self.rethought else timedelta())
+        return self.updated_at + timedelta(days=WAITING_DAYS[self.state])
+
+    def is_rethought(self, now: datetime) -> bool:
+        """Whether applying anew now is going back on a withdrawal."""
+        return self.state is _S.WITHDRAWN and now < self.updated_at + RETHINKING
 
     @property
     def legal_decisions(self) -> tuple[PartnershipDecision, ...]:

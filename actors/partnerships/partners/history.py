@@ -60,6 +60,12 @@ class PartnerHistory:
             session=session,
         )
 
+    async def find_suspender(self, partner_id: str, *, session: Session | None) -> str | None:
+        """Who suspended it last."""
+        wanted = {"partner_id": partner_id, "event": Move.SUSPEND.value}
+        row = await self._events.find_one(wanted, {"by": 1}, sort=[("version", -1)], session=session)
+        return None if row is None else str(row["by"])
+
     async def list_of(self, partner_id: str, *, session: Session | None = None) -> tuple[PartnershipEventView, ...]:
         """Newest first."""
         rows = self._events.find({"partner_id": partner_id}, session=session).sort([("version", -1)]).limit(SHOWN)

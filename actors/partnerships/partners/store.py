@@ -6,7 +6,7 @@ applies twice at once. A change is written on the condition of the version befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from promptforge.actors.partnerships.messages import (
@@ -22,6 +22,7 @@ from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.personal import CLEARED, REDACTED, Held, Subject, kept, marks
 
 PARTNERS = "partners"
+MOST_SHOWN = 50
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     PARTNERS: (
@@ -99,6 +100,14 @@ class PartnerStore:
         rows = await self._partners.find({"_id": {"$in": list(partner_ids)}}).to_list(len(partner_ids) or 1)
         return {row["_id"]: _partner_from(row) for row in rows}
 
+    async def list_of_owners(
+        self, owners: Sequence[str], *, states: Iterable[PartnerState], session: Session | None
+    ) -> list[Partner]:
+        """The newest first, and so many that nobody reads more."""
+        wanted = {"owner": {"$in": list(owners)}, "state": {"$in": [state.value for state in states]}}
+        rows = self._partners.find(wanted, session=session).sort([("created_at", -1), ("_id", -1)]).limit(MOST_SHOWN)
+        return [_partner_from(row) for row in await rows.to_list(MOST_SHOWN)]
+
     async def list_own(self, owner: str, *, cursor: Cursor | None, limit: int) -> Page[Partner]:
         wanted = {"owner": owner, **(cursor.after() if cursor else {})}
         rows = self._partners.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
@@ -161,6 +170,7 @@ def _partner_from(row: Document) -> Partner:
         appeal_used=row["appeal_used"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        rethought=row.get("rethought", False),  # those from before it was counted have none
     )
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from promptforge.actors.partnerships.errors import ApplyLater
 from promptforge.actors.partnerships.messages import (
     AppealSuspension,
     ChangeCommission,
@@ -15,6 +16,7 @@ from promptforge.actors.partnerships.messages import (
     ListMyPartnerships,
     ListPartnerships,
     PartnershipDecision,
+    PartnershipReason,
     PartnerState,
     ReviewPartnership,
     WithdrawApplication,
@@ -114,6 +116,81 @@ async def test_who_was_rejected_waits_and_who_withdrew_does_not(branches: Branch
     mine = await pat.ask(ListMyPartnerships(limit=2))
     assert [one.id for one in mine.items] == [third.id, second.id]
     assert [one.id for one in (await pat.ask(ListMyPartnerships(cursor=mine.next))).items] == [first.id]
+
+
+async def test_who_withdraws_again_waits_a_day_so_administrators_are_not_told_without_end(
+    branches: Branches, mongo: Mongo
+) -> None:
+    pat, admin = await people(branches)
+    first = await pat.ask(application())
+    await pat.ask(WithdrawApplication(partner_id=first.id))
+    second = await pat.ask(application())
+    after = await pat.ask(WithdrawApplication(partner_id=second.id))
+    assert after.apply_again_at == after.updated_at + timedelta(days=1)
+    assert await raised(pat, application()) == "apply_later"
+    assert await kinds(branches, admin) == ["partnership.applied"] * 2
+    yesterday = pat.now() - timedelta(days=1, seconds=1)
+    await mongo.collection("partners").update_many({}, {"$set": {"updated_at": yesterday}})
+    third = await pat.ask(application())
+    await pat.ask(WithdrawApplication(partner_id=third.id))
+    assert await raised(pat, application()) == "done", "it was the first of this day"
+
+
+async def test_accounts_that_share_a_card_wait_for_each_other_and_are_seen_together(
+    branches: Branches, mongo: Mongo
+) -> None:
+    pat, admin = await people(branches)
+    other, stranger = await branches.here.person("other"), await branches.here.person("stranger")
+    await mongo.collection("account_links").insert_many(
+        [{"_id": one.user_id, "group": "lnk_1"} for one in (pat, other)]
+    )
+    ended = await partner(pat, admin)
+    await decide(admin, ended.id, D.END, reason_code=PartnershipReason.FRAUD)
+    with pytest.raises(ApplyLater) as refused:
+        await other.ask(application())
+    assert set(refused.value.extra) == {"apply_again_at"}, "whose it is stays untold"
+    assert (await stranger.ask(application())).state is PartnerState.APPLIED
+    before = pat.now() - timedelta(days=180, seconds=1)
+    await mongo.collection("partners").update_one({"_id": ended.id}, {"$set": {"updated_at": before}})
+    made = await other.ask(application())
+    seen = await admin.ask(ReviewPartnership(partner_id=made.id))
+    assert [(one.id, one.owner_id, one.state) for one in seen.related] == [(ended.id, pat.user_id, PartnerState.ENDED)]
+
+
+async def test_an_appeal_is_answered_by_another_administrator_where_there_is_one(
+    branches: Branches, mongo: Mongo
+) -> None:
+    pat, admin = await people(branches)
+    made = await partner(pat, admin)
+    await decide(admin, made.id, D.SUSPEND)
+    await decide(admin, made.id, D.UPHOLD, note="Before any appeal")
+    await pat.ask(AppealSuspension(partner_id=made.id, words=APPEAL))
+    second = await branches.here.person("second", Role.ADMIN)
+    links = mongo.collection("account_links")
+    await links.insert_many([{"_id": one.user_id, "group": "lnk_1"} for one in (pat, second)])
+    version = (await admin.ask(ReviewPartnership(partner_id=made.id))).partnership.version
+    assert await raised(second, decision(made.id, D.LIFT, version)) == "own_partnership"
+    third = await branches.here.person("third", Role.ADMIN)
+    for kind in (D.LIFT, D.UPHOLD, D.END):
+        assert await raised(admin, decision(made.id, kind, version)) == "own_suspension"
+    await links.insert_many([{"_id": one.user_id, "group": "lnk_2"} for one in (admin, third)])
+    fourth = await branches.here.person("fourth", Role.ADMIN)
+    assert await raised(third, decision(made.id, D.LIFT, version)) == "own_suspension", "a linked account is one's own"
+    assert await raised(fourth, decision(made.id, D.LIFT, version)) == "done"
+
+
+async def test_the_only_administrator_who_may_answers_an_appeal_against_themselves(
+    branches: Branches, mongo: Mongo
+) -> None:
+    pat, admin = await people(branches)
+    made = await partner(pat, admin)
+    await decide(admin, made.id, D.SUSPEND)
+    await pat.ask(AppealSuspension(partner_id=made.id, words=APPEAL))
+    second = await branches.here.person("second", Role.ADMIN)
+    await mongo.collection("account_links").insert_many(
+        [{"_id": one.user_id, "group": "lnk_1"} for one in (pat, second)]
+    )
+    assert (await decide(admin, made.id, D.LIFT)).partnership.state is PartnerState.APPROVED
 
 
 async def test_a_suspension_can_be_appealed_once_and_every_answer_is_a_decision(branches: Branches) -> None:

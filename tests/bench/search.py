@@ -252,7 +252,8 @@ def _contenders(
         for at in range(9)
     ]
     prices = [
-        {"sort": sorts[at % 5], "min_price": str(at % 400), "max_price": f"{400 + at / 100}"} for at in range(40_000)
+        {"sort": sorts[at % 5], "min_price": str(at % 400), "max_price": f"{400 + at / 100:.2f}"}
+        for at in range(40_000)
     ]
     return {
         "search by words": search("text", queries),

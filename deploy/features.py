@@ -362,10 +362,10 @@ def _market_actors(mongo: Mongo, settings: Settings, memory: Memory) -> list[Act
     """What sellers offer, what buyers do, and what they say of it."""
     listings, views = marketplace.ListingStore(mongo, memory.pages), marketplace.ViewCounter(mongo)
     purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
-    accounts = marketplace.AccountStore(mongo)
+    accounts, appeal_for = marketplace.AccountStore(mongo), timedelta(days=settings.appeal_days)
     return [
-        ListingsActor(listings, views),
-        PurchasesActor(purchases, listings, Ratings(reviews, listings)),
+        ListingsActor(listings, views, appeal_for=appeal_for),
+        PurchasesActor(purchases, listings, Ratings(reviews, listings), appeal_for=appeal_for),
         ReviewsActor(reviews, purchases, listings),
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),

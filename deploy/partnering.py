@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from promptforge.actors.partnerships import EarningsActor, PartnerAppsActor, PartnersActor, ReferralsActor
 from promptforge.actors.partnerships import store as partnerships
@@ -23,11 +24,12 @@ def build_actors(
     `secrets`: what links give away is signed with the first of them; without one nobody can follow a link.
     """
     most = min(settings.partner_commission_max_bp, settings.platform_fee_bp)
+    appeal_for = timedelta(days=settings.appeal_days)
     partners, history = partnerships.PartnerStore(mongo), partnerships.PartnerHistory(mongo)
     apps, referrals = partnerships.AppStore(mongo), partnerships.ReferralStores(mongo)
     touches = partnerships.Touches(Signer(secrets, purpose=b"promptforge referrals v1"))
     return [
-        PartnersActor(partners, history, apps, most_commission_bp=most),
+        PartnersActor(partners, history, apps=apps, most_commission_bp=most, appeal_for=appeal_for),
         PartnerAppsActor(apps, partners, scopes=scopes),
         ReferralsActor(referrals, partners, touches, base_url=base_url),
         EarningsActor(referrals, partners),

@@ -136,6 +136,10 @@ class Settings(BaseSettings):
         30, ge=1, le=1440, description="How long a moderator's claim on a case counts that nobody prolongs"
     )
 
+    appeal_days: int = Field(
+        184, ge=1, le=3650, description="How many days a decision can be appealed; the law of the EU wants six months"
+    )
+
     moderation_terms_file: Path | None = Field(
         None, description="A list of banned terms in the place of the one that comes with the service"
     )

@@ -78,7 +78,8 @@ class Decision(StrEnum):
 class ReviewNote:
     """The last decision on a listing, for its seller: a stable reason code and words.
 
-    A rejection and a suspension can be appealed, once (`appealed_at`). What the appeal ends with is `final`.
+    A rejection and a suspension can be appealed, once (`appealed_at`), until `appeal_until` (null: it has no appeal, or
+    no limit where it is from before there was one). What the appeal ends with is `final`.
     """
 
     decision: Decision
@@ -87,6 +88,7 @@ class ReviewNote:
     decided_at: datetime
     appealed_at: datetime | None = None
     final: bool = False
+    appeal_until: datetime | None = None
 
 
 class ProposalState(StrEnum):
@@ -195,8 +197,8 @@ class RefundState(StrEnum):
 class RefundView:
     """What became of a buyer's request for a refund; a refusal has a stable reason code and words.
 
-    It can be appealed, once (`appealed_at`), and is in review again until another moderator has decided. What the
-    appeal ends with is `final`.
+    It can be appealed, once (`appealed_at`), until `appeal_until`, and is in review again until another moderator has
+    decided. What the appeal ends with is `final`.
     """
 
     state: RefundState
@@ -207,6 +209,7 @@ class RefundView:
     note: str | None
     appealed_at: datetime | None = None
     final: bool = False
+    appeal_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 
 from promptforge.actors.billing.messages import GetAccountGroup
@@ -231,11 +231,11 @@ class ModerationActor(Actor):
         check_reason(REASONS, message.reason_code, message.decision)
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
         await self._history.add(decided, now=tx.now(), session=tx.session)
-        await self._carry_out(message, decided, tx)
+        appeal_until = await self._carry_out(message, decided, tx)
         await self._decide_suspicion(decided, tx)
         if message.decision is Verdict.APPROVE:
             await self._fingerprints.approve(listing.id, versions_of(case, listing)[0], session=tx.session)
-        await self._tell(decided, tx)
+        await self._tell(decided, appeal_until, tx)
         verdict = {
             "listing_id": decided.listing_id,
             "revision": decided.revision,
@@ -245,9 +245,10 @@ class ModerationActor(Actor):
         await tx.audit("case.decided", decided.id, before={"state": case.state.value}, after=verdict)
         return decided
 
-    async def _carry_out(self, message: DecideCase, case: CaseView, tx: Context) -> None:
+    async def _carry_out(self, message: DecideCase, case: CaseView, tx: Context) -> datetime | None:
+        """Until when the seller can appeal what became of the listing, if they can."""
         if message.decision in TO_THE_LISTING:
-            await tx.ask(
+            listing = await tx.ask(
                 ApplyDecision(
                     listing_id=case.listing_id,
                     revision=case.revision,
@@ -257,6 +258,8 @@ class ModerationActor(Actor):
                     public_note=message.public_note,
                 )
             )
+            if listing.review is not None and case.kind is not CaseKind.PROPOSED_CHANGE:
+                return listing.review.appeal_until
         elif message.decision is Verdict.REMOVE and case.subject is not None:
             await tx.ask(
                 RemoveReview(
@@ -276,6 +279,7 @@ class ModerationActor(Actor):
                     explanation="\n\n".join(why(message.reason_code, message.public_note)),
                 )
             )
+        return None
 
     async def _decide_suspicion(self, case: CaseView, tx: Context) -> None:
         """Whose runs were stopped may go on, whichever way it was decided; what they bought may be theirs no more."""
@@ -285,9 +289,9 @@ class ModerationActor(Actor):
         upheld = case.decision is not Verdict.DISMISS
         await tx.ask(DecideSuspicion(listing_id=case.listing_id, subject=case.subject, upheld=upheld, words=words))
 
-    async def _tell(self, case: CaseView, tx: Context) -> None:
+    async def _tell(self, case: CaseView, appeal_until: datetime | None, tx: Context) -> None:
         bringers = await self._store.list_bringers(case.id, session=tx.session)
-        notices = notices_of(case, bringers=bringers)
+        notices = notices_of(case, bringers=bringers, appeal_until=appeal_until)
         for notice in notices[:1]:
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.enqueue_many(notices[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.messages import CaseKind, CaseView, ReasonCode, Verdict
@@ -44,22 +45,23 @@ _CHANGE_TOLD = {
 }
 _UPHELD = "Your appeal was heard by another moderator, who decided as before. That is final."
 _APPEAL = (
-    "If you think that this is wrong, appeal, once and in your own words "
+    "If you think that this is wrong, appeal until {until:%Y-%m-%d}, once and in your own words "
     "(POST /marketplace/listings/{listing_id}/appeal): another moderator decides."
 )
 
 
-def notices_of(case: CaseView, *, bringers: Iterable[str]) -> list[NotifyUser]:
+def notices_of(case: CaseView, *, bringers: Iterable[str], appeal_until: datetime | None) -> list[NotifyUser]:
     """Of a case that is decided; each is sent once, however often.
 
-    What became of a refund, buyer and seller hear from the purchase itself.
+    `appeal_until`: for how long the seller can appeal, if they can. What became of a refund, buyer and
+    seller hear from the purchase itself.
     """
     if case.decision is None or case.reason_code is None or case.public_note is None:
         raise ValueError("the case is not decided")
     verdict, reason = case.decision, ReasonCode(case.reason_code)
     notices = []
     if (case.kind, verdict) in _SELLERS:
-        notices.append(_to_seller(case, verdict, reason, case.public_note))
+        notices.append(_to_seller(case, verdict, explanation=why(reason, case.public_note), appeal_until=appeal_until))
     if case.kind in _REPORTED:
         notices += [_to_reporter(case, verdict, user_id, reason) for user_id in bringers]
     return notices
@@ -74,7 +76,9 @@ _SELLERS = {
 """What the seller hears of: everything that changes their listing."""
 
 
-def _to_seller(case: CaseView, verdict: Verdict, reason: ReasonCode, note: str) -> NotifyUser:
+def _to_seller(
+    case: CaseView, verdict: Verdict, *, explanation: list[str], appeal_until: datetime | None
+) -> NotifyUser:
     told = _CHANGE_TOLD if case.kind is CaseKind.PROPOSED_CHANGE else _TOLD
     kind, title, body = told[verdict]
     parts = [body.format(title=case.title)]
@@ -82,9 +86,9 @@ def _to_seller(case: CaseView, verdict: Verdict, reason: ReasonCode, note: str) 
         parts.append(_UPHELD)
     elif case.kind is CaseKind.APPEAL:
         parts.append("Your appeal was heard by another moderator, and changed the decision.")
-    parts += why(reason, note)
-    if verdict in APPEALABLE and case.kind in {CaseKind.REVIEW, CaseKind.REPORT}:
-        parts.append(_APPEAL.format(listing_id=case.listing_id))
+    parts += explanation
+    if appeal_until is not None:
+        parts.append(_APPEAL.format(listing_id=case.listing_id, until=appeal_until))
     return _notice(case, case.seller_id, kind, _Text(title.format(title=case.title), parts))
 
 

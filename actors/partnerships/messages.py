@@ -110,8 +110,8 @@ class PartnershipView:
     """One's own application, or the partnership that became of it.
 
     `commission_bp` is null until it is approved, never more than partners get at most by now. `decision` is the last
-    one. `appealed_at` is set while an appeal against a suspension waits, `apply_again_at` where it ended and one can
-    apply anew from then on.
+    one. `appeal_until` is how long a suspension can be appealed, `appealed_at` is set while an appeal waits,
+    `apply_again_at` where it ended and one can apply anew from then on.
     """
 
     id: str
@@ -123,6 +123,7 @@ class PartnershipView:
     version: int
     decision: PartnershipDecisionView | None
     appealed_at: datetime | None
+    appeal_until: datetime | None
     apply_again_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -237,7 +238,8 @@ class WithdrawApplication(Command[PartnershipView]):
 class AppealSuspension(Command[PartnershipView]):
     """Say why your partnership should not be suspended; administrators are told, and answer with a decision.
 
-    Once for each decision: 409 `appealed_already`; and 409 `illegal_move` where it is not suspended.
+    Once for each decision: 409 `appealed_already`; 409 `appeal_too_late` after its `appeal_until`, and 409
+    `illegal_move` where it is not suspended.
     """
 
     partner_id: PartnerId

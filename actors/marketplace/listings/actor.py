@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -67,12 +68,15 @@ _EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
 
 
 class ListingsActor(Actor):
+    """`appeal_for`: how long a decision can be appealed."""
+
     name = "marketplace"
     asks = ("prompts", "evaluations", "rendering", "models", "search", "packages")
 
-    def __init__(self, store: ListingStore, views: ViewCounter) -> None:
+    def __init__(self, store: ListingStore, views: ViewCounter, *, appeal_for: timedelta) -> None:
         self._store = store
         self._views = views
+        self._appeal_for = appeal_for
 
     # Selling
 
@@ -273,7 +277,8 @@ class ListingsActor(Actor):
         act = Act(
             MOVE_OF[message.decision], message.moderator_id, context.now(), message.reason_code, message.public_note
         )
-        decided_on = await self._store.change(listing, decided(listing, message, act.at), act, context)
+        changes = decided(listing, message, now=act.at, appeal_until=act.at + self._appeal_for)
+        decided_on = await self._store.change(listing, changes, act, context)
         before = (listing.state, listing.version)
         if listing.published_at is not None and before != (decided_on.state, decided_on.version):
             await _tell_holders(decided_on, context)

@@ -17,6 +17,7 @@ from promptforge.actors.marketplace.messages import (
     ProposalState,
     ReviewNote,
 )
+from promptforge.core.appeals import expect_in_time
 
 Changes = dict[str, Any]  # Any: a MongoDB document
 
@@ -24,22 +25,26 @@ Changes = dict[str, Any]  # Any: a MongoDB document
 def appealed(listing: Listing, now: datetime) -> Changes:
     """The decision with the appeal against it. A listing of the service before has no version to sell.
 
-    Raises `NothingToAppeal` or `AlreadyAppealed`.
+    Raises `NothingToAppeal`, `AlreadyAppealed` or `AppealTooLate`.
     """
     note = listing.review
     if note is None or note.decision not in APPEALABLE or note.final or not listing.content_hash:
         raise NothingToAppeal
     if note.appealed_at is not None:
         raise AlreadyAppealed
+    expect_in_time(note.appeal_until, now)
     return {"review": note_row(replace(note, appealed_at=now))}
 
 
-def decided(listing: Listing, message: ApplyDecision, now: datetime) -> Changes:
-    """What the decision changes, be it about the listing or about a proposal. Raises `ListingMoved`, `IllegalMove`."""
+def decided(listing: Listing, message: ApplyDecision, *, now: datetime, appeal_until: datetime) -> Changes:
+    """What the decision changes, be it about the listing or about a proposal. Raises `ListingMoved`, `IllegalMove`.
+
+    `appeal_until`: for how long it can be appealed, if it can be.
+    """
     proposal = _reviewed_proposal(listing, message)
     note = ReviewNote(message.decision, message.reason_code, message.public_note, now)
     if proposal is None:
-        return _about_listing(listing, message, note)
+        return _about_listing(listing, message, note, appeal_until=appeal_until)
     if message.decision is Decision.APPROVE:
         return {**proposal.changes, "proposal": None}
     return {"proposal": proposal_row(replace(proposal, state=OUTCOMES[message.decision], review=note))}
@@ -52,11 +57,13 @@ def _reviewed_proposal(listing: Listing, message: ApplyDecision) -> Proposal | N
     return None if message.decision in {Decision.SUSPEND, Decision.LIFT} else proposal
 
 
-def _about_listing(listing: Listing, message: ApplyDecision, note: ReviewNote) -> Changes:
+def _about_listing(listing: Listing, message: ApplyDecision, note: ReviewNote, *, appeal_until: datetime) -> Changes:
     _check_waiting(listing, message)
     state = next_state(listing.state, MOVE_OF[message.decision], before=listing.suspended_from)
-    upheld = _waits_for_appeal(listing) and message.decision in APPEALABLE
-    changes: Changes = {"state": state.value, "review": note_row(replace(note, final=upheld))}
+    against = message.decision in APPEALABLE
+    final = against and _waits_for_appeal(listing)
+    note = replace(note, final=final, appeal_until=appeal_until if against and not final else None)
+    changes: Changes = {"state": state.value, "review": note_row(note)}
     if message.decision is Decision.APPROVE:
         changes["published_at"] = listing.published_at or note.decided_at
     if state is ListingState.SUSPENDED:

@@ -57,7 +57,8 @@ class WithdrawProposal(Command[ListingView]):
 class AppealListing(Command[ListingView]):
     """Appeal a rejection or a suspension, once, in your own words. Another moderator decides; until then it stands.
 
-    409 `already_appealed`, and `nothing_to_appeal` where the decision is final.
+    409 `already_appealed`, `nothing_to_appeal` where the decision is final, and `appeal_too_late` once the decision's
+    `appeal_until` has passed.
     """
 
     listing_id: ListingId

@@ -9,6 +9,7 @@ purchase began is always seen, because both are majority writes and every attemp
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from promptforge.actors.billing.ledger.messages import ReverseSale
 from promptforge.actors.billing.messages import Charge, ChargePurchase, SaleCommission
@@ -70,10 +71,15 @@ TOLD_AT_ONCE = 200
 
 
 class PurchasesActor(Actor):
+    """`appeal_for`: how long the refusal of a refund can be appealed."""
+
     name = "purchases"
     asks = ("billing", "prompts", "sales", "packages", "users", "referrals")
 
-    def __init__(self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings) -> None:
+    def __init__(
+        self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings, *, appeal_for: timedelta
+    ) -> None:
+        self._appeal_for = appeal_for
         self._purchases = purchases
         self._listings = listings
         self._ratings = ratings
@@ -195,11 +201,10 @@ class PurchasesActor(Actor):
         purchase = await self._purchases.get(message.purchase_id, session=context.session)
         if purchase.refunded_at is not None:
             raise NoRefundRequested
-        request = refunds.refused(
-            purchase.refund, reason_code=message.reason_code, note=message.public_note, now=context.now()
-        )
+        now, why = context.now(), (message.reason_code, message.public_note)
+        request = refunds.refused(purchase.refund, why=why, now=now, appeal_until=now + self._appeal_for)
         refused = await self._purchases.set_refund(purchase.id, request, session=context.session)
-        notice = notices.refused(refused, message, final=request["final"])
+        notice = notices.refused(refused, message, appeal_until=request["appeal_until"])
         await context.enqueue(notice, owner_id=refused.buyer_id)
         return refused.view()
 

@@ -26,7 +26,8 @@ class RequestRefund(Command[PurchaseView]):
 class AppealRefund(Command[PurchaseView]):
     """Appeal the refusal of a refund, once: another moderator than the one who refused decides, and that is final.
 
-    409 `nothing_to_appeal` where none was refused or the refusal is final, `already_appealed`, `purchase_refunded`.
+    409 `nothing_to_appeal` where none was refused or the refusal is final, `already_appealed`, `purchase_refunded`, and
+    `appeal_too_late` once the refusal's `appeal_until` has passed.
     """
 
     purchase_id: PurchaseId

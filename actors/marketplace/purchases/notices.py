@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from promptforge.actors.marketplace.listings.store import Listing
 from promptforge.actors.marketplace.packaged import Row, find_offer
 from promptforge.actors.marketplace.purchases.messages import RefuseRefund
@@ -10,7 +12,7 @@ from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import from_millicredits
 
 _APPEAL = (
-    "If you think that this is wrong, appeal, once and in your own words "
+    "If you think that this is wrong, appeal until {until:%Y-%m-%d}, once and in your own words "
     "(POST /marketplace/purchases/{purchase_id}/refund/appeal): another moderator decides."
 )
 _UPHELD = "Your appeal was heard by another moderator, who decided as before. That is final."
@@ -60,18 +62,20 @@ def _version(package: Row | None, number: int) -> str:
     return str(number) if offer is None else offer.version
 
 
-def refused(purchase: Purchase, message: RefuseRefund, *, final: bool) -> NotifyUser:
-    """`final`: it was the answer to an appeal."""
+def refused(purchase: Purchase, message: RefuseRefund, *, appeal_until: datetime | None) -> NotifyUser:
+    """Without an `appeal_until` it was the answer to an appeal."""
     head = f"A moderator has refused the refund of “{purchase.title}”; the purchase stays yours."
-    appeal = _APPEAL.format(purchase_id=purchase.id)
-    parts = (head, _UPHELD, message.explanation) if final else (head, message.explanation, appeal)
+    if appeal_until is None:
+        parts = (head, _UPHELD, message.explanation)
+    else:
+        parts = (head, message.explanation, _APPEAL.format(purchase_id=purchase.id, until=appeal_until))
     return NotifyUser(
         user_id=purchase.buyer_id,
         kind="refund.refused",
         title=f"Refund refused: {purchase.title}",
         body="\n\n".join(parts),
         subject={**_subject(purchase), "reason_code": message.reason_code},
-        dedupe_key=f"refund.refused:{purchase.id}{':final' if final else ''}",
+        dedupe_key=f"refund.refused:{purchase.id}{':final' if appeal_until is None else ''}",
     )
 
 

@@ -16,6 +16,7 @@ from promptforge.actors.marketplace.errors import (
     RefundRefused,
 )
 from promptforge.actors.marketplace.messages import RefundState, RefundView
+from promptforge.core.appeals import expect_in_time
 
 Request = dict[str, Any]  # Any: a MongoDB document
 
@@ -27,20 +28,25 @@ def asked(before: Request | None, words: str, now: datetime) -> Request:
     return {"words": words, "requested_at": now}
 
 
-def refused(request: Request | None, *, reason_code: str, note: str, now: datetime) -> Request:
-    """What an appeal ends with is final. Raises `NoRefundRequested` where nobody waits for a decision."""
+def refused(request: Request | None, *, why: tuple[str, str], now: datetime, appeal_until: datetime) -> Request:
+    """`why`: the reason's code, and the note. What an appeal ends with is final.
+
+    Raises `NoRefundRequested` where nobody waits for a decision.
+    """
     if request is None or not _waits(request):
         raise NoRefundRequested
     final = request.get("appealed_at") is not None
-    return {**request, "refused_at": now, "reason_code": reason_code, "note": note, "final": final}
+    told = {"reason_code": why[0], "note": why[1], "final": final, "appeal_until": None if final else appeal_until}
+    return {**request, "refused_at": now, **told}
 
 
 def appealed(request: Request | None, words: str, now: datetime) -> Request:
-    """Raises `NothingToAppeal` or `AlreadyAppealed`."""
+    """Raises `NothingToAppeal`, `AlreadyAppealed` or `AppealTooLate`."""
     if request is None or request.get("refused_at") is None or request.get("final"):
         raise NothingToAppeal
     if request.get("appealed_at") is not None:
         raise AlreadyAppealed
+    expect_in_time(request.get("appeal_until"), now)
     return {**request, "appeal": words, "appealed_at": now}
 
 
@@ -57,6 +63,7 @@ def refund_view(request: Request | None, refunded_at: datetime | None) -> Refund
         note=request.get("note"),
         appealed_at=request.get("appealed_at"),
         final=request.get("final", False),
+        appeal_until=request.get("appeal_until"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from promptforge.actors.billing.ledger.commissions.messages import GiveUpCommissions, ListUndecidedTerms
 from promptforge.actors.billing.messages import AreAccountsLinked, GetAccountGroup
@@ -52,6 +53,7 @@ from promptforge.actors.partnerships.partners.notices import commission_notice, 
 from promptforge.actors.partnerships.partners.reasons import REASONS, views
 from promptforge.actors.partnerships.partners.store import PartnerStore
 from promptforge.actors.users.messages import ExpectOpenAccounts, GetContact, ListAdministrators
+from promptforge.core.appeals import expect_in_time
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
@@ -62,14 +64,21 @@ _LEAVES_UNDECIDED = frozenset({PartnershipDecision.LIFT, PartnershipDecision.END
 
 
 class PartnersActor(Actor):
-    """`most_commission_bp`: what a partner can get of a sale at most."""
+    """`most_commission_bp`: of a sale at most, for a partner. `appeal_for`: how long a suspension can be appealed."""
 
     name = "partners"
     asks = ("billing", "users", "commissions")
 
     def __init__(
-        self, store: PartnerStore, history: PartnerHistory, apps: AppStore, *, most_commission_bp: int
+        self,
+        store: PartnerStore,
+        history: PartnerHistory,
+        *,
+        apps: AppStore,
+        most_commission_bp: int,
+        appeal_for: timedelta,
     ) -> None:
+        self._appeal_for = appeal_for
         self._store = store
         self._history = history
         self._apps = apps
@@ -153,6 +162,7 @@ class PartnersActor(Actor):
         moved = before.moved(Move.APPEAL, now=context.now())
         if before.appeal_used:
             raise AppealedAlready
+        expect_in_time(before.appeal_until, context.now())
         after = replace(moved, appeal=message.words, appealed_at=context.now(), appeal_used=True)
         await self._move(Step(Move.APPEAL), before, after, context)
         await context.enqueue(TellAdministrators(partner_id=after.id, event="appealed", version=after.version))
@@ -177,7 +187,7 @@ class PartnersActor(Actor):
         await self._expect_another(before, context)
         verdict = Verdict(message.decision, message.reason_code, message.note, context.now())
         check_commission(message.commission_bp, message.decision, self._most_commission_bp)
-        after = decided(before, verdict, message.commission_bp)
+        after = decided(before, verdict, commission_bp=message.commission_bp, appeal_for=self._appeal_for)
         check_reason(REASONS, message.reason_code, message.decision)
         move = Move(message.decision.value)
         step = Step(move, message.reason_code.value, message.note, message.internal_note)

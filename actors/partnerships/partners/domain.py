@@ -88,7 +88,8 @@ class Verdict:
 class Partner:
     """A partnership as stored. Every change makes `version` greater by one, and is on the condition of the one before.
 
-    `appeal` and `appealed_at` are there while an appeal waits; `appeal_used` until the next suspension.
+    `appeal` and `appealed_at` are there while an appeal waits; `appeal_used` until the next suspension, which can be
+    appealed until `appeal_until`.
     `rethought`: its owner had withdrawn another application less than a day before it.
     """
 
@@ -107,6 +108,7 @@ class Partner:
     created_at: datetime
     updated_at: datetime
     rethought: bool = False
+    appeal_until: datetime | None = None
 
     def view(self) -> PartnershipView:
         return PartnershipView(
@@ -119,6 +121,7 @@ class Partner:
             version=self.version,
             decision=None if self.verdict is None else _decision_view(self.verdict),
             appealed_at=self.appealed_at,
+            appeal_until=self.appeal_until if self.can_appeal else None,
             apply_again_at=self.apply_again_at,
             created_at=self.created_at,
             updated_at=self.updated_at,
@@ -136,6 +139,11 @@ class Partner:
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
+
+    @property
+    def can_appeal(self) -> bool:
+        """But for the time that it has."""
+        return Move.APPEAL in MOVES[self.state] and not self.appeal_used
 
     @property
     def apply_again_at(self) -> datetime | None:
@@ -187,16 +195,18 @@ class Partner:
         return {"legal_moves": [move.value for move in MOVES[self.state] if move in whose]}
 
 
-def decided(partner: Partner, verdict: Verdict, commission_bp: int | None) -> Partner:
+def decided(partner: Partner, verdict: Verdict, *, commission_bp: int | None, appeal_for: timedelta) -> Partner:
     """After a decision. An appeal is answered by every one of them; a new suspension can be appealed against anew."""
     moved = partner.moved(Move(verdict.decision.value), now=verdict.at)
+    suspended = verdict.decision is PartnershipDecision.SUSPEND
     return replace(
         moved,
         verdict=verdict,
         commission_bp=moved.commission_bp if commission_bp is None else commission_bp,
         appeal=None,
         appealed_at=None,
-        appeal_used=moved.appeal_used and verdict.decision is not PartnershipDecision.SUSPEND,
+        appeal_used=moved.appeal_used and not suspended,
+        appeal_until=verdict.at + appeal_for if suspended else moved.appeal_until,
     )
 
 

@@ -64,6 +64,8 @@ def decision_notice(partner: Partner) -> NotifyUser:
         f"Why ({verdict.reason_code}): {reason.words} {verdict.note}",
         f"What you can do: {reason.next_step}",
     ]
+    if partner.can_appeal and partner.appeal_until is not None:
+        parts.append(f"You can appeal until {partner.appeal_until:%Y-%m-%d}.")
     if partner.ended_for_cause:
         parts.append("What is not settled yet is frozen until somebody decides about it, and you are told.")
     if partner.apply_again_at is not None:

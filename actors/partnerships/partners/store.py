@@ -171,6 +171,7 @@ def _partner_from(row: Document) -> Partner:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         rethought=row.get("rethought", False),  # those from before it was counted have none
+        appeal_until=row.get("appeal_until"),
     )
 
 

@@ -82,8 +82,8 @@ def listing(state: ListingState, revision: int = 2, *, appealed: bool = False) -
     )
 
 
-def told(one: CaseView) -> list[NotifyUser]:
-    return notices_of(one, bringers=["usr_reporter", "usr_another"])
+def told(one: CaseView, *, appeal_until: datetime | None = None) -> list[NotifyUser]:
+    return notices_of(one, bringers=["usr_reporter", "usr_another"], appeal_until=appeal_until)
 
 
 def fitting(verdict: Verdict) -> ReasonCode:
@@ -128,8 +128,11 @@ def test_the_seller_reads_what_to_do_and_the_note(verdict: Verdict) -> None:
 def test_who_may_appeal_reads_how_and_who_may_not_reads_that_it_is_final(
     kind: CaseKind, verdict: Verdict, *, may_appeal: bool
 ) -> None:
-    notice = told(case(kind=kind, decision=verdict))[0]
+    notice = told(
+        case(kind=kind, decision=verdict), appeal_until=datetime(2027, 5, 29, tzinfo=UTC) if may_appeal else None
+    )[0]
     assert notice.user_id == "usr_seller"
+    assert ("appeal until 2027-05-29" in notice.body) is may_appeal
     assert ("POST /marketplace/listings/lst_1/appeal" in notice.body) is may_appeal
     assert ("That is final" in notice.body) is (kind is CaseKind.APPEAL)
 

@@ -94,13 +94,18 @@ def test_partners_are_told_of_every_decision_with_words_that_fit(
     state = next(one for one in PartnerState if Move(decision.value) in MOVES[one])
     verdict = Verdict(decision, reason, LONGEST, LATER)
     appealed = replace(partner(state, name="y" * 80), appeal="Why?", appealed_at=NOW, appeal_used=True)
-    after = decided(appealed, verdict, 250 if decision is PartnershipDecision.APPROVE else None)
+    commission_bp = 250 if decision is PartnershipDecision.APPROVE else None
+    after = decided(appealed, verdict, commission_bp=commission_bp, appeal_for=timedelta(days=184))
     assert (after.appeal, after.appealed_at) == (None, None)
     assert after.commission_bp == (250 if decision is PartnershipDecision.APPROVE else 300)
     notice = decision_notice(after)
     NOTICE.validate_python(notice)
     assert KINDS[notice.kind].mandatory
     assert all(words in notice.body for words in (LONGEST, REASONS[reason].words, REASONS[reason].next_step))
+    until = LATER + timedelta(days=184)
+    can_appeal = decision is PartnershipDecision.SUSPEND
+    assert after.view().appeal_until == (until if can_appeal else None)
+    assert (f"You can appeal until {until:%Y-%m-%d}." in notice.body) is can_appeal
 
 
 def test_administrators_are_told_of_others_applications_only() -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import median
 
+from anyio import to_thread
+
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
@@ -175,7 +177,7 @@ class ModerationActor(Actor):
         difference = None
         if published is not None:
             before = await tx.ask(sold_by(listing, published))
-            difference = unified(before.content, version.content)
+            difference = await to_thread.run_sync(unified, before, version)
         shown = {"listing_id": listing.id, "prompt_id": listing.prompt_id, "version": number}
         await tx.audit("case.content_read", case.id, after=shown)
         return CaseContentView(
@@ -186,6 +188,9 @@ class ModerationActor(Actor):
             kind=version.kind,
             content=version.content,
             settings=version.settings,
+            variables=version.variables,
+            tools=version.tools,
+            response_schema=version.response_schema,
             published_version=published,
             unified=difference,
             claimed_until=case.claim.claimed_until,

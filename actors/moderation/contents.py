@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.moderation.messages import CaseKind, CaseView
 from promptforge.actors.packages.messages import PackagePart, ReadPackageParts, ReadPackageText
 from promptforge.actors.prompts.messages import ChatMessage, PromptVersionView, ReadPromptVersion
 from promptforge.core.messages import Query
+
+PROSE = 4
+"""From how many words on a string is a sentence, and no name."""
+LEAST_COMPARED = 20
+"""Words; fewer are alike by chance."""
 
 Content = str | tuple[ChatMessage, ...]
 
@@ -48,7 +56,41 @@ def compared_texts(version: PromptVersionView, parts: Sequence[PackagePart]) -> 
             ranked.append((behind[part.prompt], part.text))
             behind[part.prompt] += 1
     ranked.sort(key=lambda pair: pair[0])
-    return list(dict.fromkeys(text for _, text in ranked)) or [text_of(version.content)]
+    return list(dict.fromkeys(text for _, text in ranked)) or [text_of(version.content), *_prose_besides(version)]
+
+
+def _prose_besides(version: PromptVersionView) -> list[str]:
+    """What is written in words in variables, tools and the response schema, as one text, where it is not just a little.
+
+    The words of JSON Schema itself and short names are in most of them, and say nothing of where they were taken from.
+    """
+    besides = [
+        [(one.description, one.default) for one in version.variables],
+        [(one.description, one.parameters) for one in version.tools],
+        version.response_schema,
+    ]
+    prose = [text for _, text in strings_of(besides) if len(text.split()) >= PROSE]
+    whole = "\n".join(dict.fromkeys(prose))
+    return [whole] if len(whole.split()) >= LEAST_COMPARED else []
+
+
+def strings_of(value: Any) -> Iterator[tuple[str, str]]:  # Any: JSON
+    """Of a JSON value: its strings, numbers and the names of its members, in their order, with their JSON pointers."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        pointer, part = waiting.pop()
+        if isinstance(part, dict):
+            inner: list[tuple[str, Any]] = []
+            for name, member in part.items():
+                below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+                inner += [(below, name), (below, member)]
+            waiting += reversed(inner)
+        elif isinstance(part, list | tuple):
+            waiting += reversed([(f"{pointer}/{number}", member) for number, member in enumerate(part)])
+        elif isinstance(part, str):
+            yield pointer, part
+        elif isinstance(part, int | float) and not isinstance(part, bool):
+            yield pointer, str(part)
 
 
 def text_of(content: Content) -> str:
@@ -58,9 +100,24 @@ def text_of(content: Content) -> str:
     return "\n\n".join(f"[{message.role}]\n{message.content}" for message in content)
 
 
-def unified(before: Content, after: Content) -> str:
-    """As `diff -u` shows it."""
+def whole_of(version: PromptVersionView) -> str:
+    """Everything that a version is made of as one text: what is sold besides the content follows it, as JSON."""
+    return "\n\n".join([text_of(version.content), *_besides(version)])
+
+
+def _besides(version: PromptVersionView) -> Iterator[str]:
+    settings = {name: value for name, value in asdict(version.settings).items() if value is not None}
+    named: list[tuple[str, object]] = [("settings", settings or None), ("response schema", version.response_schema)]
+    named += [(f"variable {one.name}", asdict(one)) for one in version.variables]
+    named += [(f"tool {one.name}", asdict(one)) for one in version.tools]
+    for name, value in named:
+        if value is not None:
+            yield f"--- {name}\n{json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)}"
+
+
+def unified(before: PromptVersionView, after: PromptVersionView) -> str:
+    """As `diff -u` shows it, of everything that is sold."""
     lines = difflib.unified_diff(
-        text_of(before).splitlines(), text_of(after).splitlines(), "published", "under review", lineterm=""
+        whole_of(before).splitlines(), whole_of(after).splitlines(), "published", "under review", lineterm=""
     )
     return "\n".join(lines)

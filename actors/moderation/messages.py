@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Len
 
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.marketplace.reviews.messages import ReviewView
 from promptforge.actors.moderation.checks.messages import Finding, Severity
-from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
+from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind, Tool, Variable
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
@@ -246,9 +246,10 @@ class CaseDetailView:
 
 @dataclass(frozen=True, slots=True)
 class CaseContentView:
-    """The sealed text that a case is about, its includes in their places.
+    """The sealed text that a case is about, its includes in their places, and all that is sold and sent with it.
 
-    `unified` compares it with that of `published_version`, where a change of it is proposed.
+    `unified` compares all of that with `published_version`, where a change of it is proposed: the content, and behind
+    it as JSON the settings, the variables, the tools and the response schema. Of a package everything is in `content`.
     """
 
     case_id: str
@@ -258,6 +259,9 @@ class CaseContentView:
     kind: PromptKind
     content: str | tuple[ChatMessage, ...]
     settings: ModelSettings
+    variables: tuple[Variable, ...]
+    tools: tuple[Tool, ...]
+    response_schema: dict[str, Any] | None  # Any: JSON
     published_version: int | None
     unified: str | None
     claimed_until: datetime

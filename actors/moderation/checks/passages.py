@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from promptforge.actors.marketplace.messages import ListingView
+from promptforge.actors.moderation.contents import strings_of
 from promptforge.actors.moderation.messages import CaseKind, CaseView
 from promptforge.actors.packages.messages import PackagePart
 from promptforge.actors.prompts.messages import PromptVersionView
@@ -17,13 +20,20 @@ _PUBLIC = ("title", "summary", "description", "tags")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text and where it stands: `content`, `message 2 (user)`, `description`."""
+    """A text and where it stands: `content`, `message 2 (user)`, `description`.
+
+    `pointers`: of the strings of a JSON value, which the text is made of, where each begins and its JSON pointer.
+    """
 
     place: str
     text: str
+    pointers: tuple[tuple[int, str], ...] = ()
 
     def where(self, position: int) -> str:
         """Of a character in the text, for a person to find it."""
+        if self.pointers:
+            at = bisect_right(self.pointers, position, key=lambda pair: pair[0]) - 1
+            return f"{self.place}, at {self.pointers[max(at, 0)][1] or '/'}"
         line = self.text.count("\n", 0, position) + 1
         column = position - (self.text.rfind("\n", 0, position) + 1) + 1
         return f"{self.place}, line {line}, column {column}"
@@ -44,16 +54,42 @@ def passages_of(
     if parts:
         yield from (Passage(part.place, part.text) for part in parts)
     else:
-        yield from _of_prompt(version)
+        yield from of_prompt(version)
 
 
-def _of_prompt(version: PromptVersionView) -> Iterator[Passage]:
+def of_prompt(version: PromptVersionView) -> Iterator[Passage]:
+    """All that is sold of a version and sent to a model: its content, and what stands beside it."""
     if isinstance(version.content, str):
         yield Passage("content", version.content[:LONGEST])
     else:
         for number, message in enumerate(version.content, 1):
             yield Passage(f"message {number} ({message.role})", message.content[:LONGEST])
+    if version.settings.model:
+        yield Passage("model", version.settings.model)
     for variable in version.variables:
-        for what, text in (("description", variable.description), ("default", variable.default)):
-            if isinstance(text, str) and text:
-                yield Passage(f"{what} of the variable {variable.name}", text[:LONGEST])
+        place = f"the variable {variable.name}"
+        if variable.description:
+            yield Passage(f"description of {place}", variable.description[:LONGEST])
+        yield from _of_json(f"default of {place}", variable.default)
+        yield from _of_json(f"values of {place}", list(variable.values))
+    for tool in version.tools:
+        place = f"the tool {tool.name}"
+        yield Passage("name of a tool", tool.name)
+        if tool.description:
+            yield Passage(f"description of {place}", tool.description[:LONGEST])
+        yield from _of_json(f"parameters of {place}", tool.parameters)
+    yield from _of_json("response schema", version.response_schema)
+
+
+def _of_json(place: str, value: Any) -> Iterator[Passage]:  # Any: JSON
+    """Its strings, numbers and names of members as one text, a line for each: a term is found across two of them."""
+    pointers: list[tuple[int, str]] = []
+    pieces: list[str] = []
+    size = 0
+    for pointer, text in strings_of(value):
+        pointers.append((size, pointer))
+        pieces.append(text)
+        size += len(text) + 1
+    whole = "\n".join(pieces)[:LONGEST]
+    if whole:
+        yield Passage(place, whole, () if isinstance(value, str | int | float) else tuple(pointers))

@@ -7,7 +7,7 @@ import pytest
 from promptforge.actors.marketplace.messages import GetListing, ListingState, SubmitListing, UpdateListing
 from promptforge.actors.moderation.checks.messages import Check, FingerprintPublished, Severity
 from promptforge.actors.moderation.messages import CaseDetailView, CaseState, GetCase, ListCases, OpenCase
-from promptforge.actors.prompts.messages import CreateVersion
+from promptforge.actors.prompts.messages import CreateVersion, Variable
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.principal import Role
@@ -49,6 +49,38 @@ async def test_a_submission_is_checked_and_the_findings_are_with_its_case(branch
         assert "sk-proj" not in repr(shown)
     jobs = await branches.mongo.collection("jobs").find({}).to_list(None)
     assert KEY not in repr(jobs)
+
+
+async def test_what_stands_beside_the_content_is_checked_and_compared_too(branches: Branches) -> None:
+    """The schema goes to the model and to who forks it, as everything else does."""
+    carla, _ = await branches.person("carla", Role.SELLER)
+    eve, _ = await branches.person("eve", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    schema = {"description": f"child porn, {KEY}", "properties": {"a": {"description": LONG}}}
+    cases = []
+    for seller in (carla, eve):
+        prompt = await branches.here.prompt(seller, new_id("name"), new_id("Content"))
+        await seller.ask(
+            CreateVersion(
+                prompt_id=prompt.id,
+                content=f"Say {{{{word}}}} {prompt.id}.",
+                variables=(Variable("word", default="Write to ada@mailbox.org"),),
+                response_schema=schema,
+            )
+        )
+        draft = await branches.here.drafted(seller, prompt, new_id("title"))
+        await seller.ask(UpdateListing(listing_id=draft.id, version=2))
+        listing = await seller.ask(SubmitListing(listing_id=draft.id))
+        cases.append(await mona.ask(GetCase(case_id=await branches.here.case_of(mona, listing))))
+        if seller is carla:
+            await judge(mona, cases[0].case.id)
+    first, copy = cases
+    assert {(one.code, one.where) for one in first.findings} == {
+        ("openai_key", "response schema, at /description"),
+        ("abuse-of-children", "response schema, at /description"),
+        ("email", "default of the variable word, line 1, column 10"),
+    }
+    assert ("same_passages", first.listing.id) in {(one.code, one.listing_id) for one in copy.findings}
 
 
 async def test_the_worst_findings_decide_nothing(branches: Branches) -> None:

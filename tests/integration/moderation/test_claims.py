@@ -28,7 +28,7 @@ from promptforge.actors.moderation.messages import (
     ReadCaseContent,
     ReleaseCase,
 )
-from promptforge.actors.prompts.messages import CreateVersion
+from promptforge.actors.prompts.messages import CreateVersion, Tool, Variable
 from promptforge.core.context import Context
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, all_at_once, write_conflict
@@ -284,6 +284,34 @@ async def test_a_proposed_change_shows_the_new_text_and_how_it_differs_from_the_
     seen = await carla.ask(GetListing(listing_id=listing.id))
     assert (seen.title, seen.version) == ("Changed", 2)
     assert (await branches.here.notices(carla))[0].kind == "change.approved"
+
+
+async def test_a_proposed_change_of_what_stands_beside_the_content_is_shown(branches: Branches) -> None:
+    """Version 2 has the same content; what is new of it goes to whoever buys it, and to the model."""
+    carla, _ = await branches.person("carla", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    listing = await branches.here.published(carla, "Changing")
+    tool = Tool("look_up", "Looks up the hidden word")
+    variable = Variable("word", default="a hidden default")
+    schema = {"type": "object", "description": "a hidden description"}
+    await carla.ask(
+        CreateVersion(
+            prompt_id=listing.prompt_id,
+            content="Say {{word}}.",
+            variables=(variable,),
+            tools=(tool,),
+            response_schema=schema,
+        )
+    )
+    await carla.ask(UpdateListing(listing_id=listing.id, version=2))
+    await branches.here.jobs_done()
+    (case,) = (await mona.ask(ListCases(kind=CaseKind.PROPOSED_CHANGE))).items
+    await mona.ask(ClaimCase(case_id=case.id))
+    shown = await mona.ask(ReadCaseContent(case_id=case.id))
+    assert (shown.variables, shown.tools, shown.response_schema) == ((variable,), (tool,), schema)
+    new = [line for line in (shown.unified or "").splitlines() if line.startswith("+")]
+    for words in ("the hidden word", "a hidden default", "a hidden description"):
+        assert any(words in line for line in new)
 
 
 async def test_the_queue_says_what_waits_and_how_long_decisions_take(branches: Branches) -> None:

@@ -58,7 +58,6 @@ from promptforge.actors.marketplace.reviews.messages import (
     DeleteReply,
     DeleteReview,
     ListReviews,
-    RemoveReview,
     ReplyToReview,
     WriteReview,
 )
@@ -170,7 +169,6 @@ routes = [
     get("/marketplace/listings/{listing_id}/reviews", ListReviews),
     put("/marketplace/reviews/{review_id}/reply", ReplyToReview),
     delete("/marketplace/reviews/{review_id}/reply", DeleteReply),
-    post("/marketplace/reviews/{review_id}/remove", RemoveReview),
     post("/marketplace/reviews/{review_id}/reports", ReportReview, status=201),
     post("/marketplace/listings/{listing_id}/reports", ReportListing, status=201),
 ]

@@ -37,7 +37,6 @@ from promptforge.actors.marketplace.reviews.messages import (
     DeleteReply,
     DeleteReview,
     ListReviews,
-    RemoveReview,
     ReplyToReview,
     WriteReview,
 )
@@ -83,7 +82,6 @@ __all__ = [
     "RelistListing",
     "RemoveEvidence",
     "RemoveFavourite",
-    "RemoveReview",
     "ReplyToReview",
     "ReportListing",
     "ReportReview",

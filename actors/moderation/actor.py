@@ -27,7 +27,10 @@ from promptforge.actors.moderation.domain import (
     REFUNDS,
     TO_THE_LISTING,
     check_legal,
+    concerns,
+    decision_shown_to_party,
     legal_decisions,
+    shown_to_party,
     waits_for,
 )
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
@@ -52,11 +55,10 @@ from promptforge.actors.moderation.messages import (
     ReadCaseContent,
     ReasonCode,
     ReasonsView,
-    RecommendationView,
     ReleaseCase,
     Verdict,
 )
-from promptforge.actors.moderation.notices import notices_of, why
+from promptforge.actors.moderation.notices import notices_of, obsolete_notices, why
 from promptforge.actors.moderation.reasons import REASONS, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
 from promptforge.core.context import Context
@@ -89,7 +91,8 @@ class ModerationActor(Actor):
 
     @handles(ListCases)
     async def list_cases(self, message: ListCases, context: Context) -> Page[CaseView]:
-        return await self._store.list_page(message, context.user_id, now=context.now())
+        people = await context.ask(GetAccountGroup(user_id=context.user_id))
+        return await self._store.list_page(message, context.user_id, people=people, now=context.now())
 
     @handles(GetCase)
     async def get_case(self, message: GetCase, context: Context) -> CaseDetailView:
@@ -100,22 +103,18 @@ class ModerationActor(Actor):
         advice = await self._store.find_recommendation(case.id)
         waits = await self._waits(case, listing, review, context)
         possible = legal_decisions(case.kind, listing.state) if waits else ()
-        return CaseDetailView(
+        detail = CaseDetailView(
             case=case,
             listing=listing,
             findings=await self._store.list_findings(case.id),
             legal_decisions=possible if case.state is CaseState.OPEN else (),
             history=history,
             review=review,
-            recommendation=None if advice is None else await self._shown_to_reader(advice, case, context),
+            recommendation=None if advice is None else replace(advice, words=None),
         )
-
-    async def _shown_to_reader(
-        self, advice: RecommendationView, case: CaseView, context: Context
-    ) -> RecommendationView | None:
-        """Sellers never see it of what is theirs, with whichever of their accounts."""
         people = await context.ask(GetAccountGroup(user_id=context.user_id))
-        return None if case.seller_id in people else replace(advice, words=None)
+        bringers = await self._store.list_bringers(case.id, session=None)
+        return _shown_to_party(detail) if concerns(case, bringers, people) else detail
 
     async def _find_review(self, case: CaseView, context: Context) -> ReviewView | None:
         if case.kind is not CaseKind.REVIEW_REPORT or case.subject is None:
@@ -160,7 +159,9 @@ class ModerationActor(Actor):
     async def _release(self, message: ReleaseCase, tx: Context) -> CaseView:
         case = await self._store.release(message.case_id, tx.user_id, now=tx.now(), session=tx.session)
         await tx.audit("case.released", case.id, after={"listing_id": case.listing_id})
-        return case
+        people = await tx.ask(GetAccountGroup(user_id=tx.user_id))
+        bringers = await self._store.list_bringers(case.id, session=tx.session)
+        return shown_to_party(case) if concerns(case, bringers, people) else case
 
     @handles(ReadCaseContent, key="case_id", transactional=True)
     async def read_content(self, message: ReadCaseContent, context: Context) -> CaseContentView:
@@ -217,7 +218,9 @@ class ModerationActor(Actor):
         case = await self._store.get(case_id, now=tx.now(), session=tx.session)
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
         if not await self._waits(case, listing, await self._find_review(case, tx), tx):
-            await self._store.close_obsolete(case, session=tx.session)
+            bringers = await self._store.list_bringers(case.id, session=tx.session)
+            if await self._store.close_obsolete(case, session=tx.session):
+                await tx.enqueue_many(obsolete_notices(case, bringers))
 
     async def _to_be_judged(self, case_id: str, tx: Context) -> tuple[CaseView, ListingView]:
         """The case and its listing, where it may be judged by this moderator and there is something to judge."""
@@ -268,7 +271,9 @@ class ModerationActor(Actor):
         elif message.decision is Verdict.REMOVE and case.subject is not None:
             await tx.ask(
                 RemoveReview(
-                    review_id=case.subject, reason_code=message.reason_code.value, public_note=message.public_note
+                    review_id=case.subject,
+                    reason_code=message.reason_code.value,
+                    explanation="\n\n".join(why(message.reason_code, message.public_note)),
                 )
             )
         elif message.decision is Verdict.REFUND and case.purchase_id is not None:
@@ -300,6 +305,17 @@ class ModerationActor(Actor):
         for notice in notices[:1]:
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.enqueue_many(notices[1:])
+
+
+def _shown_to_party(detail: CaseDetailView) -> CaseDetailView:
+    """Of what is theirs moderators see neither what the checks found nor what a model recommends."""
+    return replace(
+        detail,
+        case=shown_to_party(detail.case),
+        findings=(),
+        history=tuple(decision_shown_to_party(one) for one in detail.history),
+        recommendation=None,
+    )
 
 
 def _has_lost_its_review(case: CaseView, review: ReviewView | None) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
 from promptforge.actors.marketplace.messages import ListingState, ListingView, ProposalState
 from promptforge.actors.moderation.errors import IllegalDecision
-from promptforge.actors.moderation.messages import CaseKind, CaseView, OpenCase, Verdict
+from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, OpenCase, Verdict
 
 _OFFERED = (ListingState.PUBLISHED, ListingState.UNLISTED)
 _REVIEWED = (Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.REJECT)
@@ -87,3 +90,29 @@ def waits_for(listing: ListingView, case: CaseView) -> bool:
             return True
         case CaseKind.REFUND | CaseKind.REFUND_APPEAL:
             return True
+
+
+def concerns(case: CaseView, bringers: Iterable[str], people: Collection[str]) -> bool:
+    """Whether one of these accounts has a part in it: its seller, who brought it up, or whose runs it is about."""
+    return case.seller_id in people or case.subject in people or any(one in people for one in bringers)
+
+
+def shown_to_party(case: CaseView) -> CaseView:
+    """What somebody who moderates sees of a case that concerns them: what they are told anyway.
+
+    Not who said what of them, who works on it or decided it, what was noted for moderators, nor who is suspected.
+    """
+    return replace(
+        case,
+        reason=None,
+        purchase_id=None,
+        severity=None,
+        claim=None,
+        internal_note=None,
+        decided_by=None,
+        subject=None,
+    )
+
+
+def decision_shown_to_party(decision: DecisionView) -> DecisionView:
+    return replace(decision, internal_note=None, decided_by=None)

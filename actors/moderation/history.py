@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, Verdict
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
@@ -66,6 +67,23 @@ class DecisionLog:
         rows = self._decisions.find({"listing_id": listing_id}, session=session)
         found = await rows.sort([("created_at", -1), ("_id", -1)]).limit(SHOWN).to_list(SHOWN)
         return tuple(_decision_from(row) for row in found)
+
+    async def find_appealed(
+        self, listing_id: str, *, of_change: bool = False, session: Session | None = None
+    ) -> str | None:
+        """Who decided what an appeal is against: the newest rejection or suspension of the listing, however long ago.
+
+        `of_change`: the newest rejection of a proposed change, which is another matter than the listing's own.
+        """
+        change = CaseKind.PROPOSED_CHANGE.value
+        wanted = {
+            "listing_id": listing_id,
+            "decision": {"$in": [verdict.value for verdict in APPEALABLE]},
+            "kind": change if of_change else {"$ne": change},  # those from before there were kinds are reviews
+        }
+        newest = [("created_at", -1), ("_id", -1)]
+        row = await self._decisions.find_one(wanted, {"decided_by": 1}, sort=newest, session=session)
+        return None if row is None else row["decided_by"]
 
 
 def _decision_from(row: Document) -> DecisionView:

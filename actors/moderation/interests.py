@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.purchases.messages import HasBought
-from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.errors import InterestedParty, OwnCase, OwnDecision
 from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.moderation.messages import CaseKind, CaseView
@@ -24,13 +23,7 @@ async def refuse_interested(case: CaseView, store: CaseStore, history: DecisionL
         raise InterestedParty("You, or an account that is linked to yours, bought this: somebody else decides about it")
     if set(people) & set(await store.list_bringers(case.id, session=tx.session)):
         raise InterestedParty("You, or an account that is linked to yours, brought this up: somebody else decides")
-    if case.kind is CaseKind.APPEAL and await appealed_decision_by(case, history, tx) in people:
+    if case.kind is CaseKind.APPEAL and await history.find_appealed(case.listing_id, session=tx.session) in people:
         raise OwnDecision
     if case.kind is CaseKind.REFUND_APPEAL and await store.find_refuser(case, session=tx.session) in people:
         raise OwnDecision
-
-
-async def appealed_decision_by(case: CaseView, history: DecisionLog, tx: Context) -> str | None:
-    """Who decided what the appeal is against: the last decision that can be appealed."""
-    decisions = await history.list_of(case.listing_id, session=tx.session)
-    return next((one.decided_by for one in decisions if one.decision in APPEALABLE), None)

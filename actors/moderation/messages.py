@@ -139,6 +139,9 @@ class CaseView:
     the same came up while the case was open: as many people reported the listing, say. `severity` is that of the worst
     finding of the automatic checks. `claim` is one that counts. `subject`: in a case of extraction one of the accounts
     that it is about, of a reported review its id.
+
+    A moderator whom a case concerns (its seller, who brought it up, whose runs it is about, and accounts linked to
+    theirs) sees neither `reason`, `purchase_id`, `severity`, `claim`, `internal_note`, `decided_by` nor `subject`.
     """
 
     id: str
@@ -185,7 +188,10 @@ class CaseQueueView:
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """A decision as it was made; it stays as it is, whatever is decided later."""
+    """A decision as it was made; it stays as it is, whatever is decided later.
+
+    `internal_note` and `decided_by` are null for moderators whom the case concerns.
+    """
 
     id: str
     case_id: str
@@ -195,7 +201,7 @@ class DecisionView:
     reason_code: str
     public_note: str
     internal_note: str | None
-    decided_by: str
+    decided_by: str | None
     decided_at: datetime
 
 

@@ -101,6 +101,16 @@ def _to_reporter(case: CaseView, verdict: Verdict, user_id: str, reason: ReasonC
     return _notice(case, user_id, "report.decided", _Text(f"Your report: {case.title}", parts))
 
 
+def obsolete_notices(case: CaseView, bringers: Iterable[str]) -> list[NotifyUser]:
+    """To those who reported what is gone before anybody decided about it."""
+    if case.kind not in _REPORTED:
+        return []
+    reported = f"{_REPORTED[case.kind]}“{case.title}”"
+    parts = [f"You reported {reported}. It is not there any more, so that there is nothing left to decide. Thank you."]
+    text = _Text(f"Your report: {case.title}", parts)
+    return [_notice(case, user_id, "report.decided", text) for user_id in bringers]
+
+
 def why(reason: ReasonCode, note: str) -> list[str]:
     """Of a decision: its reason in words, with what was noted, and what can be done."""
     told = REASONS[reason]
@@ -114,7 +124,9 @@ class _Text:
 
 
 def _notice(case: CaseView, user_id: str, kind: str, text: _Text) -> NotifyUser:
-    subject = {"case_id": case.id, "listing_id": case.listing_id, "reason_code": str(case.reason_code)}
+    subject = {"case_id": case.id, "listing_id": case.listing_id}
+    if case.reason_code is not None:
+        subject["reason_code"] = str(case.reason_code)
     if case.purchase_id is not None:
         subject["purchase_id"] = case.purchase_id
     return NotifyUser(

@@ -7,7 +7,7 @@ on a condition, and of two at once MongoDB lets one through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from promptforge.actors.moderation.checks.findings import findings_of, worst
 from promptforge.actors.moderation.checks.messages import Finding
-from promptforge.actors.moderation.domain import open_key, opens_once
+from promptforge.actors.moderation.domain import concerns, open_key, opens_once, shown_to_party
 from promptforge.actors.moderation.duplicates.store import HELD as FINGERPRINT_HELD
 from promptforge.actors.moderation.duplicates.store import INDEXES as FINGERPRINT_INDEXES
 from promptforge.actors.moderation.errors import AlreadyDecided, CaseClaimed, CaseObsolete, NotClaimed
@@ -157,7 +157,10 @@ class CaseStore:
         row = await self._cases.find_one({"_id": case_id}, {"brought_by": 1}, session=session)
         return tuple(row["brought_by"]) if row is not None else ()
 
-    async def list_page(self, wanted: ListCases, moderator_id: str, *, now: datetime) -> Page[CaseView]:
+    async def list_page(
+        self, wanted: ListCases, moderator_id: str, *, people: Collection[str], now: datetime
+    ) -> Page[CaseView]:
+        """`people`: the moderator's accounts, who see less of what concerns them."""
         parts: list[Document] = [{"state": wanted.state.value}]
         if wanted.kind is not None:
             parts.append({"kind": wanted.kind.value})
@@ -170,7 +173,7 @@ class CaseStore:
         direction = 1 if oldest_first else -1
         rows = self._cases.find({"$and": parts}).sort([("created_at", direction), ("_id", direction)])
         found = await rows.limit(wanted.limit + 1).to_list(wanted.limit + 1)
-        return page_of(found, wanted.limit, lambda row: _case_from(row, now))
+        return page_of(found, wanted.limit, lambda row: _shown_to(people, row, now))
 
     async def list_waiting(self, *, now: datetime) -> dict[CaseKind, Waiting]:
         """The kinds of which there is an open case."""
@@ -294,10 +297,10 @@ class CaseStore:
             raise NotClaimed
         return _case_from(row, now)
 
-    async def close_obsolete(self, case: CaseView, *, session: Session | None) -> None:
-        """Open → obsolete; a case that has ended stays as it is."""
+    async def close_obsolete(self, case: CaseView, *, session: Session | None) -> bool:
+        """Open → obsolete; a case that has ended stays as it is. Answers whether it was open."""
         still = {"_id": case.id, "state": CaseState.OPEN.value}
-        await self._end(still, {"state": CaseState.OBSOLETE.value}, session)
+        return await self._end(still, {"state": CaseState.OBSOLETE.value}, session) is not None
 
     async def _end(self, wanted: Document, changes: Document, session: Session | None) -> Document | None:
         update = {"$set": {**changes, "claim": None}, "$unset": {"open_key": ""}}
@@ -377,6 +380,11 @@ def _case_from(row: Document, now: datetime) -> CaseView:
         created_at=row["created_at"],
         subject=row.get("subject"),
     )
+
+
+def _shown_to(people: Collection[str], row: Document, now: datetime) -> CaseView:
+    case = _case_from(row, now)
+    return shown_to_party(case) if concerns(case, row["brought_by"], people) else case
 
 
 def _claim_from(claim: Document | None, now: datetime) -> ClaimView | None:

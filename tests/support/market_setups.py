@@ -64,7 +64,6 @@ def reviews_and_reports(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "listReviews": case(lambda world: world.published()),
         "replyToReview": case(review_of_owners, lambda _: {"text": "Thank you."}),
         "deleteReply": case(review_of_owners),
-        "removeReview": case(review_of_owners, lambda _: {"reason_code": "spam", "public_note": "Advertising."}),
         "reportReview": case(review_of_owners, lambda _: REPORT),
         "reportListing": case(lambda world: world.published(), lambda _: REPORT),
     }

@@ -170,7 +170,7 @@ def _told_to_author(review: Review, message: RemoveReview) -> NotifyUser:
         user_id=review.author_id,
         kind="review.removed",
         title="Your review was removed",
-        body=f"A moderator has removed a review of yours. Reason ({message.reason_code}): {message.public_note}",
+        body=f"A moderator has removed a review of yours.\n\n{message.explanation}",
         subject={"review_id": review.id, "listing_id": review.listing_id, "reason_code": message.reason_code},
         dedupe_key=f"review.removed:{review.id}",
     )

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated
 
 from annotated_types import Ge, Le, Len
-from pydantic import Field
 
 from promptforge.actors.marketplace.messages import ListingId, PurchaseId
 from promptforge.core.jobs import job
@@ -83,13 +82,16 @@ class DeleteReply(Command[ReviewView]):
     review_id: ReviewId
 
 
-@requires(Role.MODERATOR, scope="moderation:write")
+@internal
 class RemoveReview(Command[ReviewView]):
-    """Take a review away, out of the listing's rating too; its author is told why, and cannot write another one."""
+    """A moderator has decided a case so: take a review away, out of the listing's rating too, for good.
+
+    `explanation` is what its author is told of the reason and of what can be done. Raises `NotFound`.
+    """
 
     review_id: ReviewId
-    reason_code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,49}$", examples=["spam"])]
-    public_note: Annotated[str, Len(1, 2000), TEXT]
+    reason_code: Annotated[str, Len(1, 50)]
+    explanation: Annotated[str, Len(1, 3000)]
 
 
 @internal

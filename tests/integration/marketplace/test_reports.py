@@ -8,7 +8,8 @@ from promptforge.actors.marketplace.messages import GetListing, PurchaseView, Un
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReason, ReportReview
 from promptforge.actors.marketplace.reports.store import REPORTS
 from promptforge.actors.marketplace.reviews.messages import DeleteReview, ListReviews, ReviewView
-from promptforge.actors.moderation.messages import CaseKind, ClaimCase, GetCase, Verdict
+from promptforge.actors.moderation.messages import CaseKind, ClaimCase, GetCase, ReasonCode, Verdict
+from promptforge.actors.moderation.reasons import REASONS
 from promptforge.actors.notifications.messages import ListNotifications
 from promptforge.core.context import Context
 from promptforge.core.principal import Role
@@ -103,12 +104,13 @@ async def test_a_removed_review_is_gone_from_the_rating_and_everybody_hears_why(
     assert await raised(bruno, said(purchase, 1, "Again")) == "review_removed"
     told = [one for one in (await bruno.ask(ListNotifications())).items if one.kind == "review.removed"]
     assert [one.subject["reason_code"] for one in told] == ["off_topic"]
+    assert REASONS[ReasonCode.OFF_TOPIC].next_step in told[0].body
     heard = [one.body for one in (await carla.ask(ListNotifications())).items if one.kind == "report.decided"]
     assert sorted("was removed" in body for body in heard) == [False, True]
 
 
 async def test_a_review_that_its_author_takes_back_leaves_nothing_to_decide(branches: Branches) -> None:
-    _, [(bruno, purchase, review), _] = await two_reported(branches)
+    carla, [(bruno, purchase, review), _] = await two_reported(branches)
     case = next(case for case in await open_cases(branches) if case.subject == review.id)
     mona, _ = await branches.person("mona", Role.MODERATOR)
     await bruno.ask(DeleteReview(purchase_id=purchase.id))
@@ -116,3 +118,5 @@ async def test_a_review_that_its_author_takes_back_leaves_nothing_to_decide(bran
     assert (detail.review, detail.legal_decisions) == (None, ())
     assert await raised(mona, ClaimCase(case_id=case.id)) == "case_obsolete"
     assert review.id not in {one.subject for one in await open_cases(branches)}
+    (told,) = [one for one in await branches.here.notices(carla) if one.kind == "report.decided"]
+    assert "not there any more" in told.body, "who reported it hears that nobody decides about it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from promptforge.actors.marketplace.listings.messages import AppealListing
@@ -12,6 +14,7 @@ from promptforge.actors.marketplace.messages import (
     ListingView,
     SubmitListing,
     UnlistListing,
+    UpdateListing,
 )
 from promptforge.actors.marketplace.purchases.messages import RequestRefund
 from promptforge.actors.moderation.messages import (
@@ -105,6 +108,26 @@ async def test_who_decided_something_else_about_the_listing_may_decide_the_appea
     assert await raised(mona, decision(appeal.id, Verdict.APPROVE)) == "illegal_decision"
     await judge(mona, appeal.id, Verdict.LIFT)
     assert await state_of(carla, draft) is ListingState.PUBLISHED
+
+
+async def test_an_appeal_is_against_the_suspension_whatever_was_decided_since(branches: Branches) -> None:
+    """Mona suspended it. That Max rejected a change of it later, and many reports were dismissed, is another matter."""
+    carla, _ = await branches.person("carla", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    rita, _ = await branches.person("rita")
+    listing = await branches.here.published(carla, "Suspended")
+    await report(branches, listing, rita)
+    await judge(mona, (await open_case(branches, mona, CaseKind.REPORT)).id, Verdict.SUSPEND)
+    await carla.ask(UpdateListing(listing_id=listing.id, title="Another title"))
+    await judge(max_, (await open_case(branches, max_, CaseKind.PROPOSED_CHANGE)).id, Verdict.REJECT)
+    later = {"listing_id": listing.id, "decision": "dismiss", "kind": "report", "decided_by": max_.user_id}
+    rows = branches.mongo.collection("moderation_decisions")
+    await rows.insert_many([{"_id": f"dec_{n}", "created_at": datetime.now(UTC), **later} for n in range(60)])
+    await carla.ask(AppealListing(listing_id=listing.id, words=WORDS))
+    case = await open_case(branches, max_, CaseKind.APPEAL)
+    assert await raised(mona, ClaimCase(case_id=case.id)) == "own_decision"
+    assert await raised(max_, ClaimCase(case_id=case.id)) == "done"
 
 
 async def test_an_appeal_that_fails_is_final_and_says_so(branches: Branches) -> None:

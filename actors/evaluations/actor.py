@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from promptforge.actors.ai.messages import ModelView, ResolveModel
+from promptforge.actors.ai.messages import ModelView, ReleaseRuns, ResolveModel
 from promptforge.actors.datasets.messages import FreezeDataset
 from promptforge.actors.evaluations.domain import compared
 from promptforge.actors.evaluations.errors import DifferentDatasets, EvaluationNotFinished, EvaluationOver
@@ -140,6 +140,7 @@ class EvaluationsActor(Actor):
         """Answers why it could not be done, where it could not."""
         principal = context.principal
         if principal is None or principal.suspended:
+            await context.ask(ReleaseRuns(prefix=f"{evaluation.id}:"))  # what an attempt before this one left open
             return SUSPENDED
         items = Items(
             store=self._store,

@@ -295,7 +295,7 @@ class CompareEvaluations(Query[ComparisonView]):
 
 
 @internal
-@job(queue=QUEUE, timeout_seconds=6 * 3600, max_attempts=20)
+@job(queue=QUEUE, timeout_seconds=6 * 3600, max_attempts=20, looks_itself=True)
 class RunEvaluation(Command[None]):
     """Work off what an evaluation has not done yet, until it ends."""
 

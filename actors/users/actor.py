@@ -23,6 +23,7 @@ from promptforge.actors.users.messages import (
     EnsureUser,
     EraseUser,
     ExpectOpenAccounts,
+    FindStoppedAccounts,
     GetContact,
     GetIdentity,
     GetMe,
@@ -189,6 +190,10 @@ class UsersActor(Actor):
         stopped = await self._store.list_stopped(message.user_ids, session=context.session)
         if stopped:
             raise AccountClosed if any(user.closed_at is not None for user in stopped) else AccountSuspended
+
+    @handles(FindStoppedAccounts, transactional=True)
+    async def find_stopped(self, message: FindStoppedAccounts, context: Context) -> tuple[str, ...]:
+        return tuple([user.id for user in await self._store.list_stopped(message.user_ids, session=context.session)])
 
     @handles(CloseAccount, transactional=True)
     async def close(self, message: CloseAccount, context: Context) -> None:

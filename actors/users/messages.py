@@ -299,6 +299,13 @@ class ExpectOpenAccounts(Query[None]):
 
 
 @internal
+class FindStoppedAccounts(Query[tuple[str, ...]]):
+    """Those of these people whose account is suspended or closed, for whatever of theirs is under way."""
+
+    user_ids: tuple[UserId, ...]
+
+
+@internal
 class CloseAccount(Command[None]):
     """Nobody signs in to this account, buys or is paid from now on."""
 

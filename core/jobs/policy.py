@@ -35,8 +35,9 @@ class Backoff:
 class JobPolicy:
     """`timeout_seconds` is for one attempt. A `keep_…` of None keeps the job for ever.
 
-    `sensitive`: the payload and the result are encrypted at rest and never shown. With the default figures the tenth
-    attempt starts some hours after the first: long enough to outlive an outage.
+    `sensitive`: the payload and the result are encrypted at rest and never shown. `looks_itself`: its handler sees by
+    itself when whoever it runs for is suspended, and ends it well; others are interrupted (`Standing`).
+    With the default figures the tenth attempt starts some hours after the first: long enough to outlive an outage.
     """
 
     queue: str = "default"
@@ -47,6 +48,7 @@ class JobPolicy:
     keep_completed: timedelta | None = timedelta(hours=24)
     keep_dead: timedelta | None = timedelta(days=7)
     sensitive: bool = False
+    looks_itself: bool = False
 
     def keep(self, state: JobState) -> timedelta | None:
         """How long a job that ended in `state` is kept."""
@@ -67,6 +69,7 @@ class PolicyFields(TypedDict, total=False):
     keep_completed: timedelta | None
     keep_dead: timedelta | None
     sensitive: bool
+    looks_itself: bool
 
 
 def job(**fields: Unpack[PolicyFields]) -> Callable[[MessageT], MessageT]:

@@ -23,6 +23,7 @@ from promptforge.core.jobs.holdings import Holdings
 from promptforge.core.jobs.lanes import Lane
 from promptforge.core.jobs.outcomes import JobCancelled
 from promptforge.core.jobs.runs import Run
+from promptforge.core.jobs.standing import FindPrincipal, Standing
 from promptforge.core.jobs.store import MongoJobStore
 from promptforge.core.jobs.telemetry import Outcome
 from promptforge.core.jobs.upkeep import Upkeep
@@ -41,8 +42,6 @@ INTERRUPT_SECONDS = 2.0
 FINAL_WRITE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
-
-FindPrincipal = Callable[[str], Awaitable[Principal | None]]
 
 
 class JobRunner:
@@ -65,6 +64,7 @@ class JobRunner:
         self._stopped = anyio.Event()
         self._no_runs = anyio.Event()
         self.upkeep = Upkeep(store, system, self.holdings, self)
+        self.standing = Standing(lambda: self._runs, find_principal)
         store.endings.on_written = self._settled
         store.enqueuer.worker = self
 
@@ -114,7 +114,8 @@ class JobRunner:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             upkeep = self.upkeep
-            for loop in (self._store.endings.run, upkeep.beat, upkeep.fire_schedules, self._write_progress):
+            beside = (upkeep.beat, upkeep.fire_schedules, self.standing.watch, self._write_progress)
+            for loop in (self._store.endings.run, *beside):
                 tasks.start_soon(loop)
             while not self._stopping:
                 self._wake = anyio.Event()
@@ -318,6 +319,7 @@ class JobRunner:
             job=JobInfo(job.id, job.attempt),
         )
         context.job_handle = run
+        run.principal = principal
         try:
             self._system.submit(message, context, run)
         except PromptForgeError as error:

@@ -12,6 +12,7 @@ from promptforge.core.jobs.endings import Endings
 from promptforge.core.jobs.lanes import Lane
 from promptforge.core.jobs.policy import JobPolicy
 from promptforge.core.mongo import Session
+from promptforge.core.principal import Principal
 from promptforge.core.runtime.cell import InterruptibleRun
 
 LARGEST_PERCENT = 100.0
@@ -29,6 +30,7 @@ class Run(InterruptibleRun):
         "job",
         "lane",
         "policy",
+        "principal",
         "progress",
         "started_at",
     )
@@ -51,6 +53,8 @@ class Run(InterruptibleRun):
         self.started_at = started_at
         self.failure: Exception | None = None
         """Why it never reached its actor."""
+        self.principal: Principal | None = None
+        """As whom it runs, once its actor has it."""
         self.completed_in_transaction = False
         self.progress: tuple[float, str | None] | None = None
         """Reported and not yet written."""

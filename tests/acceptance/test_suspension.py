@@ -1,4 +1,4 @@
-"""What is under way for an account stops when it is suspended: streams, evaluations, webhooks and programs; over HTTP.
+"""What is under way for an account stops when it is suspended: streams, runs, evaluations, webhooks; over HTTP.
 
 What stops is told by what comes of it, and each has at most a minute for that.
 """
@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from threading import Thread
 
+import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from promptforge.core.principal import Role
+from tests.acceptance.test_ai import EVENTS
 from tests.support.events import events
+from tests.support.partner_setups import approved
 from tests.support.receiver import Receiver, receiving
-from tests.support.running import Person, eventually
+from tests.support.running import PLAIN, Person, eventually, published_listing, verified_ledger
 from tests.support.service import DATABASE, Service, assert_problem
 from tests.support.troubled_model import troubled_model
 
@@ -157,3 +161,73 @@ def test_nothing_is_sent_to_ones_webhooks(house: House) -> None:
 
     eventually(skipped, seconds=MINUTE)
     assert len(house.receiver.received) == number
+
+
+def slow_prompt(person: Person) -> str:
+    """The path of a prompt whose answer takes longer than anybody would wait."""
+    version = {"content": "Count for ever"}
+    made = person.post("/prompts", {"name": "For ever", "first_version": version}, expect=201)
+    return f"/prompts/{made['id']}/test"
+
+
+def has_paid_for_what_it_had(person: Person, credits: float) -> bool:
+    """Nothing is reserved any more, and some of the credits are gone."""
+    money = person.get("/users/me/credits")
+    return bool(money["reserved"] == "0" and 0 < credits - float(money["available"]) < 1)
+
+
+@pytest.mark.parametrize(("name", "headers"), [("sid", EVENTS), ("wim", {})], ids=["streamed", "whole"])
+def test_a_model_that_is_running_stops_and_what_it_took_is_paid(
+    house: House, name: str, headers: dict[str, str]
+) -> None:
+    person = house.service.funded(name, 50)
+    path, answers = slow_prompt(person), list[str]()
+
+    def ask() -> None:
+        answer = person.client.post(path, json={"label": "latest"}, headers=headers, timeout=MINUTE)
+        answers.append(answer.text)
+
+    asking = Thread(target=ask)
+    asking.start()
+    eventually(lambda: float(person.get("/users/me/credits")["reserved"]) > 0)
+    house.suspend(person)
+    asking.join(MINUTE)
+    assert not asking.is_alive(), "the run goes on"
+    assert "account_suspended" in answers[0], answers[0][-500:]
+    assert "one two three" not in answers[0] or headers, "a whole answer that was given up shows nothing"
+    eventually(lambda: has_paid_for_what_it_had(person, 50))
+    assert_problem(person.client.post(path, json={"label": "latest"}), 403, "account_suspended")
+    assert verified_ledger(house.service.person("olga", Role.OPERATOR))["ok"]
+
+
+def test_links_that_bring_people_bring_nobody(house: House) -> None:
+    """The partnership is as it was: when the account is reinstated, they bring people again."""
+    pat, visitor = house.service.person("pat"), house.service.person("vera")
+    partner_id = approved(pat, house.admin)
+    pat.post(f"/partnerships/{partner_id}/codes", {"code": "pats-notes"}, expect=201)
+    token = visitor.post("/partnerships/clicks", {"code": "pats-notes"}, expect=200)["token"]
+    house.suspend(pat)
+    assert_problem(visitor.client.post("/partnerships/clicks", json={"code": "pats-notes"}), 404, "not_found")
+    followed = httpx.get(f"{house.service.base_url}/r/pats-notes?to=/listings/x", follow_redirects=False, verify=PLAIN)
+    assert (followed.status_code, followed.headers["location"]) == (302, "/listings/x"), "it leads on, to no credit"
+    claimed = visitor.client.post("/partnerships/attribution", json={"tokens": [token]})
+    assert_problem(claimed, 409, "referral_not_active")
+    house.reinstate(pat)
+    visitor.post("/partnerships/attribution", {"tokens": [token]}, expect=201)
+
+
+def test_what_is_shared_with_others_is_theirs_and_what_is_shown_of_a_person_is_not_shown(house: House) -> None:
+    """Who works in a project of somebody suspended goes on; the public page and the offers are gone."""
+    uma, ned = house.service.person("uma", Role.SELLER), house.service.person("ned")
+    uma.call("PATCH", "/users/me", {"handle": "uma-writes"}, expect=200)
+    project = uma.post("/projects", {"name": "Shared"}, expect=201)
+    ned.call("PATCH", "/users/me", {"handle": "ned-reads"}, expect=200)
+    uma.post(f"/projects/{project['id']}/members", {"handle": "ned-reads", "roles": ["viewer"]}, expect=201)
+    wanted = {"name": "Together", "project_id": project["id"], "first_version": {"content": "Hello"}}
+    prompt = uma.post("/prompts", wanted, expect=201)
+    listing = published_listing(house.service, uma, house.service.person("mona", Role.MODERATOR), name="Offered")
+    house.suspend(uma)
+    assert ned.get(f"/prompts/{prompt['id']}/compiled?version=1")["content"] == "Hello"
+    assert_problem(ned.client.get("/users/uma-writes"), 404, "not_found")
+    bought = ned.client.post(f"/marketplace/listings/{listing}/purchases", json={"expected_price": "10"})
+    assert_problem(bought, 409, "not_for_sale")

@@ -98,7 +98,7 @@ class RunningService:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        eventually(self._ready, seconds=60)
+        eventually(self._ready, seconds=180)
 
     def _ready(self) -> bool:
         assert self._process is not None

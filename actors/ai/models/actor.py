@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import anyio
+import structlog
+
 from promptforge.actors.ai.messages import (
     BeginRun,
     ListModels,
@@ -23,23 +26,47 @@ from promptforge.actors.ai.messages import (
 from promptforge.actors.ai.models.catalogue import Catalogue
 from promptforge.actors.ai.models.runs import Order, Runs
 from promptforge.actors.ai.models.store import RunStore
+from promptforge.actors.users.messages import FindStoppedAccounts
 from promptforge.core.context import Context
+from promptforge.core.errors import DATABASE_AWAY
 from promptforge.core.pages import Scan
 from promptforge.core.runtime import Actor, handles
 from promptforge.core.streams import ReplyStream
+
+LOOK_SECONDS = 10.0
+"""How soon a run ends whose asker was suspended."""
+log = structlog.get_logger(__name__)
 
 
 class ModelsActor(Actor):
     """It has more workers than others: a model takes seconds, and the guards of the providers bound how many run."""
 
     name = "models"
-    asks = ("billing",)
+    asks = ("billing", "users")
     workers = 128
 
-    def __init__(self, store: RunStore, catalogue: Catalogue) -> None:
+    def __init__(self, store: RunStore, catalogue: Catalogue, *, look_seconds: float = LOOK_SECONDS) -> None:
         self._catalogue = catalogue
         self._runs = Runs(store, catalogue)
         self._store = store
+        self._look_seconds = look_seconds
+
+    async def run(self, context: Context) -> None:
+        """Look, for as long as it lives, whether those whose runs are under way may still have them."""
+        while True:
+            await anyio.sleep(self._look_seconds)
+            try:
+                await self._stop_runs(context)
+            except DATABASE_AWAY as error:
+                log.warning("runs.not_looked_at", error=error.code)
+
+    async def _stop_runs(self, context: Context) -> None:
+        people = self._runs.under_way.people
+        if people:
+            stopped = await context.ask(FindStoppedAccounts(user_ids=people), timeout_seconds=self._look_seconds)
+            number = self._runs.under_way.stop(stopped)
+            if number:
+                log.info("runs.stopped", count=number)
 
     async def stop(self) -> None:
         await self._catalogue.close()

@@ -3,7 +3,8 @@
 Credits for the estimated input and all of `max_tokens` are set aside in the transaction that writes the run down; then
 the model runs; then one transaction charges for what it took, gives back the rest, writes the usage record and strikes
 the run out. A failure charges nothing. Where the answer's reader leaves, or the provider tells no count, the tokens are
-counted here. A run whose process dies in between stays written down, and is released by the sweeper.
+counted here; so they are where its asker is suspended meanwhile. A run whose process dies in between stays written
+down, and is released by the sweeper.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ from promptforge.actors.ai.messages import (
 )
 from promptforge.actors.ai.models.catalogue import Catalogue, Model
 from promptforge.actors.ai.models.domain import Terms
+from promptforge.actors.ai.models.stopping import UnderWay
 from promptforge.actors.ai.models.store import OpenRun, RunStore
 from promptforge.actors.ai.providers.interface import End, Prompt, Speaker, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.tokens import spoken_tokens
 from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare, credits_turn
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import DATABASE_AWAY, PromptForgeError
+from promptforge.core.errors import DATABASE_AWAY, AccountSuspended, PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.streams import Delta
 
@@ -128,6 +130,7 @@ class Runs:
     def __init__(self, store: RunStore, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
+        self.under_way = UnderWay()
 
     async def carry_out(
         self, order: Order, context: Context, *, whole: bool
@@ -145,14 +148,13 @@ class Runs:
         meter = _Meter(model, prompt, monotonic())
         ended: _Ending | None = _Ending(NOTHING, RunOutcome.FAILED, "internal_error")
         try:
-            async with aclosing(_answer(meter, whole=whole)) as items:
-                async for item in items:
-                    if isinstance(item, End):
-                        meter.end = item
-                        break
-                    meter.first = meter.first or monotonic()
-                    meter.parts.append(item.text)
-                    yield item
+            with self.under_way.going(run.user_id) as going:
+                async with aclosing(_answer(meter, whole=whole)) as items:
+                    while not isinstance(item := await going.next(items), End):
+                        meter.first = meter.first or monotonic()
+                        meter.parts.append(item.text)
+                        yield item
+                    meter.end = item
             usage = meter.usage(run.terms, monotonic())
             if whole:
                 usage = replace(usage, first_token_ms=None)
@@ -162,6 +164,11 @@ class Runs:
             else:
                 usage = replace(usage, credits=from_millicredits(run.charge(usage)))
             ended = None
+        except AccountSuspended as error:
+            # What is left open for its caller has shown nothing: nobody pays for it.
+            taken = _taken(run, meter, monotonic()) if order.settle else NOTHING
+            ended = _Ending(taken, RunOutcome.CANCELLED, error.code)
+            raise
         except PromptForgeError as error:
             ended = _Ending(NOTHING, RunOutcome.FAILED, error.code)
             raise
@@ -169,8 +176,7 @@ class Runs:
             if order.run_id is not None and not order.settle:
                 ended = None  # its caller comes back for it, or closes it
             else:
-                taken = meter.usage(run.terms, monotonic()) if meter.asked else NOTHING
-                ended = _Ending(taken, RunOutcome.CANCELLED, "cancelled")
+                ended = _Ending(_taken(run, meter, monotonic()), RunOutcome.CANCELLED, "cancelled")
             raise
         finally:
             if ended is not None:
@@ -303,6 +309,11 @@ class Runs:
             return False
         await self._charge(run, _Ending(NOTHING, RunOutcome.LOST, "lost"), tx)
         return True
+
+
+def _taken(run: OpenRun, meter: _Meter, now: float) -> RunUsage:
+    """What a run took that is given up."""
+    return meter.usage(run.terms, now) if meter.asked else NOTHING
 
 
 async def _answer(meter: _Meter, *, whole: bool) -> Stream:

@@ -39,6 +39,7 @@ from promptforge.actors.packages.registry.reading import cut, parts_of, text_of
 from promptforge.actors.packages.registry.store import Built
 from promptforge.actors.prompts.messages import ModelSettings, PromptKind, PromptVersionView
 from promptforge.actors.prompts.packing.messages import PackPrompts
+from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.context import Context
 from promptforge.core.downloads import Download
 from promptforge.core.errors import DATABASE_AWAY, NotFound, PromptForgeError
@@ -59,7 +60,7 @@ SWEPT_AT_ONCE = 100
 
 class PackageFilesActor(Actor):
     name = "package_files"
-    asks = ("packing", "datasets", "jobs", "purchases")
+    asks = ("packing", "datasets", "jobs", "purchases", "users")
 
     def __init__(self, store: PackageStore, uploads: InstallStore, files: Files, keys: SigningKeys) -> None:
         self._store = store
@@ -78,14 +79,16 @@ class PackageFilesActor(Actor):
         version, revisions, left = begun
         await self._remove(version, left)
         try:
+            await context.ask(ExpectOpenAccounts(user_ids=(version.publisher_id,)))
             built = await self._write(version, revisions, file_id, context)
+            reach("package.file_written")
+            published = await context.transaction(partial(self._publish, version, built), completes=True)
         except PromptForgeError as error:
             if error.status >= 500 or isinstance(error, DATABASE_AWAY):
                 raise
             await self._give_up(version, BuildFailure(error.code, error.detail), context)
             return
-        reach("package.file_written")
-        if not await context.transaction(partial(self._publish, version, built), completes=True):
+        if not published:
             await self._files.delete(file_id)
 
     async def _write(
@@ -104,7 +107,9 @@ class PackageFilesActor(Actor):
         return Built(file, encode(manifest), self._keys.public[0].key_id)
 
     async def _publish(self, version: PackageVersionView, built: Built, tx: Context) -> bool:
+        """Nothing is published of somebody who is suspended, or has left, by then."""
         now, session = tx.now(), tx.session
+        await tx.ask(ExpectOpenAccounts(user_ids=(version.publisher_id,)))
         published = await self._store.publish(version.package_id, version.version, built, now=now, session=session)
         if published:
             taken = await self._store.list_taken(version.package_id, session=session)

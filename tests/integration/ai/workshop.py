@@ -9,7 +9,7 @@ from typing import Any
 
 from promptforge.actors.ai.messages import RunMessage, RunModel, RunResult, RunRole, RunSettings, StreamRun
 from promptforge.actors.ai.models import store as ai
-from promptforge.actors.ai.models.actor import ModelsActor
+from promptforge.actors.ai.models.actor import LOOK_SECONDS, ModelsActor
 from promptforge.actors.ai.models.catalogue import Catalogue, Model
 from promptforge.actors.ai.models.domain import Price
 from promptforge.actors.ai.providers.guarded import Guarded, Limits
@@ -20,10 +20,13 @@ from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.store import INDEXES, Ledger, LedgerAudit, LedgerSeals, LedgerStore, ReportStore
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.jobs import JobsActor
+from promptforge.actors.users import UsersActor
+from promptforge.actors.users.handles.store import HandleStore
+from promptforge.actors.users.store import UserStore
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
 from promptforge.core.jobs import MongoJobStore
-from promptforge.core.jobs.runner import FindPrincipal
+from promptforge.core.jobs.standing import FindPrincipal
 from promptforge.core.mongo import Mongo, ensure_indexes
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor
@@ -51,7 +54,9 @@ class Workshop:
         return self.process.context(principal)
 
     async def user(self, credits: int = 100, user_id: str = "usr_ada") -> str:
-        await self.process.mongo.collection("users").insert_one({"_id": user_id, "uid": f"uid-{user_id}"})
+        now = self.clock.now()
+        row = {"_id": user_id, "uid": f"uid-{user_id}", "created_at": now, "updated_at": now}
+        await self.process.mongo.collection("users").insert_one(row)
         if credits:
             await self.fund(user_id, credits)
         return user_id
@@ -70,6 +75,10 @@ class Workshop:
 
     async def stream(self, user_id: str, text: str = "Hello", **changes: Any) -> ReplyStream[RunResult]:
         return await self.context(user_id).ask(StreamRun(**order(text, **changes)))
+
+    async def suspend(self, user_id: str) -> None:
+        suspended = {"$set": {"suspended": True}}
+        await self.process.mongo.collection("users").update_one({"_id": user_id}, suspended)
 
     async def money(self, user_id: str) -> tuple[int, int]:
         """What can be spent, and what is reserved, in millicredits."""
@@ -104,16 +113,19 @@ async def open_workshop(
     limits: Limits = LIMITS,
     others: tuple[Actor, ...] = (),
     find_principal: FindPrincipal = nobody,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Workshop]:
     await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
     ledger, clock = Ledger(mongo), SteppedClock()
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])
-    actors = [
+    actors: list[Actor] = [
         BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
-        ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue),
+        ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue, look_seconds=look_seconds),
         *others,
     ]
+    if not any(isinstance(actor, UsersActor) for actor in others):
+        actors.append(UsersActor(UserStore(mongo), HandleStore(mongo)))
 
     def made(store: MongoJobStore) -> list[Actor]:
         return [*actors, JobsActor(store)]

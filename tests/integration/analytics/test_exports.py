@@ -35,14 +35,16 @@ from promptforge.actors.analytics.exports.messages import (
 from promptforge.actors.analytics.exports.store import ANALYTICS_JOBS, EXPORTS, ExportStore
 from promptforge.actors.analytics.exports.writing import Attempt
 from promptforge.actors.marketplace.messages import RefundPurchase
+from promptforge.actors.users.staff.messages import SuspendAccount
 from promptforge.core.context import Context
 from promptforge.core.downloads import Download
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.mongo import Mongo
 from promptforge.core.mongo.files import CHUNKS, FILES
 from promptforge.core.principal import Principal, Role
 from tests.integration.ai.counting import record
 from tests.integration.analytics.telling import new_event
-from tests.integration.marketplace.branches import Branches, Interrupted
+from tests.integration.marketplace.branches import Branches, Interrupted, open_branches
 from tests.support.market import raised, top_up
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +122,36 @@ async def test_one_that_waits_or_is_tried_again_does_not_begin_for_who_is_suspen
     assert ended.failure is not None
     assert (ended.state, ended.failure.code) == (ExportState.FAILED, "account_suspended")
     assert await files_left(branches) == 0
+
+
+async def test_one_that_is_being_written_ends_when_its_owner_is_suspended(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a process that runs: the runner looks at whose jobs last, and the next attempt judges who asked."""
+    writes = anyio.Event()
+
+    async def never_done(*_: object) -> None:
+        writes.set()
+        await anyio.sleep_forever()
+
+    async with open_branches(mongo, find_principal=True) as branches:
+        ada, _ = await branches.person("ada")
+        admin, _ = await branches.person("admin", Role.ADMIN)
+        await put_events(branches, ada, 10)
+        export = await ask(ada, ExportSource.EVENTS)
+        runner = branches.here.process.runner
+        with monkeypatch.context() as patched, anyio.fail_after(20):
+            patched.setattr(Attempt, "_tell", never_done)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(runner.drain)
+                await writes.wait()
+                assert await runner.standing.look() == 0
+                await admin.ask(SuspendAccount(user_id=ada.user_id, reason="A test"))
+                assert await runner.standing.look() == 1
+        ended = await ada.ask(GetExport(export_id=export.id))
+        assert ended.failure is not None
+        assert (ended.state, ended.failure.code) == (ExportState.FAILED, "account_suspended")
+        assert await files_left(branches) == 0
 
 
 async def interrupted(*_: object) -> None:

@@ -188,3 +188,20 @@ async def test_for_somebody_who_was_suspended_meanwhile_nothing_is_run(mongo: Mo
         view = await studio.view(started.id)
         assert (view.status, view.failure and view.failure.code) == (EvaluationStatus.FAILED, "account_suspended")
         assert studio.model.told == []
+
+
+async def test_what_an_attempt_had_in_hand_before_the_suspension_is_given_back(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_studio(mongo) as studio:
+        started = await studio.started(items=20)
+        with monkeypatch.context() as patch:
+            lose_after(patch, 5)
+            with pytest.raises(BaseExceptionGroup):
+                await carry_out(studio, started.id)
+        assert (await studio.workshop.money(ADA))[1] > 0
+        suspended = await find_principal("usr_suspended")
+        await studio.workshop.process.context(suspended).ask(RunEvaluation(evaluation_id=started.id))
+        view = await studio.view(started.id)
+        assert (view.status, view.items_done) == (EvaluationStatus.FAILED, 5)
+        await assert_each_once(studio, started.id, 5)

@@ -18,13 +18,16 @@ from pymongo.errors import OperationFailure
 
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.context import Context
+from promptforge.core.jobs import MongoJobStore
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Mongo, Session, ensure_indexes
-from promptforge.core.principal import Role
+from promptforge.core.principal import Principal, Role
+from promptforge.core.runtime import Actor
 from promptforge.deploy.features import INDEXES, build_actors
+from promptforge.deploy.identity import principal_finder
 from promptforge.deploy.settings import Settings
 from tests.support.market import Market, raised
-from tests.support.processes import MongoTransactions, job_process
+from tests.support.processes import MongoTransactions, TestProcess, job_process
 
 T = TypeVar("T")
 
@@ -101,12 +104,22 @@ SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 
 
 @asynccontextmanager
-async def open_branches(mongo: Mongo) -> AsyncIterator[Branches]:
+async def open_branches(mongo: Mongo, *, find_principal: bool = False) -> AsyncIterator[Branches]:
+    """`find_principal`: jobs of `here` run as whoever enqueued them, with the rights that they have then."""
     await ensure_indexes(mongo, INDEXES)
+    processes: list[TestProcess] = []
+
+    async def find(user_id: str) -> Principal | None:
+        return await principal_finder(processes[0].system)(user_id) if find_principal else None
+
+    def actors(store: MongoJobStore) -> list[Actor]:
+        return build_actors(mongo, store, SETTINGS, secrets=SECRETS)
+
     async with (
-        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS, secrets=SECRETS), running=False) as here,
-        job_process(mongo, lambda store: build_actors(mongo, store, SETTINGS, secrets=SECRETS), running=False) as there,
+        job_process(mongo, actors, running=False, find_principal=find) as here,
+        job_process(mongo, actors, running=False) as there,
     ):
+        processes.append(here)
         transactions = WatchedTransactions(mongo)
         here.system.transactions = transactions
         yield Branches(mongo, Market(here), Market(there), transactions)

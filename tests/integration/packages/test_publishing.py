@@ -28,6 +28,7 @@ from promptforge.actors.packages.messages import (
 )
 from promptforge.actors.projects.messages import CreateProject
 from promptforge.actors.prompts.messages import GetVersion, ListPrompts, UpdatePrompt
+from promptforge.actors.users.staff.messages import ReinstateAccount, SuspendAccount
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.messages import Message
@@ -118,6 +119,30 @@ async def test_a_job_that_runs_twice_publishes_once(branches: Branches, kit: Kit
     assert await kit.get() == first
     assert await branches.count("files.files") == 1
     assert verify(await file_of(kit), TRUSTED).sha256 == first.sha256
+
+
+@pytest.mark.parametrize("when", ["before its job begins", "while its file is built"])
+async def test_nothing_is_published_of_somebody_who_was_suspended_meanwhile(
+    branches: Branches, kit: Kit, when: str
+) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+
+    async def suspend() -> None:
+        await admin.ask(SuspendAccount(user_id=kit.here.user_id, reason="Sells what others wrote"))
+
+    await kit.here.ask(kit.publish())
+    if when == "before its job begins":
+        await suspend()
+    else:
+        branches.transactions.before_commit = suspend  # of reading the prompts
+    await branches.here.jobs_done()
+    version = await kit.get()
+    assert version.state is VersionState.DRAFT
+    assert version.failure is not None
+    assert version.failure.code == "account_suspended"
+    assert (await branches.count("files.files"), await branches.count("files.chunks")) == (0, 0)
+    await admin.ask(ReinstateAccount(user_id=kit.here.user_id, reason="It was a mistake"))
+    assert (await built(branches, kit)).state is VersionState.PUBLISHED
 
 
 async def test_what_an_attempt_left_behind_is_removed_by_the_next(branches: Branches, kit: Kit) -> None:

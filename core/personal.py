@@ -85,7 +85,8 @@ class Subject:
     `owned`: they stay, and what other collections hold of them is the person's as well. `pulled`: the array in which
     the person has an element, which goes. `spared`: the fields that make the key (joined by `:`) by which what others
     have bought is known, which is not deleted; `with_owner`: nor is what belongs to a document that is not. `where`:
-    which of the documents only. `whole`: the export shows what is marked for other subjects as well, because it is
+    which of the documents only. `ended`: which of them the erasure changes; the others are needed until they are so, and
+    whatever makes them so erases what is marked here itself. `whole`: the export shows what is marked for other subjects as well, because it is
     shared with this one. `keyed`: each `_id` begins with the person's id and a colon, and so they are found, without
     an index of their own.
     """
@@ -100,6 +101,7 @@ class Subject:
     spared: tuple[str, ...] = ()
     with_owner: bool = False
     where: Mapping[str, object] = field(default_factory=dict)
+    ended: Mapping[str, object] = field(default_factory=dict)
     whole: bool = False
     keyed: bool = False
 

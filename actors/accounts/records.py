@@ -35,7 +35,7 @@ class PersonalRecords:
         return looked
 
     async def _erase(self, name: str, subject: Subject, row: Document, *, user_id: str, spared: frozenset[str]) -> None:
-        collection, one = self._mongo.collection(name), {"_id": row["_id"]}
+        collection, one = self._mongo.collection(name), {"_id": row["_id"], **subject.ended}
         if subject.deleted and not subject.is_spared(row, spared):
             await collection.delete_one(one)
             return

@@ -1,7 +1,7 @@
 """Every query on `webhook_events` and `disputes`. Events are kept for good: they are the evidence for the ledger.
 
-What Stripe told goes with the person: the erasure empties it in what is there, and the end of an event in what comes
-later (Stripe may tell of a payment years after). Until an event has ended it is needed.
+What Stripe told goes with the person: the erasure empties it in events that have ended, and the end of an event in what
+had not ended by then or comes later (Stripe may tell of a payment years after). Until an event has ended it is needed.
 """
 
 from __future__ import annotations
@@ -35,20 +35,28 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     DISPUTES: (Index((("topup_id", 1),)),),
 }
+
+
+def _told_of(path: str, of: str | None = None) -> Subject:
+    """What leads from an event to a person; `finish` empties what had not ended when they left."""
+    return Subject(path, marks(EMPTIED, "payload"), of=of, ended={"state": {"$in": _FINISHED}})
+
+
+_OBJECT = "payload.data.object"
 HELD = {
     EVENTS: Held(
         "What Stripe told of your payments and payouts",
         (
-            Subject("payload.data.object.customer", marks(EMPTIED, "payload"), of="stripe_customers:customer_id"),
-            Subject("payload.data.object.customer", marks(EMPTIED, "payload"), of="stripe_customers:gone"),
-            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="stripe_customers:customer_id"),
-            Subject("account", marks(EMPTIED, "payload"), of="connect_accounts:account_id"),
-            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="connect_accounts:account_id"),
-            Subject("payload.data.object.client_reference_id", marks(EMPTIED, "payload")),
-            Subject("payload.data.object.client_reference_id", marks(EMPTIED, "payload"), of="checkouts"),
-            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="checkouts:session_id"),
-            Subject("payload.data.object.charge", marks(EMPTIED, "payload"), of="receipts:paid.charge"),
-            Subject("payload.data.object.id", marks(EMPTIED, "payload"), of="receipts:paid.charge"),
+            _told_of(f"{_OBJECT}.customer", "stripe_customers:customer_id"),
+            _told_of(f"{_OBJECT}.customer", "stripe_customers:gone"),
+            _told_of(f"{_OBJECT}.id", "stripe_customers:customer_id"),
+            _told_of("account", "connect_accounts:account_id"),
+            _told_of(f"{_OBJECT}.id", "connect_accounts:account_id"),
+            _told_of(f"{_OBJECT}.client_reference_id"),
+            _told_of(f"{_OBJECT}.client_reference_id", "checkouts"),
+            _told_of(f"{_OBJECT}.id", "checkouts:session_id"),
+            _told_of(f"{_OBJECT}.charge", "receipts:paid.charge"),
+            _told_of(f"{_OBJECT}.id", "receipts:paid.charge"),
         ),
         plain=frozenset({"before_ledger", "event_id", "type", "api_version", "account", "state", "reason"}),
     ),

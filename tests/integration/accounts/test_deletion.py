@@ -14,6 +14,7 @@ from promptforge.actors.accounts.messages import (
 )
 from promptforge.actors.billing.links.learning import learn_instruments
 from promptforge.actors.billing.links.store import LinkStore
+from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.marketplace.messages import GetPurchase
 from promptforge.actors.packages.messages import DownloadPackage
 from promptforge.actors.projects.messages import AddMember, CreateProject, ListMembers, ProjectRole, SetMemberRoles
@@ -115,6 +116,24 @@ async def test_the_events_of_one_person_are_found_among_all_by_indexes(branches:
         plan = await branches.mongo.raw.command({"explain": find, "verbosity": "executionStats"})
         stats = plan["executionStats"]
         assert (stats["totalDocsExamined"], stats["totalKeysExamined"] <= 2) == (0, True), subject.path
+
+
+async def test_an_event_of_stripes_is_needed_until_it_has_ended(branches: Branches) -> None:
+    """The job that applies it, and an operator's replay, read what it told; its end empties it then."""
+    ada = await branches.here.person("ada")
+    await branches.mongo.collection("stripe_customers").insert_one({"_id": ada.user_id, "customer_id": "cus_ada"})
+    events = branches.mongo.collection("webhook_events")
+    told: Document = {"data": {"object": {"id": "dp_1", "customer": "cus_ada"}}}
+    rows: list[Document] = [
+        {"_id": new_id("whe"), "event_id": f"evt_{state}", "type": "x", "state": state.value, "payload": told}
+        for state in WebhookEventState
+    ]
+    await events.insert_many(rows)
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    left = {row["state"]: row["payload"] for row in await events.find({}).to_list(None)}
+    whole = {WebhookEventState.RECEIVED, WebhookEventState.FAILED, WebhookEventState.DEAD}
+    assert left == {state.value: told if state in whole else {} for state in WebhookEventState}
 
 
 async def test_a_second_look_a_day_later_ends_it(branches: Branches) -> None:

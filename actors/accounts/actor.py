@@ -24,8 +24,8 @@ from promptforge.actors.analytics.events.messages import ForgetEvents
 from promptforge.actors.analytics.exports.messages import ForgetExports
 from promptforge.actors.billing.messages import ForgetInstruments
 from promptforge.actors.billing.obligations.messages import GetObligations
-from promptforge.actors.marketplace.listings.messages import LeaveMarket
-from promptforge.actors.marketplace.purchases.messages import ListSoldVersions
+from promptforge.actors.marketplace.listings.messages import LeaveMarket, ListOfferedVersions
+from promptforge.actors.marketplace.purchases.messages import ListBoughtVersions, ListSoldVersions
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.partnerships.messages import LeavePartnerships
 from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
@@ -38,6 +38,9 @@ from promptforge.core.jobs import Discard
 from promptforge.core.runtime import Actor, handles
 
 MOST_DUE = 500
+PROMPTS = "prompts"
+LOOKED_UP = 500
+"""Prompts, at once."""
 
 
 class AccountsActor(Actor):
@@ -149,12 +152,25 @@ class AccountsActor(Actor):
         await context.ask(ForgetExports(user_id=user_id))
         await context.ask(ForgetEvents(user_id=user_id))  # by its keys, and after what is just being added up
         await context.ask(HoldBackHandles(user_id=user_id))
-        sold = await context.ask(ListSoldVersions(seller_id=user_id))
-        spared = frozenset(await context.ask(ListWithIncluded(versions=sold)))
+        spared = await self._spared(user_id, context)
         for name in self._records.collections:
             await self._records.erase(name, user_id, spared=spared)
             reach(f"account.erased.{name}")
         await context.ask(EraseUser(user_id=user_id, uid_is_free=False))
+
+    async def _spared(self, user_id: str, context: Context) -> frozenset[str]:
+        """The keys of what others have: what they have bought, of this person or of whoever sold their projects'
+
+        prompts, what they sell of those themselves, and what all that includes. Nobody can begin to sell one of those
+        prompts any more: whoever may is a member of its project, and a project that others are in does not go.
+        """
+        others = set(await context.ask(ListSoldVersions(seller_id=user_id)))
+        going = [prompt_id async for prompt_id in self._records.list_going(PROMPTS, user_id)]
+        for start in range(0, len(going), LOOKED_UP):
+            some = tuple(going[start : start + LOOKED_UP])
+            others |= set(await context.ask(ListBoughtVersions(prompt_ids=some)))
+            others |= set(await context.ask(ListOfferedVersions(prompt_ids=some, but_by=user_id)))
+        return frozenset(await context.ask(ListWithIncluded(versions=tuple(sorted(others)))))
 
     async def _begin(self, user_id: str, tx: Context) -> Deletion | None:
         """The deletion whose next step is due, closed by now; the closing is the point of no return.

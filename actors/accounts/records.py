@@ -58,6 +58,13 @@ class PersonalRecords:
                     seen.add(key)
                     yield exported(held, subject, row, user_id)
 
+    async def list_going(self, name: str, user_id: str) -> AsyncIterator[str]:
+        """The ids of what the erasure deletes of a collection, and of what it spares."""
+        for subject in self._held[name].subjects:
+            if subject.deleted:
+                async for row in self._documents(name, subject, user_id):
+                    yield row["_id"]
+
     def what(self, name: str) -> str:
         """For people: what a collection holds."""
         return self._held[name].what
@@ -77,7 +84,7 @@ class PersonalRecords:
             owners = self._documents(parent, above, user_id)
             theirs = (one async for one in owners if not (subject.with_owner and above.is_spared(one, spared)))
             async for values in _together(theirs, key or "_id"):
-                async for row in self._batches(name, {subject.path: {"$in": values}}):
+                async for row in self._batches(name, {subject.path: {"$in": values}, **subject.where}):
                     yield row
 
     async def _batches(self, name: str, wanted: Document) -> AsyncIterator[Document]:

@@ -27,6 +27,7 @@ from promptforge.actors.marketplace.listings.messages import (
     LeaveMarket,
     ListingsPage,
     ListListings,
+    ListOfferedVersions,
     OfferPackageVersion,
     RemoveEvidence,
     WithdrawProposal,
@@ -264,6 +265,10 @@ class ListingsActor(Actor):
     @handles(LeaveMarket)
     async def leave(self, message: LeaveMarket, context: Context) -> int:
         return await leave_market(self._store, message.seller_id, context)
+
+    @handles(ListOfferedVersions)
+    async def list_offered(self, message: ListOfferedVersions, context: Context) -> tuple[tuple[str, int], ...]:
+        return tuple(await self._store.list_offered(message.prompt_ids, but_by=message.but_by))
 
     # Moderation
 

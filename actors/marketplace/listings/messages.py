@@ -172,3 +172,11 @@ class LeaveMarket(Command[int]):
     """Take everything that somebody sells, or has in review, off the market for good; answers how many listings."""
 
     seller_id: str
+
+
+@internal
+class ListOfferedVersions(Query[tuple[tuple[str, int], ...]]):
+    """The versions of these prompts that people offer, or have drafted or proposed to offer: all but this seller."""
+
+    prompt_ids: tuple[str, ...]
+    but_by: str

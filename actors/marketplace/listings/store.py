@@ -35,7 +35,7 @@ from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, Held, Subject,
 LISTINGS = "marketplace_listings"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), *browsing.INDEXES),
+    LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), Index((("prompt_id", 1),)), *browsing.INDEXES),
     **history.INDEXES,
 }
 DECISIONS = "a moderator's statement of reasons: six years"
@@ -259,6 +259,19 @@ class ListingStore:
         there = {"$or": [{"state": {"$in": states}}, {"proposal": {"$ne": None}}]}
         rows = self._listings.find({"seller_id": seller_id, **there}, {"_id": 1})
         return [row["_id"] for row in await rows.to_list(None)]  # one person's listings
+
+    async def list_offered(self, prompt_ids: Sequence[str], *, but_by: str) -> list[tuple[str, int]]:
+        """Prompt and number of the versions that listings of other sellers have, or would have, in any state.
+
+        Whichever state that is: a draft may be on the market the next moment, without another look at its prompt.
+        """
+        wanted = {"prompt_id": {"$in": list(prompt_ids)}, "seller_id": {"$ne": but_by}}
+        rows = self._listings.find(wanted, {"prompt_id": 1, "version": 1, "proposal.changes.version": 1})
+        found: set[tuple[str, int]] = set()
+        for row in await rows.to_list(None):  # of one person's prompts
+            numbers = {row["version"], ((row.get("proposal") or {}).get("changes") or {}).get("version")}
+            found |= {(row["prompt_id"], number) for number in numbers if number is not None}
+        return sorted(found)
 
     async def list_own(
         self, seller_id: str, *, state: ListingState | None, cursor: Cursor | None, limit: int

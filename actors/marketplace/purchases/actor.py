@@ -46,6 +46,7 @@ from promptforge.actors.marketplace.purchases.messages import (
     AppealRefund,
     HasBought,
     IsRefunded,
+    ListBoughtVersions,
     ListPackageBuyers,
     ListSoldVersions,
     RefuseRefund,
@@ -62,7 +63,7 @@ from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVer
 from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import AccountClosed, AccountSuspended
+from promptforge.core.errors import AccountClosed, AccountSuspended, Conflict, NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -102,6 +103,7 @@ class PurchasesActor(Actor):
             await self._add_source(message, listing, tx, owned=owned_by, purchase_id=purchase_id)
         _check_offer(listing, message)
         await _check_package(listing, tx)
+        await _check_version(listing, tx)
         await tx.ask(ExpectOpenAccounts(user_ids=(tx.user_id,)))
         await _expect_seller(listing.seller_id, tx)
         charge = await tx.ask(
@@ -272,6 +274,10 @@ class PurchasesActor(Actor):
     async def list_sold_versions(self, message: ListSoldVersions, context: Context) -> tuple[tuple[str, int], ...]:
         return tuple(await self._purchases.list_sold_versions(message.seller_id))
 
+    @handles(ListBoughtVersions)
+    async def list_bought_versions(self, message: ListBoughtVersions, context: Context) -> tuple[tuple[str, int], ...]:
+        return tuple(await self._purchases.list_bought_versions(message.prompt_ids))
+
     @handles(ListPurchases)
     async def list_purchases(self, message: ListPurchases, context: Context) -> Page[PurchaseView]:
         cursor = Cursor.decode_optional(message.cursor)
@@ -339,6 +345,16 @@ async def _check_package(listing: Listing, tx: Context) -> None:
         await tx.ask(
             PinPackageVersion(package_id=offer.package_id, version=offer.version, publisher_id=listing.seller_id)
         )
+
+
+async def _check_version(listing: Listing, tx: Context) -> None:
+    """That what the buyer is about to pay for can be read, with all that it includes, in the sale's own snapshot."""
+    if listing.package is not None:
+        return
+    try:
+        await tx.ask(ReadPromptVersion(prompt_id=listing.prompt_id, version=listing.version))
+    except (NotFound, Conflict):  # it is not there, or something that it includes is not
+        raise NotForSale from None
 
 
 async def _commission_of(listing: Listing, tx: Context) -> SaleCommission | None:

@@ -90,3 +90,10 @@ class ListSoldVersions(Query[tuple[tuple[str, int], ...]]):
     """The versions of a seller's prompts and packages, by number, that others have bought, given back or not."""
 
     seller_id: Annotated[str, Len(1, 64)]
+
+
+@internal
+class ListBoughtVersions(Query[tuple[tuple[str, int], ...]]):
+    """The versions of these prompts that somebody has bought, given back or not, whoever sold them."""
+
+    prompt_ids: tuple[str, ...]

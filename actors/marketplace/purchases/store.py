@@ -34,6 +34,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("seller_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("created_at", -1))),
         Index((("buyer_id", 1), ("listing_id", 1))),
+        Index((("prompt_id", 1), ("version", 1))),
         Index((("package.package_id", 1), ("version", 1)), partial={"package.package_id": {"$exists": True}}),
     ),
     ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
@@ -274,8 +275,14 @@ class PurchaseStore:
         return await self._purchases.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def list_sold_versions(self, seller_id: str) -> list[tuple[str, int]]:
+        return await self._versions_of({"seller_id": seller_id})
+
+    async def list_bought_versions(self, prompt_ids: Sequence[str]) -> list[tuple[str, int]]:
+        return await self._versions_of({"prompt_id": {"$in": list(prompt_ids)}})
+
+    async def _versions_of(self, wanted: Document) -> list[tuple[str, int]]:
         each = {"_id": {"prompt_id": "$prompt_id", "version": "$version"}}
-        rows = self._purchases.aggregate([{"$match": {"seller_id": seller_id}}, {"$group": each}])
+        rows = self._purchases.aggregate([{"$match": wanted}, {"$group": each}])
         return [(row["_id"]["prompt_id"], row["_id"]["version"]) for row in await rows.to_list(None)]  # one person's
 
     async def get(self, purchase_id: str, *, session: Session | None) -> Purchase:

@@ -38,7 +38,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
 }
 CONTENT = ("content", "variables", "tools", "response_schema")
-SOLD = "only of what others have bought, and what that includes: it is theirs to use"
+SOLD = "only of what others have bought or sell, and what that includes: it is theirs to use"
 HELD = {
     VERSIONS: Held(
         "The versions of your prompts",

@@ -1,0 +1,104 @@
+"""The end of an account whose projects others were in before: what those sell and have sold of its prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from promptforge.actors.accounts.messages import RequestDeletion
+from promptforge.actors.marketplace.messages import GetPurchase, ListingView, PurchaseListing, PurchaseView, UpdateListing
+from promptforge.actors.projects.messages import AddMember, CreateProject, ProjectRole, RemoveMember
+from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, PromptView
+from promptforge.actors.users.messages import UpdateProfile
+from promptforge.core.context import Context
+from promptforge.core.principal import Role
+from tests.integration.accounts.lives import erased
+from tests.integration.marketplace.branches import Branches
+from tests.support.market import raised
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Ada's project, which Bob was an owner of, and has sold from."""
+
+    ada: Context
+    bob: Context
+    prompt: PromptView
+    listing: ListingView
+    draft: ListingView
+    bought: PurchaseView
+    """Carl's."""
+    carl: Context
+
+
+async def shared(branches: Branches) -> Shared:
+    market = branches.here
+    ada, bob = await market.person("ada", Role.SELLER), await market.person("bob", Role.SELLER)
+    carl = await market.person("carl")
+    await market.fund(carl, 100)
+    await bob.ask(UpdateProfile(handle="bob"))
+    project = await ada.ask(CreateProject(name="Newsroom"))
+    await ada.ask(AddMember(project_id=project.id, handle="bob", roles=(ProjectRole.OWNER,)))
+    prompts = []
+    for name in ("Inner", "Sold", "Drafted", "Nobody's"):
+        prompt = await ada.ask(CreatePrompt(name=name, project_id=project.id))
+        include = "{{> Inner@1}}, " if name == "Sold" else ""
+        await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"{include}{name} one"))
+        await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"{include}{name} two"))
+        await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"{include}{name} three"))
+        prompts.append(prompt)
+    listing = await market.approved(bob, await market.drafted(bob, prompts[1], "Bob's"))
+    bought = await market.buy(carl, listing)
+    await bob.ask(UpdateListing(listing_id=listing.id, version=2))
+    draft = await market.drafted(bob, prompts[2], "Bob's other one")
+    await bob.ask(RemoveMember(project_id=project.id, user_id=bob.user_id))
+    return Shared(ada, bob, prompts[1], listing, draft, bought, carl)
+
+
+async def test_what_others_have_sold_of_a_project_that_goes_stays_with_those_who_bought_it(branches: Branches) -> None:
+    there = await shared(branches)
+    await there.ada.ask(RequestDeletion())
+    await erased(branches, there.ada.user_id)
+    content = (await there.carl.ask(GetPurchase(purchase_id=there.bought.id))).content
+    assert content == "Inner one, Sold one"
+    rows = await branches.mongo.collection("prompt_versions").find({}).to_list(None)
+    left = sorted((row["content"], row["version"]) for row in rows)
+    include = "{{> Inner@1}}, "
+    sold = [(f"{include}Sold one", 1), (f"{include}Sold two", 2)]
+    assert left == sorted([("Inner one", 1), ("Drafted one", 1), *sold]), "what Bob sells, drafted and proposed to sell"
+    assert await branches.ledger_is_right()
+
+
+async def test_what_others_sell_of_a_project_that_goes_is_sold_and_read_as_before(branches: Branches) -> None:
+    there, market = await shared(branches), branches.here
+    await there.ada.ask(RequestDeletion())
+    await erased(branches, there.ada.user_id)
+    dave = await market.person("dave")
+    await market.fund(dave, 100)
+    bought = await market.buy(dave, there.listing)
+    assert (await dave.ask(GetPurchase(purchase_id=bought.id))).content == "Inner one, Sold one"
+    later = await market.approved(there.bob, there.draft)
+    bought = await market.buy(dave, later)
+    assert (await dave.ask(GetPurchase(purchase_id=bought.id))).content == "Drafted one"
+    assert await branches.ledger_is_right()
+
+
+@pytest.mark.parametrize("lost", ["Sold", "Inner"])
+async def test_nothing_is_paid_for_what_cannot_be_read(branches: Branches, lost: str) -> None:
+    """As a version that an erasure took away before it knew of others' listings."""
+    there = await shared(branches)
+    gone = await branches.mongo.collection("prompts").find_one({"name": lost})
+    assert gone is not None
+    await branches.mongo.collection("prompt_versions").delete_one({"prompt_id": gone["_id"], "version": 1})
+    dave = await branches.here.person("dave")
+    await branches.here.fund(dave, 100)
+    before = await branches.count("ledger_journals")
+    wanted = PurchaseListing(listing_id=there.listing.id, expected_price="10")
+    assert await raised(dave, wanted) == "not_for_sale"
+    assert await branches.count("purchases", buyer_id=dave.user_id) == 0
+    assert await branches.count("entitlements", buyer_id=dave.user_id) == 0
+    assert await branches.count("ledger_journals") == before
+    assert await branches.ledger_is_right()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -88,7 +89,9 @@ class Subject:
     which of the documents only. `ended`: which of them the erasure changes; the others are needed until they are so, and
     whatever makes them so erases what is marked here itself. `whole`: the export shows what is marked for other subjects as well, because it is
     shared with this one. `keyed`: each `_id` begins with the person's id and a colon, and so they are found, without
-    an index of their own.
+    an index of their own. `inside`: a field and the collection (`field:collection`) whose document it names. Who has no
+    part in that document any more is shown ids, numbers, times and what this subject has lose its text; not what has been
+    written there since, nor what else is others'.
     """
 
     path: str
@@ -104,6 +107,13 @@ class Subject:
     ended: Mapping[str, object] = field(default_factory=dict)
     whole: bool = False
     keyed: bool = False
+    inside: str | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the erasure does anything about these documents."""
+        marked = any(mark.erased is not Erased.KEPT for mark in self.fields.values())
+        return marked or self.deleted or self.pulled is not None
 
     @property
     def owns(self) -> bool:
@@ -167,17 +177,31 @@ def erasing(subject: Subject, document: Document) -> tuple[Document, Document]:
     return put, gone
 
 
-def exported(held: Held, subject: Subject, document: Document, user_id: str) -> Document:
-    """A document as the export shows it: without secrets, what others wrote, and who they are."""
+def exported(held: Held, subject: Subject, document: Document, user_id: str, *, outside: bool = False) -> Document:
+    """A document as the export shows it: without secrets, what others wrote, and who they are.
+
+    `outside`: the person has no part in what the document belongs to (`Subject.inside`).
+    """
     others = {name for other in held.subjects if other is not subject for name in other.fields}
     others = set() if subject.whole else others
     hidden = (others - subject.fields.keys()) | held.secret
     shown = {name: value for name, value in document.items() if name not in hidden}
+    if outside:
+        shown = {name: value for name, value in shown.items() if _shown_outside(subject, name, value)}
     if subject.pulled is not None:
         inner = subject.path.removeprefix(f"{subject.pulled}.")
         shown[subject.pulled] = [one for one in document.get(subject.pulled) or () if one.get(inner) == user_id]
     anonymous: Document = _without_others(shown, user_id)
     return anonymous
+
+
+def _shown_outside(subject: Subject, name: str, value: Any) -> bool:  # Any: BSON values
+    mark = subject.fields.get(name)
+    if mark is not None:
+        return mark.erased is not Erased.KEPT
+    if isinstance(value, str):
+        return name in {"_id", subject.path} or _OPAQUE.fullmatch(value) is not None
+    return isinstance(value, int | float | datetime)
 
 
 def _without_others(value: Any, user_id: str) -> Any:  # Any: BSON values

@@ -27,7 +27,7 @@ class PersonalRecords:
         """
         looked = 0
         for subject in self._held[name].subjects:
-            if name == PEOPLE or not (subject.fields or subject.deleted or subject.pulled):
+            if name == PEOPLE or not subject.changes:
                 continue
             async for row in self._documents(name, subject, user_id, spared=spared):
                 looked += 1
@@ -53,10 +53,18 @@ class PersonalRecords:
         for subject in held.subjects:
             if not subject.exported:
                 continue
+            field, _, place = (subject.inside or "").partition(":")
+            inside = await self._have_part(place, user_id) if place else None
             async for row in self._documents(name, subject, user_id):
                 if (key := str(row["_id"])) not in seen:
                     seen.add(key)
-                    yield exported(held, subject, row, user_id)
+                    outside = inside is not None and row.get(field) not in inside
+                    yield exported(held, subject, row, user_id, outside=outside)
+
+    async def _have_part(self, name: str, user_id: str) -> frozenset[str]:
+        """The ids of the documents of a collection that are somebody's, or that have them in it."""
+        parts = [subject for subject in self._held[name].subjects if subject.owns or subject.pulled is not None]
+        return frozenset([row["_id"] for part in parts async for row in self._documents(name, part, user_id)])
 
     async def list_going(self, name: str, user_id: str) -> AsyncIterator[str]:
         """The ids of what the erasure deletes of a collection, and of what it spares."""

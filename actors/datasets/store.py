@@ -15,10 +15,11 @@ from typing import Any
 import orjson
 
 from promptforge.actors.datasets.messages import DatasetView, ItemView, NewItem
+from promptforge.actors.projects.messages import OF_OTHERS
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject
+from promptforge.core.personal import Held, Subject, kept, marks
 
 DATASETS = "datasets"
 ITEMS = "dataset_items"
@@ -26,18 +27,30 @@ EVER = 2**31 - 1
 """The `until` of what holds still."""
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    DATASETS: (Index((("project_id", 1), ("created_at", -1), ("_id", -1))),),
+    DATASETS: (Index((("project_id", 1), ("created_at", -1), ("_id", -1))), Index((("created_by", 1),))),
     ITEMS: (Index((("dataset_id", 1), ("item_id", 1), ("since", 1)), unique=True),),
 }
 HELD = {
     DATASETS: Held(
-        "Your datasets",
-        (Subject("created_by", whole=True), Subject("project_id", of="projects", deleted=True)),
-        plain=frozenset({"project_id", "name", "description", "variables_schema", "created_by"}),
+        "Your datasets, and those that you made in projects of others",
+        (
+            Subject(
+                "created_by",
+                marks(kept(OF_OTHERS), "name", "description", "variables_schema"),
+                whole=True,
+                inside="project_id:projects",
+            ),
+            Subject("project_id", of="projects", deleted=True, whole=True),
+        ),
+        plain=frozenset({"project_id", "created_by"}),
     ),
     ITEMS: Held(
         "The items of your datasets",
-        (Subject("dataset_id", of="datasets", deleted=True),),
+        (
+            Subject(
+                "dataset_id", marks(kept(OF_OTHERS), "variables", "expected", "metadata"), of="datasets", deleted=True
+            ),
+        ),
         plain=frozenset({"*"}),
     ),
 }

@@ -27,12 +27,13 @@ from promptforge.actors.evaluations.messages import (
     Score,
     Scorer,
 )
+from promptforge.actors.projects.messages import OF_OTHERS
 from promptforge.actors.prompts.messages import ChatMessage, Variable
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject
+from promptforge.core.personal import Held, Subject, kept, marks
 
 EVALUATIONS = "evaluations"
 RESULTS = "evaluation_results"
@@ -42,6 +43,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     EVALUATIONS: (
         Index((("project_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("prompt_id", 1), ("created_at", -1), ("_id", -1))),
+        Index((("created_by", 1),)),
         Index((("unsettled", 1), ("_id", 1), ("job_id", 1)), partial={"unsettled": True}),
     ),
     # Counting and comparing read this index alone. That an item has one result is said by `_id`.
@@ -49,8 +51,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 }
 HELD = {
     EVALUATIONS: Held(
-        "Your evaluations",
-        (Subject("created_by", whole=True), Subject("project_id", of="projects", deleted=True)),
+        "Your evaluations, and those that you began in projects of others",
+        (
+            Subject(
+                "created_by", marks(kept(OF_OTHERS), "scorers", "frozen"), whole=True, inside="project_id:projects"
+            ),
+            Subject("project_id", of="projects", deleted=True, whole=True),
+        ),
         plain=frozenset({"*"}),
     ),
     RESULTS: Held(

@@ -20,6 +20,8 @@ from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.text import LINE, TEXT
 
+OF_OTHERS = "in projects that others are in: it is theirs"
+"""Why the words of somebody who has left stay (core/personal.py)."""
 LATEST = "latest"
 """The label that every prompt has and nobody stores: its newest version."""
 

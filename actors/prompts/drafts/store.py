@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from promptforge.actors.projects.messages import OF_OTHERS
 from promptforge.actors.prompts.drafts.messages import DraftView, SaveDraft
-from promptforge.actors.prompts.registry.versions import body_from, stored_body
+from promptforge.actors.prompts.registry.versions import CONTENT, body_from, stored_body
 from promptforge.core.mongo import Document, Index, Mongo, Session
-from promptforge.core.personal import Held, Subject
+from promptforge.core.personal import Held, Subject, kept, marks
 
 DRAFTS = "prompt_drafts"
 
-INDEXES: dict[str, tuple[Index, ...]] = {DRAFTS: ()}
+INDEXES: dict[str, tuple[Index, ...]] = {DRAFTS: (Index((("updated_by", 1),)),)}
 HELD = {
     DRAFTS: Held(
-        "Drafts of your prompts",
-        (Subject("_id", of="prompts", deleted=True),),
+        "Drafts of your prompts, and those that you saved last in projects of others",
+        (
+            Subject("updated_by", marks(kept(OF_OTHERS), *CONTENT), whole=True),
+            Subject("_id", of="prompts", deleted=True, whole=True),
+        ),
         plain=frozenset({"*"}),
     ),
 }

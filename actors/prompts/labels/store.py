@@ -18,22 +18,29 @@ LABELS = "prompt_labels"
 MOVES = "prompt_label_moves"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    LABELS: (Index((("prompt_id", 1), ("label", 1)), unique=True),),
+    LABELS: (Index((("prompt_id", 1), ("label", 1)), unique=True), Index((("moved_by", 1),))),
     MOVES: (
         Index((("prompt_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("prompt_id", 1), ("label", 1), ("created_at", -1), ("_id", -1))),
+        Index((("moved_by", 1),)),
     ),
 }
 HELD = {
     LABELS: Held(
-        "The labels of your prompts",
-        (Subject("prompt_id", marks(CLEARED, "reason"), of="prompts", deleted=True, spared=("prompt_id",)),),
+        "The labels of your prompts, and those that you moved in projects of others",
+        (
+            Subject("moved_by", marks(CLEARED, "reason"), whole=True),
+            Subject("prompt_id", marks(CLEARED, "reason"), of="prompts", deleted=True, spared=("prompt_id",)),
+        ),
         plain=frozenset({"_id", "label", "moved_by"}),
     ),
     MOVES: Held(
-        "Where the labels of your prompts pointed, and why",
-        (Subject("prompt_id", of="prompts", deleted=True),),
-        plain=frozenset({"label", "reason", "moved_by"}),
+        "Where the labels of your prompts pointed, and why; and which you moved in projects of others",
+        (
+            Subject("moved_by", marks(CLEARED, "reason"), whole=True),
+            Subject("prompt_id", of="prompts", deleted=True, whole=True),
+        ),
+        plain=frozenset({"label", "moved_by"}),
     ),
 }
 

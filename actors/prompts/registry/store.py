@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from promptforge.actors.projects.messages import OF_OTHERS
 from promptforge.actors.prompts.errors import NameTaken
 from promptforge.actors.prompts.messages import (
     FolderCount,
@@ -19,7 +20,7 @@ from promptforge.actors.prompts.messages import (
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, RENAMED, Held, Subject, marks
+from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, RENAMED, Held, Subject, kept, marks
 
 PROMPTS = "prompts"
 MAX_COUNTED = 1000
@@ -32,13 +33,19 @@ INDEXES: dict[str, tuple[Index, ...]] = {
             (("project_id", 1), ("name", 1)), unique=True, partial={"archived": False, "project_id": {"$exists": True}}
         ),
         Index((("project_id", 1), ("archived", 1), ("created_at", -1), ("_id", -1))),
+        Index((("created_by", 1),)),
     ),
 }
 HELD = {
     PROMPTS: Held(
-        "Your prompts",
+        "Your prompts, and those that you made in projects of others",
         (
-            Subject("created_by", whole=True),
+            Subject(
+                "created_by",
+                marks(kept(OF_OTHERS), "name", "folder", "description", "tags"),
+                whole=True,
+                inside="project_id:projects",
+            ),
             Subject(
                 "project_id",
                 {
@@ -50,6 +57,7 @@ HELD = {
                 of="projects",
                 deleted=True,
                 spared=("_id",),
+                whole=True,
             ),
         ),
         plain=frozenset({"project_id", "kind", "created_by", "provenance", "owner_id"}),

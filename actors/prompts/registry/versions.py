@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from promptforge.actors.projects.messages import OF_OTHERS
 from promptforge.actors.prompts.messages import (
     ChatMessage,
     ChatRole,
@@ -34,6 +35,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     VERSIONS: (
         Index((("prompt_id", 1), ("version", 1)), unique=True),
         Index((("prompt_id", 1), ("content_hash", 1)), unique=True),
+        Index((("created_by", 1),)),
         Index((("includes.prompt_id", 1),), partial={"includes.prompt_id": {"$exists": True}}),
     ),
 }
@@ -41,9 +43,9 @@ CONTENT = ("content", "variables", "tools", "response_schema")
 SOLD = "only of what others have bought or sell, and what that includes: it is theirs to use"
 HELD = {
     VERSIONS: Held(
-        "The versions of your prompts",
+        "The versions of your prompts, and those that you made in projects of others",
         (
-            Subject("created_by", whole=True),
+            Subject("created_by", {**marks(CLEARED, "message"), **marks(kept(OF_OTHERS), *CONTENT)}, whole=True),
             Subject(
                 "prompt_id",
                 {**marks(CLEARED, "message"), **marks(kept(SOLD), *CONTENT)},

@@ -29,7 +29,7 @@ from promptforge.actors.packages.messages import (
 from promptforge.actors.partnerships.apps.messages import CreatePartnerApp, IssueAppToken
 from promptforge.actors.partnerships.messages import AppealSuspension, ApplyForPartnership, PartnershipDecision
 from promptforge.actors.partnerships.referrals.messages import CreateReferralCode, DecideFrozenEarnings, FreezeDecision
-from promptforge.actors.projects.messages import CreateProject
+from promptforge.actors.projects.messages import AddMember, CreateProject, ProjectRole
 from promptforge.actors.prompts.drafts.messages import SaveDraft
 from promptforge.actors.prompts.labels.messages import MoveLabel
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion
@@ -73,7 +73,11 @@ async def live(branches: Branches) -> Life:
     about = {"display_name": f"Ada {MARK}", "bio": f"I am {MARK}", "avatar_url": f"https://example.com/{MARK}"}
     await ada.ask(UpdateProfile(handle=MARK, links=links, **about))
     await ada.ask(CreateApiKey(name=f"key of {MARK}", scopes=("prompts:read",)))
-    await _work(ada)
+    await _work(ada, (await ada.ask(CreateProject(name=f"Project {MARK}", description=MARK))).id)
+    await _work(ada, None)
+    theirs = await bob.ask(CreateProject(name="Bob's newsroom"))
+    await bob.ask(AddMember(project_id=theirs.id, handle=MARK, roles=(ProjectRole.OWNER,)))
+    await _work(ada, theirs.id)
     listing = await _sell(branches, ada)
     bought = await market.buy(bob, listing)
     await _shop(branches, ada, await market.published(bob, "Bob's listing"))
@@ -85,17 +89,16 @@ async def live(branches: Branches) -> Life:
     return Life(ada, bob, listing, bought, kit)
 
 
-async def _work(ada: Context) -> None:
-    project = await ada.ask(CreateProject(name=f"Project {MARK}", description=MARK))
-    await ada.ask(CreatePrompt(name=f"Elsewhere {MARK}", project_id=project.id))
-    prompt = await ada.ask(CreatePrompt(name=f"Unsold {MARK}", description=MARK, tags=(MARK,), folder=MARK))
+async def _work(ada: Context, project_id: str | None) -> None:
+    made = CreatePrompt(name=f"Unsold {MARK}", project_id=project_id, description=MARK, tags=(MARK,), folder=MARK)
+    prompt = await ada.ask(made)
     await ada.ask(CreateVersion(prompt_id=prompt.id, content=f"Unsold words of {MARK}", message=MARK))
     await ada.ask(SaveDraft(prompt_id=prompt.id, content=f"Draft of {MARK}"))
     await ada.ask(MoveLabel(prompt_id=prompt.id, label="staging", version=1, reason=f"Because of {MARK}"))
-    dataset = await ada.ask(CreateDataset(name=f"Data {MARK}", description=MARK))
+    dataset = await ada.ask(CreateDataset(name=f"Data {MARK}", description=MARK, project_id=project_id))
     await ada.ask(AddItems(dataset_id=dataset.id, items=(NewItem(variables={"word": MARK}, expected=MARK),)))
     at = datetime.now(UTC)
-    event = NewEvent(external_id=f"event-{MARK}", kind="answer.accepted", at=at, properties={"word": MARK})
+    event = NewEvent(external_id=f"event-{MARK}-{project_id}", kind="answer.accepted", at=at, properties={"word": MARK})
     await ada.ask(RecordEvents(events=(event,)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -92,6 +93,23 @@ def test_an_export_shows_neither_secrets_nor_what_others_wrote_nor_who_they_are(
     assert shown["writer_id"] == ADA
     assert shown["reader_id"] == "somebody else"
     assert not {"sealed", "answer"} & shown.keys()
+
+
+def test_outside_of_what_it_belongs_to_an_export_shows_ids_numbers_times_and_what_was_said() -> None:
+    subject = Subject("writer_id", {**marks(kept("theirs"), "text"), **marks(CLEARED, "place")}, whole=True)
+    times = {"sent_at": datetime(2026, 1, 1, tzinfo=UTC), "read": True, "pages": 2}
+    written = letter(place="Rome", post_id=new_id("pst"), title="Of others", **times)
+    shown = exported(LETTERS, subject, written, ADA, outside=True)
+    assert shown.keys() == {"_id", "writer_id", "reader_id", "post_id", "place", *times}
+    assert exported(LETTERS, subject, written, ADA)["title"] == "Of others"
+
+
+def test_what_is_only_kept_is_not_looked_for_by_an_erasure() -> None:
+    assert not Subject("writer_id", marks(kept("theirs"), "text")).changes
+    assert not Subject("writer_id").changes
+    assert Subject("writer_id", marks(CLEARED, "text")).changes
+    assert Subject("writer_id", deleted=True).changes
+    assert Subject("members.user_id", pulled="members").changes
 
 
 def test_of_an_array_of_people_the_export_shows_ones_own_element() -> None:

@@ -86,12 +86,12 @@ class Subject:
     `owned`: they stay, and what other collections hold of them is the person's as well. `pulled`: the array in which
     the person has an element, which goes. `spared`: the fields that make the key (joined by `:`) by which what others
     have bought is known, which is not deleted; `with_owner`: nor is what belongs to a document that is not. `where`:
-    which of the documents only. `ended`: which of them the erasure changes; the others are needed until they are so, and
-    whatever makes them so erases what is marked here itself. `whole`: the export shows what is marked for other subjects as well, because it is
-    shared with this one. `keyed`: each `_id` begins with the person's id and a colon, and so they are found, without
-    an index of their own. `inside`: a field and the collection (`field:collection`) whose document it names. Who has no
-    part in that document any more is shown ids, numbers, times and what this subject has lose its text; not what has been
-    written there since, nor what else is others'.
+    which of the documents only. `ended`: which of them the erasure changes; the others are needed until they are so,
+    and whatever makes them so erases what is marked here itself. `whole`: the export shows what is marked for other
+    subjects as well, because it is shared with this one. `keyed`: each `_id` begins with the person's id and a colon,
+    and so they are found, without an index of their own. `inside`: a field and the collection (`field:collection`)
+    whose document it names. Who has no part in that document any more is shown ids, numbers, times and what this
+    subject has lose its text; not what has been written there since, nor what else is others'.
     """
 
     path: str

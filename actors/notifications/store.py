@@ -29,6 +29,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("user_id", 1), ("read_at", 1), ("created_at", -1), ("_id", -1))),
         Index((("user_id", 1), ("seq", 1)), unique=True, partial={"seq": {"$exists": True}}),
         Index((("expire_at", 1),), ttl_seconds=0),
+        Index((("subject.package_id", 1),), partial={"subject.package_id": {"$exists": True}}),
     ),
     COUNTERS: (),
 }
@@ -37,8 +38,9 @@ HELD = {
         "What you were told",
         (
             Subject("user_id", deleted=True),
-            # Others are told the titles of what somebody sells.
+            # Others are told the titles of what somebody sells, and the names of their packages.
             Subject("subject.listing_id", marks(REDACTED, "title", "body"), of="marketplace_listings", exported=False),
+            Subject("subject.package_id", marks(REDACTED, "title", "body"), of="packages", exported=False),
         ),
         plain=frozenset({"kind", "title", "body", "subject", "dedupe_key"}),
     ),

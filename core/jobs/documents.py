@@ -58,7 +58,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
 }
 LISTINGS = "marketplace_listings"
-"""Others are told the titles of what somebody sells."""
+PACKAGES = "packages"
+"""Others are told the titles of what somebody sells, and the names of packages."""
 ENDED = {"state": {"$in": sorted(state.value for state in FINAL_STATES)}}
 """What still has to be done may be for others: it ends soon, and goes with a second look."""
 HELD = {
@@ -71,6 +72,7 @@ HELD = {
             Subject("payload.seller_id", deleted=True, where=ENDED, exported=False),
             Subject("payload.listing_id", of=LISTINGS, deleted=True, where=ENDED, exported=False),
             Subject("payload.subject.listing_id", of=LISTINGS, deleted=True, where=ENDED, exported=False),
+            Subject("payload.subject.package_id", of=PACKAGES, deleted=True, where=ENDED, exported=False),
         ),
         plain=frozenset({"*"}),
         secret=frozenset({"payload", "result", "errors"}),

@@ -15,8 +15,9 @@ from promptforge.actors.packages.installing.messages import (
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject
+from promptforge.core.personal import Held, Subject, kept, marks
 
+OTHERS = "only of what others have installed: the names are those of prompts and datasets that are theirs"
 UPLOADS = "package_uploads"
 INSTALLS = "package_installs"
 
@@ -25,11 +26,18 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("user_id", 1), ("slot", 1)), unique=True, partial={"slot": {"$exists": True}}),
         Index((("expires_at", 1),)),
     ),
-    INSTALLS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))),),
+    INSTALLS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))), Index((("publisher", 1),))),
 }
 HELD = {
     UPLOADS: Held("Packages that you uploaded, for a day", (Subject("user_id", deleted=True),), plain=frozenset({"*"})),
-    INSTALLS: Held("Which packages you installed", (Subject("user_id", deleted=True),), plain=frozenset({"*"})),
+    INSTALLS: Held(
+        "Which packages you installed, and who installed yours",
+        (
+            Subject("user_id", deleted=True, whole=True),
+            Subject("publisher", marks(kept(OTHERS), "name", "prompts", "datasets", "conflicts"), exported=False),
+        ),
+        plain=frozenset({"project_id", "version", "sha256", "key_id"}),
+    ),
 }
 
 

@@ -24,6 +24,7 @@ from promptforge.actors.packages.messages import (
     DownloadPackage,
     DraftPackageVersion,
     PublishPackageVersion,
+    RevokePackageVersion,
     YankPackageVersion,
 )
 from promptforge.actors.partnerships.apps.messages import CreatePartnerApp, IssueAppToken
@@ -125,26 +126,18 @@ async def _sell(branches: Branches, ada: Context) -> ListingView:
 
 
 async def _package(branches: Branches, ada: Context, bob: Context) -> PurchaseView:
-    """Bob buys the first version; there are another one, a draft, and a package that nobody has bought."""
-    sold = await ada.ask(CreatePackage(name=f"kit-{MARK}"))
-    await _publish(branches, ada, sold.id, "1.0.0", MARK)
-    listing = await ada.ask(
-        CreatePackageListing(
-            package_id=sold.id,
-            version="1.0.0",
-            title=f"Kit {MARK}",
-            summary=f"Summary {MARK}",
-            description=f"Description {MARK}",
-            category=Category.WRITING,
-            price="10",
-        )
-    )
-    listing = await ada.ask(SubmitListing(listing_id=listing.id))
+    """Bob buys the first version; there are another one, a draft, and a package that nobody has bought.
+
+    Another package of hers he buys and installs, and it is revoked.
+    """
+    bought = await _sold_package(branches, ada, bob, f"kit-{MARK}")
+    await _publish(branches, ada, bought.prompt_id, "1.1.0", UNSOLD)
+    await ada.ask(DraftPackageVersion(package_id=bought.prompt_id, version="2.0.0", description=UNSOLD, readme=UNSOLD))
+    recalled = (await _sold_package(branches, ada, bob, f"recalled-{MARK}")).prompt_id
+    await bob.ask(InstallPackage(package_id=recalled, version="1.0.0"))
     moderator = await branches.here.person("moderator", Role.MODERATOR)
-    await judge(moderator, await branches.here.case_of(moderator, listing))
-    bought = await branches.here.buy(bob, listing)
-    await _publish(branches, ada, sold.id, "1.1.0", UNSOLD)
-    await ada.ask(DraftPackageVersion(package_id=sold.id, version="2.0.0", description=UNSOLD, readme=UNSOLD))
+    await moderator.ask(RevokePackageVersion(package_id=recalled, version="1.0.0", reason="It does harm"))
+    await branches.here.jobs_done()
     other = await ada.ask(CreatePackage(name=f"other-{UNSOLD}"))
     await _publish(branches, ada, other.id, "1.0.0", UNSOLD)
     await ada.ask(YankPackageVersion(package_id=other.id, version="1.0.0", reason=f"Because of {UNSOLD}"))
@@ -154,6 +147,24 @@ async def _package(branches: Branches, ada: Context, bob: Context) -> PurchaseVi
     project = await ada.ask(CreateProject(name="Installed"))
     await ada.ask(InstallPackage(upload_id=upload.id, project_id=project.id))
     return bought
+
+
+async def _sold_package(branches: Branches, ada: Context, bob: Context, name: str) -> PurchaseView:
+    sold = await ada.ask(CreatePackage(name=name))
+    await _publish(branches, ada, sold.id, "1.0.0", MARK)
+    listing = await ada.ask(
+        CreatePackageListing(
+            package_id=sold.id,
+            version="1.0.0",
+            title=f"{name} {MARK}",
+            summary=f"Summary {MARK}",
+            description=f"Description {MARK}",
+            category=Category.WRITING,
+            price="10",
+        )
+    )
+    await branches.here.approved(ada, listing)
+    return await branches.here.buy(bob, listing)
 
 
 async def _publish(branches: Branches, ada: Context, package_id: str, version: str, mark: str) -> None:

@@ -58,7 +58,11 @@ async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_wha
     await erased(branches, life.ada.user_id)
     assert await state_of(branches, life.ada.user_id) == "erased"
     left = await traces(branches.mongo, MARK)
-    bought_file = {("files", f"kit-{MARK}-1.0.0.zip"), ("files.files", "filename"), ("files.chunks", "data")}
+    bought_file = {
+        *(("files", f"{kit}-{MARK}-1.0.0.zip") for kit in ("kit", "recalled")),
+        ("files.files", "filename"),
+        ("files.chunks", "data"),
+    }
     assert bought_file <= left
     left -= bought_file
     assert left <= set(kept_fields()), "where something of Ada's is left that is not kept for a reason"
@@ -66,6 +70,7 @@ async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_wha
         ("audit_log", "after"),
         ("ledger_freezes", "reason"),
         ("packages", "name"),
+        *(("package_installs", field) for field in ("name", "prompts", "datasets")),
         *(("package_versions", field) for field in ("name", "description", "readme", "manifest")),
         ("prompt_versions", "content"),
         ("prompt_drafts", "content"),
@@ -79,7 +84,7 @@ async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_wha
     assert await traces(branches.mongo, UNSOLD) == set(), "what nobody has bought of what was sold"
     content = (await life.bob.ask(GetPurchase(purchase_id=life.bought.id))).content
     assert content == SOLD
-    assert await branches.count("files.files") == 1
+    assert await branches.count("files.files") == 2
     file = await life.bob.ask(DownloadPackage(package_id=life.kit.prompt_id, version="1.0.0"))
     assert len(b"".join([piece async for piece in file.read(0, file.size)])) == file.size
     assert await branches.ledger_is_right()

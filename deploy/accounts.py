@@ -24,6 +24,7 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles import store as handles
 from promptforge.actors.users.keys import store as api_keys
+from promptforge.actors.users.staff import history
 from promptforge.actors.users.staff.actor import PeopleActor
 from promptforge.actors.users.staff.store import AccountStore
 from promptforge.core import audit
@@ -35,7 +36,12 @@ from promptforge.deploy import notifying
 from promptforge.deploy.settings import Settings
 from promptforge.http import counters, idempotency
 
-INDEXES: dict[str, tuple[Index, ...]] = {**deletions.INDEXES, **exports.INDEXES, **handles.INDEXES}
+INDEXES: dict[str, tuple[Index, ...]] = {
+    **deletions.INDEXES,
+    **exports.INDEXES,
+    **handles.INDEXES,
+    **history.INDEXES,
+}
 
 
 def _files(path: str) -> tuple[Subject, ...]:
@@ -53,6 +59,7 @@ HELD: dict[str, Held] = {
     **deletions.HELD,
     **exports.HELD,
     **handles.HELD,
+    **history.HELD,
     **api_keys.HELD,
     **billing.HELD,
     **projects.HELD,
@@ -88,7 +95,7 @@ def build_actors(
     """`disable` ends the sign-ins of a uid."""
     records = PersonalRecords(mongo, HELD)
     return [
-        PeopleActor(AccountStore(mongo)),
+        PeopleActor(AccountStore(mongo), history.AccountHistory(mongo)),
         PersonalExportsActor(exports.PersonalExportStore(mongo), records, Files(mongo)),
         ObligationsActor(ledger, billing.PayoutStore(mongo), billing.SubscriptionStore(mongo)),
         AccountsActor(

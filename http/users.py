@@ -27,7 +27,13 @@ from promptforge.actors.users.messages import (
     UpdateProfile,
 )
 from promptforge.actors.users.settings.messages import GetSettings, UpdateSettings
-from promptforge.actors.users.staff.messages import GetAccount, ListAccounts, ReinstateAccount, SuspendAccount
+from promptforge.actors.users.staff.messages import (
+    GetAccount,
+    ListAccountEvents,
+    ListAccounts,
+    ReinstateAccount,
+    SuspendAccount,
+)
 from promptforge.http.routing import delete, download, get, patch, post
 
 routes = [
@@ -50,6 +56,7 @@ routes = [
     get("/users/{handle}", GetPublicProfile, errors=(HandleMoved,)),
     get("/ops/users", ListAccounts),
     get("/ops/users/{user_id}", GetAccount),
+    get("/ops/users/{user_id}/events", ListAccountEvents),
     post("/ops/users/{user_id}/suspend", SuspendAccount, errors=(NotOneself,)),
     post("/ops/users/{user_id}/reinstate", ReinstateAccount),
     post("/users/{user_id}/grants", GrantCredits, status=201, errors=(GrantTooLarge,)),

@@ -340,6 +340,7 @@ CASES: dict[str, Case] = {
     "listAccounts": Case(),
     "getAccount": Case(somebody),
     "suspendAccount": Case(World.bystanding, lambda _: {"reason": "A test of permissions"}),
+    "listAccountEvents": Case(World.suspended),
     "reinstateAccount": Case(World.suspended, lambda _: {"reason": "A test of permissions"}),
     "getCredits": Case(),
     "listCreditLots": Case(),

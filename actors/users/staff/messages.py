@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from annotated_types import Len
@@ -42,6 +43,21 @@ class AccountView:
     created_at: datetime
 
 
+class AccountEvent(StrEnum):
+    SUSPENDED = "suspended"
+    REINSTATED = "reinstated"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEventView:
+    """What an administrator (`by`) decided about an account, and what its owner was told as the reason."""
+
+    event: AccountEvent
+    reason: str
+    by: str
+    at: datetime
+
+
 @requires(Role.ADMIN)
 class ListAccounts(Query[Page[AccountView]]):
     """List people, newest first: all, or those with an email address, with a handle that begins so, or suspended."""
@@ -58,6 +74,15 @@ class GetAccount(Query[AccountView]):
     """Read somebody's account."""
 
     user_id: UserId
+
+
+@requires(Role.ADMIN)
+class ListAccountEvents(Query[Page[AccountEventView]]):
+    """List what was decided about somebody's account, newest first: each suspension and its end, with the reason."""
+
+    user_id: UserId
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorToken | None = None
 
 
 @requires(Role.ADMIN)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from promptforge.actors.accounts.messages import RequestDeletion
 from promptforge.actors.billing.messages import GetCredits
 from promptforge.actors.marketplace.messages import PurchaseListing
 from promptforge.actors.prompts.messages import CreatePrompt
 from promptforge.actors.users.messages import UpdateProfile
-from promptforge.actors.users.staff.messages import GetAccount, ListAccounts, ReinstateAccount, SuspendAccount
+from promptforge.actors.users.staff.messages import (
+    GetAccount,
+    ListAccountEvents,
+    ListAccounts,
+    ReinstateAccount,
+    SuspendAccount,
+)
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
+from tests.integration.accounts.lives import erased
 from tests.integration.marketplace.branches import Branches
 from tests.support.market import raised
 
@@ -34,6 +44,40 @@ async def test_a_suspension_says_who_why_and_is_told(branches: Branches, mongo: 
         entry.action for entry in (await AuditLog(mongo).list_page(AuditFilter(target=ada.user_id), None, 10)).items
     ]
     assert deeds[:2] == ["user.reinstated", "user.suspended"]
+
+
+async def test_each_decision_is_kept_with_its_reason(branches: Branches) -> None:
+    admin, ada = await branches.here.person("admin", Role.ADMIN), await branches.here.person("ada")
+    other = await branches.here.person("other", Role.ADMIN)
+    await admin.ask(SuspendAccount(user_id=ada.user_id, reason="first"))
+    await other.ask(SuspendAccount(user_id=ada.user_id, reason="second"))
+    await admin.ask(ReinstateAccount(user_id=ada.user_id, reason="third"))
+    await admin.ask(ReinstateAccount(user_id=ada.user_id, reason="of nothing"))
+    await other.ask(SuspendAccount(user_id=ada.user_id, reason="fourth"))
+    first = await other.ask(ListAccountEvents(user_id=ada.user_id, limit=3))
+    rest = await other.ask(ListAccountEvents(user_id=ada.user_id, limit=3, cursor=first.next))
+    told = [(one.event.value, one.reason, one.by) for one in (*first.items, *rest.items)]
+    assert told == [
+        ("suspended", "fourth", other.user_id),
+        ("reinstated", "third", admin.user_id),
+        ("suspended", "second", other.user_id),
+        ("suspended", "first", admin.user_id),
+    ]
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    assert len((await admin.ask(ListAccountEvents(user_id=ada.user_id))).items) == 4, "kept, for six years"
+    assert await raised(admin, ListAccountEvents(user_id="usr_nobody")) == "not_found"
+    assert await raised(ada, ListAccountEvents(user_id=ada.user_id)) == "forbidden"
+
+
+async def test_of_a_suspension_from_before_there_was_a_history_the_reason_stays(branches: Branches) -> None:
+    admin, ada = await branches.here.person("admin", Role.ADMIN), await branches.here.person("ada")
+    before = {"reason": "long ago", "by": "usr_gone", "at": datetime(2026, 1, 2, tzinfo=UTC)}
+    users = branches.mongo.collection("users")
+    await users.update_one({"_id": ada.user_id}, {"$set": {"suspended": True, "suspension": before}})
+    await admin.ask(ReinstateAccount(user_id=ada.user_id, reason="since then"))
+    told = [(one.event.value, one.reason) for one in (await admin.ask(ListAccountEvents(user_id=ada.user_id))).items]
+    assert told == [("reinstated", "since then"), ("suspended", "long ago")]
 
 
 async def test_nobody_suspends_themselves(branches: Branches) -> None:

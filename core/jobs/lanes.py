@@ -6,6 +6,7 @@ long jobs only as slots get free, so that other processes get the rest.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from promptforge.core.jobs.claims import LARGEST_CLAIM
@@ -20,9 +21,12 @@ _SMOOTHING = 0.05
 
 
 class Lane:
-    """Counters and a buffer; the runner does the work. `hungry`: there may be something to claim."""
+    """Counters and a buffer; the runner does the work. `hungry`: there may be something to claim.
 
-    __slots__ = ("filling", "hungry", "mean_seconds", "queue", "ready", "reserved", "running")
+    `asked_at`: when it was last tried to claim, on the runner's monotonic clock.
+    """
+
+    __slots__ = ("asked_at", "filling", "hungry", "mean_seconds", "queue", "ready", "reserved", "running")
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -30,8 +34,14 @@ class Lane:
         self.running = 0
         self.reserved = 0
         self.hungry = True
+        self.asked_at = -math.inf
         self.filling = False
         self.mean_seconds: float | None = None
+
+    @property
+    def is_polled(self) -> bool:
+        """When its next job is due cannot be told from the index."""
+        return self.queue.limited or self.queue.fair
 
     @property
     def has_slot(self) -> bool:
@@ -41,7 +51,7 @@ class Lane:
     def idle(self) -> bool:
         """A job could start at once, and none waits before it."""
         queue = self.queue
-        return self.has_slot and not (self.ready or self.hungry or queue.paused or queue.limited or queue.fair)
+        return self.has_slot and not (self.ready or self.hungry or queue.paused or self.is_polled)
 
     def wanted(self) -> int:
         """How many more to claim now; 0 while what is held ready is enough."""

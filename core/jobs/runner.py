@@ -205,7 +205,9 @@ class JobRunner:
                 return LIMITED_POLL_SECONDS
             claimed = False
             limited = False
+            polled_before = self._system.monotonic() - POLL_SECONDS
             for lane in self._lanes.values():
+                lane.hungry = lane.hungry or (lane.is_polled and lane.asked_at <= polled_before)
                 if lane.hungry and not lane.queue.paused and (wanted := lane.wanted()) > 0:
                     claimed |= await self._claim_for(lane, wanted)
                 limited |= lane.queue.limited and lane.hungry
@@ -218,6 +220,7 @@ class JobRunner:
 
     async def _claim_for(self, lane: Lane, wanted: int) -> bool:
         """True where it is worth asking again at once."""
+        lane.asked_at = self._system.monotonic()
         lane.hungry = False  # a wake-up that comes while we ask must not be lost
         claimed = await self._store.claims.claim(lane.queue, wanted, self.process, self.holdings)
         lane.hungry = lane.hungry or claimed.more
@@ -229,16 +232,17 @@ class JobRunner:
     async def _pause(self) -> float:
         """Until the next job is due, as far as this process has room for it."""
         open_lanes = [lane for lane in self._lanes.values() if not lane.queue.paused and lane.wanted() > 0]
-        plain = [lane for lane in open_lanes if not (lane.queue.limited or lane.queue.fair)]
-        for lane in open_lanes:  # when the next of these is due cannot be told from the index: they are just asked
-            lane.hungry = lane.hungry or lane.queue.limited or lane.queue.fair
+        polled = [lane.asked_at for lane in open_lanes if lane.is_polled]
+        longest = min(polled, default=math.inf) + POLL_SECONDS - self._system.monotonic()
+        longest = min(max(longest, LEAST_PAUSE_SECONDS), POLL_SECONDS)
+        plain = [lane for lane in open_lanes if not lane.is_polled]
         if not plain:
-            return POLL_SECONDS
+            return longest
         seconds = await self._store.claims.seconds_to_next([lane.queue.name for lane in plain])
         if seconds <= POLL_SECONDS:
             for lane in plain:
                 lane.hungry = True
-        return max(LEAST_PAUSE_SECONDS, min(POLL_SECONDS, seconds))
+        return max(LEAST_PAUSE_SECONDS, min(longest, seconds))
 
     def _hold(self, job: Job) -> None:
         self.holdings.hold(job)

@@ -13,7 +13,7 @@ import pytest
 from promptforge.core.clock import SystemClock
 from promptforge.core.context import Context
 from promptforge.core.jobs import Job, JobState, MongoJobStore, Queue, Rate, job
-from promptforge.core.jobs.claims import _CLAIM_ORDER, due_in
+from promptforge.core.jobs.claims import _CLAIM_ORDER, Claimed, Claims, due_in
 from promptforge.core.jobs.endings import Ending
 from promptforge.core.jobs.holdings import Holdings
 from promptforge.core.messages import Command, internal
@@ -22,6 +22,12 @@ from promptforge.core.runtime import Actor, handles
 from tests.support.processes import TestProcess, job_process
 
 pytestmark = pytest.mark.anyio
+
+
+@job(queue="busy")
+@internal
+class Busy(Command[None]):
+    """Work of another queue."""
 
 
 @job(queue="tight")
@@ -57,6 +63,18 @@ class WorkActor(Actor):
         for gauge in (self.gauge, self.own):
             gauge.now -= 1
             gauge.total += 1
+
+
+class BusyActor(Actor):
+    name = "busy"
+    workers = 4
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    @handles(Busy)
+    async def busy(self, message: Busy, context: Context) -> None:
+        self.done += 1
 
 
 async def _until_all_ran(gauge: Gauge, number: int, seconds: float = 20) -> None:
@@ -255,6 +273,31 @@ async def test_a_delayed_job_of_a_fair_queue_runs_once_it_is_due(mongo: Mongo) -
         job_id = await process.context().enqueue(Work(), delay_seconds=0.5)
         with anyio.fail_after(5):
             await process.until_done(job_id)
+
+
+async def test_a_fair_queue_is_not_asked_for_each_job_of_another(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[str] = Counter()
+    claim = Claims.claim
+
+    async def counted(self: Claims, queue: Queue, *arguments: Any) -> Claimed:
+        asked[queue.name] += 1
+        return await claim(self, queue, *arguments)
+
+    busy, actor, jobs = BusyActor(), WorkActor(), 60
+    async with job_process(mongo, [busy, actor], queues=[Queue("tight", fair=True), Queue("busy")]) as process:
+        await anyio.sleep(0.2)
+        monkeypatch.setattr(Claims, "claim", counted)
+        begun = anyio.current_time()
+        for number in range(jobs):
+            await process.context().enqueue(Busy(), delay_seconds=0.001)
+            with anyio.fail_after(10):
+                while busy.done <= number:
+                    await anyio.sleep(0.005)
+        seconds = anyio.current_time() - begun
+        assert asked["busy"] >= jobs
+        assert asked["tight"] <= seconds + 2  # once a second, whatever another queue does
+        await _enqueue(process, 1)
+        await _until_all_ran(actor.gauge, 1, seconds=5)
 
 
 # The order and the cost of a claim

@@ -22,6 +22,7 @@ class Mailbox:
     after_data: str | None = None
     hangs: bool = False
     mails: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
     attempts: int = 0
 
@@ -47,6 +48,7 @@ class Mailbox:
         mail = message_from_bytes(envelope.content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
+        self.raw.append(envelope.content)
         self.envelopes.append((envelope.mail_from or "", envelope.rcpt_tos))
         return "250 Taken"
 

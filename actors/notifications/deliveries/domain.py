@@ -26,7 +26,7 @@ class Delivery:
     """`event_id` is the notification's id, or the delivery's own where it is a test.
 
     `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for. `job_id` makes its attempts;
-    nobody knows that of one from before this was written down.
+    nobody knows that of one from before this was written down. `sent_to` is the address of a mail that went out.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Delivery:
     created_at: datetime
     ended_at: datetime | None
     job_id: str | None
+    sent_to: str | None
 
     @property
     def is_test(self) -> bool:

@@ -103,11 +103,14 @@ class DeliveryStore:
         reason: str | None,
         attempt: Attempt | None,
         now: datetime,
+        sent_to: str | None = None,
         session: Session | None = None,
     ) -> bool:
         """False where it had ended already."""
         update = _pushed(attempt, failed=state is DeliveryState.FAILED) if attempt is not None else {}
         update["$set"] = {"state": state.value, "reason": reason, "ended_at": now}
+        if sent_to is not None:
+            update["$set"]["sent_to"] = sent_to
         done = await self._deliveries.update_one({"_id": delivery_id, **_PENDING}, update, session=session)
         return done.matched_count == 1
 
@@ -145,4 +148,5 @@ def delivery_from(row: Document) -> Delivery:
         created_at=row["created_at"],
         ended_at=row.get("ended_at"),
         job_id=row.get("job_id"),
+        sent_to=row.get("sent_to"),
     )

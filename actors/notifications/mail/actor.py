@@ -87,6 +87,8 @@ class MailActor(Actor):
             to = address_of(contact.email, None) if contact is not None else None
             if delivery is None or to is None:
                 raise NotFound("There is no such mail")
+            if delivery.sent_to not in (None, to.addr_spec):
+                return  # what came back was sent to an address that they have left
             bounce = Bounce(to.addr_spec, message.reason)
             await self._bounces.note(delivery.user_id, bounce, now=tx.now(), session=tx.session)
             await tx.enqueue(told_of_bounce(delivery, bounce), owner_id=delivery.user_id)

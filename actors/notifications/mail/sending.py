@@ -136,6 +136,7 @@ class MailSendingActor(Actor):
                 reason=None if sent else handed.outcome.value,
                 attempt=attempt,
                 now=attempt.at,
+                sent_to=to.addr_spec if sent else None,
                 session=tx.session,
             )
             if handed.outcome is Outcome.BOUNCED:

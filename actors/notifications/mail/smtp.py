@@ -103,7 +103,7 @@ class SmtpMailer:
         )
         try:
             async with client:
-                await client.send_message(mail, sender=sender, recipients=[to])
+                await client.sendmail(sender, [to], mail.as_bytes())  # as its policy says; addresses are ASCII
         except aiosmtplib.SMTPRecipientsRefused as error:
             return _of_recipient(error.recipients[0].code, error.recipients[0].message)
         except aiosmtplib.SMTPDataError as error:

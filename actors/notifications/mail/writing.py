@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -22,7 +22,24 @@ from promptforge.actors.notifications.mail.links import Links, Subscription
 from promptforge.actors.notifications.messages import NotificationView
 
 LONGEST_SUBJECT = 200
+_URIS = frozenset({"list-id", "list-unsubscribe"})
 _TEMPLATES = Path(__file__).parent / "templates"
+
+
+class _Policy(EmailPolicy):
+    """SMTP's, but never an encoded word where readers look for a URI: nobody decodes one there (RFC 2369, 8058).
+
+    `email` makes one of whatever is too long for a line of 78 characters, which is a recommendation; the limit is 998.
+    """
+
+    def fold(self, name: str, value: str) -> str:
+        return f"{name}: {value}{self.linesep}" if name.lower() in _URIS else super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return self.fold(name, value).encode("ascii") if name.lower() in _URIS else super().fold_binary(name, value)
+
+
+_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class MailWriter:
         sender, kind = self._sender, kind_of(told.kind)
         token = self._links.token(Subscription(delivery.user_id, told.kind))
         url = f"{sender.base_url}/unsubscribe?token={token}"
-        mail = EmailMessage(policy=SMTP)
+        mail = EmailMessage(policy=_POLICY)
         mail["From"] = sender.address
         mail["To"] = to
         mail["Subject"] = one_line(told.title)[:LONGEST_SUBJECT]

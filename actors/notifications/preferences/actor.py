@@ -12,8 +12,9 @@ from promptforge.actors.notifications.preferences.messages import (
     GetChannels,
 )
 from promptforge.actors.notifications.preferences.store import PreferenceStore
-from promptforge.actors.users.messages import GetContact
+from promptforge.actors.users.messages import Contact, GetContact
 from promptforge.core.context import Context
+from promptforge.core.mongo import Session
 from promptforge.core.runtime import Actor, handles
 
 
@@ -31,7 +32,8 @@ class PreferencesActor(Actor):
     @handles(GetChannels, transactional=True)
     async def get_channels(self, message: GetChannels, context: Context) -> ChannelsView:
         chosen = await self._store.chosen_by(message.user_id, session=context.session)
-        return view_of(chosen, await self._email_of(message.user_id, context))
+        contact = await context.ask(GetContact(user_id=message.user_id))
+        return view_of(chosen, await self._email_of(message.user_id, contact, context.session))
 
     @handles(ChooseChannels, key="user_id", transactional=True)
     async def choose(self, message: ChooseChannels, context: Context) -> ChannelsView:
@@ -40,14 +42,15 @@ class PreferencesActor(Actor):
                 raise RuntimeError("this is the work of a transaction")
             before = await self._store.chosen_by(message.user_id, session=tx.session)
             after = with_choices(before, message.choices)
-            if after != before:
+            # An old link in a mail is still good after its reader's account is erased: nothing is kept of them again.
+            contact = await tx.ask(GetContact(user_id=message.user_id))
+            if after != before and contact is not None:
                 await self._store.keep(message.user_id, after, session=tx.session)
-            return view_of(after, await self._email_of(message.user_id, tx))
+            return view_of(after, await self._email_of(message.user_id, contact, tx.session))
 
         return await context.transaction(work)
 
-    async def _email_of(self, user_id: str, context: Context) -> EmailChannelView:
-        contact = await context.ask(GetContact(user_id=user_id))
+    async def _email_of(self, user_id: str, contact: Contact | None, session: Session | None) -> EmailChannelView:
         address = address_of(contact.email, None) if contact is not None else None
-        bounce = await self._bounces.find(user_id, session=context.session)
+        bounce = await self._bounces.find(user_id, session=session)
         return email_of(address, bounce, configured=self._mail)

@@ -13,7 +13,7 @@ from promptforge.actors.search.local.words import analyser, grams, normal
 from promptforge.actors.search.messages import Kind, Offer, SearchDocument
 
 HEAP_BYTES = 30_000_000
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """To be counted up with what is written below: processes tell it apart in `/ops/search`."""
 STORED_CHARACTERS = 2000
 """Of a body, for what is shown of it."""

@@ -45,6 +45,9 @@ class _Columns:
     licence: NDArray[np.int16]
     price: NDArray[np.int64]
     stars: NDArray[np.int32]
+    scorecard: NDArray[np.bool_]
+    tags: NDArray[np.uint64]
+    """Two bits for each tag: who has a tag has its bits, and few others have them."""
 
     @classmethod
     def empty(cls, room: int) -> _Columns:
@@ -57,6 +60,8 @@ class _Columns:
             np.full(room, -1, np.int16),
             np.full(room, _NO_PRICE, np.int64),
             np.zeros(room, np.int32),
+            np.zeros(room, np.bool_),
+            np.zeros(room, np.uint64),
         )
 
     @property
@@ -166,6 +171,8 @@ class Meanings:
         columns.licence[number] = -1 if offer is None else self._value(offer.licence)
         columns.price[number] = _NO_PRICE if offer is None else offer.price
         columns.stars[number] = 0 if offer is None else offer.stars
+        columns.scorecard[number] = offer is not None and offer.scorecard
+        columns.tags[number] = _bits(*document.tags)
         columns.audience[number] = self._audiences.setdefault(document.audience, len(self._audiences))
 
     def _value(self, value: str) -> int:
@@ -174,7 +181,10 @@ class Meanings:
     # Looking
 
     def nearest(self, text: str, scope: Scope, filters: Filters) -> list[tuple[int, float]]:
-        """The numbers of those that mean most nearly what the text means and how near, the nearest first."""
+        """The numbers of those that mean most nearly what the text means and how near, the nearest first.
+
+        With a tag, some may be among them that have not got it: the index of words knows.
+        """
         columns, size = self._columns, min(self._given, self._columns.room)
         permitted = self._permitted(columns, size, scope, filters)
         if permitted is None:
@@ -217,7 +227,20 @@ class Meanings:
             permitted &= columns.price[:size] >= filters.min_price
         if filters.max_price is not None:
             permitted &= (columns.price[:size] <= filters.max_price) & (columns.price[:size] > _NO_PRICE)
+        if filters.scorecard:
+            permitted &= columns.scorecard[:size]
+        if filters.tag is not None:
+            wanted_bits = _bits(filters.tag)
+            permitted &= columns.tags[:size] & wanted_bits == wanted_bits
         return permitted
+
+
+def _bits(*tags: str) -> np.uint64:
+    bits = 0
+    for tag in tags:
+        mark = hash(tag)
+        bits |= 1 << (mark & 63) | 1 << (mark >> 6 & 63)
+    return np.uint64(bits)
 
 
 def _meant(document: SearchDocument) -> str:

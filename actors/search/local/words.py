@@ -1,8 +1,9 @@
 """Texts as words and grams: what is indexed, what is looked for, and which pieces of a text were meant.
 
-Words are what stands between spaces and punctuation, in lower case, without accents, in their English stem. Scripts
-that are written without spaces (Chinese, Japanese, Thai and their like), Korean, and pictures are taken apart into
-grams: each character, and each two that follow each other. Operators mean nothing here: there is no parser.
+Words are what stands between spaces and punctuation, in lower case, without accents and points, in their English stem.
+What is looked for is taken apart by the index's own analyser, so that both have the same words. Scripts that are
+written without spaces (Chinese, Japanese, Thai and their like), Korean, and pictures are taken apart into grams: each
+character, and each two that follow each other. Operators mean nothing here: there is no parser.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ import tantivy
 
 from promptforge.actors.search.messages import Fragment
 
-LONGEST_WORD = 40
-"""In bytes; longer ones are no words that anybody looks for."""
+LONGEST_WORD = 120
+"""In bytes, which are 40 letters of India and 60 of Russia; longer ones are no words that anybody looks for."""
 MOST_WORDS = 12
 MOST_GRAMS = 24
 """Of a query: what comes after them is not looked for."""
 SHOWN = 240
 """Characters of a highlighted field."""
+MOST_JUDGED = 1_000
+MOST_COMPARED = 100_000
+"""Words of all hits together that are looked at for being spelled alike, and pairs of letters that are compared for it:
+what comes after them is not marked."""
 _LEAD = 60
 _DENSE = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -34,7 +39,29 @@ _DENSE = (
     "\u2190-\u2bff\U0001f000-\U0001faff"  # pictures
 )
 _RUN = re.compile(f"[{_DENSE}]+")
-_WORD = re.compile(rf"[^\W_{_DENSE}]+")
+
+
+def _signs(*, left_out: bool) -> str:
+    """The combining signs as a class of characters, or those of them that are left out of words.
+
+    Accents, points and viramas are, which stand beside or between letters; vowel signs (class 0) are letters. Voicing
+    marks of kana (class 8) make other letters, and the dense scripts keep what they have.
+    """
+    dense = re.compile(f"[{_DENSE}]")
+    found = [
+        char
+        for char in map(chr, range(0x300, 0x1E95B))
+        if unicodedata.category(char)[0] == "M"
+        and not dense.match(char)
+        and (not left_out or unicodedata.combining(char) not in {0, 8})
+    ]
+    return "".join(map(re.escape, found))
+
+
+_LEFT_OUT = re.compile(f"[{_signs(left_out=True)}]")
+_WORD = re.compile(rf"[^\W_{_DENSE}](?:[^\W_{_DENSE}]|[{_signs(left_out=False)}])*")
+_UNKNOWN = " "
+"""A word that no text has."""
 _STOP = frozenset({
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "for", "from", "have", "help", "how", "i",
     "if", "in", "into", "is", "it", "me", "my", "need", "of", "on", "or", "please", "prompt", "prompts", "so",
@@ -67,8 +94,10 @@ def plain(word: str) -> str:
 
 
 def normal(text: str) -> str:
-    """Compatibility forms (full width, ligatures) are what they stand for."""
-    return unicodedata.normalize("NFKC", text)
+    """Compatibility forms (full width, ligatures) are what they stand for, and letters are without their signs."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _LEFT_OUT.sub("", unicodedata.normalize("NFKD", text)))
 
 
 def grams(text: str) -> list[str]:
@@ -94,14 +123,16 @@ class Terms:
 
 
 def terms(query: str) -> Terms:
+    """Empty where there is nothing to look for; what has only words that are too long is looked for in vain."""
     text = normal(query)
+    spaced = _RUN.sub(" ", text)
     pairs: dict[str, str] = {}
-    for word in _WORD.findall(text):
-        if stemmed := stem(word):
-            pairs.setdefault(stemmed, plain(word))
+    for stemmed, word in zip(_STEMMED.analyze(spaced), _PLAIN.analyze(spaced), strict=True):
+        pairs.setdefault(stemmed, word)
     telling = {stemmed: word for stemmed, word in pairs.items() if word not in _STOP} or pairs
     words = tuple(telling)[:MOST_WORDS]
-    return Terms(words, tuple(telling[word] for word in words), tuple(_looked_for(text))[:MOST_GRAMS])
+    found = Terms(words, tuple(telling[word] for word in words), tuple(_looked_for(text))[:MOST_GRAMS])
+    return Terms((_UNKNOWN,), (_UNKNOWN,), ()) if found.empty and _WORD.search(text) else found
 
 
 def _looked_for(text: str) -> Iterator[str]:
@@ -122,10 +153,12 @@ def fuzzy_distance(word: str) -> int:
 # What was meant
 
 
+def may_be_alike(one: str, other: str, most: int) -> bool:
+    return abs(len(one) - len(other)) <= most and len(set(one) ^ set(other)) <= 2 * most
+
+
 def alike(one: str, other: str, most: int) -> bool:
     """Whether one becomes the other by at most so many letters changed, left out, added or swapped with the next."""
-    if abs(len(one) - len(other)) > most or len(set(one) ^ set(other)) > 2 * most:
-        return False
     before_last: list[int] = []
     last = list(range(len(other) + 1))
     for row, letter in enumerate(one, 1):
@@ -152,6 +185,7 @@ class Marker:
         self._similar = similar
         self._begun = begun
         self._known: dict[str, bool] = {}
+        self._judged = self._compared = 0
         self._candidates = _WORD if similar else _beginning_like(looked_for)
 
     def marked(self, text: str) -> tuple[Fragment, ...]:
@@ -194,10 +228,17 @@ class Marker:
             return True
         if self._begun and plain(word).startswith(terms.plain[-1]):
             return True
-        if not (self._similar and stemmed):
-            return False
-        pairs = zip(terms.words, terms.plain, strict=True)
-        return any(alike(stemmed, wanted, fuzzy_distance(as_typed)) for wanted, as_typed in pairs)
+        return bool(self._similar and stemmed) and self._judged < MOST_JUDGED and self._is_alike(stemmed)
+
+    def _is_alike(self, word: str) -> bool:
+        self._judged += 1
+        for wanted, as_typed in zip(self._terms.words, self._terms.plain, strict=True):
+            most = fuzzy_distance(as_typed)
+            if may_be_alike(word, wanted, most) and self._compared < MOST_COMPARED:
+                self._compared += len(word) * len(wanted)
+                if alike(word, wanted, most):
+                    return True
+        return False
 
 
 def _beginning_like(looked_for: Terms) -> re.Pattern[str]:

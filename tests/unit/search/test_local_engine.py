@@ -54,6 +54,41 @@ async def test_what_is_not_permitted_does_not_keep_others_from_being_nearest() -
     assert len(found.hits) == 5
 
 
+async def test_what_has_not_the_tag_does_not_keep_others_from_being_nearest() -> None:
+    others = [listing(f"o{at}", f"Summarise long articles {at}", tags=("common", f"t{at}")) for at in range(400)]
+    rare = listing("rare", "Summaries of reports", tags=("common", "rare"), offer_scorecard=True)
+    engine, _ = await engine_of(*others, rare)
+    for mode in (Mode.SEMANTIC, Mode.HYBRID):
+        for filters in (Filters(tag="rare"), Filters(scorecard=True)):
+            found = await engine.find(Request("summarise long articles", scope(), mode, filters))
+            assert ([hit.document.id for hit in found.hits], found.total) == (["rare"], 1), (mode, filters)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "हिन्दी सारांश लेखक",
+        "বাংলা সারসংক্ষেপ",
+        "విశ్వవిద్యాలయం తెలుగు",
+        "தமிழ் சுருக்கம்",
+        "مُلَخَّص عربي",
+        "שָׁלוֹם עולם",
+        "Достопримечательностями",
+    ],
+)
+async def test_texts_in_any_script_are_found_by_all_their_words(title: str) -> None:
+    engine, _ = await engine_of(listing("it", title), listing("other", "عربي שולחן कलम Достоинство"))
+    for text in (title, title.split(maxsplit=1)[0]):
+        found = await engine.find(Request(text, scope(), Mode.TEXT))
+        assert ([hit.document.id for hit in found.hits], found.matched) == (["it"], Match.ALL_WORDS)
+        assert any(piece.hit for highlight in found.hits[0].highlights for piece in highlight.fragments)
+
+
+async def test_a_word_that_is_too_long_finds_nothing() -> None:
+    engine, _ = await engine_of(listing("it", "aaaa bbbb"))
+    assert (await engine.find(Request("a" * 300, scope(), Mode.TEXT))).total == 0
+
+
 async def test_filters_and_facets_hold_in_every_mode() -> None:
     engine, _ = await engine_of(
         listing("cheap", "news digest", offer_price=0, tags=("news",)),
@@ -75,6 +110,7 @@ async def test_filters_and_facets_hold_in_every_mode() -> None:
         assert await found(Filters(category="coding")) == {"dear"}
         assert await found(Filters(category="nothing")) == set()
         assert await found(Filters(tag="news")) == {"cheap"}
+        assert await found(Filters(scorecard=True)) == {"dear"}
         assert await found(Filters(licence="source")) == {"cheap", "dear", "unrated"}
     answer = await engine.find(Request("", scope("prj_1")))
     facets = {facet.field: {value.value: value.count for value in facet.values} for facet in answer.facets}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from promptforge.actors.search.local import words
 from promptforge.actors.search.local.words import (
     MOST_GRAMS,
     MOST_WORDS,
@@ -11,12 +14,13 @@ from promptforge.actors.search.local.words import (
     Marker,
     alike,
     grams,
+    may_be_alike,
     terms,
 )
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "expected"),
     [
         ("Summaries of ARTICLES", ("summari", "articl")),
         ("title:secret OR (x", ("titl", "secret", "or", "x")),
@@ -29,13 +33,20 @@ from promptforge.actors.search.local.words import (
         ("", ()),
         ("   ", ()),
         ("((", ()),
-        ("x" * 50, ()),
+        ("x" * 50, ("x" * 50,)),
+        ("हिन्दी लेखक", ("हिनदी", "लेखक")),
+        ("বিশ্ববিদ্যালয়", ("বিশববিদযালয",)),
+        ("தமிழ்", ("தமிழ",)),
+        ("שָׁלוֹם", ("שלום",)),
+        ("مُلَخَّص", ("ملخص",)),
+        ("Ёлка", ("елка",)),
+        ("Достопримечательностями", ("достопримечательностями",)),
     ],
 )
-def test_words_are_stems_without_accents_and_operators_mean_nothing(query: str, words: tuple[str, ...]) -> None:
-    assert set(terms(query).words) >= set(words) - {"a", "or"}
+def test_words_are_stems_without_accents_and_operators_mean_nothing(query: str, expected: tuple[str, ...]) -> None:
+    assert set(terms(query).words) >= set(expected) - {"a", "or"}
     assert "*" not in str(terms(query))
-    assert terms(query).empty is (not words)
+    assert terms(query).empty is (not expected)
 
 
 def test_a_long_query_is_cut_short() -> None:
@@ -51,7 +62,7 @@ def test_scripts_without_spaces_are_taken_apart() -> None:
     assert terms("ภาษา").words == ()
     assert terms("한국어 prompts").grams == ("한국", "국어")
     assert terms("🎉").grams == ("🎉",)
-    assert terms("رسائل").words == ("رسائل",)
+    assert terms("رسائل").words == terms("رسايل").words == ("رسايل",)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +79,42 @@ def test_scripts_without_spaces_are_taken_apart() -> None:
     ],
 )
 def test_words_are_alike_by_letters_changed_or_swapped(one: str, other: str, most: int, *, expected: bool) -> None:
-    assert alike(one, other, most) is expected
-    assert alike(other, one, most) is expected
+    for first, second in ((one, other), (other, one)):
+        assert (may_be_alike(first, second, most) and alike(first, second, most)) is expected
+
+
+def test_what_is_too_long_for_a_word_is_looked_for_in_vain() -> None:
+    for text in ("x" * 121, "ж" * 61, "! " + "x" * 300):
+        assert not terms(text).empty
+        assert not set(terms(text).words) & {"x", "ж", ""}
+    assert terms("x" * 121 + " summary").words == ("summari",)
+
+
+def test_words_with_signs_are_marked_as_a_whole() -> None:
+    for text, query in (("हिन्दी सारांश", "हिन्दी"), ("שָׁלוֹם עולם", "שלום"), ("শুভ বিশ্ববিদ্যালয়", "বিশ্ববিদ্যালয়")):
+        pieces = Marker(terms(query), similar=False).marked(text)
+        assert "".join(piece.text for piece in pieces) == text
+        assert [terms(piece.text) for piece in pieces if piece.hit] == [terms(query)]
+
+
+def test_texts_made_to_be_compared_with_cost_no_more_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    unbounded = words.alike
+
+    def counted(one: str, other: str, most: int) -> bool:
+        nonlocal compared
+        compared += len(one) * len(other)
+        return unbounded(one, other, most)
+
+    monkeypatch.setattr(words, "alike", counted)
+    letters, rng = "abcdefghijklmno", Random(1)
+    asked = ["".join(rng.sample(letters, 15)) for _ in range(MOST_WORDS)]
+    marker = Marker(terms(" ".join(asked)), similar=True)
+    for _ in range(20):
+        marker.marked(" ".join("".join(rng.sample(letters, 15)) for _ in range(120)))
+    assert 0 < compared <= words.MOST_COMPARED + 15 * 15
+    (piece,) = (piece for piece in marker.marked(f"not {asked[0]}") if piece.hit)
+    assert piece.text == asked[0]  # the words themselves are marked however much was compared
 
 
 def test_pieces_together_are_the_text_and_markup_stays_text() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from promptforge.actors.accounts import AccountsActor, PersonalExportsActor
 from promptforge.actors.accounts import store as deletions
@@ -24,6 +25,9 @@ from promptforge.actors.prompts import store as prompts
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles import store as handles
 from promptforge.actors.users.keys import store as api_keys
+from promptforge.actors.users.roles import store as roles
+from promptforge.actors.users.roles.actor import RolesActor
+from promptforge.actors.users.roles.mirroring import RoleMirrorActor
 from promptforge.actors.users.staff import history
 from promptforge.actors.users.staff.actor import PeopleActor
 from promptforge.actors.users.staff.store import AccountStore
@@ -41,6 +45,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **exports.INDEXES,
     **handles.INDEXES,
     **history.INDEXES,
+    **roles.INDEXES,
 }
 
 
@@ -60,6 +65,7 @@ HELD: dict[str, Held] = {
     **exports.HELD,
     **handles.HELD,
     **history.HELD,
+    **roles.HELD,
     **api_keys.HELD,
     **billing.HELD,
     **projects.HELD,
@@ -85,23 +91,41 @@ HELD: dict[str, Held] = {
 """By collection: a test fails for one that is not here, and for a text that none of them declares."""
 
 
-async def nobody_keeps_accounts(uid: str) -> None:
-    """Where no sign-in is kept, there is none to end."""
+class SignIns(Protocol):
+    """Where people's accounts are kept; see `core.identity.TokenVerifier`."""
+
+    async def disable_account(self, uid: str) -> None: ...
+
+    async def put_roles(self, uid: str, roles: Sequence[str]) -> None: ...
 
 
-def build_actors(
-    mongo: Mongo, settings: Settings, ledger: billing.Ledger, *, disable: Callable[[str], Awaitable[None]]
-) -> list[Actor]:
-    """`disable` ends the sign-ins of a uid."""
+class NoSignIns:
+    """Where no accounts are kept, there is nothing to end and nobody to tell."""
+
+    async def disable_account(self, uid: str) -> None:
+        """There is none."""
+
+    async def put_roles(self, uid: str, roles: Sequence[str]) -> None:
+        """There are no claims."""
+
+
+NO_SIGN_INS = NoSignIns()
+
+
+def build_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, *, sign_ins: SignIns) -> list[Actor]:
+    """`sign_ins`: where people's accounts are kept."""
+    people = AccountStore(mongo)
     records = PersonalRecords(mongo, HELD)
     return [
-        PeopleActor(AccountStore(mongo), history.AccountHistory(mongo)),
+        PeopleActor(people, history.AccountHistory(mongo)),
+        RolesActor(roles.RoleStore(mongo), people),
+        RoleMirrorActor(roles.RoleStore(mongo), sign_ins.put_roles),
         PersonalExportsActor(exports.PersonalExportStore(mongo), records, Files(mongo)),
         ObligationsActor(ledger, billing.PayoutStore(mongo), billing.SubscriptionStore(mongo)),
         AccountsActor(
             deletions.DeletionStore(mongo),
             records,
             days=settings.account_deletion_days,
-            disable=disable,
+            disable=sign_ins.disable_account,
         ),
     ]

@@ -1,4 +1,4 @@
-"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger | package`."""
+"""The command line: `promptforge serve | sandbox | token | demo | doctor | jobs | ledger | roles | package`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ jobs = typer.Typer(help="Look at durable jobs.", no_args_is_help=True)
 ledger = typer.Typer(help="The ledger of credits.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger, name="ledger")
+roles = typer.Typer(help="Who may do what.", no_args_is_help=True)
+app.add_typer(roles, name="roles")
 package = typer.Typer(help="Packages, without a service.", no_args_is_help=True)
 app.add_typer(package, name="package")
 
@@ -131,6 +133,30 @@ def head(data_dir: DataDir = None) -> None:
     from promptforge.deploy.inspection import print_head
 
     print_head(data_dir=data_dir)
+
+
+Person = Annotated[str, typer.Argument(help="An internal id (usr_…), or the uid of a sign-in.")]
+
+
+@roles.command("show")
+def show_roles(person: Person, data_dir: DataDir = None) -> None:
+    """Print somebody's roles, and who decided them."""
+    from promptforge.deploy.roles import print_roles
+
+    print_roles(person, data_dir=data_dir)
+
+
+@roles.command("set")
+def set_roles(
+    person: Person,
+    reason: Annotated[str, typer.Option(help="Why; they are told.")],
+    role: Annotated[list[Role] | None, typer.Option(help="A role; repeat for several. Without any, none.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Give somebody these roles and no others: so a first administrator comes about."""
+    from promptforge.deploy.roles import set_and_print
+
+    set_and_print(person, tuple(role or ()), reason=reason, data_dir=data_dir)
 
 
 @package.command("verify")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -120,7 +120,7 @@ from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
 from promptforge.actors.prompts.packing.actor import PackingActor
 from promptforge.actors.search.actor import SearchActor
-from promptforge.actors.users import ApiKeysActor, PeopleActor, SettingsActor, UsersActor
+from promptforge.actors.users import ApiKeysActor, PeopleActor, RoleMirrorActor, RolesActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.keys import store as api_keys
@@ -144,6 +144,8 @@ from promptforge.http import counters, idempotency
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
     PeopleActor,
+    RolesActor,
+    RoleMirrorActor,
     AccountsActor,
     PersonalExportsActor,
     ApiKeysActor,
@@ -287,12 +289,13 @@ def build_actors(
     memory: Memory | None = None,
     stripe: StripeApi | None = None,
     secrets: Sequence[str] = (),
-    disable: Callable[[str], Awaitable[None]] = accounts.nobody_keeps_accounts,
+    sign_ins: accounts.SignIns = accounts.NO_SIGN_INS,
 ) -> list[Actor]:
     """One of each, on this database. The memory follows the change stream; without it every read is one.
 
     `stripe` is its caller's to close; without it there is one of their own, for processes that never call it.
-    `secrets`: the roots of keys; without them nothing can be sealed. `disable` ends the sign-ins of a uid.
+    `secrets`: the roots of keys; without them nothing can be sealed. `sign_ins`: where people's accounts are
+    kept.
     """
     memory = memory or Memory()
     stripe = stripe or stripe_api(settings)
@@ -303,7 +306,7 @@ def build_actors(
         UsersActor(users.UserStore(mongo), HandleStore(mongo)),
         ApiKeysActor(api_keys.KeyStore(mongo), scopes=_scopes()),
         SettingsActor(SettingsStore(mongo)),
-        *accounts.build_actors(mongo, settings, ledger, disable=disable),
+        *accounts.build_actors(mongo, settings, ledger, sign_ins=sign_ins),
         *_ledger_actors(mongo, settings, ledger, secrets),
         *_stripe_actors(mongo, settings, ledger, stripe),
         ProjectsActor(projects.ProjectStore(mongo), memory.memberships),

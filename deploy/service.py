@@ -113,9 +113,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         pulse = Pulse(mongo.ping, lambda: feed.healthy)
         memory = memory_of(feed, pulse)
         verifier = make_verifier(settings)
-        actors = build_actors(
-            mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets, disable=verifier.disable_account
-        )
+        actors = build_actors(mongo, store, settings, memory=memory, stripe=stripe, secrets=secrets, sign_ins=verifier)
         system = System(
             actors,
             clock=DocumentClock(store.clock),

@@ -17,7 +17,7 @@ from promptforge.actors.accounts.messages import CancelDeletion, GetDeletion, Re
 from promptforge.actors.billing.errors import GrantTooLarge
 from promptforge.actors.billing.ledger.messages import ListCreditLots
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
-from promptforge.actors.users.errors import HandleMoved, HandleTaken, NotOneself, TooManyKeys
+from promptforge.actors.users.errors import HandleMoved, HandleTaken, NotOneself, RolesChanged, TooManyKeys
 from promptforge.actors.users.messages import (
     CreateApiKey,
     GetMe,
@@ -26,6 +26,7 @@ from promptforge.actors.users.messages import (
     RevokeApiKey,
     UpdateProfile,
 )
+from promptforge.actors.users.roles.messages import GetRoles, ListRoleChanges, SetRoles
 from promptforge.actors.users.settings.messages import GetSettings, UpdateSettings
 from promptforge.actors.users.staff.messages import (
     GetAccount,
@@ -34,7 +35,7 @@ from promptforge.actors.users.staff.messages import (
     ReinstateAccount,
     SuspendAccount,
 )
-from promptforge.http.routing import delete, download, get, patch, post
+from promptforge.http.routing import delete, download, get, patch, post, put
 
 routes = [
     get("/users/me", GetMe),
@@ -59,5 +60,8 @@ routes = [
     get("/ops/users/{user_id}/events", ListAccountEvents),
     post("/ops/users/{user_id}/suspend", SuspendAccount, errors=(NotOneself,)),
     post("/ops/users/{user_id}/reinstate", ReinstateAccount),
+    get("/ops/users/{user_id}/roles", GetRoles),
+    put("/ops/users/{user_id}/roles", SetRoles, errors=(NotOneself, RolesChanged)),
+    get("/ops/users/{user_id}/roles/history", ListRoleChanges),
     post("/users/{user_id}/grants", GrantCredits, status=201, errors=(GrantTooLarge,)),
 ]

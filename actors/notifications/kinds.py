@@ -51,6 +51,7 @@ _ALL = (
     _important("account.export", "The export of your data is ready"),
     _important("account.suspended", "Your account is suspended"),
     _important("account.reinstated", "Your account is not suspended any more"),
+    _important("account.roles_changed", "Your roles have changed"),
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
     Kind("email.bounced", "Your email address takes no mail", mandatory=True, never_mailed=True),

@@ -66,17 +66,15 @@ class UsersActor(Actor):
             user = await self._provision(message, context)
         if user.closed_at is not None:
             raise AccountClosed
-        said = {"email": message.email or user.email, "roles": _names(stored_roles(message.roles))}
-        if message.as_of > user.said_at or (
-            message.as_of == user.said_at and said != {"email": user.email, "roles": _names(user.roles)}
-        ):
+        if message.as_of > user.said_at or (message.as_of == user.said_at and _says_other(message, user)):
             user_id = user.id
-            user = await context.transaction(lambda tx: self._bring_up_to(said, user_id, message.as_of, tx))
+            user = await context.transaction(lambda tx: self._bring_up_to(message, user_id, tx))
         return user.identity()
 
-    async def _bring_up_to(self, said: dict[str, Any], user_id: str, as_of: float, tx: Context) -> User:
+    async def _bring_up_to(self, message: EnsureUser, user_id: str, tx: Context) -> User:
+        """Whether roles were decided is read in the transaction: a decision beside it makes it begin again."""
         before = await self._store.get(user_id, session=tx.session)
-        user = await self._store.bring_up_to(user_id, said, as_of=as_of, session=tx.session)
+        user = await self._store.bring_up_to(user_id, _said(message, before), as_of=message.as_of, session=tx.session)
         if user.roles != before.roles:
             was, is_now = {"roles": _names(before.roles)}, {"roles": _names(user.roles)}
             await tx.audit("user.roles_changed", user_id, before=was, after=is_now)
@@ -223,6 +221,19 @@ class UsersActor(Actor):
 
 def _documents(users: Iterable[User]) -> tuple[SearchDocument, ...]:
     return tuple(found for user in users if (found := search_document(user)) is not None)
+
+
+def _said(message: EnsureUser, user: User) -> dict[str, object]:
+    """What is to be stored of a sign-in."""
+    said: dict[str, object] = {"email": message.email or user.email}
+    if not user.roles_decided:
+        said["roles"] = _names(stored_roles(message.roles))
+    return said
+
+
+def _says_other(message: EnsureUser, user: User) -> bool:
+    known = {"email": user.email, "roles": _names(user.roles)}
+    return any(known[name] != said for name, said in _said(message, user).items())
 
 
 def _names(roles: Iterable[Role]) -> list[str]:

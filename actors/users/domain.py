@@ -52,6 +52,8 @@ class User:
     updated_at: datetime
     closed_at: datetime | None = None
     """Since when nobody can sign in: what tells of the person is being removed, or was."""
+    roles_decided: bool = False
+    """Whether they were decided here. What sign-ins say of roles counts no more from then on."""
 
     def identity(self) -> Identity:
         return Identity(self.id, self.uid, self.roles, self.suspended)

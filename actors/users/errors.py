@@ -22,4 +22,9 @@ class HandleMoved(Moved):
 
 class NotOneself(Conflict):
     code = "not_oneself"
-    title = "Nobody suspends their own account"
+    title = "Nobody does this to their own account"
+
+
+class RolesChanged(Conflict):
+    code = "roles_changed"
+    title = "Somebody else has changed these roles since you saw them"

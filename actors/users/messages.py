@@ -112,6 +112,8 @@ class PublicProfileView:
 class EnsureUser(Command[Identity]):
     """Find or make the user behind a verified sign-in, and bring email and roles up to what is said of them.
 
+    Roles only until somebody has decided about them here: from then on nothing that a sign-in says of roles counts.
+
     `as_of` is when that was so, in seconds since the epoch: what is older than what is known already changes nothing.
     """
 

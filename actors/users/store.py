@@ -34,7 +34,7 @@ HELD = {
                 },
             ),
         ),
-        plain=frozenset({"roles", "credits.*"}),
+        plain=frozenset({"roles", "roles_set.change_id", "credits.*"}),
     )
 }
 MOST_ADMINISTRATORS = 200
@@ -120,7 +120,7 @@ class UserStore:
     async def bring_up_to(
         self, user_id: str, said: Mapping[str, object], *, as_of: float, session: Session | None
     ) -> User:
-        """Email and roles as they were said; where something newer is known already, that stays. Raises `NotFound`."""
+        """What was said of them; where something newer is known already, that stays. Raises `NotFound`."""
         newer_is_unknown = {"$or": [{"said_at": {"$exists": False}}, {"said_at": {"$lte": as_of}}]}
         row = await self._users.find_one_and_update(
             {"_id": user_id, **newer_is_unknown},
@@ -161,9 +161,14 @@ class UserStore:
         await self._users.update_one({"_id": user_id}, update, session=session)
 
 
+def roles_from(row: Document) -> tuple[Role, ...]:
+    """Those that this version knows."""
+    known = {role.value: role for role in Role}
+    return tuple(known[name] for name in row.get("roles", ()) if name in known)
+
+
 def _user_from(row: Document) -> User:
     """Fields that a profile never had are absent in databases of the service that this one replaces."""
-    known = {role.value: role for role in Role}
     return User(
         id=row["_id"],
         uid=row["uid"],
@@ -173,10 +178,11 @@ def _user_from(row: Document) -> User:
         bio=row.get("bio"),
         avatar_url=row.get("avatar_url"),
         links=tuple(row.get("links") or ()),
-        roles=tuple(known[name] for name in row.get("roles", ()) if name in known),
+        roles=roles_from(row),
         suspended=row.get("suspended", False),
         said_at=row.get("said_at", float("-inf")),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         closed_at=row.get("closed_at"),
+        roles_decided=row.get("roles_set") is not None,
     )

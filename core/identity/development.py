@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 from google.auth import jwt
@@ -85,3 +85,6 @@ class DevelopmentVerifier:
 
     async def disable_account(self, uid: str) -> None:
         """Nobody keeps accounts here."""
+
+    async def put_roles(self, uid: str, roles: Sequence[str]) -> None:
+        """Nobody keeps claims here: they are in the tokens that somebody has minted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from google.auth.exceptions import GoogleAuthError
 from promptforge.core.errors import ConfigurationError
 from promptforge.core.identity.certificates import Certificates
 from promptforge.core.identity.tokens import (
+    ROLES,
     Claims,
     ExpiredToken,
     IdentityUnavailable,
@@ -38,6 +39,7 @@ HTTP_TIMEOUT_SECONDS = 5
 MAX_VERIFICATIONS = 4
 """Verifying costs 0.65 ms of CPU and sometimes a download of certificates: off the event loop, a few at a time."""
 MAX_LOOK_UPS = 8
+MAX_WRITES = 2
 LOOK_UP_SECONDS = 3.0
 """The SDK tries again for up to half a minute; nobody waits so long for an answer."""
 
@@ -66,7 +68,7 @@ class FirebaseVerifier:
         """`credentials_file` is a service account's JSON; the emulator needs none. Raises `ConfigurationError`."""
         self._now = now
         self._certificates = None if emulated else certificates or Certificates()
-        self._limiters: tuple[anyio.CapacityLimiter, anyio.CapacityLimiter] | None = None
+        self._limiters: tuple[anyio.CapacityLimiter, ...] | None = None
         try:
             credential = credentials.Certificate(str(credentials_file)) if credentials_file else None
         except (OSError, ValueError) as error:
@@ -104,6 +106,14 @@ class FirebaseVerifier:
             return
         raise IdentityUnavailable("Nobody answered in time whether this account is disabled")
 
+    async def put_roles(self, uid: str, roles: Sequence[str]) -> None:
+        """See `TokenVerifier.put_roles`.
+
+        It is waited for to the end, half a minute at most: a write that nobody waits for could come after a newer one.
+        """
+        limiter = self._limiter(2)
+        await anyio.to_thread.run_sync(self._put_roles, uid, list(roles), limiter=limiter, abandon_on_cancel=True)
+
     async def _look_up(self, uid: str) -> tuple[Any, float]:  # Any: the SDK's UserRecord, which has no types
         """The account, and as of when. Raises `RevokedToken` where it is disabled or gone."""
         as_of = math.ceil(self._now() / AS_OF_SECONDS) * AS_OF_SECONDS
@@ -112,9 +122,10 @@ class FirebaseVerifier:
             return user, as_of
         raise IdentityUnavailable("Nobody answered in time whether this account goes on")
 
-    def _limiter(self, which: Literal[0, 1]) -> anyio.CapacityLimiter:
+    def _limiter(self, which: Literal[0, 1, 2]) -> anyio.CapacityLimiter:
         if self._limiters is None:  # not in __init__: an event loop has to run
-            self._limiters = anyio.CapacityLimiter(MAX_VERIFICATIONS), anyio.CapacityLimiter(MAX_LOOK_UPS)
+            sizes = MAX_VERIFICATIONS, MAX_LOOK_UPS, MAX_WRITES
+            self._limiters = tuple(anyio.CapacityLimiter(size) for size in sizes)
         return self._limiters[which]
 
     def _verify(self, token: str) -> Claims:
@@ -140,12 +151,25 @@ class FirebaseVerifier:
         return user
 
     def _disable_user(self, uid: str) -> None:
+        """Whoever comes back with this account once it is enabled again is somebody new, with a user's rights."""
         try:
-            auth.update_user(uid, disabled=True, app=self._app)
+            claims = auth.get_user(uid, self._app).custom_claims or {}
+            changes = {"custom_claims": _with_roles(claims, None)} if ROLES in claims else {}
+            auth.update_user(uid, disabled=True, app=self._app, **changes)
         except auth.UserNotFoundError:
             return
         except _NO_ANSWER as error:
             raise IdentityUnavailable from error
+
+    def _put_roles(self, uid: str, roles: list[str]) -> None:
+        try:
+            claims = auth.get_user(uid, self._app).custom_claims or {}
+            if claims.get(ROLES) != roles:
+                auth.set_custom_user_claims(uid, _with_roles(claims, roles), self._app)
+        except auth.UserNotFoundError:
+            return
+        except _NO_ANSWER as error:
+            raise IdentityUnavailable(f"Firebase does not take the roles: {type(error).__name__}") from error
 
     def close(self) -> None:
         """Forget the SDK's app."""
@@ -153,7 +177,13 @@ class FirebaseVerifier:
 
 
 def _roles_of(user: Any) -> frozenset[Role]:  # Any: as above
-    return roles_from((user.custom_claims or {}).get("roles"))
+    return roles_from((user.custom_claims or {}).get(ROLES))
+
+
+def _with_roles(claims: Mapping[str, Any], roles: list[str] | None) -> dict[str, Any]:  # Any: JSON claims
+    """All that others have written stays."""
+    others = {name: value for name, value in claims.items() if name != ROLES}
+    return others if roles is None else {**others, ROLES: roles}
 
 
 def _expect_key(certificates: Certificates, token: str) -> None:

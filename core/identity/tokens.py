@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,8 @@ from promptforge.core.errors import Unauthenticated, Unavailable
 from promptforge.core.principal import Role
 
 CLOCK_SKEW_SECONDS = 10.0
+ROLES = "roles"
+"""The custom claim."""
 
 
 class InvalidToken(Unauthenticated):
@@ -71,7 +73,17 @@ class TokenVerifier(Protocol):
         ...
 
     async def disable_account(self, uid: str) -> None:
-        """End its sign-ins for good; one that is gone or disabled already stays so. Raises `IdentityUnavailable`."""
+        """End its sign-ins for good, and the roles in its claims; one that is gone or disabled already stays so.
+
+        Raises `IdentityUnavailable`.
+        """
+        ...
+
+    async def put_roles(self, uid: str, roles: Sequence[str]) -> None:
+        """Write the custom claim `roles`, and no other; for an account that is gone there is nothing to do.
+
+        Raises `IdentityUnavailable`.
+        """
         ...
 
 
@@ -96,7 +108,7 @@ def claims_from(payload: Mapping[str, Any], *, now: float) -> Claims:  # Any: JS
         uid=uid,
         email=email if isinstance(email, str) else None,
         name=name if isinstance(name, str) else None,
-        roles=roles_from(payload.get("roles")),
+        roles=roles_from(payload.get(ROLES)),
         issued_at=float(issued_at),
         expires_at=float(expires_at),
         as_of=float(issued_at),

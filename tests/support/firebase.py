@@ -52,7 +52,16 @@ class AuthEmulator:
 
     def set_roles(self, uid: str, *roles: Role) -> None:
         """Custom claims; they are in the tokens of later sign-ins."""
-        self._update(uid, customAttributes=json.dumps({"roles": [role.value for role in roles]}))
+        self.set_claims(uid, roles=[role.value for role in roles])
+
+    def set_claims(self, uid: str, **claims: Any) -> None:
+        self._update(uid, customAttributes=json.dumps(claims))
+
+    def claims(self, uid: str) -> dict[str, Any]:
+        """The custom claims as they are kept."""
+        found = self._administer("lookup", localId=[uid])["users"][0]
+        claims: dict[str, Any] = json.loads(found.get("customAttributes") or "{}")
+        return claims
 
     def disable(self, uid: str) -> None:
         self._update(uid, disableUser=True)
@@ -71,10 +80,9 @@ class AuthEmulator:
     def _update(self, uid: str, **fields: Any) -> None:
         self._administer("update", localId=uid, **fields)
 
-    def _administer(self, what: str, **fields: Any) -> None:
-        self._client.post(
-            f"{_API}/projects/{PROJECT}/accounts:{what}", json=fields, headers={"Authorization": "Bearer owner"}
-        ).raise_for_status()
+    def _administer(self, what: str, **fields: Any) -> Any:  # Any: JSON
+        path, headers = f"{_API}/projects/{PROJECT}/accounts:{what}", {"Authorization": "Bearer owner"}
+        return self._client.post(path, json=fields, headers=headers).raise_for_status().json()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -47,6 +47,9 @@ class World:
         return await self.check_session(Claims(uid, None, None, frozenset({Role.USER}), self.now, 9e9, self.now))
 
     async def disable_account(self, uid: str) -> None:
+        """Nothing that these tests ask for."""
+
+    async def put_roles(self, uid: str, roles: Sequence[str]) -> None:
         """Nothing that these tests ask for."""
 
     async def find_key(self, key: str, asker: Asker) -> tuple[Principal, float] | None:

@@ -90,6 +90,10 @@ class World:
     def bystanding(self) -> dict[str, Any]:
         return {"user_id": self.service.person("nuisance").get("/users/me")["id"]}
 
+    def newly_known(self) -> dict[str, Any]:
+        """Somebody without a role, of whom nobody has decided anything."""
+        return {"user_id": self.service.person(new_id("uid")).get("/users/me")["id"]}
+
     def suspended(self) -> dict[str, Any]:
         made = self.bystanding()
         self.database["users"].update_one({"_id": made["user_id"]}, {"$set": {"suspended": True}})
@@ -341,6 +345,9 @@ CASES: dict[str, Case] = {
     "getAccount": Case(somebody),
     "suspendAccount": Case(World.bystanding, lambda _: {"reason": "A test of permissions"}),
     "listAccountEvents": Case(World.suspended),
+    "getRoles": Case(somebody),
+    "setRoles": Case(World.newly_known, lambda _: {"roles": ["seller"], "expected": [], "reason": "A test"}),
+    "listRoleChanges": Case(somebody),
     "reinstateAccount": Case(World.suspended, lambda _: {"reason": "A test of permissions"}),
     "getCredits": Case(),
     "listCreditLots": Case(),

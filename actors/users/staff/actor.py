@@ -46,7 +46,8 @@ class PeopleActor(Actor):
     @handles(SuspendAccount, key="user_id", atomic=True)
     async def suspend(self, message: SuspendAccount, context: Context) -> AccountView:
         if message.user_id == context.user_id:
-            raise NotOneself
+            raise NotOneself("Nobody suspends their own account")
+        await self._store.expect_administrator(context.user_id, now=context.now(), session=context.session)
         before = await self._store.get(message.user_id, session=context.session)
         suspension = SuspensionView(message.reason, context.user_id, context.now())
         after = await self._store.set_suspension(
@@ -59,6 +60,7 @@ class PeopleActor(Actor):
 
     @handles(ReinstateAccount, key="user_id", atomic=True)
     async def reinstate(self, message: ReinstateAccount, context: Context) -> AccountView:
+        await self._store.expect_administrator(context.user_id, now=context.now(), session=context.session)
         before = await self._store.get(message.user_id, session=context.session)
         if not before.suspended:
             return before

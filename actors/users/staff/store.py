@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from promptforge.actors.users.staff.messages import AccountView, ListAccounts, SuspensionView
-from promptforge.actors.users.store import USERS
-from promptforge.core.errors import NotFound
+from promptforge.actors.users.store import USERS, roles_from
+from promptforge.core.errors import Forbidden, NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.principal import Role
@@ -48,6 +48,15 @@ class AccountStore:
         found = await rows.sort([("created_at", -1), ("_id", -1)]).limit(wanted.limit + 1).to_list(wanted.limit + 1)
         return page_of(found, wanted.limit, _account_from)
 
+    async def expect_administrator(self, user_id: str, *, now: datetime, session: Session | None) -> None:
+        """Raises `Forbidden` for who is none, or is suspended. It writes: of two who would end each other's powers in
+        their transactions, one begins again and is none any more.
+        """
+        wanted = {"_id": user_id, "roles": Role.ADMIN.value, "suspended": {"$ne": True}, "closed_at": None}
+        update = {"$set": {"administered_at": now}}
+        if await self._users.find_one_and_update(wanted, update, projection={"_id": 1}, session=session) is None:
+            raise Forbidden("You are not an administrator any more")
+
     async def set_suspension(
         self, user_id: str, suspension: SuspensionView | None, *, now: datetime, session: Session | None
     ) -> AccountView:
@@ -63,14 +72,13 @@ class AccountStore:
 
 
 def _account_from(row: Document) -> AccountView:
-    known = {role.value: role for role in Role}
     suspension = row.get("suspension")
     return AccountView(
         id=row["_id"],
         email=row.get("email"),
         handle=row.get("handle"),
         display_name=row.get("display_name"),
-        roles=tuple(known[name] for name in row.get("roles", ()) if name in known),
+        roles=roles_from(row),
         suspended=row.get("suspended", False),
         suspension=None if suspension is None else SuspensionView(**suspension),
         closed_at=row.get("closed_at"),

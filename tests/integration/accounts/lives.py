@@ -35,6 +35,7 @@ from promptforge.actors.prompts.drafts.messages import SaveDraft
 from promptforge.actors.prompts.labels.messages import MoveLabel
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion
 from promptforge.actors.users.messages import CreateApiKey, UpdateProfile
+from promptforge.actors.users.roles.messages import SetRoles
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Mongo
@@ -85,9 +86,16 @@ async def live(branches: Branches) -> Life:
     kit = await _package(branches, ada, bob)
     await _take_away(branches, ada)
     await _bring_others(branches, ada, bob)
+    await _decide_roles(branches, ada)
     await plant(branches.mongo, ada.user_id)
     await market.jobs_done()
     return Life(ada, bob, listing, bought, kit)
+
+
+async def _decide_roles(branches: Branches, ada: Context) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    seen = (Role.SELLER,)
+    await admin.ask(SetRoles(user_id=ada.user_id, roles=(*seen, Role.PARTNER), expected=seen, reason=f"Trusts {MARK}"))
 
 
 async def _work(ada: Context, project_id: str | None) -> None:

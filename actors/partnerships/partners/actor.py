@@ -12,7 +12,6 @@ from promptforge.actors.partnerships.errors import (
     AppealedAlready,
     ApplyLater,
     OwnPartnership,
-    OwnSuspension,
     PartnershipExists,
 )
 from promptforge.actors.partnerships.messages import (
@@ -38,6 +37,7 @@ from promptforge.actors.partnerships.messages import (
     TellAdministrators,
     WithdrawApplication,
 )
+from promptforge.actors.partnerships.partners.appeals import expect_another
 from promptforge.actors.partnerships.partners.domain import (
     JUDGED,
     WAITING_DAYS,
@@ -184,7 +184,7 @@ class PartnersActor(Actor):
         """A decision that does not count any more is told so before anything is found wrong with it."""
         before = await self._to_be_judged(message.partner_id, context)
         before.expect(message.version)
-        await self._expect_another(before, context)
+        await expect_another(before, self._history, context)
         verdict = Verdict(message.decision, message.reason_code, message.note, context.now())
         check_commission(message.commission_bp, message.decision, self._most_commission_bp)
         after = decided(before, verdict, commission_bp=message.commission_bp, appeal_for=self._appeal_for)
@@ -215,17 +215,6 @@ class PartnersActor(Actor):
         if tx.user_id == partner.owner or await tx.ask(AreAccountsLinked(one=tx.user_id, other=partner.owner)):
             raise OwnPartnership
         return partner
-
-    async def _expect_another(self, partner: Partner, tx: Context) -> None:
-        """An appeal is not answered by who suspended, where another administrator could. Raises `OwnSuspension`."""
-        if partner.appealed_at is None:
-            return
-        mine = await tx.ask(GetAccountGroup(user_id=tx.user_id))
-        if await self._history.find_suspender(partner.id, session=tx.session) not in mine:
-            return
-        owners = await tx.ask(GetAccountGroup(user_id=partner.owner))
-        if set(await tx.ask(ListAdministrators())).difference(mine, owners):
-            raise OwnSuspension
 
     async def _move(self, step: Step, before: Partner, after: Partner, tx: Context) -> None:
         by = before.owner if tx.principal is None else tx.user_id

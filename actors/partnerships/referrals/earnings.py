@@ -17,7 +17,9 @@ from promptforge.actors.billing.messages import AreAccountsLinked
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.partnerships.errors import OwnPartnership
 from promptforge.actors.partnerships.messages import GetPartnership
+from promptforge.actors.partnerships.partners.appeals import expect_another
 from promptforge.actors.partnerships.partners.domain import Partner
+from promptforge.actors.partnerships.partners.history import PartnerHistory
 from promptforge.actors.partnerships.partners.store import PartnerStore
 from promptforge.actors.partnerships.referrals.domain import dashboard, of_ledger
 from promptforge.actors.partnerships.referrals.messages import (
@@ -44,13 +46,14 @@ from promptforge.core.runtime import Actor, handles
 
 class EarningsActor(Actor):
     name = "earnings"
-    asks = ("partners", "billing", "commissions")
+    asks = ("partners", "billing", "commissions", "users")
 
-    def __init__(self, stores: ReferralStores, partners: PartnerStore) -> None:
+    def __init__(self, stores: ReferralStores, partners: PartnerStore, history: PartnerHistory) -> None:
         self._codes = stores.codes
         self._attributions = stores.attributions
         self._clicks = stores.clicks
         self._partners = partners
+        self._history = history
 
     @handles(GetEarnings)
     async def get_earnings(self, message: GetEarnings, context: Context) -> EarningsView:
@@ -115,6 +118,7 @@ class EarningsActor(Actor):
         partner = await self._partners.get(message.partner_id, session=tx.session)
         if tx.user_id == partner.owner or await tx.ask(AreAccountsLinked(one=tx.user_id, other=partner.owner)):
             raise OwnPartnership
+        await expect_another(partner, self._history, tx)
         await tx.ask(
             DecideFreeze(
                 partner_id=partner.id,

@@ -294,7 +294,8 @@ class DecideFrozenEarnings(Command[EarningsView]):
     """Decide what becomes of earnings that a suspension froze, with a reason, which the partner is told; once.
 
     409 `freeze_decided` where somebody was faster, whatever they decided. A job carries it out. 403 `own_partnership`
-    for your own, or that of an account that shares a card or a bank account with yours. 404 where nothing was frozen.
+    for your own, or that of an account that shares a card or a bank account with yours; 403 `own_suspension` while an
+    appeal waits against your own suspension, where there is another administrator. 404 where nothing was frozen.
     """
 
     partner_id: PartnerId

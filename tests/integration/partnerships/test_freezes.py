@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from promptforge.actors.partnerships.messages import PartnershipDecision, PartnershipReason, ReviewPartnership
+from promptforge.actors.partnerships.messages import (
+    AppealSuspension,
+    PartnershipDecision,
+    PartnershipReason,
+    ReviewPartnership,
+)
 from promptforge.actors.partnerships.referrals.messages import (
     DecideFrozenEarnings,
     FreezeDecision,
@@ -13,11 +18,13 @@ from promptforge.actors.partnerships.referrals.messages import (
 )
 from promptforge.actors.users.staff.messages import ReinstateAccount, SuspendAccount
 from promptforge.core.audit import AuditFilter, AuditLog
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches
 from tests.integration.partnerships.partners import decide
 from tests.integration.partnerships.referred import Affiliate, admin_of, affiliate, buyer_of, lift, suspend
 from tests.integration.partnerships.test_earnings import a_month_passes, listing_of
+from tests.support.market import raised
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
@@ -129,3 +136,36 @@ async def test_a_suspended_account_is_paid_nothing_until_it_is_open_again(
     await root.ask(ReinstateAccount(user_id=pat.context.user_id, reason="It was a mistake"))
     await a_month_passes(branches, clock)
     assert await pat.stand() == ("0", "0", "3")
+
+
+async def test_while_an_appeal_waits_who_suspended_decides_nothing_of_what_that_froze(
+    branches: Branches, pat: Affiliate, clock: SteppedClock, mongo: Mongo
+) -> None:
+    """Otherwise the earnings could be gone before another administrator lifts the suspension."""
+    admin = await admin_of(branches)
+    await suspend(branches, pat)
+    await pat.context.ask(AppealSuspension(partner_id=pat.partner_id, words="I have told nobody a lie"))
+    asked = {
+        kind: DecideFrozenEarnings(partner_id=pat.partner_id, term=0, decision=kind, reason="Caught red-handed")
+        for kind in FreezeDecision
+    }
+    linked = await branches.here.person("linked", Role.ADMIN)
+    links = mongo.collection("account_links")
+    await links.insert_many([{"_id": one.user_id, "group": "lnk_1"} for one in (admin, linked)])
+    another = await branches.here.person("another", Role.ADMIN)
+    for one in (admin, linked):
+        for message in asked.values():
+            assert await raised(one, message) == "own_suspension"
+    assert await undecided(branches) == [(pat.partner_id, 0, "3")]
+    assert await raised(another, asked[FreezeDecision.RELEASE]) == "done"
+
+
+async def test_the_only_administrator_decides_what_is_frozen_all_the_same(
+    branches: Branches, pat: Affiliate, clock: SteppedClock
+) -> None:
+    await suspend(branches, pat)
+    await pat.context.ask(AppealSuspension(partner_id=pat.partner_id, words="I have told nobody a lie"))
+    message = DecideFrozenEarnings(
+        partner_id=pat.partner_id, term=0, decision=FreezeDecision.FORFEIT, reason="Caught red-handed"
+    )
+    assert await raised(await admin_of(branches), message) == "done"

@@ -15,7 +15,14 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass as validated
 
 from promptforge.actors.packages.errors import PackageRefused
-from promptforge.actors.packages.format.names import LONGEST_PATH, NAME_PATTERN, PATH_PATTERN, parse_version
+from promptforge.actors.packages.format.names import (
+    LONGEST_PATH,
+    NAME_PATTERN,
+    PATH_PATTERN,
+    PUBLISHER_PATTERN,
+    parse_version,
+    shown,
+)
 from promptforge.actors.prompts.messages import PromptKind, VersionNumber
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -106,7 +113,7 @@ class Manifest:
     """The manifest of a PromptForge package. `publisher` is the id of who published it, where it was signed."""
 
     schema_version: Literal[1]
-    publisher: Annotated[str, Len(1, 64)]
+    publisher: Annotated[str, Field(min_length=1, max_length=64, pattern=PUBLISHER_PATTERN)]
     name: PackageName
     version: SemanticVersion
     description: Annotated[str, Len(0, 2000)]
@@ -152,10 +159,8 @@ def decode(data: bytes) -> Manifest:
         manifest = _MANIFEST.validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = "/".join(str(part) for part in first["loc"])
-        raise PackageRefused(
-            "bad_manifest", f"The manifest is not as it should be: {where[:120]}: {first['msg'][:200]}"
-        ) from None
+        where, what = shown("/".join(str(part) for part in first["loc"])[:120]), shown(first["msg"][:200])
+        raise PackageRefused("bad_manifest", f"The manifest is not as it should be: {where}: {what}") from None
     if encode(manifest) != data:
         raise PackageRefused("bad_manifest", "The manifest is not written canonically")
     _check(manifest)

@@ -12,6 +12,7 @@ LONGEST_PATH = 120
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
 NAME_PATTERN = r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$"
+PUBLISHER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PATH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]*(?:/[A-Za-z0-9][A-Za-z0-9._@-]*)*$"
 _PATH = re.compile(PATH_PATTERN)
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -22,6 +23,11 @@ MOST_DIGITS = 9
 def name_key(name: str) -> str:
     """The same for names that look alike: a publisher has one package of each."""
     return skeleton(name.replace("-", ""))
+
+
+def shown(text: str) -> str:
+    """Words of a file that nobody vouches for, as a terminal may have them: what moves its cursor is escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def path_fault(path: str) -> str | None:

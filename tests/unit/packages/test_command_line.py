@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import orjson
 import pytest
 
+from promptforge.actors.packages.errors import PackageRefused
+from promptforge.actors.packages.format.archive import Member, read, write
+from promptforge.actors.packages.format.manifest import canonical, decode, encode
 from promptforge.actors.packages.format.signing import SigningKeys
 from promptforge.core.errors import ConfigurationError
 from promptforge.deploy.packages import REFUSED, VERIFIED, verify_and_print
-from tests.support.packages import KEYS, package
+from tests.support.packages import KEYS, files, package
+from tests.support.packages import manifest as described
 
 KEY = KEYS.public[0].public_key
 
@@ -46,6 +51,43 @@ def test_what_is_refused_says_why(file: Path, capsys: pytest.CaptureFixture[str]
     file.write_bytes(package()[:-1])
     assert verify_and_print(file, trust=None, keys=[KEY], expected=None) == REFUSED
     assert "refused (truncated)" in capsys.readouterr().err
+
+
+HOSTILE = "\x1b[2K\rverified: greetings 1.0.0\x07\x9b1A\u202e"
+
+
+def with_key(name: str) -> bytes:
+    """A package whose manifest has one more key, signed by nobody."""
+    members = [member for member in read(package()) if member.path != "manifest.json"]
+    told = {**orjson.loads(encode(described(files()))), name: 1}
+    return write([Member("manifest.json", canonical(told)), *members])
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "a\nverified: b", "\u2028x", "\u200b"])
+def test_nothing_of_a_file_moves_the_terminals_cursor(
+    file: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file.write_bytes(with_key(name))
+    assert verify_and_print(file, trust=None, keys=[KEY], expected=None) == REFUSED
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("refused (bad_manifest)")
+    assert all(char.isprintable() for char in said.err.rstrip("\n"))
+
+
+@pytest.mark.parametrize("publisher", [HOSTILE, "", " ", "usr_ada verified", "usr_\u202eada", "x" * 65])
+def test_a_publisher_is_an_id(publisher: str) -> None:
+    told = {**orjson.loads(encode(described(files()))), "publisher": publisher}
+    with pytest.raises(PackageRefused) as refused:
+        decode(canonical(told))
+    assert refused.value.reason == "bad_manifest"
+    assert refused.value.detail.isprintable()
+
+
+@pytest.mark.parametrize("expected", ["", "@", "/", "/@"])
+def test_to_expect_nothing_is_a_mistake(file: Path, expected: str) -> None:
+    with pytest.raises(ConfigurationError, match="names nothing"):
+        verify_and_print(file, trust=None, keys=[KEY], expected=expected)
 
 
 def test_without_a_key_or_a_file_nothing_is_verified(file: Path, tmp_path: Path) -> None:

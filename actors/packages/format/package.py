@@ -22,7 +22,7 @@ from promptforge.actors.packages.format.contents import (
 )
 from promptforge.actors.packages.format.manifest import FileKind, Manifest, PackagedFile
 from promptforge.actors.packages.format.names import MANIFEST, SIGNATURE
-from promptforge.actors.packages.format.signing import SigningKeys, TrustedKeys
+from promptforge.actors.packages.format.signing import SigningKeys, TrustedKeys, signed_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,14 @@ class Package:
     files: Mapping[str, bytes]
     key_id: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was written down of a file when it was published, in the transaction that published it."""
+
+    sha256: str
+    key_id: str
 
 
 def listed(files: Mapping[str, tuple[FileKind, bytes]]) -> tuple[PackagedFile, ...]:
@@ -56,12 +64,37 @@ def build(described: Manifest, files: Mapping[str, bytes], keys: SigningKeys) ->
 
 def verify(data: bytes, trusted: TrustedKeys) -> Package:
     """Raises `PackageRefused` with a reason."""
-    members = archive.read(data)
-    names = [member.path for member in members]
-    if names[:2] != [MANIFEST, SIGNATURE]:
-        raise PackageRefused("not_a_package", f"It does not begin with {MANIFEST} and {SIGNATURE}")
+    members = _members(data)
     described = manifest.decode(members[0].data)
     key_id = trusted.verify(members[0].data, members[1].data)
+    return _package(data, described, members, key_id)
+
+
+def verify_recorded(data: bytes, trusted: TrustedKeys, record: Record) -> Package:
+    """A file that this service has published itself, held against what it wrote down then.
+
+    Its key may have left the trusted ones since, which takes nothing from who bought the file; while it is among them
+    the signature counts as well. Raises `PackageRefused`.
+    """
+    if hashlib.sha256(data).hexdigest() != record.sha256:
+        raise PackageRefused("tampered_file", "The file is not the one that was published")
+    members = _members(data)
+    described = manifest.decode(members[0].data)
+    told = signed_with(members[1].data)
+    key_id = trusted.verify(members[0].data, members[1].data) if told in trusted else told
+    if key_id != record.key_id:
+        raise PackageRefused("bad_signature", "It is not signed with the key that it was published with")
+    return _package(data, described, members, key_id)
+
+
+def _members(data: bytes) -> list[Member]:
+    members = archive.read(data)
+    if [member.path for member in members[:2]] != [MANIFEST, SIGNATURE]:
+        raise PackageRefused("not_a_package", f"It does not begin with {MANIFEST} and {SIGNATURE}")
+    return members
+
+
+def _package(data: bytes, described: Manifest, members: Sequence[Member], key_id: str) -> Package:
     _check_files(described, members[2:])
     files = {member.path: member.data for member in members[2:]}
     return Package(described, files, key_id, hashlib.sha256(data).hexdigest())

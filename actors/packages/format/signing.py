@@ -86,6 +86,9 @@ class TrustedKeys:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def __contains__(self, key_id: object) -> bool:
+        return key_id in self._keys
+
     def verify(self, manifest: bytes, signature: bytes) -> str:
         """The id of the key that has signed these bytes. Raises `PackageRefused`."""
         signed = _signature_from(signature)
@@ -99,6 +102,11 @@ class TrustedKeys:
         except InvalidSignature:
             raise PackageRefused("bad_signature", "The signature is not of this manifest") from None
         return signed.key_id
+
+
+def signed_with(signature: bytes) -> str:
+    """The id of the key that a signature names, whoever made it. Raises `PackageRefused` for what is none."""
+    return _signature_from(signature).key_id
 
 
 def public_key(text: str) -> PublicKey:

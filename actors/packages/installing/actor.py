@@ -15,7 +15,7 @@ import anyio.to_thread
 from promptforge.actors.datasets.messages import AddItems, CreateDataset
 from promptforge.actors.packages.errors import InstallConflicts, PackageRevoked, TooManyUploads
 from promptforge.actors.packages.format.contents import Contents, DatasetFile
-from promptforge.actors.packages.format.package import Package, contents_of, verify
+from promptforge.actors.packages.format.package import Package, Record, contents_of, verify, verify_recorded
 from promptforge.actors.packages.installing.messages import (
     GetInstall,
     InstalledDataset,
@@ -108,9 +108,12 @@ class InstallsActor(Actor):
         await writer.close(now=now)
         return upload
 
-    async def _verified(self, data: bytes) -> _Verified:
+    async def _verified(self, data: bytes, record: Record | None = None) -> _Verified:
+        """`record`: of a file of this registry."""
+
         def look() -> _Verified:
-            package = verify(data, self._trusted)
+            trusted = self._trusted
+            package = verify(data, trusted) if record is None else verify_recorded(data, trusted, record)
             return _Verified(package, contents_of(package))
 
         return await anyio.to_thread.run_sync(look)
@@ -168,17 +171,17 @@ class InstallsActor(Actor):
             upload = await self._store.get_upload(message.upload_id, context.user_id, now=context.now())
             return await self._verified(await self._read(upload.id))
         if message.upload_id is None and message.package_id is not None and message.version is not None:
-            file_id = await self._file_of(message.package_id, message.version, context)
-            return await self._verified(await self._read(file_id))
+            file_id, record = await self._file_of(message.package_id, message.version, context)
+            return await self._verified(await self._read(file_id), record)
         detail = "Give an upload_id, or package_id and version"
         raise Invalid(detail, errors=(FieldError(detail, "one_of_two", pointer="/upload_id"),))
 
-    async def _file_of(self, package_id: str, version: str, context: Context) -> str:
-        await version_to_have(self._packages, package_id, version, context)
+    async def _file_of(self, package_id: str, version: str, context: Context) -> tuple[str, Record]:
+        published = await version_to_have(self._packages, package_id, version, context)
         file_id = await self._packages.find_file_id(package_id, version)
-        if file_id is None:
+        if file_id is None or published.sha256 is None or published.key_id is None:
             raise NotFound("The file of this version is not there")
-        return file_id
+        return file_id, Record(published.sha256, published.key_id)
 
     async def _read(self, file_id: str) -> bytes:
         file = await self._files.find(file_id)

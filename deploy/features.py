@@ -368,7 +368,7 @@ def _market_actors(mongo: Mongo, settings: Settings, memory: Memory) -> list[Act
     accounts, appeal_for = marketplace.AccountStore(mongo), timedelta(days=settings.appeal_days)
     return [
         ListingsActor(listings, views, appeal_for=appeal_for),
-        PurchasesActor(purchases, listings, Ratings(reviews, listings), appeal_for=appeal_for),
+        PurchasesActor(purchases, listings, accounts, Ratings(reviews, listings), appeal_for=appeal_for),
         ReviewsActor(reviews, purchases, listings),
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),

@@ -18,6 +18,7 @@ from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
 from promptforge.deploy.upgrade.people import open_accounts
 from promptforge.deploy.upgrade.preparation import prepare
 from promptforge.deploy.upgrade.rows import close_events, mark_history, reject_listings
+from promptforge.deploy.upgrade.sealed_accounts import count_by_prompt
 
 _BATCH = 500
 
@@ -120,4 +121,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(7, "cases have kinds and listings have ranks", _kinds_and_ranks),
     Migration(8, "open cases have keys", _cases_have_keys),
     Migration(9, "handles that look alike are one", _handles_have_skeletons),
+    Migration(10, "what was copied of a sealed prompt counts for all its listings", count_by_prompt),
 )

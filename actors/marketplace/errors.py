@@ -90,6 +90,11 @@ class RunsStopped(Forbidden):
     title = "Outputs of several runs had the sealed text in them; a moderator is looking at that"
 
 
+class RunsBarred(Forbidden):
+    code = "runs_barred"
+    title = "A moderator has found that your runs were after the sealed text: you can neither run nor buy runs of it"
+
+
 class NoSuspicion(Conflict):
     code = "no_suspicion"
     title = "Nobody's runs of this listing are stopped"

@@ -381,7 +381,7 @@ class PurchaseListing(Command[PurchaseView]):
 
     All or nothing: you are debited, the seller's earnings and the platform's fee are booked, and the content is yours.
     402 `insufficient_credits`, 409 `already_owned` (naming the purchase), `price_changed`, `licence_changed` or
-    `not_for_sale`, 403 `own_listing`.
+    `not_for_sale`, 403 `own_listing`; and of runs 403 `runs_stopped` or `runs_barred`, where yours are.
 
     Who has bought `runs` of a listing that sells the source by now buys that as well with `expected_licence` `source`,
     at its full price; the runs stay theirs, and each of the two purchases can be refunded by itself.

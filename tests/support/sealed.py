@@ -16,6 +16,7 @@ from promptforge.actors.ai.models.domain import Price
 from promptforge.actors.ai.providers.guarded import Guarded, Limits
 from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing.messages import GetCredits
+from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.messages import (
     Category,
     CreateListing,
@@ -28,6 +29,7 @@ from promptforge.actors.marketplace.sealed.messages import RunListing, SealedRun
 from promptforge.actors.marketplace.sealed.terms import RunTerms
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion
 from promptforge.core.context import Context
+from promptforge.core.errors import PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.jobs import MongoJobStore
 from promptforge.core.mongo import Mongo, ensure_indexes
@@ -72,10 +74,22 @@ class Lighthouse:
         return self.market.process.mongo.collection(name)
 
     async def offer(
-        self, *, licence: Licence = Licence.RUNS, terms: RunTerms | None = TERMS, text: str = TEXT, price: str = "0"
+        self,
+        *,
+        licence: Licence = Licence.RUNS,
+        terms: RunTerms | None = TERMS,
+        text: str = TEXT,
+        price: str = "0",
+        **version: Any,
     ) -> ListingView:
-        """On the market."""
-        drafted = await self.draft(licence=licence, terms=terms, text=text, price=price)
+        """On the market. `version`: further fields of the prompt's."""
+        return await self._publish(await self.draft(licence=licence, terms=terms, text=text, price=price, **version))
+
+    async def offer_again(self, version: int = 1) -> ListingView:
+        """The prompt of the newest listing in another one."""
+        return await self._publish(await self._drafted(self.listing.prompt_id, version))
+
+    async def _publish(self, drafted: ListingView) -> ListingView:
         await self.seller.ask(SubmitListing(listing_id=drafted.id))
         moderator = await self.market.person("moderator", Role.MODERATOR)
         await judge(moderator, await self.market.case_of(moderator, drafted))
@@ -83,14 +97,31 @@ class Lighthouse:
         return drafted
 
     async def draft(
-        self, *, licence: Licence = Licence.RUNS, terms: RunTerms | None = TERMS, text: str = TEXT, price: str = "0"
+        self,
+        *,
+        licence: Licence = Licence.RUNS,
+        terms: RunTerms | None = TERMS,
+        text: str = TEXT,
+        price: str = "0",
+        **version: Any,
     ) -> ListingView:
         prompt = await self.seller.ask(CreatePrompt(name=new_id("name")))
-        await self.seller.ask(CreateVersion(prompt_id=prompt.id, content=text))
+        await self.seller.ask(CreateVersion(prompt_id=prompt.id, content=text, **version))
+        return await self._drafted(prompt.id, 1, licence=licence, terms=terms, price=price)
+
+    async def _drafted(
+        self,
+        prompt_id: str,
+        version: int,
+        *,
+        licence: Licence = Licence.RUNS,
+        terms: RunTerms | None = TERMS,
+        price: str = "0",
+    ) -> ListingView:
         return await self.seller.ask(
             CreateListing(
-                prompt_id=prompt.id,
-                version=1,
+                prompt_id=prompt_id,
+                version=version,
                 title="Letters from a lighthouse",
                 summary="Answers letters as the sea would",
                 description="Somebody answers your letters.",
@@ -121,6 +152,18 @@ class Lighthouse:
         """What can be spent, what is pending, what is reserved."""
         has = await person.ask(GetCredits())
         return has.available, has.pending, has.reserved
+
+
+async def verified(lighthouse: Lighthouse) -> bool:
+    return (await verify_ledger(lighthouse.market.process.mongo)).violations == ()
+
+
+async def refused(lighthouse: Lighthouse, person: Context, **fields: object) -> str:
+    try:
+        await lighthouse.run(person, **fields)  # type: ignore[arg-type]  # fields of a message
+    except PromptForgeError as error:
+        return error.code
+    return "done"
 
 
 @asynccontextmanager

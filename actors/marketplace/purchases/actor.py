@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from promptforge.actors.billing.ledger.messages import ReverseSale
-from promptforge.actors.billing.messages import Charge, ChargePurchase, SaleCommission
+from promptforge.actors.billing.messages import Charge, ChargePurchase, GetAccountGroup, SaleCommission
 from promptforge.actors.marketplace.errors import (
     AlreadyOwned,
     LicenceChanged,
@@ -21,6 +21,8 @@ from promptforge.actors.marketplace.errors import (
     OwnListing,
     PriceChanged,
     PurchaseRefunded,
+    RunsBarred,
+    RunsStopped,
 )
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
@@ -55,6 +57,7 @@ from promptforge.actors.marketplace.purchases.messages import (
 )
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
+from promptforge.actors.marketplace.sealed.store import AccountStore
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.packages.messages import PinPackageVersion
@@ -78,11 +81,18 @@ class PurchasesActor(Actor):
     asks = ("billing", "prompts", "sales", "packages", "users", "referrals")
 
     def __init__(
-        self, purchases: PurchaseStore, listings: ListingStore, ratings: Ratings, *, appeal_for: timedelta
+        self,
+        purchases: PurchaseStore,
+        listings: ListingStore,
+        accounts: AccountStore,
+        ratings: Ratings,
+        *,
+        appeal_for: timedelta,
     ) -> None:
         self._appeal_for = appeal_for
         self._purchases = purchases
         self._listings = listings
+        self._accounts = accounts
         self._ratings = ratings
 
     @handles(PurchaseListing, transactional=True)
@@ -104,6 +114,7 @@ class PurchasesActor(Actor):
         _check_offer(listing, message)
         await _check_package(listing, tx)
         await _check_version(listing, tx)
+        await self._check_runs(listing, tx)
         await tx.ask(ExpectOpenAccounts(user_ids=(tx.user_id,)))
         await _expect_seller(listing.seller_id, tx)
         charge = await tx.ask(
@@ -121,6 +132,17 @@ class PurchasesActor(Actor):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("listing.purchased", purchase_id, after=_facts(purchase))
         return purchase
+
+    async def _check_runs(self, listing: Listing, tx: Context) -> None:
+        """Runs are not sold to whom they were stopped for, nor to accounts that are linked to theirs."""
+        if listing.licence is not Licence.RUNS:
+            return
+        group = await tx.ask(GetAccountGroup(user_id=tx.user_id))
+        account = await self._accounts.get(listing.prompt_id, group, session=tx.session)
+        if account.barred:
+            raise RunsBarred
+        if account.stopped_at is not None:
+            raise RunsStopped
 
     async def _add_source(
         self, message: PurchaseListing, listing: Listing, tx: Context, *, owned: str, purchase_id: str

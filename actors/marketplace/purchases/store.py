@@ -209,6 +209,12 @@ class PurchaseStore:
         row = await self._purchases.find_one(wanted, sort=[("created_at", -1)], session=session)
         return None if row is None else _purchase_from(row)
 
+    async def list_runs(self, prompt_id: str, buyers: Sequence[str], *, session: Session | None) -> list[Purchase]:
+        """The standing purchases by which these people may have a prompt run, by whatever listing."""
+        wanted: Document = {"buyer_id": {"$in": list(buyers)}, "prompt_id": prompt_id, "licence": Licence.RUNS.value}
+        rows = self._purchases.find({**wanted, "refunded_at": None}, session=session).sort([("_id", 1)])
+        return [_purchase_from(row) for row in await rows.to_list(None)]  # of linked accounts
+
     async def mark_used(self, purchase_id: str, *, now: datetime, session: Session | None) -> None:
         """Once. A refund at the same moment writes the same document, and one of the two sees the other."""
         unused = {"_id": purchase_id, "used_at": None}

@@ -26,6 +26,7 @@ from promptforge.actors.ai.messages import (
 from promptforge.actors.billing.ledger.messages import credits_turn
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.errors import NotRunnable
+from promptforge.actors.marketplace.messages import RefundPurchase
 from promptforge.actors.marketplace.sealed.grounds import Ground, Grounds
 from promptforge.actors.marketplace.sealed.matching import NOTHING as NOTHING_COPIED
 from promptforge.actors.marketplace.sealed.matching import (
@@ -36,6 +37,7 @@ from promptforge.actors.marketplace.sealed.matching import (
     is_much,
     is_trace,
     is_withheld,
+    joined,
 )
 from promptforge.actors.marketplace.sealed.messages import (
     DecideSuspicion,
@@ -54,13 +56,13 @@ from promptforge.actors.marketplace.sealed.runs import (
     settings_of,
     variables_told,
 )
-from promptforge.actors.marketplace.sealed.store import AccountStore
+from promptforge.actors.marketplace.sealed.store import Account, AccountStore
 from promptforge.actors.marketplace.sealed.telling import case_of, decided_notices, stopped_notice
 from promptforge.actors.marketplace.sealed.terms import terms_from
 from promptforge.actors.prompts.rendering.messages import FillIn, ReadSealedPrompt, SealedPrompt
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import PromptForgeError
+from promptforge.core.errors import NotFound, PromptForgeError
 from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
@@ -98,10 +100,11 @@ class _Begun:
 
 class SealedRunsActor(Actor):
     name = "sealed"
-    asks = ("billing", "rendering", "models")
+    asks = ("billing", "rendering", "models", "purchases")
 
     def __init__(self, grounds: Grounds, accounts: AccountStore, limits: Limits) -> None:
         self._grounds = grounds
+        self._listings, self._purchases = grounds.listings, grounds.purchases
         self._accounts = accounts
         self._limits = limits
         self._prepared: LRUCache[tuple[str, int], Sealed] = LRUCache(KEPT)
@@ -193,6 +196,13 @@ class SealedRunsActor(Actor):
             prepared = self._prepared[key] = Sealed(run.prompt.pieces)
         return prepared
 
+    async def _other_version(self, prompt_id: str, version: int, tx: Context) -> Sealed:
+        prepared = self._prepared.get((prompt_id, version))
+        if prepared is None:
+            read = await tx.ask(ReadSealedPrompt(prompt_id=prompt_id, version=version))
+            prepared = self._prepared[prompt_id, version] = Sealed(read.pieces)
+        return prepared
+
     async def _end(self, run: _Begun, result: RunResult, match: Match, tx: Context) -> SealedRunView:
         withheld = await self._judged(run, match, tx)
         earned = withheld is None and run.ground.share > 0
@@ -219,34 +229,65 @@ class SealedRunsActor(Actor):
     async def _judged(self, run: _Begun, match: Match, tx: Context) -> WithheldBecause | None:
         """What the output gives away is counted; why it is not shown, None where it is.
 
-        All who count together write one document: of two who do it at the same moment, one sees the other.
+        All who count together write one document: of two who do it at the same moment, one sees the other. A piece that
+        is too small for a trace is remembered too: many of them add up. What was shown before is shown again.
         """
-        sealed, limits, ground = self._sealed(run), self._limits, run.ground
-        too_much = is_withheld(sealed, match, limits)
-        if not too_much and not is_trace(match, limits):
+        if not match.run:
             return None
-        listing_id, head = ground.listing.id, ground.group[0]
-        account = await self._accounts.get(listing_id, ground.group, session=tx.session)
-        before = account.copied_of(ground.content_hash)
-        together = match.joined(before)
+        sealed, limits, ground = self._sealed(run), self._limits, run.ground
+        prompt_id, head = ground.listing.prompt_id, ground.group[0]
+        account = await self._accounts.get(prompt_id, ground.group, session=tx.session)
+        before = await self._shown_before(run, account, tx)
+        together = joined(before, match.blocks)
+        too_much, trace, more = is_withheld(sealed, match, limits), is_trace(match, limits), together != before
         withheld = WithheldBecause.COPIES_SEALED_TEXT if too_much else None
-        if withheld is None and before and (account.stopped_at or is_much(together, sealed, limits)):
+        if not too_much and any(before) and more and is_much(together, sealed, limits):
             withheld = WithheldBecause.ADDS_UP
-        shown = before if withheld is not None else together
-        seen = (ground.content_hash, shown, tx.user_id)
-        await self._accounts.add_match(listing_id, head, seen, session=tx.session)
-        if account.matches + 1 >= MATCHES_TO_STOP and account.stopped_at is None:
-            await self._accounts.stop(listing_id, head, now=tx.now(), session=tx.session)
-            await tx.enqueue(case_of(ground, tx.user_id, account.matches + 1), unique=f"extraction:{run.id}")
-            await tx.enqueue(stopped_notice(ground, tx.user_id, run.id), owner_id=tx.user_id)
+        if not too_much and trace and (account.stopped_at or account.barred):
+            withheld = WithheldBecause.ADDS_UP
+        if withheld is None and more:
+            await self._accounts.add_shown(prompt_id, head, ground.version, together, session=tx.session)
+        if withheld is not None or trace:
+            await self._count(run, account, tx)
         return withheld
+
+    async def _shown_before(self, run: _Begun, account: Account, tx: Context) -> bytes:
+        """Of the version that is run: what of it was shown, also by what another version shares with it."""
+        copied, own = account.copied_by_version(), run.ground.version
+        shown = [copied.pop(own, b"")]
+        for version, blocks in copied.items():
+            try:
+                earlier = await self._other_version(run.ground.listing.prompt_id, version, tx)
+            except NotFound:  # nor can anybody run it
+                continue
+            shown.append(self._sealed(run).blocks_from(earlier, blocks))
+        return joined(*shown)
+
+    async def _count(self, run: _Begun, account: Account, tx: Context) -> None:
+        ground = run.ground
+        prompt_id, head = ground.listing.prompt_id, ground.group[0]
+        await self._accounts.add_match(prompt_id, head, tx.user_id, session=tx.session)
+        if account.matches + 1 < MATCHES_TO_STOP or account.stopped_at is not None or account.barred:
+            return
+        await self._accounts.stop(prompt_id, head, now=tx.now(), session=tx.session)
+        await tx.enqueue(case_of(ground, tx.user_id, account.matches + 1), unique=f"extraction:{run.id}")
+        holding = await self._purchases.list_runs(prompt_id, ground.group, session=tx.session)
+        for user_id in sorted({tx.user_id, *account.people, *(one.buyer_id for one in holding)}):
+            await tx.enqueue(stopped_notice(ground, user_id, run.id), owner_id=user_id)
 
     @handles(DecideSuspicion, atomic=True)
     async def decide_suspicion(self, message: DecideSuspicion, context: Context) -> None:
+        """Linked accounts are one: what was upheld about one of them takes their purchases from all."""
         group = await context.ask(GetAccountGroup(user_id=message.subject))
-        account = await self._accounts.get(message.listing_id, group, session=context.session)
-        await self._accounts.let_go(message.listing_id, group, barred=message.upheld, session=context.session)
-        for notice in decided_notices(message, account.people, context.now()):
+        listing = await self._listings.get(message.listing_id, session=context.session)
+        account = await self._accounts.get(listing.prompt_id, group, session=context.session)
+        await self._accounts.let_go(listing.prompt_id, group, barred=message.upheld, session=context.session)
+        holding = await self._purchases.list_runs(listing.prompt_id, group, session=context.session)
+        people = sorted({message.subject, *account.people, *(one.buyer_id for one in holding)})
+        if message.upheld:
+            for purchase in holding:
+                await context.ask(RefundPurchase(purchase_id=purchase.id, reason=message.words[:500]))
+        for notice in decided_notices(message, people, context.now()):
             await context.enqueue(notice, owner_id=notice.user_id)
 
 

@@ -9,6 +9,7 @@ from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.errors import (
     ListingSuspended,
     NotRunnable,
+    RunsBarred,
     RunsNotBought,
     RunsStopped,
     TrialsUsedUp,
@@ -47,8 +48,8 @@ class Ground:
 
 class Grounds:
     def __init__(self, listings: ListingStore, purchases: PurchaseStore, accounts: AccountStore) -> None:
-        self._listings = listings
-        self._purchases = purchases
+        self.listings = listings
+        self.purchases = purchases
         self._accounts = accounts
 
     async def find(self, listing_id: str, tx: Context) -> Ground:
@@ -57,16 +58,16 @@ class Grounds:
         Raises `NotFound` for what they must not know of, and `NotRunnable`.
         """
         user_id = tx.user_id
-        listing = await self._listings.get(listing_id, session=tx.session)
+        listing = await self.listings.get(listing_id, session=tx.session)
         own = listing.seller_id == user_id
-        bought = None if own else await self._purchases.find_runs(user_id, listing_id, session=tx.session)
+        bought = None if own else await self.purchases.find_runs(user_id, listing_id, session=tx.session)
         if not own and bought is None and listing.state is not ListingState.PUBLISHED:
             raise no_listing()
         terms = listing.runs if bought is None else bought.runs
         if terms is None:
             raise NotRunnable
         group = await tx.ask(GetAccountGroup(user_id=user_id))
-        account = await self._accounts.get(listing_id, group, session=tx.session)
+        account = await self._accounts.get(listing.prompt_id, group, session=tx.session)
         source = listing if bought is None else bought
         right = RunGround.OWN if own else RunGround.PURCHASE if bought is not None else RunGround.TRIAL
         purchase_id = None if bought is None else bought.id
@@ -78,11 +79,13 @@ class Grounds:
     async def take(self, listing_id: str, tx: Context) -> Ground:
         """The same for a run that begins now: a purchase is used from here on, and a trial is one of so many.
 
-        Raises besides `RunsNotBought`, `TrialsUsedUp`, `RunsStopped` and `ListingSuspended`.
+        Raises besides `RunsBarred`, `RunsNotBought`, `TrialsUsedUp`, `RunsStopped` and `ListingSuspended`.
         """
         ground = await self.find(listing_id, tx)
         if ground.right is RunGround.OWN:
             return ground
+        if ground.account.barred:
+            raise RunsBarred
         if ground.right is None:
             raise TrialsUsedUp if ground.terms["trials_per_person"] else RunsNotBought
         if ground.account.stopped_at is not None:
@@ -90,7 +93,7 @@ class Grounds:
         if ground.listing.state is ListingState.SUSPENDED:
             raise ListingSuspended
         if ground.purchase_id is not None:
-            await self._purchases.mark_used(ground.purchase_id, now=tx.now(), session=tx.session)
+            await self.purchases.mark_used(ground.purchase_id, now=tx.now(), session=tx.session)
         else:
-            await self._accounts.add_trial(listing_id, ground.group[0], session=tx.session)
+            await self._accounts.add_trial(ground.listing.prompt_id, ground.group[0], session=tx.session)
         return ground

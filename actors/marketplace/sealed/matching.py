@@ -66,11 +66,14 @@ class Match:
     share: float
     blocks: bytes
 
-    def joined(self, before: bytes) -> bytes:
-        """The blocks of this and of earlier ones together."""
-        longer = max(len(before), len(self.blocks))
-        mine, theirs = (int.from_bytes(one.ljust(longer, b"\0")) for one in (self.blocks, before))
-        return (mine | theirs).to_bytes(longer)
+
+def joined(*blocks: bytes) -> bytes:
+    """The blocks of several outputs together."""
+    longest = max(map(len, blocks), default=0)
+    found = 0
+    for one in blocks:
+        found |= int.from_bytes(one.ljust(longest, b"\0"))
+    return found.to_bytes(longest)
 
 
 NOTHING = Match(0, 0, 0.0, b"")
@@ -117,6 +120,19 @@ class Sealed:
                     marks[self._first[place]] += 1
                     marks[self._last[place] + 1] -= 1
         return np.cumsum(marks[:-1]) > 0
+
+    def blocks_from(self, before: Sealed, blocks: bytes) -> bytes:
+        """What is shown of this text where these blocks of an earlier version were: by the passages they share."""
+        mine, theirs = _windows(alike(self.letters), self.window), _windows(alike(before.letters), self.window)
+        order = np.argsort(mine, kind="stable")
+        shared = np.flatnonzero(_are_in(theirs, mine[order]))
+        here = order[np.searchsorted(mine[order], theirs[shared])]
+        shown = np.repeat(np.unpackbits(np.frombuffer(blocks, np.uint8)), BLOCK).astype(np.bool_)
+        shown = np.concatenate([shown, np.zeros(len(before), np.bool_)])[: len(before)]
+        covered = np.zeros(len(self), np.bool_)
+        for place in range(self.window):
+            covered[here[shown[shared + place]] + place] = True
+        return _blocks(covered)
 
     def hashes_of(self, text: str) -> Hashes:
         """The windows of another text, turned in the same ways."""
@@ -267,8 +283,10 @@ def _longest(flags: Flags) -> int:
 
 
 def _blocks(covered: Flags) -> bytes:
-    whole = covered[: len(covered) // BLOCK * BLOCK].reshape(-1, BLOCK).all(axis=1)
-    return np.packbits(whole).tobytes()
+    """Those of which at least a half is covered: over many short pieces, what is rounded down and up is the same."""
+    padded = np.zeros(-(-len(covered) // BLOCK) * BLOCK, np.bool_)
+    padded[: len(covered)] = covered
+    return np.packbits(padded.reshape(-1, BLOCK).sum(axis=1) >= BLOCK // 2).tobytes()
 
 
 def _concatenated(parts: Sequence[Codes]) -> Codes:

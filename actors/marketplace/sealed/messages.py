@@ -113,9 +113,9 @@ class RunListing(Command[ReplyStream[SealedRunView]]):
     away, in any of many disguises, is withheld, and you pay the model's cost only; five outputs with parts of it stop
     your runs of the listing until a moderator has looked at that. The seller never sees what you send.
 
-    `max_credits` is the most that it may cost. 403 `runs_not_bought` or `runs_stopped`, 409 `trials_used_up`,
-    `trial_budget_spent`, `listing_suspended` or `not_runnable`; a variable that is missing, unknown or not of its type
-    is a 422 that points to it.
+    `max_credits` is the most that it may cost. 403 `runs_not_bought`, `runs_stopped` or `runs_barred`, 409
+    `trials_used_up`, `trial_budget_spent`, `listing_suspended` or `not_runnable`; a variable that is missing, unknown
+    or not of its type is a 422 that points to it.
     """
 
     listing_id: ListingId
@@ -157,9 +157,10 @@ class WithdrawTrialBudget(Command[TrialBudgetView]):
 
 @internal
 class DecideSuspicion(Command[None]):
-    """A moderator has looked at runs that gave a sealed text away: they go on, and are counted from zero again.
+    """A moderator has looked at runs that gave a sealed text away: they go on, and matches are counted from zero again.
 
-    `subject`: one of the accounts. Where it was `upheld`, trials of the listing are over for them.
+    `subject`: one of the accounts. Where it was `upheld`, they and those linked to them get back what they bought of
+    its runs, and can neither run nor buy runs of it, by whatever listing. What was shown stays counted either way.
     """
 
     listing_id: ListingId

@@ -35,14 +35,14 @@ def stopped_notice(ground: Ground, user_id: str, run_id: str) -> NotifyUser:
         "You cannot run it until a moderator has looked at that; you will hear what they decide. "
         "What you paid for runs that were withheld was the model's cost only.",
         subject={"listing_id": ground.listing.id},
-        dedupe_key=f"runs.stopped:{run_id}",
+        dedupe_key=f"runs.stopped:{run_id}:{user_id}",
     )
 
 
 def decided_notices(message: DecideSuspicion, people: Iterable[str], now: datetime) -> list[NotifyUser]:
     outcome = "You can run it again."
     if message.upheld:
-        outcome = "What you had bought of it is given back, and you have no more trials of it."
+        outcome = "What you had bought of its runs is given back, and you can neither run it nor buy runs any more."
     return [
         NotifyUser(
             user_id=user_id,

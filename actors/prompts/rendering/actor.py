@@ -18,6 +18,7 @@ from promptforge.actors.prompts.rendering.messages import (
     RenderPrompt,
     SealedPrompt,
 )
+from promptforge.actors.prompts.rendering.sealing import default_texts, schema_texts
 from promptforge.actors.prompts.rendering.templates import variables_of, with_variables_only
 from promptforge.actors.prompts.rendering.values import MAX_RENDERED_CHARACTERS, Pieces, effective, fill, texts
 from promptforge.actors.prompts.stores import Wanted
@@ -72,11 +73,14 @@ class RenderingActor(Actor):
         compiled = await context.transaction(work)
         version = compiled.version
         parts = [piece for pieces in compiled.expanded.texts for piece in pieces]
-        defaults = [one.default for one in compiled.variables if isinstance(one.default, str)]
         return SealedPrompt(
             kind=version.kind,
             content=compiled.content,
-            pieces=(*(part for part in parts if isinstance(part, str)), *defaults),
+            pieces=(
+                *(part for part in parts if isinstance(part, str)),
+                *default_texts(compiled.variables),
+                *schema_texts(version.response_schema),
+            ),
             variables=compiled.variables,
             settings=version.settings,
             tools=version.tools,

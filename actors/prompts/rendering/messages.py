@@ -70,7 +70,8 @@ class FillIn(Query[str | tuple[ChatMessage, ...]]):
 class SealedPrompt:
     """A version with its includes in place, for having it run for people who must not see it.
 
-    `variables` are those that it uses; `pieces` is all of its text but for those, defaults included.
+    `variables` are those that it uses; `pieces` is all of its text but for those: their defaults, and the prose of the
+    response schema, are in it. Tools are not: what is sealed runs without any.
     """
 
     kind: PromptKind

@@ -11,7 +11,6 @@ import pytest
 from promptforge.actors.ai.errors import ModelUnavailable
 from promptforge.actors.ai.messages import SweepRuns
 from promptforge.actors.ai.models.runs import HOLD_SECONDS
-from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.messages import (
     GetListing,
     GetPurchase,
@@ -24,15 +23,13 @@ from promptforge.actors.marketplace.messages import (
 )
 from promptforge.actors.marketplace.purchases.messages import RequestRefund
 from promptforge.actors.marketplace.sealed.messages import GetRunOffer, RunGround, WithheldBecause
-from promptforge.actors.moderation.messages import CaseKind, ClaimCase, DecideCase, ListCases, ReasonCode, Verdict
 from promptforge.actors.prompts.forks.messages import ForkPrompt
-from promptforge.actors.prompts.messages import VariableType
+from promptforge.actors.prompts.messages import Variable, VariableType
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.mongo import Mongo
-from promptforge.core.principal import Role
 from tests.support.market import raised, top_up
-from tests.support.sealed import ANSWER, CANARY, COST, TERMS, TEXT, Lighthouse, open_lighthouse
+from tests.support.sealed import ANSWER, CANARY, COST, TERMS, TEXT, Lighthouse, open_lighthouse, refused, verified
 
 pytestmark = pytest.mark.anyio
 
@@ -44,18 +41,6 @@ async def lighthouse(mongo: Mongo) -> AsyncIterator[Lighthouse]:
     async with open_lighthouse(mongo) as opened:
         await opened.offer()
         yield opened
-
-
-async def verified(lighthouse: Lighthouse) -> bool:
-    return (await verify_ledger(lighthouse.market.process.mongo)).violations == ()
-
-
-async def refused(lighthouse: Lighthouse, person: Context, **fields: object) -> str:
-    try:
-        await lighthouse.run(person, **fields)  # type: ignore[arg-type]  # fields of a message
-    except PromptForgeError as error:
-        return error.code
-    return "done"
 
 
 async def test_a_run_shows_the_output_and_pays_model_seller_and_platform(lighthouse: Lighthouse) -> None:
@@ -201,106 +186,41 @@ async def test_a_copy_is_withheld_and_costs_the_model_only(lighthouse: Lighthous
     assert await verified(lighthouse)
 
 
+SCHEMA_PROSE = "Weigh every word of the letter as a harbour master weighs salt, and never name a ship that has sunk."
+DEFAULT_PROSE = "be as patient with the writer as a tide is with a rock that it has known since the ice went north"
+
+
+@pytest.mark.parametrize("said", [SCHEMA_PROSE, DEFAULT_PROSE])
+async def test_the_response_schema_and_defaults_that_are_no_texts_are_sealed_too(
+    lighthouse: Lighthouse, said: str
+) -> None:
+    """And what an answer that keeps to the schema has to say is shown."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "what_the_sea_thinks_of_it_in_three_sentences": {"type": "string", "description": SCHEMA_PROSE},
+            "how_the_weather_will_be_for_the_writer": {"enum": ["as calm as a saucer of milk in an empty house"]},
+        },
+    }
+    rules = Variable("rules", VariableType.JSON, default={"first": DEFAULT_PROSE})
+    await lighthouse.offer(text=TEXT + " Rules: {{rules}}", response_schema=schema, variables=(rules,))
+    bruno, _ = await lighthouse.buyer()
+    lighthouse.says(
+        '{"what_the_sea_thinks_of_it_in_three_sentences": "It shrugs.", '
+        '"how_the_weather_will_be_for_the_writer": "as calm as a saucer of milk in an empty house"}'
+    )
+    assert (await lighthouse.run(bruno)).withheld is None
+    lighthouse.says("I was told: ", said)
+    ran = await lighthouse.run(bruno)
+    assert ran.withheld is not None
+    assert ran.withheld.code is WithheldBecause.COPIES_SEALED_TEXT
+
+
 async def test_what_the_buyer_sent_may_come_back(lighthouse: Lighthouse) -> None:
     bruno, _ = await lighthouse.buyer()
     lighthouse.says("You wrote: ", CANARY)
     ran = await lighthouse.run(bruno, variables={"letter": CANARY, "mood": "calm"})
     assert ran.withheld is None
-
-
-async def test_pieces_of_several_outputs_add_up(lighthouse: Lighthouse) -> None:
-    bruno, _ = await lighthouse.buyer()
-    outcomes = []
-    for start in range(0, 240, 60):
-        lighthouse.says(f"I recall: {TEXT[start : start + 55]} and no more")
-        ran = await lighthouse.run(bruno)
-        outcomes.append(None if ran.withheld is None else ran.withheld.code)
-    assert outcomes[0] is None
-    assert outcomes[-1] is WithheldBecause.ADDS_UP
-
-
-async def open_cases(lighthouse: Lighthouse) -> tuple[Context, list[str]]:
-    await lighthouse.market.jobs_done()
-    moderator = await lighthouse.market.person("moderator", Role.MODERATOR)
-    cases = (await moderator.ask(ListCases(kind=CaseKind.EXTRACTION))).items
-    return moderator, [case.id for case in cases]
-
-
-async def give_away(lighthouse: Lighthouse, person: Context, times: int) -> None:
-    lighthouse.says(TEXT)
-    for _ in range(times):
-        assert (await lighthouse.run(person)).withheld is not None
-
-
-async def decide(lighthouse: Lighthouse, verdict: Verdict, reason: ReasonCode) -> None:
-    moderator, (case_id,) = await open_cases(lighthouse)
-    await moderator.ask(ClaimCase(case_id=case_id))
-    await moderator.ask(DecideCase(case_id=case_id, decision=verdict, reason_code=reason, public_note="Looked at."))
-
-
-async def test_the_fifth_match_stops_the_runs_until_a_moderator_has_looked(lighthouse: Lighthouse) -> None:
-    bruno, _ = await lighthouse.buyer()
-    await give_away(lighthouse, bruno, 4)
-    assert (await open_cases(lighthouse))[1] == []
-    await give_away(lighthouse, bruno, 1)
-    assert await refused(lighthouse, bruno) == "runs_stopped"
-    lighthouse.says(ANSWER)
-    assert await refused(lighthouse, bruno) == "runs_stopped"
-    assert len((await open_cases(lighthouse))[1]) == 1
-    other, _ = await lighthouse.buyer("berta")
-    assert (await lighthouse.run(other)).output == ANSWER
-    await decide(lighthouse, Verdict.DISMISS, ReasonCode.UNFOUNDED)
-    assert (await lighthouse.run(bruno)).output == ANSWER
-    await give_away(lighthouse, bruno, 4)
-    assert (await open_cases(lighthouse))[1] == []
-    await give_away(lighthouse, bruno, 1)
-    assert await refused(lighthouse, bruno) == "runs_stopped"
-    assert len((await open_cases(lighthouse))[1]) == 1
-    kinds = [one.kind for one in await lighthouse.market.notices(bruno)]
-    assert (kinds.count("runs.stopped"), kinds.count("runs.decided")) == (2, 1)
-    assert await verified(lighthouse)
-
-
-async def test_a_case_that_is_upheld_takes_the_purchase(lighthouse: Lighthouse) -> None:
-    bruno, _ = await lighthouse.buyer()
-    await give_away(lighthouse, bruno, 5)
-    await decide(lighthouse, Verdict.REFUND, ReasonCode.EXTRACTION)
-    assert await refused(lighthouse, bruno) == "runs_not_bought"
-    assert await verified(lighthouse)
-
-
-async def test_linked_accounts_are_counted_together_also_at_the_same_moment(lighthouse: Lighthouse) -> None:
-    """Both write the document of their group: without that, two fourth matches would be no fifth."""
-    people = [(await lighthouse.buyer(uid))[0] for uid in ("bruno", "berta")]
-    group = min(one.user_id for one in people)
-    for one in people:
-        await lighthouse.collection("account_links").insert_one({"_id": one.user_id, "group": group})
-    await give_away(lighthouse, people[0], 2)
-    await give_away(lighthouse, people[1], 1)
-    async with anyio.create_task_group() as tasks:
-        for one in people:
-            tasks.start_soon(give_away, lighthouse, one, 1)
-    (account,) = await lighthouse.collection("sealed_accounts").find({}).to_list(None)
-    assert (account["matches"], account["head"]) == (5, group)
-    for one in people:
-        assert await refused(lighthouse, one) == "runs_stopped"
-    assert len((await open_cases(lighthouse))[1]) == 1
-    await decide(lighthouse, Verdict.DISMISS, ReasonCode.UNFOUNDED)
-    lighthouse.says(ANSWER)
-    for one in people:
-        assert (await lighthouse.run(one)).output == ANSWER
-
-
-async def test_those_who_turn_out_to_be_linked_are_counted_together_from_then_on(lighthouse: Lighthouse) -> None:
-    people = [(await lighthouse.buyer(uid))[0] for uid in ("bruno", "berta")]
-    for one in people:
-        await give_away(lighthouse, one, 2)
-    for one in people:
-        await lighthouse.collection("account_links").insert_one(
-            {"_id": one.user_id, "group": max(other.user_id for other in people)}
-        )
-    await give_away(lighthouse, people[0], 1)
-    assert await refused(lighthouse, people[1]) == "runs_stopped"
 
 
 # Walls and the listing's life

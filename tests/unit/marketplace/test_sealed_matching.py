@@ -21,6 +21,7 @@ from promptforge.actors.marketplace.sealed.matching import (
     is_much,
     is_trace,
     is_withheld,
+    joined,
 )
 
 BEFORE = (
@@ -161,11 +162,11 @@ def test_many_short_copies_are_withheld_together() -> None:
 
 def test_copies_of_several_outputs_add_up_by_place() -> None:
     first, second = (compare(SEALED, TEXT[start : start + 80]) for start in (0, 200))
-    both = second.joined(first.blocks)
+    both = joined(first.blocks, second.blocks)
     assert not is_much(second.blocks, SEALED, LIMITS)
     assert is_much(both, SEALED, LIMITS)
-    assert first.joined(first.blocks) == first.blocks
-    assert NOTHING.joined(both) == both
+    assert joined(first.blocks, first.blocks) == first.blocks
+    assert joined(both, NOTHING.blocks) == both
 
 
 # What must be shown

@@ -79,6 +79,10 @@ WORDS = {
         "The output has more of the sealed prompt in it than may be shown, as it is or in disguise. You paid what the "
         "model cost, and no share."
     ),
+    WithheldBecause.CANNOT_BE_CHECKED: (
+        "The output has so many encodings within encodings that it could not be checked for the sealed prompt. You "
+        "paid what the model cost, and no share."
+    ),
     WithheldBecause.ADDS_UP: (
         "Together with earlier outputs, of yours or of accounts linked to yours, this would show more of the sealed "
         "prompt than may be shown. You paid what the model cost, and no share."
@@ -232,7 +236,7 @@ class SealedRunsActor(Actor):
         All who count together write one document: of two who do it at the same moment, one sees the other. A piece that
         is too small for a trace is remembered too: many of them add up. What was shown before is shown again.
         """
-        if not match.run:
+        if not match.run and match.all_read:
             return None
         sealed, limits, ground = self._sealed(run), self._limits, run.ground
         prompt_id, head = ground.listing.prompt_id, ground.group[0]
@@ -240,7 +244,7 @@ class SealedRunsActor(Actor):
         before = await self._shown_before(run, account, tx)
         together = joined(before, match.blocks)
         too_much, trace, more = is_withheld(sealed, match, limits), is_trace(match, limits), together != before
-        withheld = WithheldBecause.COPIES_SEALED_TEXT if too_much else None
+        withheld = _why(match) if too_much else None
         if not too_much and any(before) and more and is_much(together, sealed, limits):
             withheld = WithheldBecause.ADDS_UP
         if not too_much and trace and (account.stopped_at or account.barred):
@@ -299,6 +303,10 @@ async def _prompt(ground: Ground, tx: Context) -> SealedPrompt:
         if error.retryable:
             raise
         raise NotRunnable("What it is made of cannot be read any more") from None
+
+
+def _why(match: Match) -> WithheldBecause:
+    return WithheldBecause.COPIES_SEALED_TEXT if match.run else WithheldBecause.CANNOT_BE_CHECKED
 
 
 def _purpose(ground: Ground) -> str:

@@ -12,7 +12,7 @@ shorter than a window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -58,13 +58,15 @@ class Limits:
 class Match:
     """`run`: letters of the longest copy; `letters`: of the sealed text in all of them, which is `share` of it.
 
-    `blocks`: where in it, a bit for each eight letters.
+    `blocks`: where in it, a bit for each eight letters. `all_read`: false where the output has more encodings within
+    encodings than are taken apart.
     """
 
     run: int
     letters: int
     share: float
     blocks: bytes
+    all_read: bool = True
 
 
 def joined(*blocks: bytes) -> bytes:
@@ -77,6 +79,7 @@ def joined(*blocks: bytes) -> bytes:
 
 
 NOTHING = Match(0, 0, 0.0, b"")
+UNREAD = replace(NOTHING, all_read=False)
 
 
 class Sealed:
@@ -147,20 +150,25 @@ def compare(sealed: Sealed, output: str, known: Sequence[str] = ()) -> Match:
     if len(sealed) < sealed.window:
         return NOTHING
     gap = np.zeros(1, np.uint32)
-    codes = _concatenated([part for view in _views(output) for part in (view, gap)])
+    read = surfaces(output)
+    nothing = NOTHING if read.all else UNREAD
+    codes = _concatenated([part for view in _views(read.texts) for part in (view, gap)])
     hashes = _windows(codes, sealed.window)
     hit = sealed.holds(hashes)
     if hit.any() and known:
         hit &= ~_are_in(hashes, sealed.hashes_of("\n".join(known)))
     if not hit.any():
-        return NOTHING
+        return nothing
     covered = sealed.covered_by(hashes[hit])
     run = _longest(hit) + sealed.window - 1
-    return Match(run * sealed.scale, int(covered.sum()) * sealed.scale, float(covered.mean()), _blocks(covered))
+    letters_copied = int(covered.sum()) * sealed.scale
+    return Match(run * sealed.scale, letters_copied, float(covered.mean()), _blocks(covered), read.all)
 
 
 def is_withheld(sealed: Sealed, match: Match, limits: Limits) -> bool:
-    """Of a short text, a copy of most of it is as much as a long copy."""
+    """Of a short text, a copy of most of it is as much as a long copy. So is what could not be read to its end."""
+    if not match.all_read:
+        return True
     longest = min(limits.withheld_run, max(sealed.window, round(0.6 * len(sealed))) * sealed.scale)
     much = match.share >= limits.withheld_share or match.letters >= limits.withheld_letters
     return match.run >= longest or (much and match.letters >= longest)
@@ -192,12 +200,28 @@ def _variants(texts: Sequence[str], whole: Codes) -> Iterator[tuple[Codes, NDArr
         yield alike(whole[backwards]), backwards
         turned = np.concatenate([places[start:end][::-1] for start, end in spans])
         yield alike(whole[turned]), turned
+        for arranged in (backwards, turned):
+            latin = arranged[_is_latin(whole[arranged])]
+            yield steps(whole[arranged]), latin
     consonants = places[~np.isin(whole, _VOWELS)]
     yield alike(whole[consonants]), consonants
-    latin = places[(whole >= ord("a")) & (whole <= ord("z"))]
+    once = places[_differs(whole)]
+    yield alike(whole[once]), once
+    latin = places[_is_latin(whole)]
     yield steps(whole), latin
     yield steps(whole[::-1]), latin[::-1]
     yield steps(np.uint32(ord("a") + ord("z")) - whole[latin]), latin
+
+
+def _is_latin(codes: Codes) -> Flags:
+    return (codes >= ord("a")) & (codes <= ord("z"))
+
+
+def _differs(codes: Codes) -> Flags:
+    """From the letter before it: of letters that are doubled or tripled one is left."""
+    found = np.ones(len(codes), np.bool_)
+    found[1:] = codes[1:] != codes[:-1]
+    return found
 
 
 def _word_bounds(texts: Sequence[str], whole: Codes) -> list[int]:
@@ -211,10 +235,11 @@ def _word_bounds(texts: Sequence[str], whole: Codes) -> list[int]:
 # Taking an output apart
 
 
-def _views(output: str) -> Iterator[Codes]:
-    for surface in surfaces(output):
+def _views(texts: Sequence[str]) -> Iterator[Codes]:
+    for surface in texts:
         bare = letters(surface)
         yield alike(bare)
+        yield alike(bare[_differs(bare)])
         yield steps(bare)
         yield alike(letters(unleeted(surface)))
         yield alike(letters(rot47(surface)))

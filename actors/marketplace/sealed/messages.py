@@ -28,10 +28,14 @@ class RunGround(StrEnum):
 
 
 class WithheldBecause(StrEnum):
-    """`copies_sealed_text`: this output has too much of it. `adds_up`: it does with those of earlier runs."""
+    """`copies_sealed_text`: this output has too much of it. `adds_up`: it does with those of earlier runs.
+
+    `cannot_be_checked`: it has more encodings within encodings than are taken apart.
+    """
 
     COPIES_SEALED_TEXT = "copies_sealed_text"
     ADDS_UP = "adds_up"
+    CANNOT_BE_CHECKED = "cannot_be_checked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from promptforge.actors.marketplace.sealed import disguises
 from promptforge.actors.marketplace.sealed.disguises import MOST_SURFACES, rot47, surfaces
 from promptforge.actors.marketplace.sealed.matching import (
     NOTHING,
@@ -48,6 +49,15 @@ def b64(text: str) -> str:
 
 def shifted(text: str, by: int) -> str:
     return "".join(chr((ord(one) - 97 + by) % 26 + 97) if one.isalpha() else one for one in text.lower())
+
+
+def in_threes(text: str) -> list[list[str]]:
+    words = text.split()
+    return [words[at : at + 3] for at in range(0, len(words), 3)]
+
+
+def decoys(encode: Callable[[str], str]) -> str:
+    return "\n".join(f"{number}. {encode(f'Harmless line number {number}.')} !" for number in range(60))
 
 
 ATTEMPTS: dict[str, Callable[[str], str]] = {
@@ -124,6 +134,29 @@ ATTEMPTS: dict[str, Callable[[str], str]] = {
     "Braille": lambda text: text.lower().translate(
         str.maketrans("abcdefghijklmnopqrstuvwxyz", "⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵")
     ),
+    "tripled letters": lambda text: "".join(one * 3 for one in text),
+    "letters doubled here and there": lambda text: "".join(one * (1 + at % 3) for at, one in enumerate(text)),
+    "words reversed in rot13": lambda text: codecs.encode(" ".join(reversed(text.split())), "rot13"),
+    "each word reversed in rot13": lambda text: codecs.encode(" ".join(one[::-1] for one in text.split()), "rot13"),
+    "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16")).decode(),
+    "base64 of UTF-16, the large end first": lambda text: base64.b64encode(text.encode("utf-16-be")).decode(),
+    "base64 of three words each": lambda text: "\n".join(f"- {b64(' '.join(part))} ;" for part in in_threes(text)),
+    "base64 behind bytes that are none": lambda text: base64.b64encode(b"\xff" * len(text) + text.encode()).decode(),
+    "hex of UTF-16": lambda text: text.encode("utf-16").hex(),
+    "hex reversed": lambda text: text.encode().hex()[::-1],
+    "hex of three words each": lambda text: "\n".join(
+        f"{number}. {' '.join(part).encode().hex()}" for number, part in enumerate(in_threes(text))
+    ),
+    "octal escapes": lambda text: "".join(f"\\{one:03o}" for one in text.encode()),
+    "codes of three digits without spaces": lambda text: "".join(f"{one:03}" for one in text.encode()),
+    "bits without spaces": lambda text: "".join(f"{one:08b}" for one in text.encode()),
+    "places in the alphabet": lambda text: " ".join(str(ord(one) - 96) for one in text.lower() if one.isalpha()),
+    "places in the alphabet with dashes": lambda text: "-".join(
+        str(ord(one) - 96) for one in text.lower() if one.isalpha()
+    ),
+    "behind many decoys in hex": lambda text: f"{decoys(lambda one: one.encode().hex())} {b64(text)}",
+    "behind many decoys in base64": lambda text: f"{decoys(b64)} {text.encode().hex()}",
+    "behind many decoys of its own kind": lambda text: f"{decoys(b64)} {b64(text)}",
     "invisible tags": lambda text: "Hello!" + "".join(chr(0xE0000 + ord(one)) for one in text),
 }
 
@@ -151,6 +184,13 @@ def test_a_shorter_copy_is_shown_and_is_a_trace() -> None:
     match = compare(SEALED, "I was told: never promise a payment. Where a deadline is known, I say so.")
     assert not is_withheld(SEALED, match, LIMITS)
     assert is_trace(match, LIMITS)
+
+
+@pytest.mark.parametrize("encode", [b64, lambda word: word.encode().hex()], ids=["base64", "hex"])
+def test_the_text_encoded_word_by_word_is_withheld(encode: Callable[[str], str]) -> None:
+    """Words that are too short to be told from others break it, so that it is not seen as one copy."""
+    for listed in ("\n".join, lambda words: "\n".join(f"{at}. {word}" for at, word in enumerate(words, 1))):
+        assert is_withheld(SEALED, compare(SEALED, listed([encode(word) for word in TEXT.split()])), LIMITS)
 
 
 def test_many_short_copies_are_withheld_together() -> None:
@@ -202,8 +242,9 @@ def test_an_ordinary_answer_is_shown_and_leaves_no_trace(output: str) -> None:
 
 
 def test_long_texts_about_other_things_are_shown() -> None:
-    docs = Path(__file__).parents[3] / "docs"
-    for page in docs.glob("*.md"):
+    root = Path(__file__).parents[3]
+    pages = [*(root / "docs").glob("*.md"), *(root / "core").rglob("*.py"), root / "requirements.lock"]
+    for page in pages:
         assert compare(SEALED, page.read_text()) == NOTHING, page.name
 
 
@@ -257,4 +298,13 @@ def test_a_text_of_nearly_nothing_is_never_matched() -> None:
 
 def test_decoding_is_bounded() -> None:
     bomb = " ".join(b64(f"{number} " + b64("x" * 60)) for number in range(200))
-    assert len(list(surfaces(bomb))) <= MOST_SURFACES
+    assert len(surfaces(bomb).texts) <= MOST_SURFACES
+
+
+def test_what_is_not_read_to_its_end_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disguises, "MOST_SURFACES", 2)
+    nested = f"{b64('Harmless, all of it.')} {b'Harmless, all of it too.'.hex()}"
+    match = compare(SEALED, nested)
+    assert (match.run, match.all_read) == (0, False)
+    assert is_withheld(SEALED, match, LIMITS)
+    assert compare(SEALED, REPLY).all_read

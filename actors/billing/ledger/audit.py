@@ -8,7 +8,7 @@ their ids are read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -18,17 +18,20 @@ from promptforge.actors.billing.ledger.budgets.store import BUDGETS
 from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, GIVEN_UP_BY
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.opening.domain import MARK
-from promptforge.actors.billing.ledger.runs import close_key, reserve_key
+from promptforge.actors.billing.ledger.payouts.store import PAYOUTS as KEPT_PAYOUTS
+from promptforge.actors.billing.ledger.runs import PREFIX, close_key, reserve_key
 from promptforge.actors.billing.ledger.sales.domain import purchase_key, refund_key
 from promptforge.actors.billing.ledger.sales.store import SALES
 from promptforge.actors.billing.ledger.store import JOURNALS, LEGS, PARTNERS, USERS
 from promptforge.actors.billing.ledger.topups.store import TOPUPS
 from promptforge.actors.billing.money.store import MoneyStore
+from promptforge.actors.billing.payouts.store import PAYOUTS
 from promptforge.core.mongo import Document, Mongo, Rows, Session, run_transaction
 
 PURCHASES = "purchases"
 MODEL_RUNS = "model_runs"
 _LEG_FIELDS = dict.fromkeys(("journal_id", "user_id", "account", "amount", "lot", "source", "created_at"), 1)
+_PAYOUT_FIELDS = dict.fromkeys(("user_id", "state", "amount", "money", "reversed_money"), 1)
 _PENDING: Document = {
     "lot": {"$type": "string"},
     "$or": [{"account": Owed.PENDING.value}, {"account": {"$gte": "partner:", "$lt": "partner;"}}],
@@ -60,6 +63,24 @@ class PartnerSeen:
     earned: tuple[int, int]
     pending: tuple[int, int]
     brought: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A journal that gives something back: a refund, the close of a run, or a claim on `topup` that came to nothing."""
+
+    journal_id: str
+    kind: str
+    topup: str = ""
+
+    def origins(self) -> list[str]:
+        """The journals that it gives back of, by its key; the other claims on its payment are found by their legs."""
+        if self.kind == JournalKind.PURCHASE_REFUND:
+            return [self.journal_id.removesuffix(":refund")]
+        run_id = self.journal_id.rpartition(":")[0].removeprefix(PREFIX)
+        if self.kind == JournalKind.RUN_CLOSE:
+            return [reserve_key(run_id)]
+        return [close_key(run_id), reserve_key(run_id)] if self.kind == JournalKind.RUN_REFUND else [self.journal_id]
 
 
 class SortedStream:
@@ -94,10 +115,10 @@ class SortedStream:
             yield row
 
 
-async def keys_of(first: SortedStream, second: SortedStream) -> AsyncIterator[str]:
-    """Every key of either stream once, in order; the caller takes the rows before going on."""
+async def keys_of(*streams: SortedStream) -> AsyncIterator[str]:
+    """Every key of any stream once, in order; the caller takes the rows before going on."""
     while True:
-        heads = [key for key in (await first.key(), await second.key()) if key is not None]
+        heads = [key for stream in streams if (key := await stream.key()) is not None]
         if not heads:
             return
         yield min(heads)
@@ -115,10 +136,13 @@ class LedgerAudit:
         self._topups = mongo.collection(TOPUPS)
         self._partners = mongo.collection(PARTNERS)
         self._budgets = mongo.collection(BUDGETS)
+        self._kept_payouts = mongo.collection(KEPT_PAYOUTS)
+        self._payouts = mongo.collection(PAYOUTS)
         self.money = MoneyStore(mongo)
 
     def journals(self) -> SortedStream:
-        rows = self._journals.find({}, {"kind": 1, "leg_count": 1}).sort([("_id", 1)])
+        fields = {"kind": 1, "leg_count": 1, "refs.linked": 1, "refs.topup": 1, "refs.budget_id": 1}
+        rows = self._journals.find({}, fields).sort([("_id", 1)])
         return SortedStream(rows, itemgetter("_id"))
 
     def legs_by_journal(self) -> SortedStream:
@@ -192,6 +216,29 @@ class LedgerAudit:
 
     def run_closes(self) -> SortedStream:
         return self._keyed_journals(JournalKind.RUN_CLOSE, close_key)
+
+    def kept_payouts(self) -> SortedStream:
+        """What the ledger keeps of each payout; the colon behind the ids keeps all three streams in one order."""
+        return SortedStream(self._kept_payouts.find({}).sort([("_id", 1)]), lambda row: row["_id"] + ":")
+
+    def payouts(self) -> SortedStream:
+        return SortedStream(self._payouts.find({}, _PAYOUT_FIELDS).sort([("_id", 1)]), lambda row: row["_id"] + ":")
+
+    def payout_legs(self) -> SortedStream:
+        rows = self._legs.find(_of_payouts(""), _LEG_FIELDS).sort([("journal_id", 1)])
+        return SortedStream(rows, lambda row: row["journal_id"].split(":")[1] + ":")
+
+    async def payout(self, payout_id: str) -> tuple[Document | None, Document | None, list[Document]]:
+        """A payout as the ledger keeps it, as its seller knows it, and its legs."""
+
+        async def read(session: Session) -> tuple[Document | None, Document | None, list[Document]]:
+            one = {"_id": payout_id}
+            kept = await self._kept_payouts.find_one(one, session=session)
+            payout = await self._payouts.find_one(one, _PAYOUT_FIELDS, session=session)
+            legs = self._legs.find(_of_payouts(f"{payout_id}:"), _LEG_FIELDS, session=session)
+            return kept, payout, await legs.to_list(None)
+
+        return await run_transaction(self._mongo, read)
 
     def budgets(self) -> SortedStream:
         return SortedStream(self._budgets.find({}).sort([("_id", 1)]), itemgetter("_id"))
@@ -291,6 +338,28 @@ class LedgerAudit:
 
         return await run_transaction(self._mongo, read)
 
+    async def origins(self, returned: Sequence[Returned]) -> list[tuple[list[Document], list[Document]]]:
+        """The legs of each, and those of what it gives back of; of a claim, those of all claims on its payment."""
+
+        async def read(session: Session) -> list[tuple[list[Document], list[Document]]]:
+            of = {
+                one.journal_id: {*one.origins(), *(await self._claims_on(one.topup, session) if one.topup else ())}
+                for one in returned
+            }
+            keys = {key for journal_id, origins in of.items() for key in (journal_id, *origins)}
+            legs: dict[str, list[Document]] = {key: [] for key in keys}
+            found = self._legs.find({"journal_id": {"$in": sorted(keys)}}, _LEG_FIELDS, session=session)
+            async for leg in found:
+                legs[leg["journal_id"]].append(leg)
+            return [(legs[key], [leg for origin in origins for leg in legs[origin]]) for key, origins in of.items()]
+
+        return await run_transaction(self._mongo, read)
+
+    async def _claims_on(self, topup: str, session: Session) -> list[str]:
+        wanted = {"lot": topup, "account": Platform.TOPUPS.value}
+        rows = await self._legs.find(wanted, {"journal_id": 1}, session=session).to_list(None)
+        return [row["journal_id"] for row in rows]
+
     async def account(self, user_id: str, add: Callable[[Document | None, Rows], Awaitable[T]]) -> T:
         """A user and the stream of their legs, handed to `add`, which may run again."""
 
@@ -325,6 +394,12 @@ class LedgerAudit:
             return journals[0] is not None, journals[1] is not None, run is not None
 
         return await run_transaction(self._mongo, read)
+
+
+def _of_payouts(key: str) -> Document:
+    """The legs of journals whose keys begin with `payout:` and this."""
+    begin = f"payout:{key}"
+    return {"journal_id": {"$gte": begin, "$lt": begin[:-1] + chr(ord(begin[-1]) + 1)}}
 
 
 def _of_budgets(wanted: object) -> list[Document]:

@@ -11,7 +11,8 @@ it over HTTP, which logs what it finds and keeps the report. Rules, by the names
 - `lot`: what is left of a lot is not the sum of its legs
 - `negative`: a stored balance is below zero, or a debt above it
 - `unknown_user`: legs of a user who does not exist
-- `unearned`: something is payable that did not come from a settled sale
+- `unearned`: something is payable that did not come from a settled sale, or of a sale that was paid with gifts, or went
+  back as other credits than were paid: a journal takes or gives what journals of its kind do not
 - `sale`: what is kept as pending of a sale is not the sum of its legs
 - `over_taken`: more credits were taken back for a charge than were given for it, or other than its claims say
 - `purchase_without_journal`, `journal_without_purchase`: a purchase has not exactly one live journal
@@ -19,6 +20,7 @@ it over HTTP, which logs what it finds and keeps the report. Rules, by the names
   only, or in the marketplace only
 - `run_close_without_reserve`: a run of a model was closed, and nothing had been reserved for it
 - `hold_without_run`: credits are reserved for a run that nobody will close
+- `payout`: what was set aside for a payout, sent or given back is not what the payout says, or there is none
 - `budget`: what is kept of a budget for trials is not what its journals say
 - `money_unbalanced`: the legs of a movement of real money do not sum to zero
 - `money_differs`: the last comparison found another balance at Stripe than the ledger's
@@ -40,6 +42,7 @@ from promptforge.actors.billing.verification.charges import verify_charges
 from promptforge.actors.billing.verification.findings import Findings
 from promptforge.actors.billing.verification.journals import verify_journals
 from promptforge.actors.billing.verification.money import verify_money
+from promptforge.actors.billing.verification.payouts import verify_payouts
 from promptforge.actors.billing.verification.purchases import verify_purchases, verify_refunds, verify_sales
 from promptforge.actors.billing.verification.runs import verify_runs
 from promptforge.actors.billing.verification.seals import verify_seals
@@ -69,14 +72,15 @@ async def verify(
     findings = Findings()
     started_at = now()
     steps: tuple[tuple[str, int, Callable[[], Awaitable[None]]], ...] = (
-        ("journals", 25, lambda: verify_journals(audit, findings)),
-        ("balances", 25, lambda: verify_balances(audit, findings)),
+        ("journals", 27, lambda: verify_journals(audit, findings)),
+        ("balances", 21, lambda: verify_balances(audit, findings)),
         ("partners", 2, lambda: verify_partners(audit, findings)),
         ("purchases", 8, lambda: verify_purchases(audit, findings)),
         ("refunds", 2, lambda: verify_refunds(audit, findings, now=started_at)),
         ("sales", 12, lambda: verify_sales(audit, findings)),
         ("charges", 5, lambda: verify_charges(audit, findings)),
         ("runs", 2, lambda: verify_runs(audit, findings)),
+        ("payouts", 2, lambda: verify_payouts(audit, findings)),
         ("budgets", 1, lambda: verify_budgets(audit, findings)),
         ("money", 3, lambda: verify_money(audit.money, findings)),
         ("seals", 15, lambda: verify_seals(seals, findings, kept)),

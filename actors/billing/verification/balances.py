@@ -1,12 +1,10 @@
-"""Every stored balance and lot is the sum of its legs, and what is earned came from settled sales."""
+"""Every stored balance and lot is the sum of its legs."""
 
 from __future__ import annotations
 
 from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
-from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY
 from promptforge.actors.billing.ledger.domain import WITH_LOTS, Fund, Owed, is_amount
 from promptforge.actors.billing.ledger.holdings import Holdings
-from promptforge.actors.billing.ledger.sales.domain import SETTLED_BY
 from promptforge.actors.billing.ledger.store import holdings_from
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings, credits
@@ -22,7 +20,6 @@ class _AccountSum:
         self._holdings: Holdings = holdings_from((user or {}).get("credits") or {})
         self._sums: dict[str, int] = {}
         self._lots: dict[str, int] = {}
-        self._earned_otherwise = 0
         self.count = 0
 
     def add(self, leg: Document) -> None:
@@ -34,8 +31,6 @@ class _AccountSum:
         if account == Owed.PENDING and (through is None or leg["created_at"] > through):
             return  # not folded yet, so it is not in the stored balance
         self._sums[account] = self._sums.get(account, 0) + amount
-        if account == Fund.EARNED and not leg["journal_id"].startswith((SETTLED_BY, COLLECTED_BY)):
-            self._earned_otherwise += amount
         if account in WITH_LOTS:
             left = self._lots.get(leg["lot"], 0) + amount
             self._lots[leg["lot"]] = left
@@ -53,9 +48,6 @@ class _AccountSum:
                 found.append(Violation("balance", self._user_id, detail))
             if stored > 0 if account is Owed.DEBT else stored < 0:
                 found.append(Violation("negative", self._user_id, f"{account} is {credits(stored)}"))
-        if self._earned_otherwise > 0:  # what is no settlement only gives back what it, or one before it, took
-            detail = f"{credits(self._earned_otherwise)} were earned without a settled sale"
-            found.append(Violation("unearned", self._user_id, detail))
         stored_lots = {lot.id: lot.remaining for lot in self._holdings.lots}
         for lot in sorted(stored_lots.keys() | self._lots.keys()):
             if stored_lots.get(lot, 0) != self._lots.get(lot, 0):

@@ -15,6 +15,7 @@ class _BudgetSum:
         self._id = budget_id
         self._row = row
         self._funded = self._spent = self._returned = 0
+        self._left: dict[str | None, int] = {}
         self._holds: dict[str, int] = {}
         self._closed: str | None = None
         self.journals = 0
@@ -22,6 +23,9 @@ class _BudgetSum:
     def add(self, journal: Document) -> None:
         self.journals += 1
         refs = journal["refs"]
+        for leg in journal["legs"]:
+            if leg["account"] == Owed.RESERVED and isinstance(leg["amount"], int):
+                self._left[leg["source"]] = self._left.get(leg["source"], 0) + leg["amount"]
         match journal["kind"]:
             case JournalKind.TRIAL_FUND:
                 self._funded += _sum(journal, Owed.RESERVED)
@@ -44,10 +48,13 @@ class _BudgetSum:
             ("set aside", funded, self._funded),
             ("spent", row["spent"], self._spent),
             ("given back", returned, self._returned),
+            ("left", funded - row["spent"] - returned, sum(self._left.values())),
             ("held", sum(row["holds"].values()), sum(self._holds.values())),
         ):
             if stored != booked:
                 found += self._wrong(f"{credits(stored)} are stored as {name}, and booked were {credits(booked)}")
+        if min(self._left.values(), default=0) < 0:
+            found += self._wrong("more came out of it of one kind of credits than was set aside of that")
         if not found and row["holds"] != self._holds:
             found += self._wrong("it holds credits for other trials than those under way")
         return found

@@ -1,13 +1,22 @@
-"""Every journal sums to zero and has its legs, and no settlement makes payable what its sale did not."""
+"""Every journal sums to zero, has its legs, and takes its credits from where journals of its kind may take them."""
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
-from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed, Platform, is_amount
-from promptforge.actors.billing.ledger.sales.domain import SETTLED_BY
+from promptforge.actors.billing.ledger.audit import LedgerAudit, Returned, keys_of
+from promptforge.actors.billing.ledger.domain import JournalKind, Platform, is_amount
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings, credits
+from promptforge.actors.billing.verification.provenance import (
+    CLAIMS_GIVEN_BACK,
+    Moved,
+    fault_of,
+    fault_of_return,
+    needs_its_origin,
+)
 from promptforge.core.mongo import Document
+
+AT_ONCE = 200
+"""Journals whose origins are read together."""
 
 
 class _JournalSum:
@@ -17,18 +26,15 @@ class _JournalSum:
         self.count = 0
         self._total = 0
         self._bad = 0
-        self._settled = 0
-        self._fee = 0
+        self._moved = Moved()
 
     def add(self, leg: Document) -> None:
         self.count += 1
-        amount = leg["amount"]
-        if not is_amount(amount):
-            self._bad += 1
+        if is_amount(leg["amount"]):
+            self._total += leg["amount"]
+            self._moved.add(leg)
         else:
-            self._total += amount
-            self._settled += amount if _is_payable(leg) else 0
-            self._fee += amount if leg.get("account") == Platform.FEES else 0
+            self._bad += 1
 
     def violations(self) -> list[Violation]:
         if self._journal is None:
@@ -41,23 +47,29 @@ class _JournalSum:
         if self.count != self._journal["leg_count"]:
             detail = f"it was posted with {self._journal['leg_count']} legs and has {self.count}"
             found.append(Violation("leg_count", self._id, detail))
-        if self._id.startswith(SETTLED_BY) and self._settled > 0:
-            detail = f"it makes {credits(self._settled)} more payable than was pending of bought credits"
-            found.append(Violation("unearned", self._id, detail))
-        if self._journal["kind"] == JournalKind.PURCHASE and self._fee < 0:
-            found.append(Violation("commission", self._id, f"it pays {credits(-self._fee)} more than its fee"))
+        fee = self._moved.put(Platform.FEES) - self._moved.took(Platform.FEES)
+        if self._journal["kind"] == JournalKind.PURCHASE and fee < 0:
+            found.append(Violation("commission", self._id, f"it pays {credits(-fee)} more than its fee"))
+        if found:
+            return found  # where legs are missing or altered it says nothing more
+        linked = "linked" in self._journal.get("refs", {})
+        if (fault := fault_of(self._id, self._journal["kind"], self._moved, linked=linked)) is not None:
+            found.append(Violation("unearned", self._id, fault))
         return found
 
-
-def _is_payable(leg: Document) -> bool:
-    """Of a settlement: what leaves the seller's pending credits (below zero), what is earned, and what pays a debt."""
-    if leg.get("account") == Owed.PENDING:
-        return bool(leg.get("source") == Fund.PURCHASED)
-    return leg.get("account") in {Fund.EARNED, Fund.PURCHASED, Owed.DEBT}
+    def returned(self) -> Returned | None:
+        """What has to be read to judge it beside what it gives back of; None where its own legs say all."""
+        if self._journal is None or not needs_its_origin(self._journal["kind"], self._moved):
+            return None
+        kind, refs = self._journal["kind"], self._journal.get("refs", {})
+        if kind == JournalKind.RUN_CLOSE and "budget_id" in refs:
+            return None  # a trial's, which is judged with its budget
+        return Returned(self._id, kind, refs.get("topup", "") if kind in CLAIMS_GIVEN_BACK else "")
 
 
 async def verify_journals(audit: LedgerAudit, findings: Findings) -> None:
     journals, legs = audit.journals(), audit.legs_by_journal()
+    returned: list[Returned] = []
     async for key in keys_of(journals, legs):
         journal = await journals.take(key)
         total = _JournalSum(key, journal)
@@ -67,9 +79,24 @@ async def verify_journals(audit: LedgerAudit, findings: Findings) -> None:
         findings.legs += total.count
         if total.violations():
             findings.add(await _confirm_journal(audit, key))
+        elif (one := total.returned()) is not None:
+            returned.append(one)
+        if len(returned) == AT_ONCE:
+            await _verify_returns(audit, findings, returned)
+            returned.clear()
+    await _verify_returns(audit, findings, returned)
     async for leg in audit.legs_without_journal():
         findings.legs += 1
         findings.add([Violation("orphan_leg", str(leg["_id"]), "it names no journal")])
+
+
+async def _verify_returns(audit: LedgerAudit, findings: Findings, returned: list[Returned]) -> None:
+    """Read in one snapshot: what a journal gives back of was posted before it, and is never changed."""
+    if not returned:
+        return
+    for one, (legs, origin) in zip(returned, await audit.origins(returned), strict=True):
+        if (fault := fault_of_return(one.kind, legs, origin)) is not None:
+            findings.add([Violation("unearned", one.journal_id, fault)])
 
 
 async def _confirm_journal(audit: LedgerAudit, journal_id: str) -> list[Violation]:

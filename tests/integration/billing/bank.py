@@ -252,6 +252,22 @@ class Bank:
 
         await self.context().transaction(work)
 
+    async def told_of_payouts(self) -> None:
+        """Write each payout as its seller sees it, which is what asks the ledger where these tests do it themselves."""
+        shown = {"reserved": "requested", "released": "cancelled"}
+        for kept in await self.collection("ledger_payouts").find({}).to_list(None):
+            was_sent = {"journal_id": f"payout:{kept['_id']}:final"}
+            gone = await self.collection("transactions").find_one(was_sent)
+            state = "reversed" if gone and kept["state"] == "released" else shown.get(kept["state"], kept["state"])
+            row = {
+                "user_id": kept["user_id"],
+                "state": state,
+                "amount": kept["amount"],
+                "money": kept["amount"],
+                "reversed_money": kept["amount"] if state == "reversed" else kept["returned"],
+            }
+            await self.collection("payouts").update_one({"_id": kept["_id"]}, {"$set": row}, upsert=True)
+
     async def owe(self, user_id: str, credits: int) -> None:
         """Buy whole credits, spend them, and have the payment refunded."""
         topup = await self.top_up(user_id, credits)

@@ -28,6 +28,7 @@ from promptforge.actors.billing.ledger.messages import (
     TakeBackTopup,
 )
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
+from promptforge.actors.billing.messages import Violation
 from promptforge.core.errors import NotFound, PromptForgeError
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank
@@ -62,6 +63,11 @@ async def reserve(bank: Bank, seller: str, credits: int, payout_id: str = "po_1"
     return await bank.context().ask(message)
 
 
+async def violations(bank: Bank) -> tuple[Violation, ...]:
+    await bank.told_of_payouts()
+    return (await bank.verify()).violations
+
+
 async def test_a_payout_is_set_aside_sent_and_gone(bank: Bank, seller: str) -> None:
     assert (await reserve(bank, seller, 50)).state == "reserved"
     assert amounts(await bank.credits(seller)) == {
@@ -71,7 +77,7 @@ async def test_a_payout_is_set_aside_sent_and_gone(bank: Bank, seller: str) -> N
     assert (await bank.context().ask(FinalisePayout(payout_id="po_1"))).state == "sent"
     assert amounts(await bank.credits(seller)) == {"granted": "10", "purchased": "10", "earned": "35"}
     assert await bank.balance_of("stripe:payouts") == 50_000
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_neither_gifts_nor_bought_credits_are_paid_out(bank: Bank, seller: str) -> None:
@@ -113,7 +119,7 @@ async def test_a_debt_or_a_dispute_since_the_request_keeps_a_payout_from_being_s
         with pytest.raises(refused):
             await bank.context().ask(message)
     assert (await bank.context().ask(CancelPayout(payout_id="po_1"))).state == "released"
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_every_step_again_answers_the_same_and_moves_nothing(bank: Bank, seller: str) -> None:
@@ -129,7 +135,7 @@ async def test_every_step_again_answers_the_same_and_moves_nothing(bank: Bank, s
         assert (await bank.context().ask(ReturnPayout(payout_id="po_1"))).state == "released"
     assert (await bank.credits(seller)).earned == "85"
     assert await bank.balance_of("stripe:payouts") == 0
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_what_was_cancelled_is_not_sent_and_what_is_being_sent_is_not_cancelled(bank: Bank, seller: str) -> None:
@@ -143,7 +149,7 @@ async def test_what_was_cancelled_is_not_sent_and_what_is_being_sent_is_not_canc
         await bank.context().ask(CancelPayout(payout_id="po_2"))
     with pytest.raises(NotFound):
         await bank.context().ask(CancelPayout(payout_id="po_none"))
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_a_transfer_that_was_refused_for_good_gives_the_credits_back(bank: Bank, seller: str) -> None:
@@ -151,7 +157,7 @@ async def test_a_transfer_that_was_refused_for_good_gives_the_credits_back(bank:
     await bank.context().ask(BeginPayoutTransfer(payout_id="po_1"))
     await bank.context().ask(ReturnPayout(payout_id="po_1"))
     assert (await bank.credits(seller)).earned == "85"
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_of_cancelling_and_sending_at_once_exactly_one_wins(bank: Bank, seller: str) -> None:
@@ -175,7 +181,7 @@ async def test_of_cancelling_and_sending_at_once_exactly_one_wins(bank: Bank, se
         if outcomes["BeginPayoutTransfer"]:
             await bank.context().ask(ReturnPayout(payout_id=payout_id))
         assert (await bank.credits(seller)).earned == "85"
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_of_cancelling_and_sending_in_two_processes_exactly_one_wins(bank: Bank, seller: str) -> None:
@@ -217,7 +223,7 @@ async def test_many_payouts_at_once_never_pay_out_more_than_was_earned(bank: Ban
             tasks.start_soon(cash_out, number)
     assert outcomes == {"reserved": 2, "insufficient_credits": 6}
     assert (await bank.credits(seller)).earned == "25"
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_what_is_set_aside_is_not_taken_by_a_claim_and_the_rest_is_a_debt(bank: Bank, seller: str) -> None:
@@ -233,7 +239,7 @@ async def test_what_is_set_aside_is_not_taken_by_a_claim_and_the_rest_is_a_debt(
     await bank.context().ask(CancelPayout(payout_id="po_1"))
     after = await bank.credits(seller)
     assert (after.debt, after.reserved) == ("0", "0"), "what comes back pays the debt first"
-    assert (await bank.verify()).violations == ()
+    assert await violations(bank) == ()
 
 
 async def test_a_payout_that_is_not_committed_has_not_happened(bank: Bank, seller: str) -> None:

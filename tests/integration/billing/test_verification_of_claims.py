@@ -47,6 +47,7 @@ async def books(mongo: Mongo) -> AsyncIterator[Bank]:
         )
         await bank.context().ask(taken)
         await bank.context().ask(ReservePayout(payout_id="po_1", user_id=SELLER, amount_millicredits=1000))
+        await bank.told_of_payouts()
         assert (await bank.verify()).violations == ()
         yield bank
 

@@ -155,10 +155,11 @@ class RunModel(Command[RunResult]):
 
 @dataclass(frozen=True, slots=True)
 class SellersShare:
-    """What a run of a sealed prompt earns its seller, in millicredits, before the platform's fee."""
+    """What a run of a sealed prompt of this listing earns its seller, in millicredits, before the platform's fee."""
 
     seller_id: str
     gross_millicredits: Annotated[int, Ge(1), Le(10**12)]
+    listing_id: str | None = None
 
 
 @internal

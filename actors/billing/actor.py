@@ -154,7 +154,11 @@ class BillingActor(Actor):
     async def close_run(self, message: CloseRun, context: Context) -> RunCharge:
         async def work(tx: Context) -> RunCharge:
             share = message.share
-            earned = None if share is None else runs.Earned(share.seller_id, share.gross_millicredits, self._fee_bp)
+            earned = None
+            if share is not None:
+                earned = runs.Earned(
+                    share.seller_id, share.gross_millicredits, self._fee_bp, listing_id=share.listing_id
+                )
             books, charge = self._ledger.open(tx), message.charge_millicredits
             journal, first = await runs.close(books, message.run_id, charge=charge, earned=earned)
             return RunCharge(runs.charged(journal), first=first, share_millicredits=runs.share(journal))

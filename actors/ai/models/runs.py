@@ -263,7 +263,7 @@ class Runs:
         if run.held:
             share = None
             if run.share is not None and ended.earned:
-                share = RunShare(run.share.seller_id, run.share.gross_millicredits)
+                share = RunShare(run.share.seller_id, run.share.gross_millicredits, run.share.listing_id)
             charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=run.charge(usage), share=share))
             charged = 0 if run.trial_of is not None else charge.charged_millicredits + charge.share_millicredits
         usage = replace(usage, credits=from_millicredits(charged))

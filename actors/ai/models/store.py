@@ -159,6 +159,7 @@ def _run_row(run: OpenRun) -> Document:
         "prompt_version": run.prompt_version,
         "started_at": run.started_at,
         "share": None if run.share is None else [run.share.seller_id, run.share.gross_millicredits],
+        "share_of": None if run.share is None else run.share.listing_id,
         "trial_of": run.trial_of,
     }
 
@@ -177,7 +178,7 @@ def _run_from(row: Document) -> OpenRun:
         prompt_id=row["prompt_id"],
         prompt_version=row["prompt_version"],
         started_at=row["started_at"],
-        share=None if share is None else SellersShare(*share),
+        share=None if share is None else SellersShare(*share, listing_id=row.get("share_of")),
         trial_of=row.get("trial_of"),
     )
 

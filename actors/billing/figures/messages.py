@@ -80,9 +80,13 @@ class ScanJournals(Query[Scan[JournalFigures]]):
 
 @dataclass(frozen=True, slots=True)
 class RunIncome:
-    """What sealed runs brought their seller on a day, and what of it was taken back later; in millicredits."""
+    """What sealed runs of a listing brought their seller on a day, and what of it was taken back; in millicredits.
+
+    `listing_id` is null of runs from before the ledger was told it.
+    """
 
     day: date
+    listing_id: str | None
     runs: int
     net: int
     refunds: int
@@ -91,7 +95,7 @@ class RunIncome:
 
 @internal
 class SumRunIncome(Query[tuple[RunIncome, ...]]):
-    """What runs brought a seller on the days (UTC) from `since` to before `until`, as it was booked."""
+    """What runs of each listing brought a seller on the days (UTC) from `since` to before `until`, as it was booked."""
 
     seller_id: str
     since: datetime

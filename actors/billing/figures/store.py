@@ -50,9 +50,10 @@ class FigureStore:
         return [_figures_from(row, legs[row["_id"]]) for row in rows]
 
     async def run_income(self, seller_id: str, *, since: datetime, until: datetime) -> list[RunIncome]:
-        """A pending leg above zero that begins a lot is income; by days, the first one first.
+        """A pending leg above zero that begins a lot is income; by days and listings, the first day first.
 
-        The lot is the journal that closed the run, and what takes a share back names it in `reverses`.
+        The lot is the journal that closed the run, which names the listing; what takes a share back names it in
+        `reverses`.
         """
         taken = {"parties": seller_id, "created_at": {"$gte": since}, "kind": JournalKind.RUN_REFUND.value}
         reversed_runs = [row["reverses"] async for row in self._journals.find(taken, {"reverses": 1})]
@@ -67,9 +68,13 @@ class FigureStore:
         stages: list[Document] = [
             {"$match": income},
             {"$group": {"_id": "$lot", "net": {"$sum": "$amount"}, "at": {"$min": "$created_at"}}},
+            {"$lookup": {"from": JOURNALS, "localField": "_id", "foreignField": "_id", "as": "closed"}},
             {
                 "$group": {
-                    "_id": {"$dateTrunc": {"date": "$at", "unit": "day"}},
+                    "_id": {
+                        "day": {"$dateTrunc": {"date": "$at", "unit": "day"}},
+                        "listing": {"$ifNull": [{"$first": "$closed.refs.listing_id"}, None]},
+                    },
                     "runs": {"$sum": 1},
                     "net": {"$sum": "$net"},
                     "refunds": {"$sum": {"$cond": [back, 1, 0]}},
@@ -79,13 +84,17 @@ class FigureStore:
             {"$sort": {"_id": 1}},
         ]
         rows = self._legs.aggregate(stages, allowDiskUse=True)
-        return [RunIncome(row.pop("_id").date(), **row) async for row in rows]
+        return [_income_from(row.pop("_id"), row) async for row in rows]
 
     async def count_legs(self) -> int:
         return await self._legs.count_documents({"_id": {"$gt": ""}})
 
     async def count_entries(self, user_id: str) -> int:
         return await self._journals.count_documents({"parties": user_id})
+
+
+def _income_from(key: Document, sums: Document) -> RunIncome:
+    return RunIncome(key["day"].date(), key["listing"], **sums)
 
 
 def place_of(journal_id: str, created_at: datetime) -> str:

@@ -125,10 +125,11 @@ class RunHold:
 
 @dataclass(frozen=True, slots=True)
 class RunShare:
-    """What a run earns a seller, in millicredits, before the platform's fee."""
+    """What a run earns a seller, in millicredits, before the platform's fee; `listing_id`: of what it is a run."""
 
     seller_id: Id
     gross_millicredits: Annotated[int, Ge(1), Le(10**12)]
+    listing_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)

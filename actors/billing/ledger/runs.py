@@ -39,6 +39,7 @@ class Earned:
     gross: int
     fee_bp: int
     linked: bool = False
+    listing_id: str | None = None
 
 
 def reserve_key(run_id: str) -> str:
@@ -79,6 +80,8 @@ def charge_journal(run_id: str, reserved: Journal, charge: int, earned: Earned |
     if earned is not None and gross:
         legs += _earning_legs(run_id, parts_before(parts_after(parts, charge), gross), earned)
         refs |= {"seller_id": earned.seller_id, "share": from_millicredits(gross)}
+        if earned.listing_id is not None:
+            refs["listing_id"] = earned.listing_id
         parties = (user_id, earned.seller_id)
     return Journal(close_key(run_id), JournalKind.RUN_CLOSE, refs, tuple(legs), parties, reverses=reserved.id)
 

@@ -62,7 +62,7 @@ class InsightsActor(Actor):
         until = today + timedelta(days=1)
         rows = await self._store.days_of_seller(context.user_id, since=since, until=until)
         income = await context.ask(SumRunIncome(seller_id=context.user_id, since=since, until=until))
-        titles = await self._store.titles(list(best(rows)))
+        titles = await self._store.titles(list(best(rows, income)))
         return dashboard(rows, income, titles, since=since.date(), until=today.date())
 
     @handles(SumSales)

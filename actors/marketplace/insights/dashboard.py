@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from promptforge.actors.billing.figures.messages import RunIncome
@@ -34,17 +35,30 @@ def total_of(rows: Iterable[ListingDay]) -> SalesSum:
     )
 
 
-def best(rows: Sequence[ListingDay]) -> dict[str, list[ListingDay]]:
-    """Those that earned most, what was refunded left out; of equals the one that was seen more."""
-    by_listing: dict[str, list[ListingDay]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class ListingIncome:
+    """What there is of one listing."""
+
+    sold: list[ListingDay] = field(default_factory=list)
+    ran: list[RunIncome] = field(default_factory=list)
+
+    @property
+    def worth(self) -> tuple[int, int]:
+        """What it earned, what was taken back left out; and how often it was seen."""
+        net = sum(one.net - one.refunded_net for one in (*self.sold, *self.ran))
+        return net, sum(row.views for row in self.sold)
+
+
+def best(rows: Sequence[ListingDay], income: Sequence[RunIncome]) -> dict[str, ListingIncome]:
+    """Those that earned most; of equals the one that was seen more. Runs of no known listing are in none."""
+    by_listing: dict[str, ListingIncome] = defaultdict(ListingIncome)
     for row in rows:
-        by_listing[row.listing_id].append(row)
-
-    def worth(listing_id: str) -> tuple[int, int, str]:
-        own = by_listing[listing_id]
-        return sum(row.net - row.refunded_net for row in own), sum(row.views for row in own), listing_id
-
-    return {one: by_listing[one] for one in sorted(by_listing, key=worth, reverse=True)[:TOP]}
+        by_listing[row.listing_id].sold.append(row)
+    for day in income:
+        if day.listing_id is not None:
+            by_listing[day.listing_id].ran.append(day)
+    ranked = sorted(by_listing, key=lambda one: (*by_listing[one].worth, one), reverse=True)
+    return {one: by_listing[one] for one in ranked[:TOP]}
 
 
 def runs_of(income: Sequence[RunIncome]) -> RunSum:
@@ -59,8 +73,10 @@ def runs_of(income: Sequence[RunIncome]) -> RunSum:
 def dashboard(
     rows: Sequence[ListingDay], income: Sequence[RunIncome], titles: Mapping[str, str], *, since: date, until: date
 ) -> SellerDashboard:
-    """Every day from `since` to `until`, both of them in it, has a place."""
-    ran = {day.day: day for day in income}
+    """Every day from `since` to `until`, both of them in it, has a place. `titles` of the best."""
+    ran: dict[date, list[RunIncome]] = defaultdict(list)
+    for one in income:
+        ran[one.day].append(one)
     by_day: dict[date, list[ListingDay]] = defaultdict(list)
     for row in rows:
         by_day[row.day].append(row)
@@ -68,7 +84,10 @@ def dashboard(
     for number in range((until - since).days + 1):
         day = since + timedelta(days=number)
         own = total_of(by_day[day])
-        runs = runs_of([ran[day]] if day in ran else [])
+        runs = runs_of(ran[day])
         days.append(DaySum(day, own.views, own.sales, own.net, runs.runs, runs.net))
-    top = tuple(ListingSum(one, titles.get(one, ""), total_of(own)) for one, own in best(rows).items())
+    top = tuple(
+        ListingSum(one, titles.get(one, ""), total_of(own.sold), runs_of(own.ran))
+        for one, own in best(rows, income).items()
+    )
     return SellerDashboard(since, until, total_of(rows), runs_of(income), top, tuple(days))

@@ -71,15 +71,18 @@ class DaySum:
 
 @dataclass(frozen=True, slots=True)
 class ListingSum:
+    """Sales of a listing, and runs of it."""
+
     listing_id: str
     title: str
     total: SalesSum
+    runs: RunSum
 
 
 @dataclass(frozen=True, slots=True)
 class SellerDashboard:
-    """How your listings did on these days (UTC): all sales together, all runs together, the ten listings whose sales
-    earned most, and day by day.
+    """How your listings did on these days (UTC): all sales together, all runs together, the ten listings that earned
+    most by both, and day by day.
     """
 
     since: date

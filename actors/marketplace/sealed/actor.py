@@ -181,7 +181,7 @@ class SealedRunsActor(Actor):
                 prompt_id=ground.listing.prompt_id,
                 prompt_version=ground.version,
                 max_millicredits=None if message.max_credits is None else to_millicredits(message.max_credits),
-                share=SellersShare(ground.listing.seller_id, ground.share) if ground.share else None,
+                share=SellersShare(ground.listing.seller_id, ground.share, ground.listing.id) if ground.share else None,
                 trial_of=ground.listing.id if ground.right is RunGround.TRIAL else None,
             )
         )

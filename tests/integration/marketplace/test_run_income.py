@@ -15,7 +15,8 @@ from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.billing.messages import GetCredits
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, SellerDashboard
-from promptforge.actors.marketplace.sealed.messages import FundTrials
+from promptforge.actors.marketplace.messages import Licence
+from promptforge.actors.marketplace.sealed.messages import FundTrials, SealedRunView
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
@@ -91,6 +92,70 @@ async def test_a_share_that_a_dispute_took_back_is_told_on_the_day_of_its_run(li
     assert [(day.runs, day.runs_net) for day in dashboard.days] == [(2, "1.888"), (0, "0"), (0, "0"), (1, "0.944")]
     assert (await shown(lighthouse, days=3)).runs.runs == 1
     assert (await verify_ledger(mongo)).ok
+
+
+async def booked_of(lighthouse: Lighthouse, runs: list[SealedRunView]) -> Counter[str]:
+    """By `close` and `refund`, what the ledger booked to the seller for just these runs."""
+    sums: Counter[str] = Counter()
+    for run in runs:
+        wanted = {
+            "user_id": lighthouse.seller.user_id,
+            "account": "pending",
+            "journal_id": {"$regex": f"^run:{run.run_id}:"},
+        }
+        async for leg in lighthouse.collection("transactions").find(wanted):
+            sums[leg["journal_id"].rpartition(":")[2]] += leg["amount"]
+    return sums
+
+
+async def test_each_listing_has_what_the_ledger_booked_for_runs_of_it(lighthouse: Lighthouse) -> None:
+    """Three listings, one of which sells as well; a dispute takes two runs back, of one listing each."""
+    await lighthouse.offer(terms=replace(TERMS, share="2.345"))
+    await lighthouse.offer(licence=Licence.SOURCE, terms=None, price="1")
+    first, second, sold = lighthouse.listings
+    mongo = lighthouse.market.process.mongo
+    bruno, dora = await lighthouse.market.person("bruno"), await lighthouse.market.person("dora")
+    await lighthouse.market.fund(bruno, 50)
+    await top_up(mongo, dora, 20)
+    ran: dict[str, list[SealedRunView]] = {first.id: [], second.id: []}
+    for person in (bruno, dora):
+        for listing in (first, second):
+            await lighthouse.market.buy(person, listing, price="0")
+            for _ in range(1 + (listing is second)):
+                ran[listing.id].append(await lighthouse.run(person, listing_id=listing.id))
+    await lighthouse.market.buy(bruno, sold, price="1")
+    disputed = TakeBackTopup(
+        topup_id=f"topup:cs_{dora.user_id}",
+        claim_id="dp_1",
+        kind=ClaimKind.DISPUTE,
+        amount=1000,
+        captured=1000,
+        undo_sales=True,
+    )
+    await lighthouse.market.process.context().ask(disputed)
+    shown_now = await shown(lighthouse)
+    top = {one.listing_id: one for one in shown_now.top}
+    assert [one.listing_id for one in shown_now.top] == [second.id, first.id, sold.id], "by what sales and runs earned"
+    assert (top[sold.id].total.sales, top[sold.id].runs.runs) == (1, 0)
+    for listing_id, runs in ran.items():
+        told, sums = top[listing_id].runs, await booked_of(lighthouse, runs)
+        assert (told.runs, to_millicredits(told.net)) == (len(runs), sums["close"])
+        assert to_millicredits(told.refunded_net) == -sums["refund"] > 0
+    assert sum(to_millicredits(one.runs.net) for one in top.values()) == to_millicredits(shown_now.runs.net)
+    assert sum(one.runs.refunds for one in top.values()) == shown_now.runs.refunds == 3
+    assert (await verify_ledger(mongo)).ok
+
+
+async def test_runs_from_before_their_listing_was_told_are_in_the_sums_only(lighthouse: Lighthouse) -> None:
+    bruno, _ = await lighthouse.buyer("bruno")
+    for _ in range(2):
+        await lighthouse.run(bruno)
+    journals = lighthouse.collection("ledger_journals")
+    older = await journals.find_one({"kind": "run_close"})
+    await journals.update_one({"_id": older["_id"]}, {"$unset": {"refs.listing_id": ""}})
+    shown_now = await shown(lighthouse)
+    assert (shown_now.runs.runs, [day.runs for day in shown_now.days if day.runs]) == (2, [2])
+    assert [one.runs.runs for one in shown_now.top] == [1]
 
 
 async def test_what_has_settled_stays_on_its_day(lighthouse: Lighthouse) -> None:

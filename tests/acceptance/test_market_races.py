@@ -165,26 +165,45 @@ def test_sales_beside_a_suspension_a_lower_price_a_refund_and_a_deletion(service
     assert told(click(others[0], path, "9")()) in {(409, "not_for_sale"), (409, "already_owned")}
 
 
-@pytest.mark.parametrize("price", ["0", "10"])
-def test_sales_beside_the_end_of_their_sellers_account(service: Service, moderator: Person, price: str) -> None:
-    """What was bought before it stays the buyers'; afterwards nothing can be bought. Earnings make it wait."""
-    seller = service.person(f"leaver-{price}", Role.SELLER)
-    path = f"/marketplace/listings/{published_listing(service, seller, moderator, name='Left behind', price=price)}"
-    buyers = funded(service, f"behind-{price}", 10)
-    seller.call("DELETE", "/users/me", None, expect=202)
-    answers = at_once([click(buyer, path, price) for buyer in buyers], then=[closing(service)])
+@pytest.mark.parametrize(
+    ("price", "give_up"),
+    [
+        pytest.param("0", False, id="nothing earned"),
+        pytest.param("10", True, id="earnings given up"),
+        pytest.param("10", False, id="earnings make it wait"),
+    ],
+)
+def test_sales_beside_the_end_of_their_sellers_account(
+    service: Service, moderator: Person, price: str, *, give_up: bool
+) -> None:
+    """One sale before the end, ten beside it, one behind it: what was bought stays, and then nothing can be."""
+    name = f"leaver-{price}-{give_up}".lower()
+    seller = service.person(name, Role.SELLER)
+    path = f"/marketplace/listings/{published_listing(service, seller, moderator, name=f'Left by {name}', price=price)}"
+    buyers = funded(service, name, 12)
+    first, *beside, last = buyers
+    seller.call("DELETE", f"/users/me?give_up_credits={give_up}".lower(), None, expect=202)
+    before = click(first, path, price)()
+    assert told(before) == (201, None), "nothing has come for the account yet"
+    answers = at_once([click(buyer, path, price) for buyer in beside], then=[closing(service)])
     assert answers.pop().status_code == 202
-    assert {told(one) for one in answers} <= {(201, None), (409, "not_for_sale"), (404, "not_found")}
-    sold = sum(one.status_code == 201 for one in answers)
-    if price == "0" or not sold:
+    gone = {(409, "not_for_sale"), (404, "not_found")}
+    assert {told(one) for one in answers} <= {(201, None), *gone}
+    if price == "0" or give_up:
         eventually(lambda: told(seller.client.get("/users/me")) == (403, "account_closed"), seconds=60)
-        late = service.funded(f"late-{price}", 10)
-        assert told(click(late, path, price)()) in {(409, "not_for_sale"), (404, "not_found")}
+        behind = click(last, path, price)()
+        assert told(behind) in gone
     else:
+        eventually(lambda: seller.get("/users/me/deletion")["obstacles"] == ["credits_left"], seconds=60)
+        behind = click(last, path, price)()
+        assert told(behind) == (201, None)
+        sold = sum(one.status_code == 201 for one in (before, *answers, behind))
         assert Decimal(seller.get("/users/me/credits")["pending"]) == Decimal("8.5") * sold
-    for buyer, answer in zip(buyers, answers, strict=True):
+    for buyer, answer in zip(buyers, (before, *answers, behind), strict=True):
         assert available(buyer) == (10 - int(price) if answer.status_code == 201 else 10), told(answer)
-        for one in buyer.get("/marketplace/purchases")["items"]:
+        bought = buyer.get("/marketplace/purchases")["items"]
+        assert len(bought) == (answer.status_code == 201)
+        for one in bought:
             assert buyer.get(f"/marketplace/purchases/{one['id']}")["content"]
 
 

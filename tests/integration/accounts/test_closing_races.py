@@ -140,6 +140,37 @@ async def test_a_purchase_that_committed_first_is_a_sale_like_any_other(branches
     assert await branches.ledger_is_right()
 
 
+@pytest.mark.parametrize("price", ["0", "10"])
+@pytest.mark.parametrize("commits_last", ["purchase", "closing"])
+async def test_a_sale_and_the_closing_of_its_seller_both_stand_whichever_commits_last(
+    branches: Branches, price: str, commits_last: str
+) -> None:
+    """A sale writes nothing of its seller's, so neither waits: each has done its work before the other's commit."""
+    seller = await branches.here.person("sam", Role.SELLER)
+    bruno, there = await branches.person("bruno")
+    late = await branches.here.person("late")
+    for person in (bruno, late):
+        await branches.here.fund(person, 100)
+    listing = await branches.here.published(seller, "Sold meanwhile", price=price)
+    await due(branches, seller)
+    order = PurchaseListing(listing_id=listing.id, expected_price=price)
+    async with anyio.create_task_group() as tasks:
+        if commits_last == "purchase":
+            beside = Beside(branches, tasks, close(branches.there, seller))
+            outcome = await raised(bruno, order)
+        else:
+            beside = Beside(branches, tasks, raised(there, order))
+            outcome = await close(branches.here, seller)
+        assert beside.outcome == "done", "it has committed while the other one has not"
+    assert outcome == "done"
+    (sale,) = await branches.mongo.collection("purchases").find({"listing_id": listing.id}).to_list(None)
+    assert await raised(late, order) in {"not_for_sale", "not_found"}
+    await branches.here.jobs_done()
+    await time_has_come(branches, seller.user_id)
+    assert (await bruno.ask(GetPurchase(purchase_id=sale["_id"]))).content == "Say {{word}}."
+    assert await branches.ledger_is_right()
+
+
 async def test_commissions_of_a_closed_account_go_back_into_the_fees(branches: Branches) -> None:
     """They are asked for, given up, and one comes in by a sale that was under way while the account closed."""
     pat = await affiliate(branches, "pat")

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from promptforge.actors.notifications import store as notifications
 from promptforge.actors.notifications.actor import NotificationsActor, Outlet
 from promptforge.actors.notifications.deliveries import store as deliveries
+from promptforge.actors.notifications.deliveries.actor import DeliveriesActor
+from promptforge.actors.notifications.deliveries.messages import SweepDeliveries
 from promptforge.actors.notifications.mail import store as bounces
 from promptforge.actors.notifications.mail.actor import MailActor
 from promptforge.actors.notifications.mail.domain import address_of
@@ -30,7 +32,7 @@ from promptforge.actors.notifications.webhooks.outlet import WebhookOutlet
 from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.core.egress import Outward, UrlPolicy
 from promptforge.core.errors import ConfigurationError
-from promptforge.core.jobs import Queue, Sealer
+from promptforge.core.jobs import Queue, Schedule, Sealer
 from promptforge.core.mongo import Change, ChangeFeed, Index, Mongo
 from promptforge.core.personal import Held
 from promptforge.core.runtime import Actor
@@ -45,6 +47,17 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **tickets.INDEXES,
     **bounces.INDEXES,
 }
+ACTOR_TYPES: tuple[type[Actor], ...] = (
+    NotificationsActor,
+    DeliveriesActor,
+    PreferencesActor,
+    MailActor,
+    MailSendingActor,
+    StreamActor,
+    WebhooksActor,
+    WebhookSendingActor,
+)
+SCHEDULES = (Schedule("sweep-deliveries", "3-53/10 * * * *", lambda _: SweepDeliveries()),)
 QUEUES = (Queue("webhooks", concurrency=PLACES, fair=True), Queue("mail", concurrency=MAIL_PLACES))
 HELD: dict[str, Held] = {
     **notifications.HELD,
@@ -69,6 +82,7 @@ def build_actors(mongo: Mongo, settings: Settings, secrets: Sequence[str], *, ba
         outlets.append(MailOutlet(sent))
     return [
         NotificationsActor(told, chosen, outlets),
+        DeliveriesActor(sent),
         PreferencesActor(chosen, returned, mail=server is not None),
         MailActor(sent, chosen, returned, links),
         MailSendingActor(

@@ -71,7 +71,11 @@ def ended_of(job_ids: Iterable[str], found: Sequence[Job]) -> tuple[EndedJob, ..
     known = {job.id for job in found}
     gone = [EndedJob(job_id, None, None) for job_id in job_ids if job_id not in known]
     over = [job for job in found if job.state in FINAL_STATES]
-    return (*gone, *(EndedJob(job.id, job.state, job.errors[-1].error if job.errors else None) for job in over))
+    return (*gone, *(EndedJob(job.id, job.state, _last_error(job), job.finished_at) for job in over))
+
+
+def _last_error(job: Job) -> str | None:
+    return job.errors[-1].error if job.errors else None
 
 
 def timeline_of(job: Job) -> tuple[TimelineEntry, ...]:

@@ -293,6 +293,7 @@ class EndedJob:
     job_id: str
     state: JobState | None
     error: str | None
+    ended_at: datetime | None = None
 
 
 @internal

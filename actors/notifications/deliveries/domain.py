@@ -22,11 +22,25 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Why nobody sends it any more: `job_died`, `job_cancelled` or `job_lost`. `error` is its job's last one."""
+
+    reason: str
+    error: str | None
+    at: datetime
+
+
+JOB_ENDED = frozenset({"job_died", "job_cancelled"})
+"""Where an operator has the job tried once more, it is sent after all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """`event_id` is the notification's id, or the delivery's own where it is a test.
 
-    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for. `job_id` makes its attempts;
-    nobody knows that of one from before this was written down. `sent_to` is the address of a mail that went out.
+    `channel` is `email`, or a webhook's id. `failures` counts since it was last asked for (`asked_at`). `job_id` makes
+    its attempts; nobody knows that of one from before this was written down. `sent_to` is the address of a mail that
+    went out. `error`: what its job ended with, where that was not a receiver's failure.
     """
 
     id: str
@@ -42,6 +56,8 @@ class Delivery:
     ended_at: datetime | None
     job_id: str | None
     sent_to: str | None
+    asked_at: datetime
+    error: str | None = None
 
     @property
     def is_test(self) -> bool:

@@ -1,8 +1,11 @@
-"""The states that something to be sent can be in."""
+"""The states that something to be sent can be in, and the sweep of what nobody sends any more."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+from promptforge.core.jobs import job
+from promptforge.core.messages import Command, internal
 
 
 class DeliveryState(StrEnum):
@@ -12,3 +15,9 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     SKIPPED = "skipped"
     FAILED = "failed"
+
+
+@internal
+@job(timeout_seconds=300)
+class SweepDeliveries(Command[int]):
+    """End the deliveries whose job was cancelled or died; answers how many there were."""

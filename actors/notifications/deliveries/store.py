@@ -1,7 +1,8 @@
 """Every query on `notification_deliveries`.
 
 There is one document for each notification and channel, whoever tells it and however often: that is its unique key. A
-write about an attempt is fenced by `pending`, so what has ended stays as it ended.
+write about an attempt is fenced by `pending`, so what has ended stays as it ended; but for what was given up because
+its job had ended, while the last attempt was still under way.
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from promptforge.actors.notifications.deliveries.domain import KEPT, MOST_ATTEMPTS_KEPT, Attempt, Delivery
+from promptforge.actors.notifications.deliveries.domain import (
+    JOB_ENDED,
+    KEPT,
+    MOST_ATTEMPTS_KEPT,
+    Attempt,
+    Delivery,
+    GivenUp,
+)
 from promptforge.actors.notifications.deliveries.messages import DeliveryState
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
@@ -22,6 +30,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     DELIVERIES: (
         Index((("event_id", 1), ("channel", 1)), unique=True),
         Index((("channel", 1), ("created_at", -1), ("_id", -1))),
+        Index((("created_at", 1), ("_id", 1)), partial={"state": DeliveryState.PENDING.value}),
         Index((("expire_at", 1),), ttl_seconds=0),
     )
 }
@@ -33,6 +42,8 @@ HELD = {
     ),
 }
 _PENDING = {"state": DeliveryState.PENDING.value}
+_OPEN: Document = {"$or": [_PENDING, {"reason": {"$in": sorted(JOB_ENDED)}}]}
+"""Not ended, as far as an attempt knows: where the job is given up during the last one, what came of that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,21 @@ class DeliveryStore:
         row = await self._deliveries.find_one({"_id": delivery_id}, session=session)
         return None if row is None else delivery_from(row)
 
+    async def find_to_send(self, delivery_id: str, job_id: str | None) -> Delivery | None:
+        """The delivery, where this job is to send it; without a job whoever asks may.
+
+        One that was given up because this very job had ended is pending again: an operator has it tried once more.
+        """
+        delivery = await self.find(delivery_id)
+        if delivery is None or (job_id is not None and not delivery.is_left_to(job_id)):
+            return None
+        if delivery.pending:
+            return delivery
+        ended = {"_id": delivery_id, "job_id": job_id, "reason": {"$in": sorted(JOB_ENDED)}}
+        fresh = {**_PENDING, "reason": None, "error": None, "ended_at": None}
+        row = await self._deliveries.find_one_and_update(ended, {"$set": fresh})
+        return None if row is None else delivery_from(row)
+
     async def find_of(self, delivery_id: str, channel: str, *, session: Session | None = None) -> Delivery | None:
         row = await self._deliveries.find_one({"_id": delivery_id, "channel": channel}, session=session)
         return None if row is None else delivery_from(row)
@@ -86,6 +112,22 @@ class DeliveryStore:
             wanted["state"] = state.value
         rows = self._deliveries.find(wanted).sort([("created_at", -1), ("_id", -1)]).limit(limit + 1)
         return await rows.to_list(limit + 1)
+
+    async def list_pending(self, *, after: Delivery | None, limit: int) -> list[Delivery]:
+        """Of everybody, the oldest first."""
+        wanted: Document = {**_PENDING}
+        if after is not None:
+            later, same = {"created_at": {"$gt": after.created_at}}, {"created_at": after.created_at}
+            wanted["$or"] = [later, {**same, "_id": {"$gt": after.id}}]
+        rows = self._deliveries.find(wanted).sort([("created_at", 1), ("_id", 1)]).limit(limit)
+        return [delivery_from(row) for row in await rows.to_list(limit)]
+
+    async def give_up(self, delivery: Delivery, given_up: GivenUp) -> bool:
+        """False where it has ended, or was asked for once more, since it was read."""
+        still = {"_id": delivery.id, "job_id": delivery.job_id, **_PENDING}
+        ended = {"state": DeliveryState.FAILED.value, "reason": given_up.reason, "error": given_up.error}
+        done = await self._deliveries.update_one(still, {"$set": {**ended, "ended_at": given_up.at}})
+        return done.matched_count == 1
 
     async def note_attempt(
         self, delivery_id: str, attempt: Attempt, *, failed: bool, session: Session | None = None
@@ -108,10 +150,10 @@ class DeliveryStore:
     ) -> bool:
         """False where it had ended already."""
         update = _pushed(attempt, failed=state is DeliveryState.FAILED) if attempt is not None else {}
-        update["$set"] = {"state": state.value, "reason": reason, "ended_at": now}
+        update["$set"] = {"state": state.value, "reason": reason, "error": None, "ended_at": now}
         if sent_to is not None:
             update["$set"]["sent_to"] = sent_to
-        done = await self._deliveries.update_one({"_id": delivery_id, **_PENDING}, update, session=session)
+        done = await self._deliveries.update_one({"_id": delivery_id, **_OPEN}, update, session=session)
         return done.matched_count == 1
 
     async def begin_again(
@@ -120,7 +162,15 @@ class DeliveryStore:
         """Pending once more, by this job; None where it is pending already, unless the job that it had is `gone`."""
         over: list[Document] = [{"state": {"$ne": DeliveryState.PENDING.value}}]
         ended = {"_id": delivery.id, "$or": [*over, *([{"job_id": delivery.job_id}] if gone else [])]}
-        fresh = {**_PENDING, "failures": 0, "reason": None, "ended_at": None, "expire_at": now + KEPT, "asked_at": now}
+        fresh = {
+            **_PENDING,
+            "failures": 0,
+            "reason": None,
+            "error": None,
+            "ended_at": None,
+            "expire_at": now + KEPT,
+            "asked_at": now,
+        }
         fresh["job_id"] = job_id
         row = await self._deliveries.find_one_and_update(ended, {"$set": fresh}, session=session)
         return None if row is None else delivery_from(row)
@@ -149,4 +199,6 @@ def delivery_from(row: Document) -> Delivery:
         ended_at=row.get("ended_at"),
         job_id=row.get("job_id"),
         sent_to=row.get("sent_to"),
+        asked_at=row.get("asked_at") or row["created_at"],
+        error=row.get("error"),
     )

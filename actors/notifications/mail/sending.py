@@ -68,8 +68,9 @@ class MailSendingActor(Actor):
 
     @handles(SendMail)
     async def send(self, message: SendMail, context: Context) -> None:
-        delivery = await self._deliveries.find(message.delivery_id)
-        if delivery is None or not delivery.pending:
+        job_id = None if context.job is None else context.job.job_id
+        delivery = await self._deliveries.find_to_send(message.delivery_id, job_id)
+        if delivery is None:
             return
         if self._mailer is None or self._writer is None:
             raise Snooze(3600.0, "SMTP_URL is not set")

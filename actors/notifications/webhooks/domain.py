@@ -145,4 +145,5 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
         attempts=tuple(DeliveryAttemptView(one.at, one.outcome, one.milliseconds) for one in delivery.attempts),
         created_at=delivery.created_at,
         ended_at=delivery.ended_at,
+        error=delivery.error,
     )

@@ -94,7 +94,11 @@ class DeliveryAttemptView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """One notification on its way to a webhook. `event_id` is its `webhook-id`, the same however often it is sent."""
+    """One notification on its way to a webhook. `event_id` is its `webhook-id`, the same however often it is sent.
+
+    `reason`: why it was not to be sent any more, or was given up by us (`job_died`, `job_cancelled`, `job_lost`), with
+    our last failure as `error`; null where the receiver's answers, in `attempts`, say it all.
+    """
 
     id: str
     webhook_id: str
@@ -105,6 +109,7 @@ class DeliveryView:
     attempts: tuple[DeliveryAttemptView, ...]
     created_at: datetime
     ended_at: datetime | None
+    error: str | None = None
 
 
 @requires(scope="webhooks:write", fresh=True)

@@ -74,10 +74,9 @@ class WebhookSendingActor(Actor):
 
     @handles(SendWebhook)
     async def send(self, message: SendWebhook, context: Context) -> None:
-        delivery = await self._deliveries.find(message.delivery_id)
-        if delivery is None or not delivery.pending:
-            return
-        if context.job is not None and not delivery.is_left_to(context.job.job_id):
+        job_id = None if context.job is None else context.job.job_id
+        delivery = await self._deliveries.find_to_send(message.delivery_id, job_id)
+        if delivery is None:
             return
         webhook = await self._webhooks.find(delivery.channel)
         told = await self._notifications.find_told(delivery.event_id)

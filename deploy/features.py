@@ -93,16 +93,10 @@ from promptforge.actors.marketplace import (
 )
 from promptforge.actors.marketplace import store as marketplace
 from promptforge.actors.marketplace.documents.actor import ListingDocumentsActor
+from promptforge.actors.marketplace.documents.bought import BoughtStore
 from promptforge.actors.marketplace.documents.store import ListingDocumentStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.sealed.matching import Limits as SealedLimits
-from promptforge.actors.notifications.actor import NotificationsActor
-from promptforge.actors.notifications.mail.actor import MailActor
-from promptforge.actors.notifications.mail.sending import MailSendingActor
-from promptforge.actors.notifications.preferences.actor import PreferencesActor
-from promptforge.actors.notifications.stream.actor import StreamActor
-from promptforge.actors.notifications.webhooks.actor import WebhooksActor
-from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.actors.operations import OperationsActor, SealAuditLog
 from promptforge.actors.packages.messages import QUEUE as PACKAGES
 from promptforge.actors.projects import ProjectsActor
@@ -190,13 +184,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     *packaging.ACTOR_TYPES,
     *partnering.ACTOR_TYPES,
     EvaluationsActor,
-    NotificationsActor,
-    PreferencesActor,
-    MailActor,
-    MailSendingActor,
-    StreamActor,
-    WebhooksActor,
-    WebhookSendingActor,
+    *notifying.ACTOR_TYPES,
     ListingsActor,
     PurchasesActor,
     ReviewsActor,
@@ -265,6 +253,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("sweep-exports", "*/10 * * * *", lambda _: SweepExports()),
     *moderating.SCHEDULES,
     *packaging.SCHEDULES,
+    *notifying.SCHEDULES,
     Schedule("settle-sales", "7 * * * *", lambda _: SettleSales()),
     Schedule("expire-gifts", "37 * * * *", lambda _: ExpireLots()),
     Schedule("sweep-payouts", "*/10 * * * *", lambda _: SweepPayouts()),
@@ -373,7 +362,7 @@ def _market_actors(mongo: Mongo, settings: Settings, memory: Memory) -> list[Act
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),
         InsightsActor(marketplace.InsightStore(mongo), views),
-        ListingDocumentsActor(ListingDocumentStore(mongo)),
+        ListingDocumentsActor(ListingDocumentStore(mongo), BoughtStore(mongo)),
         SealedRunsActor(marketplace.Grounds(listings, purchases, accounts), accounts, _sealed_limits(settings)),
         TrialBudgetsActor(listings),
     ]

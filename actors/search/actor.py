@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 
+from promptforge.actors.marketplace.documents.messages import ListBought
 from promptforge.actors.projects.messages import ListProjectsOf
 from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.actors.search.engine import MOST_HITS, Engine, Filters, Found, Request, Scope
@@ -28,14 +29,21 @@ from promptforge.actors.search.messages import (
     Suggestion,
     SuggestionsView,
 )
-from promptforge.actors.search.views import hit_view, place_of, token_of
+from promptforge.actors.search.views import hit_view, id_of, place_of, token_of
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, handles
 
-OWN = {Kind.PROJECT: "projects:read", Kind.PROMPT: "prompts:read", Kind.PACKAGE: "packages:read"}
-"""What only members of a project or its owner find, and the scope that a program needs for it."""
+OWN = {
+    Kind.PROJECT: "projects:read",
+    Kind.PROMPT: "prompts:read",
+    Kind.PACKAGE: "packages:read",
+    Kind.PURCHASE: "purchases:read",
+}
+"""What only members of a project, its owner or its buyers find, and the scope that a program needs for it."""
+MOST_BOUGHT = 1000
+"""Of what somebody owns, the newest; each is a term of their queries."""
 OPENING_SECONDS = 2.0
 
 
@@ -57,7 +65,7 @@ class SearchActor(Actor):
 
     @handles(Search)
     async def search(self, message: Search, context: Context) -> SearchPage:
-        scope = await self._scope(context, message.kind, message.project_id)
+        scope, bought = await self._scope(context, message.kind, message.project_id)
         filters = Filters(
             category=message.category,
             tag=message.tag,
@@ -71,7 +79,7 @@ class SearchActor(Actor):
             message.q, scope, message.mode, filters, limit=message.limit, after=after, facets=message.facets
         )
         found = await self._find(request)
-        hits: tuple[SearchHit, ...] = tuple(hit_view(hit) for hit in found.hits)
+        hits: tuple[SearchHit, ...] = tuple(hit_view(hit, bought) for hit in found.hits)
         return SearchPage(
             hits,
             token_of(found.last),
@@ -84,11 +92,11 @@ class SearchActor(Actor):
 
     @handles(Suggest)
     async def suggest(self, message: Suggest, context: Context) -> SuggestionsView:
-        scope = await self._scope(context, message.kind, None)
+        scope, bought = await self._scope(context, message.kind, None)
         await self._check()
         hits = await self._finding.suggest(message.q, scope, message.limit) if scope.kinds else ()
         items = tuple(
-            Suggestion(hit.document.kind, hit.document.id, hit.document.title, hit.highlights[0].fragments)
+            Suggestion(hit.document.kind, id_of(hit.document, bought), hit.document.title, hit.highlights[0].fragments)
             for hit in hits
         )
         return SuggestionsView(items, self._indexing.state)
@@ -139,17 +147,24 @@ class SearchActor(Actor):
         if self._engine.serving is not None and not self._indexing.trustworthy:
             raise SearchUnavailable
 
-    async def _scope(self, context: Context, kind: Kind | None, project_id: str | None) -> Scope:
-        """Asked of the database each time: who was removed from a project finds nothing of it any more."""
+    async def _scope(
+        self, context: Context, kind: Kind | None, project_id: str | None
+    ) -> tuple[Scope, Mapping[str, str]]:
+        """Asked of the database each time: who was removed from a project finds nothing of it any more, nor what they
+        have given back. Besides: the purchases that own listings, by these.
+        """
         kinds = frozenset(Kind) if kind is None else frozenset({kind})
         principal = context.principal
         kinds -= {own for own, scope in OWN.items() if not _may(principal, scope)}
         if principal is None:
-            return Scope(frozenset() if project_id else frozenset({PUBLIC}), kinds)
+            return Scope(frozenset() if project_id else frozenset({PUBLIC}), kinds), {}
         projects = frozenset(await context.ask(ListProjectsOf(user_id=principal.user_id)))
         if project_id is not None:
-            return Scope(projects & {project_id}, kinds)
-        return Scope(projects | {PUBLIC, principal.user_id}, kinds)
+            return Scope(projects & {project_id}, kinds), {}
+        owned = ListBought(user_id=principal.user_id, limit=MOST_BOUGHT)
+        bought = await context.ask(owned) if Kind.PURCHASE in kinds else ()
+        audiences = projects | {PUBLIC, principal.user_id} | {one.audience for one in bought}
+        return Scope(audiences, kinds), {one.listing_id: one.purchase_id for one in bought}
 
     # For operators
 

@@ -1,8 +1,8 @@
-"""Search: one box over listings, people, one's own projects, prompts and packages; and what features hand over for it.
+"""Search: one box over listings, people, and one's own projects, prompts, packages and purchases; and what is searched.
 
 A feature hands over plain documents (`SearchDocument`), each with its audience. Who searches finds what is public, what
-is in projects that they are a member of at that moment, and what is theirs; nothing else counts: not in totals, not in
-facets, not in suggestions.
+is in projects that they are a member of at that moment, and what they publish or have bought; nothing else counts: not
+in totals, not in facets, not in suggestions.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Kind(StrEnum):
     PROJECT = "project"
     PROMPT = "prompt"
     PACKAGE = "package"
+    PURCHASE = "purchase"
+    """What one has bought and owns, whatever became of its listing."""
 
 
 class Mode(StrEnum):
@@ -97,8 +99,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """What is found of a thing, and by whom: `audience` is `public`, or the id of a project, whose members may, or that
-    of a person.
+    """What is found of a thing, and by whom: `audience` is `public`, or the id of a project, whose members may, or of a
+    person, or one for all who have bought something.
 
     `names` are found like the title, such as the handle of who offers it; `body` is searched and not shown.
     """
@@ -160,7 +162,7 @@ class OfferView:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """`project_id` is that of what only its members find; null for what is public, and for your packages."""
+    """`project_id` is that of what only its members find; null for everything else."""
 
     kind: Kind
     id: str
@@ -201,7 +203,7 @@ class SearchPage(Page[SearchHit]):
 
 @public
 class Search(Query[SearchPage]):
-    """Search listings and people, and where you are signed in your projects, prompts and packages.
+    """Search listings and people, and where you are signed in your projects, prompts, packages and purchases.
 
     Without `q` what is newest comes first. Words are found in any of their forms, and where next to nothing is, spelled
     a little differently. Quotes, operators and wildcards mean nothing. Of the hits the first 500 can be paged through;

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from promptforge.actors.marketplace.documents.messages import (
+    ListListingsFirstBought,
     ListListingsOfSellers,
+    ReadBoughtDocuments,
     ReadListingDocuments,
+    ScanBoughtDocuments,
     ScanListingDocuments,
 )
 from promptforge.actors.packages.documents.messages import (
@@ -31,8 +34,8 @@ Ids = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Another collection that documents show something of: a change of these `fields` there concerns those that `find`
-    names for its ids.
+    """Another collection that documents show something of: what is new there, or a change of these `fields`, concerns
+    those that `find` names for its ids.
     """
 
     collection: str
@@ -91,5 +94,13 @@ SOURCES: tuple[Source, ...] = (
             frozenset({"description", "readme", "yanked", "revoked"}),
             lambda ids: ListPackagesOfVersions(version_ids=ids),
         ),
+    ),
+    Source(
+        Kind.PURCHASE,
+        "marketplace_listings",
+        read=lambda ids: ReadBoughtDocuments(ids=ids),
+        scan=lambda after, limit: ScanBoughtDocuments(after=after, limit=limit),
+        fields=frozenset({"title", "summary", "description", "tags", "state"}),
+        related=Related("purchases", frozenset(), lambda ids: ListListingsFirstBought(purchase_ids=ids)),
     ),
 )

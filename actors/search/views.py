@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from promptforge.actors.search.engine import MOST_HITS, Hit, Place
-from promptforge.actors.search.messages import Kind, Offer, OfferView, SearchHit
+from promptforge.actors.search.messages import Kind, Offer, OfferView, SearchDocument, SearchHit
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import FieldError, Invalid
 
@@ -11,11 +13,17 @@ IN_PROJECTS = frozenset({Kind.PROJECT, Kind.PROMPT})
 _MOST_DIGITS = len(str(MOST_HITS)) + 1
 
 
-def hit_view(hit: Hit) -> SearchHit:
+def id_of(document: SearchDocument, bought: Mapping[str, str]) -> str:
+    """Of what was bought that of the purchase, which each of its buyers has their own of."""
+    return bought.get(document.id, document.id) if document.kind is Kind.PURCHASE else document.id
+
+
+def hit_view(hit: Hit, bought: Mapping[str, str]) -> SearchHit:
+    """`bought`: purchases by listings."""
     document = hit.document
     return SearchHit(
         kind=document.kind,
-        id=document.id,
+        id=id_of(document, bought),
         title=document.title,
         summary=document.summary,
         tags=document.tags,

@@ -135,7 +135,14 @@ async def test_what_is_written_again_is_there_once_and_as_it_is_now() -> None:
     await index.remove(Kind.LISTING, ["two", "never there"])
     await index.commit()
     assert await ids(engine, "after") == ["one"]
-    assert index.meanings.counts() == {"listing": 1, "person": 0, "project": 0, "prompt": 0, "package": 0}
+    assert index.meanings.counts() == {
+        "listing": 1,
+        "person": 0,
+        "project": 0,
+        "prompt": 0,
+        "package": 0,
+        "purchase": 0,
+    }
     await index.put([prompt("one", "another kind", "prj_1")])
     await index.commit()
     assert await ids(engine, "another", "prj_1") == ["one"]

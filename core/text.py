@@ -14,6 +14,7 @@ _MISLEADING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories: control, format (direction changes among them), surrogate, private, unassigned, separators."""
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that scripts and emoji need."""
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
 def clean_line(text: str) -> str:
@@ -26,11 +27,16 @@ def clean_text(text: str) -> str:
     return _clean(text.replace("\r\n", "\n"), allowed=_JOINERS | _BREAKS)
 
 
+def is_blank(text: str) -> bool:
+    """Nothing of it can be seen: white space, control and format characters only, if anything."""
+    return all(character.isspace() or unicodedata.category(character) in _INVISIBLE for character in text)
+
+
 def _clean(text: str, *, allowed: frozenset[str]) -> str:
     if len(text) > LONGEST:
         raise ValueError(f"must not have more than {LONGEST} characters")
     cleaned = unicodedata.normalize("NFC", text).strip()
-    if not cleaned or all(character in _JOINERS or character.isspace() for character in cleaned):
+    if is_blank(cleaned):
         raise ValueError("must not be blank")
     for character in cleaned:
         if character not in allowed and unicodedata.category(character) in _MISLEADING:

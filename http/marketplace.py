@@ -70,6 +70,7 @@ from promptforge.actors.marketplace.sealed.messages import (
     WithdrawTrialBudget,
 )
 from promptforge.actors.packages.errors import NotPublished, PackageRevoked, PackageYanked
+from promptforge.core.appeals import AppealTooLate
 from promptforge.core.errors import NotFound
 from promptforge.http.ai import RUN_ERRORS
 from promptforge.http.routing import delete, get, patch, post, put, stream
@@ -109,7 +110,7 @@ routes = [
     post(
         "/marketplace/listings/{listing_id}/appeal",
         AppealListing,
-        errors=(IllegalMove, AlreadyAppealed, NothingToAppeal),
+        errors=(IllegalMove, AlreadyAppealed, NothingToAppeal, AppealTooLate),
     ),
     post(
         "/marketplace/listings/{listing_id}/purchases",
@@ -160,7 +161,7 @@ routes = [
     post(
         "/marketplace/purchases/{purchase_id}/refund/appeal",
         AppealRefund,
-        errors=(PurchaseRefunded, NothingToAppeal, AlreadyAppealed),
+        errors=(PurchaseRefunded, NothingToAppeal, AlreadyAppealed, AppealTooLate),
     ),
     get("/marketplace/sales", ListSales),
     get("/marketplace/dashboard", GetSellerDashboard),

@@ -56,6 +56,7 @@ from promptforge.actors.partnerships.referrals.messages import (
     ListReferralCodes,
     ReviewEarnings,
 )
+from promptforge.core.appeals import AppealTooLate
 from promptforge.core.errors import NotFound
 from promptforge.http.routing import delete, get, patch, post
 
@@ -70,7 +71,7 @@ routes = [
     get("/partnerships/freezes", ListFrozenEarnings),
     get(_PARTNER, GetPartnership),
     post(_PARTNER + "/withdraw", WithdrawApplication, errors=(IllegalMove,)),
-    post(_PARTNER + "/appeal", AppealSuspension, errors=(IllegalMove, AppealedAlready)),
+    post(_PARTNER + "/appeal", AppealSuspension, errors=(IllegalMove, AppealedAlready, AppealTooLate)),
     get(_PARTNER + "/review", ReviewPartnership),
     post(_PARTNER + "/decision", DecidePartnership, errors=_JUDGED),
     post(_PARTNER + "/commission", ChangeCommission, errors=_JUDGED),

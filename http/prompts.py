@@ -7,6 +7,7 @@ from promptforge.actors.prompts.comparison.messages import CompareVersions
 from promptforge.actors.prompts.drafts.messages import DiscardDraft, GetDraft, PublishDraft, SaveDraft
 from promptforge.actors.prompts.errors import (
     HasDependants,
+    IncludeArchived,
     IncludeCycle,
     IncludeMissing,
     IncludesTooDeep,
@@ -53,7 +54,7 @@ routes = [
     get("/prompts/{prompt_id}", GetPrompt),
     patch("/prompts/{prompt_id}", UpdatePrompt, errors=(NameTaken, *_WRITING)),
     delete("/prompts/{prompt_id}", ArchivePrompt, errors=(HasDependants, *_WRITING)),
-    post("/prompts/{prompt_id}/restore", RestorePrompt, errors=(NameTaken, *_WRITING)),
+    post("/prompts/{prompt_id}/restore", RestorePrompt, errors=(NameTaken, IncludeArchived, *_INCLUDES, *_WRITING)),
     get("/prompts/{prompt_id}/dependants", ListDependants),
     get("/prompts/{prompt_id}/versions", ListVersions, name="listPromptVersions"),
     post(
@@ -79,7 +80,7 @@ routes = [
         "/prompts/{prompt_id}/labels/{label}",
         MoveLabel,
         name="movePromptLabel",
-        errors=(PromptArchived, TooManyLabels, *_INCLUDES, *_WRITING),
+        errors=(PromptArchived, TooManyLabels, IncludeArchived, *_INCLUDES, *_WRITING),
     ),
     delete(
         "/prompts/{prompt_id}/labels/{label}",

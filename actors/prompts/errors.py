@@ -45,6 +45,11 @@ class IncludeMissing(Conflict):
     title = "What the prompt includes is not there"
 
 
+class IncludeArchived(Conflict):
+    code = "include_archived"
+    title = "What the prompt includes is archived: restore that first"
+
+
 class UnpinnedInclude(Conflict):
     code = "unpinned_include"
     title = "What is sold must not change: include versions, not labels"

@@ -319,7 +319,11 @@ class ArchivePrompt(Command[PromptView]):
 
 @requires(scope="prompts:write")
 class RestorePrompt(Command[PromptView]):
-    """Bring an archived prompt back; 409 `name_taken` where its name is used by another one now."""
+    """Bring an archived prompt back; 409 `name_taken` where its name is used by another one now.
+
+    What its latest version and those with a label include must be there: 409 `include_archived` naming what is to be
+    restored first, `include_missing` where a label is gone that it includes by.
+    """
 
     prompt_id: PromptId
 

@@ -10,8 +10,7 @@ from promptforge.actors.prompts.errors import TooManyLabels
 from promptforge.actors.prompts.labels.messages import LabelView
 from promptforge.actors.prompts.messages import PromptVersionView, PromptView
 from promptforge.actors.prompts.registry.above import refuse_to_spoil
-from promptforge.actors.prompts.registry.pushing import check_includes
-from promptforge.actors.prompts.rendering.expansion import Place
+from promptforge.actors.prompts.registry.pushing import check_live
 from promptforge.core.context import Context
 
 if TYPE_CHECKING:
@@ -56,10 +55,9 @@ async def move_label(  # a move's fields
         now=tx.now(),
         session=tx.session,
     )
-    place = Place(prompt.id, prompt.name, version.version)
-    await check_includes(stores, tx, place, content=version.content, includes=version.includes)
+    await check_live(stores, tx, prompt, [version])
     await refuse_to_spoil(stores, prompt, label, session=tx.session)
-    if not version.includes:  # otherwise `check_includes` has: who begins to include this prompt now writes to it too
+    if not version.includes:  # otherwise `check_live` has: who begins to include this prompt now writes to it too
         await stores.prompts.rely_on({prompt.id}, session=tx.session)
     stores.changes(tx, prompt.id)
     return moved

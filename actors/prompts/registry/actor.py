@@ -41,7 +41,7 @@ from promptforge.actors.prompts.messages import (
 from promptforge.actors.prompts.registry.dependants import dependants, refuse_while_included
 from promptforge.actors.prompts.registry.findable import search_documents
 from promptforge.actors.prompts.registry.making import make_prompt
-from promptforge.actors.prompts.registry.pushing import push_version
+from promptforge.actors.prompts.registry.pushing import check_live, push_version
 from promptforge.actors.prompts.registry.versions import no_version
 from promptforge.actors.prompts.rendering.compilation import compile_version
 from promptforge.actors.search.messages import DocumentPage, SearchDocument
@@ -134,8 +134,19 @@ class PromptsActor(Actor):
 
     @handles(RestorePrompt, key="prompt_id", transactional=True)
     async def restore(self, message: RestorePrompt, context: Context) -> PromptView:
-        prompt, _ = await self._writable(context, message.prompt_id)
-        return await self._stores.prompts.restore(prompt.id, now=context.now(), session=context.session)
+        async def work(tx: Context) -> PromptView:
+            prompt, _ = await self._writable(tx, message.prompt_id)
+            if prompt.archived_at is not None:
+                await check_live(self._stores, tx, prompt, await self._live_versions(prompt, tx))
+            return await self._stores.prompts.restore(prompt.id, now=tx.now(), session=tx.session)
+
+        return await context.transaction(work)
+
+    async def _live_versions(self, prompt: PromptView, tx: Context) -> list[PromptVersionView]:
+        """The latest, and those with a label."""
+        pointing = await self._stores.labels.pointing_to([prompt.id], session=tx.session)
+        numbers = {prompt.latest_version, *pointing.values()}
+        return await self._stores.versions.list_these({(prompt.id, one) for one in numbers}, session=tx.session)
 
     @handles(ListDependants)
     async def list_dependants(self, message: ListDependants, context: Context) -> DependantsView:

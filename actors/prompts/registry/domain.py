@@ -25,6 +25,7 @@ from promptforge.actors.prompts.registry.schemas import check_schema
 from promptforge.actors.prompts.rendering.templates import BadInclude, IncludePart, includes_of, parse
 from promptforge.actors.prompts.rendering.values import problem_of
 from promptforge.core.errors import FieldError, Invalid
+from promptforge.core.text import is_blank
 
 MAX_CONTENT_BYTES = 262_144
 MAX_SCHEMA_BYTES = 65_536
@@ -131,7 +132,7 @@ def check_content(kind: PromptKind, content: Content, *, pointer: str = "/conten
     if isinstance(content, str) is not (kind is PromptKind.TEXT):
         wanted = "a text" if kind is PromptKind.TEXT else "a list of messages"
         raise _invalid(f"This is a {kind} prompt: its content is {wanted}", "wrong_kind", pointer)
-    if not content or not all(texts_of(content)):
+    if not content or any(is_blank(text) for text in texts_of(content)):
         raise _invalid("There is no content yet, or a message of it is empty", "empty", pointer)
     if len("".join(texts_of(content)).encode()) > MAX_CONTENT_BYTES:
         raise _invalid(f"The content has more than {MAX_CONTENT_BYTES} bytes", "too_long", pointer)

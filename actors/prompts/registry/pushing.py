@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from promptforge.actors.prompts.errors import PromptArchived, StaleBase
+from promptforge.actors.prompts.errors import IncludeArchived, PromptArchived, StaleBase
 from promptforge.actors.prompts.messages import Include, PromptKind, PromptVersionView, PromptView
 from promptforge.actors.prompts.registry.domain import (
     Content,
@@ -76,6 +77,22 @@ async def check_includes(
     expand(texts_of(content), includes, library, root=place)
     reached = {prompt_id for prompt_id, _ in library}
     await stores.prompts.rely_on({*reached, place.prompt_id}, session=tx.session)
+
+
+async def check_live(stores: Stores, tx: Context, prompt: PromptView, versions: Collection[PromptVersionView]) -> None:
+    """That these versions may be live again: what they include is there as when they were made, and not archived.
+
+    It may have gone while nothing live included it. Raises `IncludeArchived`, or an error of the includes.
+    """
+    included = {include.prompt_id for version in versions for include in version.includes}
+    there = await stores.prompts.list_these(included, session=tx.session) if included else []
+    archived = sorted(one.name for one in there if one.archived_at is not None)
+    if archived:
+        names = ", ".join(repr(name) for name in archived)
+        raise IncludeArchived(f"{prompt.name!r} includes {names}", extra={"includes": archived})
+    for version in sorted(versions, key=lambda one: one.version):
+        place = Place(prompt.id, prompt.name, version.version)
+        await check_includes(stores, tx, place, content=version.content, includes=version.includes)
 
 
 async def _resolve(

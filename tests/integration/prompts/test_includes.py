@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptforge.actors.projects.messages import CreateProject
-from promptforge.actors.prompts.errors import IncludesTooDeep
+from promptforge.actors.prompts.errors import IncludeArchived, IncludesTooDeep
 from promptforge.actors.prompts.forks.messages import ForkPrompt
 from promptforge.actors.prompts.labels.messages import MoveLabel, RemoveLabel
 from promptforge.actors.prompts.messages import (
@@ -13,12 +13,14 @@ from promptforge.actors.prompts.messages import (
     CreatePrompt,
     CreateVersion,
     FirstVersion,
+    GetPrompt,
     GetPromptVersionFor,
     GetVersion,
     ListDependants,
     PromptKind,
     PromptView,
     ReadPromptVersion,
+    RestorePrompt,
     UpdatePrompt,
 )
 from promptforge.actors.prompts.rendering.messages import RenderPrompt
@@ -175,6 +177,55 @@ async def test_an_include_that_meets_an_archiving_comes_first_or_not_at_all(bran
         outcomes = await all_at_once(asks)
         assert outcomes["done"] == 1, outcomes
         assert set(outcomes) <= {"done", "has_dependants", "invalid_request"}
+
+
+async def test_a_prompt_is_restored_only_where_what_it_includes_is_there(branches: Branches) -> None:
+    """By its latest version, or by one with a label; what only older versions include does not matter."""
+    carla, _ = await branches.person("carla")
+    style, tone = await made(carla, "House style"), await made(carla, "Tone")
+    letter = await made(carla, "Letter", ": {{> House style@live}}")
+    await push(carla, letter, "Only {{> Tone@1}}")
+    await push(carla, letter, "Nothing else")
+    await carla.ask(ArchivePrompt(prompt_id=letter.id))
+    restore = RestorePrompt(prompt_id=letter.id)
+    await carla.ask(ArchivePrompt(prompt_id=style.id))
+    await carla.ask(ArchivePrompt(prompt_id=tone.id))
+    with pytest.raises(IncludeArchived, match="'Letter' includes 'House style'") as refused:
+        await carla.ask(restore)
+    assert refused.value.extra == {"includes": ["House style"]}
+    await carla.ask(RestorePrompt(prompt_id=style.id))
+    await carla.ask(RemoveLabel(prompt_id=style.id, label="live"))
+    assert await raised(carla, restore) == "include_missing"
+    assert await raised(carla, CreatePrompt(name="Letter")) == "done", "it is still archived, so its name is free"
+    await carla.ask(MoveLabel(prompt_id=style.id, label="live", version=1))
+    await carla.ask(UpdatePrompt(prompt_id=letter.id, name="Letter again"))
+    assert (await carla.ask(restore)).archived_at is None
+    assert await text_of(carla, letter, "live") == "Letter: House style"
+    assert await raised(carla, ArchivePrompt(prompt_id=style.id)) == "has_dependants"
+    back = MoveLabel(prompt_id=letter.id, label="live", version=2)
+    assert await raised(carla, back) == "include_archived", "an old version comes back by a label as well"
+    await carla.ask(RestorePrompt(prompt_id=tone.id))
+    assert await raised(carla, back) == "done"
+
+
+@pytest.mark.parametrize("change", ["archive", "label"])
+async def test_a_restoring_that_meets_the_end_of_what_it_includes_comes_first_or_not_at_all(
+    branches: Branches, change: str
+) -> None:
+    """In two processes, over and over: either what is included stays, or the prompt stays archived."""
+    here, there = await branches.person("carla")
+    for number in range(6):
+        style = await made(here, f"Style {number}")
+        letter = await made(here, f"Letter {number}", f": {{{{> Style {number}@live}}}}")
+        await here.ask(ArchivePrompt(prompt_id=letter.id))
+        end = (
+            ArchivePrompt(prompt_id=style.id) if change == "archive" else RemoveLabel(prompt_id=style.id, label="live")
+        )
+        outcomes = await all_at_once([(here, RestorePrompt(prompt_id=letter.id)), (there, end)])
+        refused = "include_archived" if change == "archive" else "include_missing"
+        assert outcomes in ({"done": 1, "has_dependants": 1}, {"done": 1, refused: 1}), outcomes
+        live = (await here.ask(GetPrompt(prompt_id=letter.id))).archived_at is None
+        assert live is (outcomes["has_dependants"] == 1)
 
 
 async def test_a_fork_keeps_includes_at_home_and_resolves_them_abroad(branches: Branches) -> None:

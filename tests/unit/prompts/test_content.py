@@ -199,3 +199,19 @@ def test_settings_are_bounded(settings: dict[str, object]) -> None:
 def test_content_that_is_no_content(content: object) -> None:
     with pytest.raises(ValidationError):
         SHAPE.validate_python({"prompt_id": "p", "content": content})
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\u00a0\u2003", "\u200b\u2060", "\x00 \u202e", "\u2028"])
+def test_what_nobody_can_see_is_no_content(text: str) -> None:
+    for kind, content in (
+        (PromptKind.TEXT, text),
+        (PromptKind.CHAT, (ChatMessage(ChatRole.SYSTEM, "Be brief."), ChatMessage(ChatRole.USER, text))),
+    ):
+        with pytest.raises(Invalid) as refused:
+            check_content(kind, content)
+        assert [error.code for error in refused.value.errors] == ["empty"]
+
+
+@pytest.mark.parametrize("text", [" {{article}} ", "\n.\n", "\u200dक", "🙂\u200d"])
+def test_little_is_enough(text: str) -> None:
+    check_content(PromptKind.TEXT, text)

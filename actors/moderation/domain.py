@@ -37,7 +37,7 @@ TO_THE_LISTING = frozenset({Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.RE
 """What changes the listing; the others leave it as it is."""
 CHECKED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.REPORT})
 """Cases about a text: the automatic checks look at it."""
-RECOMMENDED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE})
+RECOMMENDED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.REPORT})
 """Those that a language model is asked about, where one is configured."""
 REFUNDS = frozenset({CaseKind.REFUND, CaseKind.REFUND_APPEAL})
 """Cases about what a buyer asks for: both are answered to the purchase."""

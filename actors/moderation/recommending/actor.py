@@ -18,12 +18,18 @@ from promptforge.actors.ai.messages import BeginRun, RunModel, RunResult, RunSet
 from promptforge.actors.marketplace.messages import GetListingForReview
 from promptforge.actors.moderation.checks.passages import passages_of
 from promptforge.actors.moderation.contents import sold_by, versions_of
-from promptforge.actors.moderation.domain import RECOMMENDED, waits_for
-from promptforge.actors.moderation.messages import CaseState, CaseView, RecommendationState, RecommendationView
+from promptforge.actors.moderation.domain import legal_decisions, waits_for
+from promptforge.actors.moderation.messages import (
+    CaseKind,
+    CaseState,
+    CaseView,
+    RecommendationState,
+    RecommendationView,
+)
 from promptforge.actors.moderation.recommending.domain import (
     MAX_TOKENS,
-    PURPOSE,
-    SCHEMA,
+    QUESTIONS,
+    Question,
     messages_about,
     read_answer,
 )
@@ -57,6 +63,7 @@ class _Asking:
     """`order` is what is sent, `whole` whether it has all of the texts, `day` whose limit it counts for."""
 
     case: CaseView
+    question: Question
     order: RunModel
     whole: bool
     day: str
@@ -97,23 +104,27 @@ class RecommenderActor(Actor):
         """None where nobody waits for a recommendation, or there is one."""
         advisor, now = self._advisor, context.now()
         case = await self._store.get(case_id, now=now)
-        if advisor is None or case.state is not CaseState.OPEN or case.kind not in RECOMMENDED:
+        question = QUESTIONS.get(case.kind)
+        if advisor is None or case.state is not CaseState.OPEN or question is None:
             return None
         listing = await context.ask(GetListingForReview(listing_id=case.listing_id))
-        if not waits_for(listing, case) or await self._store.find_recommendation(case.id) is not None:
+        fits = set(question.verdicts) <= set(legal_decisions(case.kind, listing.state))
+        if not fits or not waits_for(listing, case) or await self._store.find_recommendation(case.id) is not None:
             return None
         number, _ = versions_of(case, listing)
         version = await context.ask(sold_by(listing, number))
-        messages, whole = messages_about(passages_of(case, listing, version), await self._store.list_findings(case.id))
+        passages, findings = passages_of(case, listing, version), await self._store.list_findings(case.id)
+        report = case.reason if case.kind is CaseKind.REPORT else None
+        messages, whole = messages_about(passages, findings, question=question, report=report)
         order = RunModel(
-            purpose=PURPOSE,
+            purpose=question.purpose,
             messages=messages,
-            settings=RunSettings(model=advisor.model, max_tokens=MAX_TOKENS, response_schema=SCHEMA),
+            settings=RunSettings(model=advisor.model, max_tokens=MAX_TOKENS, response_schema=question.schema),
             run_id=f"check_{case.id}_{attempt}",
             settle=False,
             for_platform=True,
         )
-        return _Asking(case, order, whole, day_of(now))
+        return _Asking(case, question, order, whole, day_of(now))
 
     async def _reserve(self, asking: _Asking, context: Context) -> tuple[_Asking, int]:
         """What is asked in the end, and what is held for it.
@@ -146,7 +157,7 @@ class RecommenderActor(Actor):
 
     async def _conclude(self, asking: _Asking, held: int, result: RunResult, context: Context) -> str:
         """An answer that cannot be used is paid for all the same."""
-        answer = read_answer(result.text)
+        answer = read_answer(result.text, asking.question)
         if answer is None:
             kept = _none(asking, UNUSABLE, context)
         else:

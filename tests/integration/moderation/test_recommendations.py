@@ -14,7 +14,16 @@ from pydantic import SecretStr
 
 from promptforge.actors.ai.errors import ModelFailed, ModelMisconfigured
 from promptforge.actors.billing.verification import verify_ledger
-from promptforge.actors.marketplace.messages import GetListing, Licence, ListingState, ListingView, SubmitListing
+from promptforge.actors.marketplace.messages import (
+    ApplyDecision,
+    Decision,
+    GetListing,
+    Licence,
+    ListingState,
+    ListingView,
+    SubmitListing,
+)
+from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReason
 from promptforge.actors.moderation.messages import (
     CaseDetailView,
     CaseKind,
@@ -112,6 +121,51 @@ async def test_a_moderator_sees_what_the_model_would_decide_and_its_words_with_t
     assert await lighthouse.market.notices(lighthouse.seller) == []
     await judge(mona, case_id)
     assert (await lighthouse.seller.ask(GetListing(listing_id=listing.id))).state is ListingState.PUBLISHED
+
+
+async def test_a_reported_listing_is_looked_at_with_what_the_report_says(lighthouse: Lighthouse) -> None:
+    await lighthouse.offer(licence=Licence.SOURCE, terms=None)
+    asked = len(lighthouse.model.told)
+    lighthouse.says(json.dumps({"recommendation": "suspend", "reason_code": "copied", "words": "As the report says."}))
+    rita, eve = await lighthouse.market.person("rita"), await lighthouse.market.person("eve")
+    for person, words in ((rita, "It is my lighthouse."), (eve, "Mine as well.")):
+        await person.ask(ReportListing(listing_id=lighthouse.listing.id, reason=ReportReason.COPIED, words=words))
+    await lighthouse.market.jobs_done()
+    mona = await lighthouse.market.person("mona", Role.MODERATOR)
+    (case,) = (await mona.ask(ListCases(kind=CaseKind.REPORT))).items
+    detail = await mona.ask(GetCase(case_id=case.id))
+    shown = detail.recommendation
+    assert shown is not None
+    assert (shown.decision, shown.reason_code, shown.words) == (Verdict.SUSPEND, ReasonCode.COPIED, None)
+    assert len(lighthouse.model.told) == asked + 1, "once, however many report it"
+    told = json.loads(lighthouse.model.told[-1].turns[-1].text)
+    assert "It is my lighthouse." in told["report"]
+    assert CANARY in json.dumps(told["texts"])
+    assert detail.listing.state is ListingState.PUBLISHED, "nothing follows from it"
+    assert await spent(lighthouse) == (asked + 1) * COST
+    assert await right(lighthouse)
+
+
+async def test_a_report_of_what_is_off_the_market_already_is_not_asked_about(lighthouse: Lighthouse) -> None:
+    await lighthouse.offer(licence=Licence.SOURCE, terms=None)
+    rita = await lighthouse.market.person("rita")
+    listing = lighthouse.listing
+    await rita.ask(ReportListing(listing_id=listing.id, reason=ReportReason.COPIED, words="It is mine."))
+    suspend = ApplyDecision(
+        listing_id=listing.id,
+        revision=listing.revision,
+        decision=Decision.SUSPEND,
+        moderator_id="usr_moderator",
+        reason_code="copied",
+        public_note="Why.",
+    )
+    await lighthouse.market.process.context().ask(suspend)
+    asked = len(lighthouse.model.told)
+    await lighthouse.market.jobs_done()
+    mona = await lighthouse.market.person("mona", Role.MODERATOR)
+    (case,) = (await mona.ask(ListCases(kind=CaseKind.REPORT))).items
+    assert (await mona.ask(GetCase(case_id=case.id))).recommendation is None
+    assert len(lighthouse.model.told) == asked
 
 
 async def test_the_platform_pays_and_nobody_else(lighthouse: Lighthouse) -> None:
@@ -232,7 +286,7 @@ async def test_without_a_setting_nobody_is_asked(mongo: Mongo) -> None:
         assert jobs == 0
 
 
-async def test_reports_are_not_asked_about(lighthouse: Lighthouse) -> None:
+async def test_reports_of_reviews_are_not_asked_about(lighthouse: Lighthouse) -> None:
     mona, case_id, listing = await submitted(lighthouse)
     await judge(mona, case_id)
     asked = len(lighthouse.model.told)
@@ -241,8 +295,9 @@ async def test_reports_are_not_asked_about(lighthouse: Lighthouse) -> None:
         revision=listing.revision,
         seller_id=listing.seller_id,
         title=listing.title,
-        kind=CaseKind.REPORT,
+        kind=CaseKind.REVIEW_REPORT,
         reason="Spam",
+        subject="rev_1",
         brought_by="usr_x",
     )
     await lighthouse.market.process.context().ask(opening)

@@ -178,7 +178,7 @@ def _run_from(row: Document) -> OpenRun:
         prompt_id=row["prompt_id"],
         prompt_version=row["prompt_version"],
         started_at=row["started_at"],
-        share=None if share is None else SellersShare(*share, listing_id=row.get("share_of")),
+        share=None if share is None else SellersShare(share[0], share[1], row.get("share_of")),
         trial_of=row.get("trial_of"),
     )
 

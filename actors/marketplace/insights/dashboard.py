@@ -45,7 +45,8 @@ class ListingIncome:
     @property
     def worth(self) -> tuple[int, int]:
         """What it earned, what was taken back left out; and how often it was seen."""
-        net = sum(one.net - one.refunded_net for one in (*self.sold, *self.ran))
+        net = sum(one.net - one.refunded_net for one in self.sold)
+        net += sum(one.net - one.refunded_net for one in self.ran)
         return net, sum(row.views for row in self.sold)
 
 

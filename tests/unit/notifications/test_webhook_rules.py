@@ -44,6 +44,7 @@ def delivery(failures: int = 0, *, test: bool = False) -> Delivery:
         created_at=NOW - timedelta(days=1),
         ended_at=None,
         job_id="job_1",
+        asked_at=NOW - timedelta(days=1),
     )
 
 

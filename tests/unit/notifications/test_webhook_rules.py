@@ -45,6 +45,7 @@ def delivery(failures: int = 0, *, test: bool = False) -> Delivery:
         ended_at=None,
         job_id="job_1",
         asked_at=NOW - timedelta(days=1),
+        sent_to=None,
     )
 
 

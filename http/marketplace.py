@@ -31,6 +31,7 @@ from promptforge.actors.marketplace.favourites.messages import AddFavourite, Lis
 from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    AppealProposal,
     AttachEvidence,
     CreatePackageListing,
     GetListingHistory,
@@ -103,6 +104,11 @@ routes = [
     ),
     delete("/marketplace/listings/{listing_id}/evidence", RemoveEvidence, errors=(IllegalMove,)),
     delete("/marketplace/listings/{listing_id}/proposal", WithdrawProposal, errors=(IllegalMove, NoProposal)),
+    post(
+        "/marketplace/listings/{listing_id}/proposal/appeal",
+        AppealProposal,
+        errors=(IllegalMove, NothingToAppeal),
+    ),
     post("/marketplace/listings/{listing_id}/submit", SubmitListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/withdraw", WithdrawListing, errors=(IllegalMove,)),
     post("/marketplace/listings/{listing_id}/unlist", UnlistListing, errors=(IllegalMove,)),

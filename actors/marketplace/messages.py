@@ -195,10 +195,10 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefundView:
-    """What became of a buyer's request for a refund; a refusal has a stable reason code and words.
+    """What became of a buyer's request for a refund; what a moderator decided has a stable reason code and a note.
 
     It can be appealed, once (`appealed_at`), until `appeal_until`, and is in review again until another moderator has
-    decided. What the appeal ends with is `final`.
+    decided. What the appeal ends with is `final`, and so is a refund that was granted.
     """
 
     state: RefundState
@@ -445,15 +445,27 @@ class UsePurchasedSource(Command[PurchasedSource | None]):
 # Refunds
 
 
+@dataclass(frozen=True, slots=True)
+class RefundGrant:
+    """Why a moderator has granted a refund, and what buyer and seller are told of the reason and of what to do."""
+
+    reason_code: str
+    public_note: str
+    to_buyer: str
+    to_seller: str
+
+
 @internal
 class RefundPurchase(Command[PurchaseView]):
     """Give the buyer their credits back and take the purchase from them, in one transaction; once.
 
-    Whether a purchase may be refunded is for the asker to say. Raises `NotFound`.
+    `reason` is what the ledger keeps; both are told it too, unless a moderator granted it. Whether a purchase may be
+    refunded is for the asker to say. Raises `NotFound`.
     """
 
     purchase_id: PurchaseId
     reason: Annotated[str, Len(3, 500)]
+    grant: RefundGrant | None = None
 
 
 @internal

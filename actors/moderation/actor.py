@@ -14,10 +14,11 @@ from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     Decision,
     GetListingForReview,
+    ListingState,
     ListingView,
     RefundPurchase,
 )
-from promptforge.actors.marketplace.purchases.messages import IsRefunded, RefuseRefund
+from promptforge.actors.marketplace.purchases.messages import IsRefunded, RefuseRefund, RunsOutcome, TellRunHolders
 from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
@@ -26,6 +27,7 @@ from promptforge.actors.moderation.domain import (
     CHECKED,
     REFUNDS,
     TO_THE_LISTING,
+    answers_appeal,
     check_legal,
     concerns,
     decision_shown_to_party,
@@ -36,7 +38,7 @@ from promptforge.actors.moderation.domain import (
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
 from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, NotClaimed
 from promptforge.actors.moderation.history import DecisionLog
-from promptforge.actors.moderation.interests import refuse_interested
+from promptforge.actors.moderation.interests import Records, refuse_interested
 from promptforge.actors.moderation.messages import (
     CaseContentView,
     CaseDetailView,
@@ -58,7 +60,7 @@ from promptforge.actors.moderation.messages import (
     ReleaseCase,
     Verdict,
 )
-from promptforge.actors.moderation.notices import notices_of, obsolete_notices, why
+from promptforge.actors.moderation.notices import Outcome, grant_of, notices_of, obsolete_notices, why
 from promptforge.actors.moderation.reasons import REASONS, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
 from promptforge.core.context import Context
@@ -67,7 +69,6 @@ from promptforge.core.reasons import check_reason
 from promptforge.core.runtime import Actor, handles
 
 MEASURED = timedelta(days=30)
-HEARD = "The buyer's appeal was heard by another moderator, and changed the decision. "
 
 
 class ModerationActor(Actor):
@@ -225,10 +226,10 @@ class ModerationActor(Actor):
     async def _to_be_judged(self, case_id: str, tx: Context) -> tuple[CaseView, ListingView]:
         """The case and its listing, where it may be judged by this moderator and there is something to judge."""
         case = await self._store.get(case_id, now=tx.now(), session=tx.session)
-        await refuse_interested(case, self._store, self._history, tx)
+        listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
+        await refuse_interested(case, listing, Records(self._store, self._history), tx)
         if case.state is CaseState.DECIDED:
             raise AlreadyDecided
-        listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
         if not await self._waits(case, listing, await self._find_review(case, tx), tx):
             raise CaseObsolete
         return case, listing
@@ -241,9 +242,11 @@ class ModerationActor(Actor):
         await self._history.add(decided, now=tx.now(), session=tx.session)
         appeal_until = await self._carry_out(message, decided, tx)
         await self._decide_suspicion(decided, tx)
+        await _tell_run_holders(decided, message, listing.state, tx)
         if message.decision is Verdict.APPROVE:
             await self._fingerprints.approve(listing.id, versions_of(case, listing)[0], session=tx.session)
-        await self._tell(decided, appeal_until, tx)
+        outcome = Outcome(appeal_until, of_appeal=answers_appeal(case, listing))
+        await self._tell(decided, outcome, tx)
         verdict = {
             "listing_id": decided.listing_id,
             "revision": decided.revision,
@@ -266,9 +269,11 @@ class ModerationActor(Actor):
                     public_note=message.public_note,
                 )
             )
-            if listing.review is not None and case.kind is not CaseKind.PROPOSED_CHANGE:
-                return listing.review.appeal_until
-        elif message.decision is Verdict.REMOVE and case.subject is not None:
+            note = listing.review
+            if case.kind is CaseKind.PROPOSED_CHANGE:
+                note = None if listing.proposal is None else listing.proposal.review
+            return None if note is None else note.appeal_until
+        if message.decision is Verdict.REMOVE and case.subject is not None:
             await tx.ask(
                 RemoveReview(
                     review_id=case.subject,
@@ -277,9 +282,9 @@ class ModerationActor(Actor):
                 )
             )
         elif message.decision is Verdict.REFUND and case.purchase_id is not None:
-            words = f"{REASONS[message.reason_code].words} {message.public_note}"
-            heard = HEARD if case.kind is CaseKind.REFUND_APPEAL else ""
-            await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=f"{heard}{words}"[:500]))
+            words = REASONS[message.reason_code].words
+            grant = grant_of(message, heard=case.kind is CaseKind.REFUND_APPEAL)
+            await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=words, grant=grant))
         elif case.kind in REFUNDS and case.purchase_id is not None:
             await tx.ask(
                 RefuseRefund(
@@ -299,12 +304,27 @@ class ModerationActor(Actor):
         upheld = case.decision is not Verdict.DISMISS
         await tx.ask(DecideSuspicion(listing_id=case.listing_id, subject=case.subject, upheld=upheld, words=words))
 
-    async def _tell(self, case: CaseView, appeal_until: datetime | None, tx: Context) -> None:
+    async def _tell(self, case: CaseView, outcome: Outcome, tx: Context) -> None:
         bringers = await self._store.list_bringers(case.id, session=tx.session)
-        notices = notices_of(case, bringers=bringers, appeal_until=appeal_until)
+        notices = notices_of(case, outcome, bringers=bringers)
         for notice in notices[:1]:
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.enqueue_many(notices[1:])
+
+
+async def _tell_run_holders(case: CaseView, message: DecideCase, before: ListingState, tx: Context) -> None:
+    """A suspension stops the runs of whoever bought them, and its end lets them go on."""
+    if message.decision is Verdict.LIFT:
+        outcome = RunsOutcome.GO_ON
+    elif message.decision is not Verdict.SUSPEND:
+        return
+    elif before is ListingState.SUSPENDED:
+        outcome = RunsOutcome.STOPPED_FOR_GOOD
+    else:
+        outcome = RunsOutcome.STOPPED
+    words = f"Why ({message.reason_code}): {REASONS[message.reason_code].words}"
+    telling = TellRunHolders(listing_id=case.listing_id, decision=case.id, outcome=outcome, words=words)
+    await tx.enqueue(telling, unique=f"tell-run-holders:{case.id}")
 
 
 def _shown_to_party(detail: CaseDetailView) -> CaseDetailView:

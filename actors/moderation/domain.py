@@ -92,6 +92,14 @@ def waits_for(listing: ListingView, case: CaseView) -> bool:
             return True
 
 
+def answers_appeal(case: CaseView, listing: ListingView) -> bool:
+    """Whether the case is an appeal: against a decision about the listing, or against the rejection of a change."""
+    if case.kind is not CaseKind.PROPOSED_CHANGE:
+        return case.kind is CaseKind.APPEAL
+    note = None if listing.proposal is None else listing.proposal.review
+    return note is not None and note.appealed_at is not None
+
+
 def concerns(case: CaseView, bringers: Iterable[str], people: Collection[str]) -> bool:
     """Whether one of these accounts has a part in it: its seller, who brought it up, or whose runs it is about."""
     return case.seller_id in people or case.subject in people or any(one in people for one in bringers)

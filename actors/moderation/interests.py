@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from promptforge.actors.billing.messages import GetAccountGroup
+from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.marketplace.purchases.messages import HasBought
+from promptforge.actors.moderation.domain import answers_appeal
 from promptforge.actors.moderation.errors import InterestedParty, OwnCase, OwnDecision
 from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.moderation.messages import CaseKind, CaseView
@@ -11,7 +15,15 @@ from promptforge.actors.moderation.store import CaseStore
 from promptforge.core.context import Context
 
 
-async def refuse_interested(case: CaseView, store: CaseStore, history: DecisionLog, tx: Context) -> None:
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is known of cases and of what was decided before."""
+
+    store: CaseStore
+    history: DecisionLog
+
+
+async def refuse_interested(case: CaseView, listing: ListingView, records: Records, tx: Context) -> None:
     """Looked at when a case is claimed and again when it is decided, in that transaction: one can buy in between.
 
     Accounts that share a card or a bank are one person here. Raises `OwnCase`, `InterestedParty` or `OwnDecision`.
@@ -21,9 +33,12 @@ async def refuse_interested(case: CaseView, store: CaseStore, history: DecisionL
         raise OwnCase
     if await tx.ask(HasBought(user_ids=people, listing_id=case.listing_id)):
         raise InterestedParty("You, or an account that is linked to yours, bought this: somebody else decides about it")
-    if set(people) & set(await store.list_bringers(case.id, session=tx.session)):
+    if set(people) & set(await records.store.list_bringers(case.id, session=tx.session)):
         raise InterestedParty("You, or an account that is linked to yours, brought this up: somebody else decides")
-    if case.kind is CaseKind.APPEAL and await history.find_appealed(case.listing_id, session=tx.session) in people:
-        raise OwnDecision
-    if case.kind is CaseKind.REFUND_APPEAL and await store.find_refuser(case, session=tx.session) in people:
+    if answers_appeal(case, listing):
+        of_change = case.kind is CaseKind.PROPOSED_CHANGE
+        appealed = await records.history.find_appealed(case.listing_id, of_change=of_change, session=tx.session)
+        if appealed in people:
+            raise OwnDecision
+    if case.kind is CaseKind.REFUND_APPEAL and await records.store.find_refuser(case, session=tx.session) in people:
         raise OwnDecision

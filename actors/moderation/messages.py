@@ -26,10 +26,10 @@ class CaseKind(StrEnum):
     """What a case is about; it says which decisions are possible.
 
     `review`: a listing that wants to be published. `proposed_change`: a change of a published one, which stays up
-    meanwhile. `report`: people have reported a listing. `review_report`: people have reported a review of one.
-    `appeal`: a seller does not accept a decision. `refund`: a buyer wants a refund that is not automatic.
-    `refund_appeal`: a buyer does not accept that it was refused. `extraction`: somebody seems to get at a sealed
-    text by running it.
+    meanwhile, or the appeal against the rejection of one. `report`: people have reported a listing. `review_report`:
+    people have reported a review of one. `appeal`: a seller does not accept a decision. `refund`: a buyer wants a
+    refund that is not automatic. `refund_appeal`: a buyer does not accept that it was refused. `extraction`: somebody
+    seems to get at a sealed text by running it.
     """
 
     REVIEW = "review"

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from promptforge.actors.marketplace.messages import RefundGrant
 from promptforge.actors.moderation.domain import APPEALABLE
-from promptforge.actors.moderation.messages import CaseKind, CaseView, ReasonCode, Verdict
-from promptforge.actors.moderation.reasons import REASONS
+from promptforge.actors.moderation.messages import CaseKind, CaseView, DecideCase, ReasonCode, Verdict
+from promptforge.actors.moderation.reasons import REASONS, SELLERS_NEXT
 from promptforge.actors.notifications.messages import NotifyUser
 
 _TOLD = {
@@ -26,7 +27,7 @@ _TOLD = {
     Verdict.SUSPEND: (
         "listing.suspended",
         "Suspended: {title}",
-        "“{title}” was taken off the market; who has bought it keeps it.",
+        "“{title}” was taken off the market. Who has bought its source keeps it; runs of it stop meanwhile.",
     ),
     Verdict.LIFT: ("listing.lifted", "Back: {title}", "“{title}” is no longer suspended and is where it was before."),
 }
@@ -43,25 +44,35 @@ _CHANGE_TOLD = {
         "Your change of “{title}” was rejected. What is published stays as it is.",
     ),
 }
+_HEARD = "The buyer's appeal was heard by another moderator, and changed the decision."
+_NO_APPEAL = "What was given back to a buyer is not taken from them again: a refund that was granted has no appeal."
 _UPHELD = "Your appeal was heard by another moderator, who decided as before. That is final."
+_CHANGED = "Your appeal was heard by another moderator, and changed the decision."
 _APPEAL = (
     "If you think that this is wrong, appeal until {until:%Y-%m-%d}, once and in your own words "
-    "(POST /marketplace/listings/{listing_id}/appeal): another moderator decides."
+    "(POST /marketplace/listings/{listing_id}/{what}appeal): another moderator decides."
 )
 
 
-def notices_of(case: CaseView, *, bringers: Iterable[str], appeal_until: datetime | None) -> list[NotifyUser]:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """For how long the seller can appeal, if they can; `of_appeal`: an appeal of theirs was heard."""
+
+    appeal_until: datetime | None
+    of_appeal: bool
+
+
+def notices_of(case: CaseView, outcome: Outcome, *, bringers: Iterable[str]) -> list[NotifyUser]:
     """Of a case that is decided; each is sent once, however often.
 
-    `appeal_until`: for how long the seller can appeal, if they can. What became of a refund, buyer and
-    seller hear from the purchase itself.
+    What became of a refund, buyer and seller hear from the purchase itself.
     """
     if case.decision is None or case.reason_code is None or case.public_note is None:
         raise ValueError("the case is not decided")
     verdict, reason = case.decision, ReasonCode(case.reason_code)
     notices = []
     if (case.kind, verdict) in _SELLERS:
-        notices.append(_to_seller(case, verdict, explanation=why(reason, case.public_note), appeal_until=appeal_until))
+        notices.append(_to_seller(case, verdict, why(reason, case.public_note), outcome))
     if case.kind in _REPORTED:
         notices += [_to_reporter(case, verdict, user_id, reason) for user_id in bringers]
     return notices
@@ -76,19 +87,16 @@ _SELLERS = {
 """What the seller hears of: everything that changes their listing."""
 
 
-def _to_seller(
-    case: CaseView, verdict: Verdict, *, explanation: list[str], appeal_until: datetime | None
-) -> NotifyUser:
-    told = _CHANGE_TOLD if case.kind is CaseKind.PROPOSED_CHANGE else _TOLD
-    kind, title, body = told[verdict]
+def _to_seller(case: CaseView, verdict: Verdict, explanation: list[str], outcome: Outcome) -> NotifyUser:
+    of_change = case.kind is CaseKind.PROPOSED_CHANGE
+    kind, title, body = (_CHANGE_TOLD if of_change else _TOLD)[verdict]
     parts = [body.format(title=case.title)]
-    if case.kind is CaseKind.APPEAL and verdict in APPEALABLE:
-        parts.append(_UPHELD)
-    elif case.kind is CaseKind.APPEAL:
-        parts.append("Your appeal was heard by another moderator, and changed the decision.")
+    if outcome.of_appeal:
+        parts.append(_UPHELD if verdict in APPEALABLE else _CHANGED)
     parts += explanation
-    if appeal_until is not None:
-        parts.append(_APPEAL.format(listing_id=case.listing_id, until=appeal_until))
+    if outcome.appeal_until is not None:
+        what = "proposal/" if of_change else ""
+        parts.append(_APPEAL.format(listing_id=case.listing_id, what=what, until=outcome.appeal_until))
     return _notice(case, case.seller_id, kind, _Text(title.format(title=case.title), parts))
 
 
@@ -109,6 +117,18 @@ def obsolete_notices(case: CaseView, bringers: Iterable[str]) -> list[NotifyUser
     parts = [f"You reported {reported}. It is not there any more, so that there is nothing left to decide. Thank you."]
     text = _Text(f"Your report: {case.title}", parts)
     return [_notice(case, user_id, "report.decided", text) for user_id in bringers]
+
+
+def grant_of(message: DecideCase, *, heard: bool) -> RefundGrant:
+    """What buyer and seller are told of a refund that a moderator grants; `heard`: it answers an appeal."""
+    parts = [_HEARD] if heard else []
+    told, next_step = why(message.reason_code, message.public_note)
+    return RefundGrant(
+        reason_code=message.reason_code.value,
+        public_note=message.public_note,
+        to_buyer="\n\n".join([*parts, told, next_step]),
+        to_seller="\n\n".join([*parts, told, f"What you can do: {SELLERS_NEXT[message.reason_code]} {_NO_APPEAL}"]),
+    )
 
 
 def why(reason: ReasonCode, note: str) -> list[str]:

@@ -8,7 +8,7 @@ from promptforge.core.reasons import Reason
 _CHANGES, _REJECT, _SUSPEND = Verdict.REQUEST_CHANGES, Verdict.REJECT, Verdict.SUSPEND
 _AGAINST = (_CHANGES, _REJECT, _SUSPEND)
 
-_REVIEWER = "The purchase stays yours; another review of it cannot be written."
+_REVIEWER = "The purchase stays yours. That the review was removed is final, and another one cannot be written."
 
 
 REASONS: dict[ReasonCode, Reason[Verdict]] = {
@@ -109,6 +109,14 @@ REASONS: dict[ReasonCode, Reason[Verdict]] = {
         (Verdict.REMOVE,), "The review gives away personal data, or the text of what was bought.", _REVIEWER
     ),
 }
+
+_MEND = "Mend what the note names, so that the next buyers get what they pay for."
+SELLERS_NEXT = {
+    ReasonCode.NOT_AS_DESCRIBED: _MEND,
+    ReasonCode.DOES_NOT_WORK: _MEND,
+    ReasonCode.EXTRACTION: "There is nothing that you have to do.",
+}
+"""Of refunds: what the seller can do next. The reasons themselves speak to the buyer."""
 
 
 def views() -> tuple[ReasonView, ...]:

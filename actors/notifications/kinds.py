@@ -68,6 +68,8 @@ _ALL = (
     _important("refund.refused", "A refund was refused"),
     _important("runs.stopped", "Your runs of a listing were stopped"),
     _important("runs.decided", "Your runs of a listing were looked at"),
+    _important("runs.suspended", "A listing that you bought runs of was suspended"),
+    _important("runs.resumed", "A listing that you bought runs of is no longer suspended"),
     Kind("listing.reviewed", "A listing of yours was reviewed"),
     # Partnerships
     _important("partnership.applied", "Somebody applies to become a partner"),

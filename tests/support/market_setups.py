@@ -27,6 +27,14 @@ def proposed(world: World) -> dict[str, Any]:
     return made
 
 
+def rejected_change(world: World) -> dict[str, Any]:
+    made = proposed(world)
+    review = {"decision": "reject", "reason_code": "misleading", "note": "No.", "decided_at": datetime.now(UTC)}
+    changes = {"$set": {"proposal.state": "rejected", "proposal.review": review}}
+    world.database["marketplace_listings"].update_one({"_id": made["listing_id"]}, changes)
+    return made
+
+
 REVIEW = {"stars": 4, "text": "Does what it says."}
 REPORT = {"reason": "copied", "words": "It is the same as another one."}
 
@@ -145,6 +153,7 @@ SELLERS_OWN = frozenset(
         "getTrialBudget",
         "withdrawTrialBudget",
         "appealListing",
+        "appealProposal",
         "getListingHistory",
         "withdrawProposal",
         "replyToReview",

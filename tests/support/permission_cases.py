@@ -437,6 +437,7 @@ CASES: dict[str, Case] = {
     "getListingHistory": Case(World.draft),
     "withdrawProposal": Case(market_setups.proposed),
     "appealListing": Case(market_setups.rejected, lambda _: {"words": "It does what it says."}),
+    "appealProposal": Case(market_setups.rejected_change, lambda _: {"words": "It does what it says."}),
     "purchaseListing": Case(World.published, lambda _: {"expected_price": "0"}),
     "listPurchases": Case(),
     "getPurchase": Case(World.purchase),

@@ -12,7 +12,7 @@ from pydantic import MISSING
 from promptforge.actors.evaluations.messages import GetEvaluation, GetScorecard
 from promptforge.actors.marketplace.errors import NoProposal, StaleRevision
 from promptforge.actors.marketplace.insights.views import ViewCounter
-from promptforge.actors.marketplace.listings.decisions import appealed, decided
+from promptforge.actors.marketplace.listings.decisions import appealed, appealed_proposal, decided
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
 from promptforge.actors.marketplace.listings.evidence import evidence_row
 from promptforge.actors.marketplace.listings.finding import browse
@@ -20,6 +20,7 @@ from promptforge.actors.marketplace.listings.history import Act
 from promptforge.actors.marketplace.listings.leaving import leave_market
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
+    AppealProposal,
     AttachEvidence,
     CreatePackageListing,
     GetListingHistory,
@@ -185,6 +186,15 @@ class ListingsActor(Actor):
         listing = await self._own(message.listing_id, Move.APPEAL, context)
         listing = await self._change(listing, appealed(listing, context.now()), Move.APPEAL, context)
         await context.enqueue(_case_of(listing, CaseKind.APPEAL, reason=message.words), unique=_case_key(listing))
+        return listing.view(for_seller=True)
+
+    @handles(AppealProposal, key="listing_id", atomic=True)
+    async def appeal_proposal(self, message: AppealProposal, context: Context) -> ListingView:
+        listing = await self._own(message.listing_id, Move.APPEAL_PROPOSAL, context)
+        changes = appealed_proposal(listing, context.now())
+        listing = await self._change(listing, changes, Move.APPEAL_PROPOSAL, context)
+        case = _case_of(listing, CaseKind.PROPOSED_CHANGE, reason=message.words)
+        await context.enqueue(replace(case, brought_by=listing.seller_id), unique=_case_key(listing))
         return listing.view(for_seller=True)
 
     @handles(AttachEvidence, key="listing_id", atomic=True)

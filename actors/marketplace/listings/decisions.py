@@ -36,6 +36,26 @@ def appealed(listing: Listing, now: datetime) -> Changes:
     return {"review": note_row(replace(note, appealed_at=now))}
 
 
+def appealed_proposal(listing: Listing, now: datetime) -> Changes:
+    """What was rejected of a proposal is in review again, as another revision and with the appeal.
+
+    Raises `NothingToAppeal` or `AppealTooLate`.
+    """
+    proposal = listing.proposal
+    note = None if proposal is None else proposal.review
+    if proposal is None or note is None or proposal.state is not ProposalState.REJECTED or note.final:
+        raise NothingToAppeal
+    expect_in_time(note.appeal_until, now)
+    again = replace(
+        proposal,
+        revision=listing.revision + 1,
+        state=ProposalState.IN_REVIEW,
+        proposed_at=now,
+        review=replace(note, appealed_at=now),
+    )
+    return {"proposal": proposal_row(again)}
+
+
 def decided(listing: Listing, message: ApplyDecision, *, now: datetime, appeal_until: datetime) -> Changes:
     """What the decision changes, be it about the listing or about a proposal. Raises `ListingMoved`, `IllegalMove`.
 
@@ -47,6 +67,9 @@ def decided(listing: Listing, message: ApplyDecision, *, now: datetime, appeal_u
         return _about_listing(listing, message, note, appeal_until=appeal_until)
     if message.decision is Decision.APPROVE:
         return {**proposal.changes, "proposal": None}
+    if message.decision is Decision.REJECT:
+        final = proposal.review is not None and proposal.review.appealed_at is not None
+        note = replace(note, final=final, appeal_until=None if final else appeal_until)
     return {"proposal": proposal_row(replace(proposal, state=OUTCOMES[message.decision], review=note))}
 
 

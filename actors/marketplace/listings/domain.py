@@ -18,6 +18,7 @@ class Move(StrEnum):
     UNLIST = "unlist"
     RELIST = "relist"
     APPEAL = "appeal"
+    APPEAL_PROPOSAL = "appeal_proposal"
     EVIDENCE = "evidence"
     APPROVE = "approve"
     REQUEST_CHANGES = "request_changes"
@@ -40,11 +41,13 @@ TRANSITIONS: dict[tuple[ListingState, Move], ListingState | None] = {
     (ListingState.PUBLISHED, Move.EDIT): ListingState.PUBLISHED,
     (ListingState.PUBLISHED, Move.EVIDENCE): ListingState.PUBLISHED,
     (ListingState.PUBLISHED, Move.WITHDRAW_PROPOSAL): ListingState.PUBLISHED,
+    (ListingState.PUBLISHED, Move.APPEAL_PROPOSAL): ListingState.PUBLISHED,
     (ListingState.PUBLISHED, Move.UNLIST): ListingState.UNLISTED,
     (ListingState.PUBLISHED, Move.SUSPEND): ListingState.SUSPENDED,
     (ListingState.UNLISTED, Move.EDIT): ListingState.UNLISTED,
     (ListingState.UNLISTED, Move.EVIDENCE): ListingState.UNLISTED,
     (ListingState.UNLISTED, Move.WITHDRAW_PROPOSAL): ListingState.UNLISTED,
+    (ListingState.UNLISTED, Move.APPEAL_PROPOSAL): ListingState.UNLISTED,
     (ListingState.UNLISTED, Move.RELIST): ListingState.PUBLISHED,
     (ListingState.UNLISTED, Move.SUSPEND): ListingState.SUSPENDED,
     (ListingState.REJECTED, Move.APPEAL): ListingState.REJECTED,
@@ -54,6 +57,7 @@ TRANSITIONS: dict[tuple[ListingState, Move], ListingState | None] = {
     (ListingState.SUSPENDED, Move.EDIT): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.EVIDENCE): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.WITHDRAW_PROPOSAL): ListingState.SUSPENDED,
+    (ListingState.SUSPENDED, Move.APPEAL_PROPOSAL): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.APPEAL): ListingState.SUSPENDED,
     (ListingState.SUSPENDED, Move.LIFT): None,
     (ListingState.SUSPENDED, Move.SUSPEND): ListingState.SUSPENDED,

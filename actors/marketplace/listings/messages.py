@@ -65,6 +65,19 @@ class AppealListing(Command[ListingView]):
     words: Words
 
 
+@requires(Role.SELLER, scope="listings:write")
+class AppealProposal(Command[ListingView]):
+    """Appeal the rejection of a change that you proposed, once, in your own words. It is in review again as it was, and
+    another moderator decides about it.
+
+    409 `nothing_to_appeal` where no change was rejected or the rejection is final, and `appeal_too_late`. A change that
+    you edit is another one, and is proposed without an appeal.
+    """
+
+    listing_id: ListingId
+    words: Words
+
+
 @requires(Role.SELLER, Role.MODERATOR, scope="listings:read")
 class GetListingHistory(Query[Page[HistoryEntry]]):
     """Read everything that became of a listing of yours, newest first; moderators read any listing's."""

@@ -36,6 +36,7 @@ from promptforge.actors.marketplace.messages import (
     PurchasedSource,
     PurchaseListing,
     PurchaseView,
+    RefundGrant,
     RefundPurchase,
     RevokePurchase,
     SaleView,
@@ -54,6 +55,7 @@ from promptforge.actors.marketplace.purchases.messages import (
     RefuseRefund,
     RequestRefund,
     TellHolders,
+    TellRunHolders,
 )
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
@@ -172,11 +174,15 @@ class PurchasesActor(Actor):
 
     @handles(RefundPurchase, key="purchase_id", transactional=True)
     async def refund(self, message: RefundPurchase, context: Context) -> PurchaseView:
-        return await context.transaction(lambda tx: self._refund(message.purchase_id, message.reason, tx))
+        return await context.transaction(
+            lambda tx: self._refund(message.purchase_id, message.reason, tx, grant=message.grant)
+        )
 
-    async def _refund(self, purchase_id: str, reason: str, tx: Context) -> PurchaseView:
+    async def _refund(
+        self, purchase_id: str, reason: str, tx: Context, *, grant: RefundGrant | None = None
+    ) -> PurchaseView:
         await tx.ask(ReverseSale(purchase_id=purchase_id, reason=reason))
-        await self._take_back(purchase_id, reason, tx)
+        await self._take_back(purchase_id, reason, tx, grant=grant)
         return (await self._purchases.get(purchase_id, session=tx.session)).view()
 
     @handles(RequestRefund, key="purchase_id", atomic=True)
@@ -236,12 +242,15 @@ class PurchasesActor(Actor):
     async def revoke(self, message: RevokePurchase, context: Context) -> None:
         await self._take_back(message.purchase_id, "Its payment was disputed", context)
 
-    async def _take_back(self, purchase_id: str, reason: str, tx: Context) -> None:
+    async def _take_back(self, purchase_id: str, reason: str, tx: Context, *, grant: RefundGrant | None = None) -> None:
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return
         await self._ratings.purchase_is_gone(purchase_id, tx)
-        for notice in notices.refunded(refunded, reason):
+        if grant is not None and refunded.refund is not None:
+            request = refunds.granted(refunded.refund, reason_code=grant.reason_code, note=grant.public_note)
+            await self._purchases.set_refund(purchase_id, request, session=tx.session)
+        for notice in notices.refunded(refunded, reason, grant):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})
 
@@ -283,6 +292,16 @@ class PurchasesActor(Actor):
         if len(holders) == TOLD_AT_ONCE:
             await context.enqueue(replace(message, after=holders[-1].id))
         return len(told)
+
+    @handles(TellRunHolders, key="listing_id", atomic=True)
+    async def tell_run_holders(self, message: TellRunHolders, context: Context) -> int:
+        holders = await self._purchases.list_run_holders(
+            message.listing_id, after=message.after, limit=TOLD_AT_ONCE, session=context.session
+        )
+        await context.enqueue_many([notices.runs_judged(one, message) for one in holders])
+        if len(holders) == TOLD_AT_ONCE:
+            await context.enqueue(replace(message, after=holders[-1].id))
+        return len(holders)
 
     @handles(HasBought, transactional=True)
     async def has_bought(self, message: HasBought, context: Context) -> bool:

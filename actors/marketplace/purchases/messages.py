@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from annotated_types import Len
 
 from promptforge.actors.marketplace.messages import ListingId, PurchaseId, PurchaseView, Words
 from promptforge.core.messages import Command, Query, internal, requires
+
+
+class RunsOutcome(StrEnum):
+    """What a decision about a listing means for runs of it."""
+
+    STOPPED = "stopped"
+    STOPPED_FOR_GOOD = "stopped_for_good"
+    """The appeal against the suspension was heard."""
+    GO_ON = "go_on"
 
 
 @requires(scope="purchases:write", while_suspended=True, fresh=True)
@@ -57,6 +67,21 @@ class TellHolders(Command[int]):
 
     listing_id: ListingId
     version: int
+    after: str = ""
+
+
+@internal
+class TellRunHolders(Command[int]):
+    """Tell those who hold runs of a listing that moderators have stopped them or let them go on, each once.
+
+    A page of them behind the purchase `after`, and then the next one; answers how many were told. `outcome` names what
+    was decided, `words` says why, and `decision` is one of a kind for each decision.
+    """
+
+    listing_id: ListingId
+    decision: Annotated[str, Len(1, 64)]
+    outcome: RunsOutcome
+    words: Annotated[str, Len(1, 500)]
     after: str = ""
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from promptforge.actors.marketplace.listings.store import Listing
+from promptforge.actors.marketplace.messages import RefundGrant
 from promptforge.actors.marketplace.packaged import Row, find_offer
-from promptforge.actors.marketplace.purchases.messages import RefuseRefund
+from promptforge.actors.marketplace.purchases.messages import RefuseRefund, RunsOutcome, TellRunHolders
 from promptforge.actors.marketplace.purchases.store import Purchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import from_millicredits
@@ -56,6 +57,45 @@ def newer_version(purchase: Purchase, listing: Listing) -> NotifyUser:
     )
 
 
+_RUNS_JUDGED = {
+    RunsOutcome.STOPPED: (
+        "runs.suspended",
+        "Runs stopped: {title}",
+        "“{title}” was taken off the market. Until it is back you cannot run it. You will hear then. {words}",
+    ),
+    RunsOutcome.STOPPED_FOR_GOOD: (
+        "runs.suspended",
+        "Runs ended: {title}",
+        "“{title}”, which moderators have taken off the market, does not come back, and you cannot run it. {words}",
+    ),
+    RunsOutcome.GO_ON: (
+        "runs.resumed",
+        "You can run it again: {title}",
+        "“{title}” is no longer suspended, and you can run it as before. {words}",
+    ),
+}
+_ASK_BACK = (
+    "What you can do: ask for what you paid for it (POST /marketplace/purchases/{purchase_id}/refund). It comes back "
+    "at once where the refund policy covers that; otherwise a moderator decides, and you can appeal."
+)
+
+
+def runs_judged(purchase: Purchase, message: TellRunHolders) -> NotifyUser:
+    """To who holds runs of a listing that was suspended, or is no more."""
+    kind, title, body = _RUNS_JUDGED[message.outcome]
+    parts = [body.format(title=purchase.title, words=message.words)]
+    if message.outcome is not RunsOutcome.GO_ON:
+        parts.append(_ASK_BACK.format(purchase_id=purchase.id))
+    return NotifyUser(
+        user_id=purchase.buyer_id,
+        kind=kind,
+        title=title.format(title=purchase.title),
+        body="\n\n".join(parts),
+        subject=_subject(purchase),
+        dedupe_key=f"{kind}:{message.decision}:{purchase.id}",
+    )
+
+
 def _version(package: Row | None, number: int) -> str:
     """As its publisher named it, of a package."""
     offer = find_offer(package)
@@ -79,15 +119,20 @@ def refused(purchase: Purchase, message: RefuseRefund, *, appeal_until: datetime
     )
 
 
-def refunded(purchase: Purchase, reason: str) -> tuple[NotifyUser, NotifyUser]:
+def refunded(purchase: Purchase, reason: str, grant: RefundGrant | None) -> tuple[NotifyUser, NotifyUser]:
+    """`grant`: a moderator's; without one it says why in a sentence."""
     subject = _subject(purchase)
+    if grant is not None:
+        subject["reason_code"] = grant.reason_code
     price, net = from_millicredits(purchase.price), from_millicredits(purchase.seller_share)
+    from_seller = f"A sale of “{purchase.title}” was refunded, {net} credits of it from you."
+    to_buyer = f"Your purchase of “{purchase.title}” for {price} credits was refunded."
     return (
         NotifyUser(
             user_id=purchase.seller_id,
             kind="sale.refunded",
             title=f"Refunded: {purchase.title}",
-            body=f"A sale of “{purchase.title}” was refunded, {net} credits of it from you. {reason}",
+            body=f"{from_seller} {reason}" if grant is None else f"{from_seller}\n\n{grant.to_seller}",
             subject=subject,
             dedupe_key=f"sale.refunded:{purchase.id}",
         ),
@@ -95,7 +140,7 @@ def refunded(purchase: Purchase, reason: str) -> tuple[NotifyUser, NotifyUser]:
             user_id=purchase.buyer_id,
             kind="purchase.refunded",
             title=f"Refunded: {purchase.title}",
-            body=f"Your purchase of “{purchase.title}” for {price} credits was refunded. {reason}",
+            body=f"{to_buyer} {reason}" if grant is None else f"{to_buyer}\n\n{grant.to_buyer}",
             subject=subject,
             dedupe_key=f"purchase.refunded:{purchase.id}",
         ),

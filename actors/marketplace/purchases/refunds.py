@@ -40,6 +40,11 @@ def refused(request: Request | None, *, why: tuple[str, str], now: datetime, app
     return {**request, "refused_at": now, **told}
 
 
+def granted(request: Request, *, reason_code: str, note: str) -> Request:
+    """With why a moderator granted it. What was given back is not taken again, so it is final."""
+    return {**request, "reason_code": reason_code, "note": note, "final": True, "appeal_until": None}
+
+
 def appealed(request: Request | None, words: str, now: datetime) -> Request:
     """Raises `NothingToAppeal`, `AlreadyAppealed` or `AppealTooLate`."""
     if request is None or request.get("refused_at") is None or request.get("final"):

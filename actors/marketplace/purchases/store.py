@@ -263,6 +263,15 @@ class PurchaseStore:
         rows = self._purchases.find(wanted, session=session).sort([("_id", 1)]).hint(_BY_LISTING.name).limit(limit)
         return [_purchase_from(row) for row in await rows.to_list(limit)]
 
+    async def list_run_holders(
+        self, listing_id: str, *, after: str, limit: int, session: Session | None
+    ) -> list[Purchase]:
+        """Standing purchases of runs, in the order of their ids, behind `after`."""
+        runs = Licence.RUNS.value
+        wanted = {"listing_id": listing_id, "refunded_at": None, "licence": runs, "_id": {"$gt": after}}
+        rows = self._purchases.find(wanted, session=session).sort([("_id", 1)]).hint(_BY_LISTING.name).limit(limit)
+        return [_purchase_from(row) for row in await rows.to_list(limit)]
+
     async def list_who_have(
         self, listing_id: str, version: int, buyers: Sequence[str], *, session: Session | None
     ) -> set[str]:

@@ -12,7 +12,7 @@ from promptforge.actors.marketplace.messages import Category, Decision, Licence,
 from promptforge.actors.moderation.domain import LEGAL, check_legal, legal_decisions, waits_for
 from promptforge.actors.moderation.errors import IllegalDecision
 from promptforge.actors.moderation.messages import CaseKind, CaseState, CaseView, DecideCase, ReasonCode, Verdict
-from promptforge.actors.moderation.notices import notices_of
+from promptforge.actors.moderation.notices import Outcome, notices_of
 from promptforge.actors.moderation.reasons import REASONS
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.errors import Invalid
@@ -83,7 +83,8 @@ def listing(state: ListingState, revision: int = 2, *, appealed: bool = False) -
 
 
 def told(one: CaseView, *, appeal_until: datetime | None = None) -> list[NotifyUser]:
-    return notices_of(one, bringers=["usr_reporter", "usr_another"], appeal_until=appeal_until)
+    outcome = Outcome(appeal_until, of_appeal=one.kind is CaseKind.APPEAL)
+    return notices_of(one, outcome, bringers=["usr_reporter", "usr_another"])
 
 
 def fitting(verdict: Verdict) -> ReasonCode:

@@ -24,6 +24,7 @@ from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
 from promptforge.actors.moderation.contents import sold_by, unified, versions_of
 from promptforge.actors.moderation.domain import (
+    APPEALABLE,
     CHECKED,
     REFUNDS,
     TO_THE_LISTING,
@@ -150,6 +151,10 @@ class ModerationActor(Actor):
     async def _claim(self, message: ClaimCase, tx: Context) -> CaseView:
         await self._to_be_judged(message.case_id, tx)
         case = await self._store.claim(message.case_id, tx.user_id, now=tx.now(), session=tx.session)
+        if case.kind in CHECKED and case.claim is not None:
+            # What it is a copy of may have been approved since it was submitted.
+            again = f"moderation.check:{case.id}:{case.claim.claimed_at.isoformat()}"
+            await tx.enqueue(CheckCase(case_id=case.id), unique=again)
         await tx.audit("case.claimed", case.id, after={"listing_id": case.listing_id})
         return case
 
@@ -243,8 +248,7 @@ class ModerationActor(Actor):
         appeal_until = await self._carry_out(message, decided, tx)
         await self._decide_suspicion(decided, tx)
         await _tell_run_holders(decided, message, listing.state, tx)
-        if message.decision is Verdict.APPROVE:
-            await self._fingerprints.approve(listing.id, versions_of(case, listing)[0], session=tx.session)
+        await self._remember(message, listing.id, versions_of(case, listing)[0], tx)
         outcome = Outcome(appeal_until, of_appeal=answers_appeal(case, listing))
         await self._tell(decided, outcome, tx)
         verdict = {
@@ -295,6 +299,13 @@ class ModerationActor(Actor):
                 )
             )
         return None
+
+    async def _remember(self, message: DecideCase, listing_id: str, version: int, tx: Context) -> None:
+        """Later submissions are compared with what was approved, and with what was refused."""
+        if message.decision in {Verdict.APPROVE, Verdict.LIFT}:
+            await self._fingerprints.approve(listing_id, version, session=tx.session)
+        elif message.decision in APPEALABLE:
+            await self._fingerprints.refuse(listing_id, version, message.reason_code.value, session=tx.session)
 
     async def _decide_suspicion(self, case: CaseView, tx: Context) -> None:
         """Whose runs were stopped may go on, whichever way it was decided; what they bought may be theirs no more."""

@@ -130,8 +130,9 @@ class CaseStore:
         Only in a transaction: what was found there is still so when it is written.
         """
         if opens_once(message.kind):
-            same = {"listing_id": message.listing_id, "kind": message.kind.value, "revision": message.revision}
-            if await self._cases.find_one(same, {"_id": 1}, session=session):
+            passed = {"$gte": message.revision}  # its own, or a later one whose job came first
+            there = {"listing_id": message.listing_id, "kind": message.kind.value, "revision": passed}
+            if await self._cases.find_one(there, {"_id": 1}, session=session):
                 return None
         key = {"open_key": open_key(message)}
         known = await self._cases.find_one(key, {"brought_by": 1}, session=session)
@@ -144,7 +145,21 @@ class CaseStore:
         elif known is None:
             update["$setOnInsert"]["brought_by"] = []
         row = await self._cases.find_one_and_upsert(key, update, session=session)
+        if opens_once(message.kind):
+            await self._close_older(message, now, session)
         return case_id if row["_id"] == case_id else None
+
+    async def _close_older(self, message: OpenCase, now: datetime, session: Session) -> None:
+        """Of an earlier revision there is nothing to decide; who has claimed one hears that when they decide it."""
+        older = {
+            "listing_id": message.listing_id,
+            "kind": message.kind.value,
+            "revision": {"$lt": message.revision},
+            "state": CaseState.OPEN.value,
+            "$or": [{"claim": None}, {"claim.until": {"$lte": now}}],
+        }
+        update = {"$set": {"state": CaseState.OBSOLETE.value, "claim": None}, "$unset": {"open_key": ""}}
+        await self._cases.update_many(older, update, session=session)
 
     # Looking
 

@@ -1,4 +1,4 @@
-"""Every approved text in this process's memory, in as little of it as finds those that may be like another.
+"""Every text that was decided about in this process's memory, in as little of it as finds those like another.
 
 Of each text 32 bytes of its vector's signs and 16 samples of its passages are kept: 10 MB for 100,000. Who is near in
 either is looked at again, exactly, by what MongoDB holds. The index follows the change stream; while nothing is heard

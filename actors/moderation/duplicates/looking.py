@@ -1,4 +1,4 @@
-"""Looks for what was approved before and is like a text: candidates from memory, then each exactly."""
+"""Looks for what was approved, or refused, before and is like a text: candidates from memory, then each exactly."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ def _finding(like: Likeness, known: Known, *, own: bool) -> Finding | None:
         detail = "It says much the same in other words"
     else:
         return None
-    if own:
+    if known.refused is not None:
+        detail = f"{detail}; the other one was rejected or suspended ({known.refused})"
+    elif own:
         severity, detail = Severity.LOW, f"{detail}; the other one is the same seller's"
     return Finding(Check.NEAR_DUPLICATE, severity, code, detail, listing_id=known.listing_id, score=round(score, 3))

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from promptforge.actors.marketplace.listings.messages import AppealListing
 from promptforge.actors.marketplace.messages import GetListing, ListingState, SubmitListing, UpdateListing
 from promptforge.actors.moderation.checks.messages import Check, FingerprintPublished, Severity
-from promptforge.actors.moderation.messages import CaseDetailView, CaseState, GetCase, ListCases, OpenCase
+from promptforge.actors.moderation.messages import (
+    CaseDetailView,
+    CaseKind,
+    CaseState,
+    ClaimCase,
+    GetCase,
+    ListCases,
+    OpenCase,
+    Verdict,
+)
 from promptforge.actors.prompts.messages import CreateVersion, Variable
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
@@ -140,6 +150,50 @@ async def test_a_copy_of_an_approved_text_is_named_to_the_moderator_and_to_nobod
     assert original.listing.id not in repr(await eve.ask(GetListing(listing_id=copy.listing.id)))
     again = await submitted_with(branches, carla, LONG)
     assert [(one.severity, one.listing_id) for one in again.findings] == [(Severity.LOW, original.listing.id)]
+
+
+async def test_what_was_approved_since_is_found_once_the_copy_is_claimed(branches: Branches) -> None:
+    carla, _ = await branches.person("carla", Role.SELLER)
+    eve, _ = await branches.person("eve", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    copy = await submitted_with(branches, eve, LONG)
+    original = await submitted_with(branches, carla, LONG)
+    await judge(mona, original.case.id)
+    assert (await max_.ask(GetCase(case_id=copy.case.id))).findings == ()
+    await max_.ask(ClaimCase(case_id=copy.case.id))
+    await branches.here.jobs_done()
+    (finding,) = (await max_.ask(GetCase(case_id=copy.case.id))).findings
+    assert (finding.code, finding.severity, finding.listing_id) == (
+        "same_passages",
+        Severity.HIGH,
+        original.listing.id,
+    )
+
+
+@pytest.mark.parametrize("checked", [True, False])
+async def test_what_was_rejected_is_recognised_when_it_comes_back(branches: Branches, *, checked: bool) -> None:
+    """Whoever offers it again, its first seller too, and also where it was rejected before it was checked."""
+    carla, _ = await branches.person("carla", Role.SELLER)
+    eve, _ = await branches.person("eve", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    first = await submitted_with(branches, carla, LONG)
+    if not checked:
+        await branches.mongo.collection("moderation_fingerprints").delete_many({})
+    await judge(mona, first.case.id, Verdict.REJECT)
+    await branches.here.jobs_done()
+    for seller in (carla, eve):
+        again = await submitted_with(branches, seller, LONG.upper())
+        (finding,) = again.findings
+        assert (finding.severity, finding.listing_id) == (Severity.HIGH, first.listing.id)
+        assert "rejected or suspended (misleading)" in finding.detail
+    await carla.ask(AppealListing(listing_id=first.listing.id, words="It is not misleading at all."))
+    await branches.here.jobs_done()
+    (appeal,) = (await max_.ask(ListCases(kind=CaseKind.APPEAL))).items
+    await judge(max_, appeal.id)
+    (finding,) = (await submitted_with(branches, carla, LONG)).findings
+    assert (finding.severity, "rejected" in finding.detail) == (Severity.LOW, False)
 
 
 async def test_another_process_hears_of_what_was_approved_here(branches: Branches) -> None:

@@ -445,27 +445,15 @@ class UsePurchasedSource(Command[PurchasedSource | None]):
 # Refunds
 
 
-@dataclass(frozen=True, slots=True)
-class RefundGrant:
-    """Why a moderator has granted a refund, and what buyer and seller are told of the reason and of what to do."""
-
-    reason_code: str
-    public_note: str
-    to_buyer: str
-    to_seller: str
-
-
 @internal
 class RefundPurchase(Command[PurchaseView]):
     """Give the buyer their credits back and take the purchase from them, in one transaction; once.
 
-    `reason` is what the ledger keeps; both are told it too, unless a moderator granted it. Whether a purchase may be
-    refunded is for the asker to say. Raises `NotFound`.
+    Whether a purchase may be refunded is for the asker to say. Raises `NotFound`.
     """
 
     purchase_id: PurchaseId
     reason: Annotated[str, Len(3, 500)]
-    grant: RefundGrant | None = None
 
 
 @internal

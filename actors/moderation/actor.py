@@ -16,7 +16,6 @@ from promptforge.actors.marketplace.messages import (
     GetListingForReview,
     ListingState,
     ListingView,
-    RefundPurchase,
 )
 from promptforge.actors.marketplace.purchases.messages import IsRefunded, RefuseRefund, RunsOutcome, TellRunHolders
 from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
@@ -286,9 +285,7 @@ class ModerationActor(Actor):
                 )
             )
         elif message.decision is Verdict.REFUND and case.purchase_id is not None:
-            words = REASONS[message.reason_code].words
-            grant = grant_of(message, heard=case.kind is CaseKind.REFUND_APPEAL)
-            await tx.ask(RefundPurchase(purchase_id=case.purchase_id, reason=words, grant=grant))
+            await tx.ask(grant_of(case.purchase_id, message, heard=case.kind is CaseKind.REFUND_APPEAL))
         elif case.kind in REFUNDS and case.purchase_id is not None:
             await tx.ask(
                 RefuseRefund(

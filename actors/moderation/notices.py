@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from promptforge.actors.marketplace.messages import RefundGrant
+from promptforge.actors.marketplace.purchases.messages import GrantRefund
 from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecideCase, ReasonCode, Verdict
 from promptforge.actors.moderation.reasons import REASONS, SELLERS_NEXT
@@ -119,13 +119,15 @@ def obsolete_notices(case: CaseView, bringers: Iterable[str]) -> list[NotifyUser
     return [_notice(case, user_id, "report.decided", text) for user_id in bringers]
 
 
-def grant_of(message: DecideCase, *, heard: bool) -> RefundGrant:
+def grant_of(purchase_id: str, message: DecideCase, *, heard: bool) -> GrantRefund:
     """What buyer and seller are told of a refund that a moderator grants; `heard`: it answers an appeal."""
     parts = [_HEARD] if heard else []
     told, next_step = why(message.reason_code, message.public_note)
-    return RefundGrant(
+    return GrantRefund(
+        purchase_id=purchase_id,
         reason_code=message.reason_code.value,
         public_note=message.public_note,
+        words=REASONS[message.reason_code].words,
         to_buyer="\n\n".join([*parts, told, next_step]),
         to_seller="\n\n".join([*parts, told, f"What you can do: {SELLERS_NEXT[message.reason_code]} {_NO_APPEAL}"]),
     )

@@ -36,7 +36,6 @@ from promptforge.actors.marketplace.messages import (
     PurchasedSource,
     PurchaseListing,
     PurchaseView,
-    RefundGrant,
     RefundPurchase,
     RevokePurchase,
     SaleView,
@@ -47,6 +46,7 @@ from promptforge.actors.marketplace.purchases import notices, refunds
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
 from promptforge.actors.marketplace.purchases.messages import (
     AppealRefund,
+    GrantRefund,
     HasBought,
     IsRefunded,
     ListBoughtVersions,
@@ -174,12 +174,14 @@ class PurchasesActor(Actor):
 
     @handles(RefundPurchase, key="purchase_id", transactional=True)
     async def refund(self, message: RefundPurchase, context: Context) -> PurchaseView:
-        return await context.transaction(
-            lambda tx: self._refund(message.purchase_id, message.reason, tx, grant=message.grant)
-        )
+        return await context.transaction(lambda tx: self._refund(message.purchase_id, message.reason, tx))
+
+    @handles(GrantRefund, key="purchase_id", atomic=True)
+    async def grant_refund(self, message: GrantRefund, context: Context) -> PurchaseView:
+        return await self._refund(message.purchase_id, message.words, context, grant=message)
 
     async def _refund(
-        self, purchase_id: str, reason: str, tx: Context, *, grant: RefundGrant | None = None
+        self, purchase_id: str, reason: str, tx: Context, *, grant: GrantRefund | None = None
     ) -> PurchaseView:
         await tx.ask(ReverseSale(purchase_id=purchase_id, reason=reason))
         await self._take_back(purchase_id, reason, tx, grant=grant)
@@ -242,7 +244,7 @@ class PurchasesActor(Actor):
     async def revoke(self, message: RevokePurchase, context: Context) -> None:
         await self._take_back(message.purchase_id, "Its payment was disputed", context)
 
-    async def _take_back(self, purchase_id: str, reason: str, tx: Context, *, grant: RefundGrant | None = None) -> None:
+    async def _take_back(self, purchase_id: str, reason: str, tx: Context, *, grant: GrantRefund | None = None) -> None:
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return

@@ -45,6 +45,21 @@ class AppealRefund(Command[PurchaseView]):
 
 
 @internal
+class GrantRefund(Command[PurchaseView]):
+    """A moderator has granted a refund: the credits go back, and the purchase, where it was asked for, says why.
+
+    `words` are what the ledger keeps; `to_buyer` and `to_seller` what they are told of the reason and of what to do.
+    """
+
+    purchase_id: PurchaseId
+    reason_code: Annotated[str, Len(1, 50)]
+    public_note: Annotated[str, Len(1, 2000)]
+    words: Annotated[str, Len(3, 500)]
+    to_buyer: Annotated[str, Len(1, 3500)]
+    to_seller: Annotated[str, Len(1, 3500)]
+
+
+@internal
 class RefuseRefund(Command[PurchaseView]):
     """A moderator has refused what a buyer asked for, or appealed; the purchase says why.
 

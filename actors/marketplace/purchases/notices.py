@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from promptforge.actors.marketplace.listings.store import Listing
-from promptforge.actors.marketplace.messages import RefundGrant
 from promptforge.actors.marketplace.packaged import Row, find_offer
-from promptforge.actors.marketplace.purchases.messages import RefuseRefund, RunsOutcome, TellRunHolders
+from promptforge.actors.marketplace.purchases.messages import GrantRefund, RefuseRefund, RunsOutcome, TellRunHolders
 from promptforge.actors.marketplace.purchases.store import Purchase
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import from_millicredits
@@ -119,7 +118,7 @@ def refused(purchase: Purchase, message: RefuseRefund, *, appeal_until: datetime
     )
 
 
-def refunded(purchase: Purchase, reason: str, grant: RefundGrant | None) -> tuple[NotifyUser, NotifyUser]:
+def refunded(purchase: Purchase, reason: str, grant: GrantRefund | None) -> tuple[NotifyUser, NotifyUser]:
     """`grant`: a moderator's; without one it says why in a sentence."""
     subject = _subject(purchase)
     if grant is not None:

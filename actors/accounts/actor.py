@@ -22,12 +22,14 @@ from promptforge.actors.accounts.records import PersonalRecords
 from promptforge.actors.accounts.store import DeletionStore
 from promptforge.actors.analytics.events.messages import ForgetEvents
 from promptforge.actors.analytics.exports.messages import ForgetExports
+from promptforge.actors.billing.ledger.commissions.messages import ListSoldCodes
 from promptforge.actors.billing.messages import ForgetInstruments
 from promptforge.actors.billing.obligations.messages import GetObligations
 from promptforge.actors.marketplace.listings.messages import LeaveMarket, ListOfferedVersions
 from promptforge.actors.marketplace.purchases.messages import ListBoughtVersions, ListSoldVersions
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.partnerships.messages import LeavePartnerships
+from promptforge.actors.partnerships.referrals.messages import HoldBackCodes
 from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
 from promptforge.actors.prompts.messages import ListWithIncluded
 from promptforge.actors.users.messages import CloseAccount, EraseUser, HoldBackHandles
@@ -51,6 +53,7 @@ class AccountsActor(Actor):
         *(
             "analytics_events",
             "billing",
+            "commissions",
             "exports",
             "marketplace",
             "obligations",
@@ -58,6 +61,7 @@ class AccountsActor(Actor):
             "projects",
             "prompts",
             "purchases",
+            "referrals",
         ),
         "users",
     )
@@ -152,7 +156,9 @@ class AccountsActor(Actor):
         await context.ask(ForgetExports(user_id=user_id))
         await context.ask(ForgetEvents(user_id=user_id))  # by its keys, and after what is just being added up
         await context.ask(HoldBackHandles(user_id=user_id))
-        spared = await self._spared(user_id, context)
+        sold = await context.ask(ListSoldCodes(referrer_id=user_id))
+        await context.ask(HoldBackCodes(user_id=user_id, sold=sold))
+        spared = await self._spared(user_id, context) | {f"{user_id}:{code}" for code in sold}
         for name in self._records.collections:
             await self._records.erase(name, user_id, spared=spared)
             reach(f"account.erased.{name}")

@@ -33,6 +33,7 @@ from promptforge.actors.partnerships.referrals.messages import (
     FindReferral,
     FollowReferralLink,
     GetReferral,
+    HoldBackCodes,
     JudgeReferrer,
     ListReferralCodes,
     Referral,
@@ -203,6 +204,12 @@ class ReferralsActor(Actor):
     async def _attribution_view(self, made: Attribution, context: Context) -> AttributionView:
         partner = await self._partners.get(made.partner_id, session=context.session)
         return AttributionView(partner.name, made.code, made.touched_at, made.until, made.signed_up)
+
+    # The end of an account
+
+    @handles(HoldBackCodes, key="user_id")
+    async def hold_back(self, message: HoldBackCodes, context: Context) -> None:
+        await self._codes.hold_back(message.user_id, but=message.sold, now=context.now())
 
     # Sales
 

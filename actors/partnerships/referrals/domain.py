@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -46,6 +47,11 @@ def normal_code(code: str) -> str:
         error = FieldError("This code is reserved", "reserved_code", pointer="/code")
         raise Invalid("The code is reserved", errors=(error,))
     return normal
+
+
+def held_as(alike: str) -> str:
+    """What stands for the skeleton of an erased account's code: it tells whether some code is that one, no more."""
+    return hashlib.sha256(f"promptforge referral code\n{alike}".encode()).hexdigest()
 
 
 # Touches

@@ -348,3 +348,14 @@ class JudgeReferrer(Query[ReferrerStanding]):
 
     referrer_id: UserId
     buyer_id: UserId
+
+
+# The end of an account
+
+
+@internal
+class HoldBackCodes(Command[None]):
+    """See to it that nobody gets the codes that go with somebody's account: all but these, which have brought sales."""
+
+    user_id: str
+    sold: tuple[str, ...]

@@ -1,4 +1,6 @@
-"""Every query on `referral_codes`, `referral_attributions`, `referral_clicks` and `referral_turns`."""
+"""Every query on `referral_codes`, `referral_attributions`, `referral_clicks` and `referral_turns`, and on
+`held_referral_codes`, the hashes of those that went with their owners' accounts: nobody gets them either.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +8,56 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from promptforge.actors.partnerships.referrals.domain import MOST_CODES, DayOfCode, Sums
+from promptforge.actors.partnerships.referrals.domain import MOST_CODES, DayOfCode, Sums, held_as
 from promptforge.core.alike import skeleton
 from promptforge.core.mongo import Document, Index, Mongo, Session, Tallies, UpdateOne
-from promptforge.core.personal import CLEARED, Held, Subject, kept, nobody
+from promptforge.core.personal import CLEARED, REDACTED, Held, Subject, kept, marks, nobody
 
 CODES = "referral_codes"
 ATTRIBUTIONS = "referral_attributions"
 CLICKS = "referral_clicks"
 TURNS = "referral_turns"
+HOLDS = "held_referral_codes"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     CODES: (
         Index((("partner_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("owner", 1),)),
     ),
-    ATTRIBUTIONS: (Index((("partner_id", 1), ("made_at", 1))),),
-    CLICKS: (Index((("partner_id", 1), ("day", 1))),),
+    ATTRIBUTIONS: (Index((("partner_id", 1), ("made_at", 1))), Index((("code", 1),))),
+    CLICKS: (Index((("partner_id", 1), ("day", 1))), Index((("code", 1),))),
     TURNS: (),
+    HOLDS: (),
 }
+SOLD = "only of codes that brought sales: it is on their records, for good"
+_OF_CODES = "referral_codes:code"
 HELD = {
     CODES: Held(
         "Your referral codes",
-        (Subject("owner", {"label": CLEARED, "code": kept("on the records of the sales that it brought: ten years")}),),
-        plain=frozenset({"_id"}),
+        (
+            Subject(
+                "owner",
+                {"label": CLEARED, **marks(kept(SOLD), "_id", "code")},
+                deleted=True,
+                spared=("owner", "code"),
+            ),
+        ),
     ),
     ATTRIBUTIONS: Held(
         "By whose link you came, and whom yours brought",
-        (Subject("_id"), Subject("referrer_id")),
-        plain=frozenset({"code", "partner_id"}),
+        (
+            Subject("_id", whole=True),
+            Subject("referrer_id", {"code": kept(SOLD)}),
+            Subject("code", {"code": REDACTED}, of=_OF_CODES, with_owner=True, exported=False),
+        ),
+        plain=frozenset({"partner_id"}),
     ),
-    CLICKS: nobody("How often links of partners were followed on which day"),
+    CLICKS: Held(
+        "How often your referral links were followed on which day",
+        (Subject("code", marks(kept(SOLD), "_id", "code"), of=_OF_CODES, deleted=True, with_owner=True),),
+        plain=frozenset({"partner_id"}),
+    ),
+    HOLDS: nobody("Hashes of referral codes that went with their owners' accounts"),
     TURNS: nobody("Whose referrals have changed how often, so that two at once conflict"),
 }
 
@@ -72,9 +93,12 @@ class Attribution:
 class CodeStore:
     def __init__(self, mongo: Mongo) -> None:
         self._codes = mongo.collection(CODES)
+        self._holds = mongo.collection(HOLDS)
 
     async def insert(self, made: ReferralCode, *, session: Session | None) -> bool:
         """False where a code that looks like it is there. An upsert: a duplicate key would abort the transaction."""
+        if await self._holds.find_one({"_id": held_as(skeleton(made.code))}, session=session) is not None:
+            return False
         row = await self._codes.find_one_and_upsert(
             {"_id": skeleton(made.code)}, {"$setOnInsert": asdict(made)}, session=session
         )
@@ -92,6 +116,12 @@ class CodeStore:
 
     async def has_any(self, owner: str, *, session: Session | None) -> bool:
         return await self._codes.find_one({"owner": owner}, {"_id": 1}, session=session) is not None
+
+    async def hold_back(self, owner: str, *, but: Sequence[str], now: datetime) -> None:
+        """Before their documents go: there is no moment at which somebody could take one."""
+        async for row in self._codes.find({"owner": owner, "code": {"$nin": list(but)}}):
+            held = {"_id": held_as(row["_id"])}
+            await self._holds.update_one(held, {"$setOnInsert": {"held_at": now}}, upsert=True)
 
     async def deactivate(self, code: str, *, now: datetime, session: Session | None) -> None:
         wanted = {"_id": skeleton(code), "deactivated_at": None}

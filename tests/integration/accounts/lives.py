@@ -51,7 +51,7 @@ MARK = "canaryoriole"
 """In whatever Ada writes, in any spelling that is kept."""
 SOLD = f"Say {{{{word}}}} to the {MARK}."
 UNSOLD = "canaryfinch"
-"""In versions of what was sold that nobody has bought."""
+"""In versions of what was sold that nobody has bought, and in a referral code that has brought no sale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +219,14 @@ async def _bring_others(branches: Branches, ada: Context, bob: Context) -> None:
     created = await ada.ask(app)
     trusted = branches.here.process.system.context(request_id="token", trusted=True)
     await trusted.ask(IssueAppToken(client_id=created.id, secret=created.secret or ""))
-    code = await ada.ask(CreateReferralCode(partner_id=made.id, label=f"Letter of {MARK}"))
-    carl = await buyer_of(branches, Affiliate(ada, made.id, code.code), "carl")
+    for code in (MARK, UNSOLD):
+        await ada.ask(CreateReferralCode(partner_id=made.id, code=code, label=f"Letter of {code}"))
+        click = {"_id": f"{code}:2026-01-01", "code": code, "partner_id": made.id, "clicks": 1}
+        await branches.mongo.collection("referral_clicks").insert_one(
+            {**click, "day": datetime(2026, 1, 1, tzinfo=UTC)}
+        )
+    await buyer_of(branches, Affiliate(ada, made.id, UNSOLD), "dora")
+    carl = await buyer_of(branches, Affiliate(ada, made.id, MARK), "carl")
     await branches.here.buy(carl, await branches.here.published(bob, "Brought by Ada", price="100"), "100")
     await decide(admin, made.id, PartnershipDecision.SUSPEND)
     release, reason = FreezeDecision.RELEASE, f"It was no {MARK}"

@@ -17,6 +17,7 @@ from promptforge.actors.billing.links.store import LinkStore
 from promptforge.actors.billing.messages import WebhookEventState
 from promptforge.actors.marketplace.messages import GetPurchase
 from promptforge.actors.packages.messages import DownloadPackage
+from promptforge.actors.partnerships.referrals.messages import CreateReferralCode
 from promptforge.actors.projects.messages import AddMember, CreateProject, ListMembers, ProjectRole, SetMemberRoles
 from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.actors.users.messages import GetNames, GetPublicProfile, UpdateProfile
@@ -29,6 +30,7 @@ from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
 from tests.integration.accounts.lives import MARK, SOLD, UNSOLD, erased, kept_fields, live, time_has_come
 from tests.integration.marketplace.branches import Branches
+from tests.integration.partnerships.referred import affiliate
 from tests.support.market import raised
 from tests.support.traces import traces
 
@@ -69,6 +71,11 @@ async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_wha
     assert left == {
         ("audit_log", "after"),
         ("ledger_freezes", "reason"),
+        ("ledger_journals", "refs"),
+        ("ledger_sales", "code"),
+        ("referral_codes", "code"),
+        *(("referral_clicks", field) for field in ("_id", "code")),
+        ("referral_attributions", "code"),
         ("packages", "name"),
         *(("package_installs", field) for field in ("name", "prompts", "datasets")),
         *(("package_versions", field) for field in ("name", "description", "readme", "manifest")),
@@ -82,6 +89,9 @@ async def test_nothing_personal_remains_but_what_is_declared_and_buyers_keep_wha
         ("seller_details", "trader"),
     }
     assert await traces(branches.mongo, UNSOLD) == set(), "what nobody has bought of what was sold"
+    pat = await affiliate(branches, "pat")
+    for code in (UNSOLD, UNSOLD.upper(), MARK):
+        assert await raised(pat.context, CreateReferralCode(partner_id=pat.partner_id, code=code)) == "code_taken"
     content = (await life.bob.ask(GetPurchase(purchase_id=life.bought.id))).content
     assert content == SOLD
     assert await branches.count("files.files") == 2

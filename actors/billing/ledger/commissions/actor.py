@@ -13,6 +13,7 @@ from promptforge.actors.billing.ledger.commissions.messages import (
     FreezeCommissions,
     FrozenTerm,
     GetCommissions,
+    ListSoldCodes,
     ListUndecidedFreezes,
     ListUndecidedTerms,
     SumCommissions,
@@ -97,6 +98,10 @@ class CommissionsActor(Actor):
     async def list_undecided_terms(self, message: ListUndecidedTerms, context: Context) -> tuple[int, ...]:
         store = self._ledger.commissions
         return tuple(await store.list_undecided_terms(message.partner_id, session=context.session))
+
+    @handles(ListSoldCodes)
+    async def list_sold_codes(self, message: ListSoldCodes, context: Context) -> tuple[str, ...]:
+        return tuple(await self._ledger.commissions.sold_codes(message.referrer_id))
 
     @handles(SumCommissions)
     async def sum_commissions(self, message: SumCommissions, context: Context) -> tuple[CommissionDay, ...]:

@@ -53,6 +53,13 @@ class CommissionsStand:
     freezes: tuple[FrozenTerm, ...]
 
 
+@internal
+class ListSoldCodes(Query[tuple[str, ...]]):
+    """The codes of somebody's by which sales came that promised a commission, whatever became of it."""
+
+    referrer_id: Id
+
+
 @dataclass(frozen=True, slots=True)
 class CommissionDay:
     """The sales of one day (UTC) that came by one code, in millicredits.

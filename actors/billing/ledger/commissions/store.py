@@ -151,6 +151,10 @@ class CommissionStore:
         balances = [await self.balance_of(partner_id, session=session) for partner_id in partner_ids]
         return int(found["pending"]) + sum(balance.earned for balance in balances)
 
+    async def sold_codes(self, referrer_id: str) -> list[str]:
+        codes = self._sales.aggregate([{"$match": {"referrer_id": referrer_id}}, {"$group": {"_id": "$code"}}])
+        return sorted([row["_id"] async for row in codes if row["_id"]])
+
     async def sum_by_day(self, partner_id: str, *, since: datetime, until: datetime) -> list[CommissionDay]:
         """What the sales of each day (UTC) and code brought, and what has become of it by now."""
         day = {"$dateTrunc": {"date": "$sold_at", "unit": "day"}}

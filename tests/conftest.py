@@ -10,6 +10,7 @@ import structlog
 
 from promptforge.core.mongo import EmbeddedMongod, Mongo
 from tests.support.mongo import Databases, assert_declared, shared_mongod
+from tests.support.starting import forking
 
 # Unless told otherwise, structlog draws each traceback with colours and all variables, which takes half a second.
 structlog.configure(
@@ -23,6 +24,13 @@ structlog.configure(
 # How long an example takes says more about who else is on the machine.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked() -> Iterator[None]:
+    """Services that tests start need no imports of their own."""
+    with forking():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,16 @@ class Actor:
     mailbox_size: ClassVar[int] = 1024
     max_queries: ClassVar[int] = 256
     critical: ClassVar[bool] = False
+    _handlers: ClassVar[dict[str, Handles]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._handlers = {}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                declared = getattr(value, "__handles__", None)
+                if isinstance(declared, Handles):
+                    cls._handlers[name] = declared
 
     async def start(self, context: Context) -> None:
         """Called before the first message, and again after every restart. A failure here is a crash."""
@@ -118,11 +128,5 @@ class Actor:
 
     @classmethod
     def handlers(cls) -> dict[str, Handles]:
-        """Method name → what it declared, base classes included."""
-        found: dict[str, Handles] = {}
-        for base in reversed(cls.__mro__):
-            for name, value in vars(base).items():
-                declared = getattr(value, "__handles__", None)
-                if isinstance(declared, Handles):
-                    found[name] = declared
-        return found
+        """Method name → what it declared, base classes included; not to be changed."""
+        return cls._handlers

@@ -18,7 +18,7 @@ from promptforge.core.identity import mint
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
 from tests.support.running import WEBHOOK_SECRET, Person, eventually, published_listing
-from tests.support.service import Documents, Service, assert_problem, documents, serving
+from tests.support.service import DATABASE, Service, assert_problem, documents, serving
 
 JSON = {"content-type": "application/json"}
 MEBIBYTE = 1024 * 1024
@@ -60,26 +60,28 @@ def listing(service: Service, seller: Person) -> str:
 
 
 @pytest.fixture(scope="module")
-def stored(database: MongoClient[dict[str, Any]], seller: Person, listing: str) -> Documents:
+def stored(database: MongoClient[dict[str, Any]], seller: Person, listing: str) -> dict[str, Any]:
     """Every document, before the first test of this file."""
     return _lasting(database)
 
 
 @pytest.fixture(autouse=True)
-def nothing_stored(database: MongoClient[dict[str, Any]], stored: Documents) -> Iterator[None]:
+def nothing_stored(database: MongoClient[dict[str, Any]], stored: dict[str, Any]) -> Iterator[None]:
     """Whatever a test of this file sends, every document stays as it was before the first one."""
     yield
     after = _lasting(database)
-    assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in stored.items()}
-    assert [name for name, rows in after.items() if rows != stored[name]] == []
+    assert [name for name in stored.keys() | after.keys() if after.get(name) != stored.get(name)] == []
 
 
-def _lasting(database: MongoClient[dict[str, Any]]) -> Documents:
-    """Without what changes by itself: the heartbeats of processes, and what the schedules of every minute leave."""
+def _lasting(database: MongoClient[dict[str, Any]]) -> dict[str, Any]:
+    """The hash of each collection's documents; of jobs, themselves.
+
+    Without what changes by itself: the heartbeats of processes, and what the schedules of every minute leave.
+    """
     by_itself = {"processes", "leases", "audit_checkpoints", "ledger_checkpoints", "ledger_head", "job_schedules"}
-    found = {name: rows for name, rows in documents(database).items() if name not in by_itself}
-    found["jobs"] = [job for job in found["jobs"] if not str(job["_id"]).startswith("cron:")]
-    return found
+    hashes = database[DATABASE].command("dbHash")["collections"]
+    jobs = database[DATABASE]["jobs"].find({"_id": {"$not": {"$regex": "^cron:"}}}).sort("_id")
+    return {name: one for name, one in hashes.items() if name not in by_itself} | {"jobs": list(jobs)}
 
 
 # Bodies that cannot be read

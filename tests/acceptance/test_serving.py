@@ -23,7 +23,7 @@ MOVES = 25
 @contextmanager
 def two_processes(directory: Path) -> Iterator[tuple[RunningService, RunningService]]:
     """The second one adopts the first one's mongod."""
-    first, second = RunningService(directory), RunningService(directory)
+    first, second = (RunningService(directory, anew=True) for _ in range(2))
     first.start()
     try:
         second.start()

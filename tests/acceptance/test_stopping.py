@@ -179,12 +179,12 @@ def _prompts(person: Person) -> set[str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("stopping")) as service:
+    with serving(tmp_path_factory.mktemp("stopping"), anew=True) as service:
         yield service
 
 
 def test_a_sigterm_under_load_leaves_nobody_without_an_answer(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
+    with serving(tmp_path, anew=True) as service:
         load = Load(service)
         with load.running():
             load.until_answered(10)

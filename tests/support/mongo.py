@@ -1,7 +1,7 @@
 """One embedded mongod for a whole test run, and an empty database for each test that asks for one.
 
-Making and dropping the collections and their indexes costs more than most tests do, so databases are emptied and used
-again; what is not the product's is taken away first.
+Making and dropping the collections and their indexes costs more than most tests do, so databases have all of the
+product's from the first, and are emptied and used again; what is not the product's is taken away before.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import secrets
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from promptforge.core.mongo import EmbeddedMongod, Index, Mongo
+from promptforge.core.mongo import EmbeddedMongod, Index, Mongo, ensure_indexes
+from promptforge.core.mongo.indexes import Declared
 from promptforge.core.personal import undeclared
 from promptforge.deploy.accounts import HELD
 from promptforge.deploy.features import INDEXES
@@ -31,6 +32,9 @@ HOW = """Whose is it? Say so in `HELD`, beside `INDEXES` of the store that write
 for the field with a person's id, a mark in its `fields` for what tells of them or what they wrote (what the erasure
 makes of it), and in `plain` what tells nothing of anybody. `deploy/accounts.py` lists every store; the table in
 docs/accounts.md is written by `python -m tests.support.personal`."""
+
+_complete: set[str] = set()
+"""Names of databases in which there is all that `INDEXES` declares."""
 
 
 def _quick_directory() -> Path | None:
@@ -68,17 +72,32 @@ class Databases:
         try:
             if again:
                 await _empty(mongo)
+            if not unused and name not in _complete:
+                await ensure_indexes(mongo, INDEXES)
+                _complete.add(name)
             yield mongo
         finally:
-            await _tidy(mongo)
+            if not await _tidy(mongo):
+                _complete.discard(name)
             self._used.append(name)
             mongo.close()
+
+
+async def with_indexes(mongo: Mongo, declared: Declared) -> None:
+    """`ensure_indexes`, for set-ups: what a database of `Databases` has had from the first is not asked for again."""
+    if mongo.name in _complete:
+        declared = {name: indexes for name, indexes in declared.items() if not _has(name, indexes)}
+    await ensure_indexes(mongo, declared)
+
+
+def _has(name: str, indexes: Sequence[Index]) -> bool:
+    return name in INDEXES and set(indexes) <= set(INDEXES[name])
 
 
 async def assert_declared(mongo: Mongo) -> None:
     """Whatever a test has made the product write, each collection and each text in it is declared in some `HELD`."""
     problems = []
-    for name in sorted(set(await mongo.raw.list_collection_names()) & INDEXES.keys()):
+    for name in sorted(set(await _with_documents(mongo)) & INDEXES.keys()):
         held = HELD.get(name)
         rows = await mongo.raw[name].find({}).limit(MOST_LOOKED_AT).to_list(None)
         if held is None:
@@ -94,16 +113,32 @@ async def _empty(mongo: Mongo) -> None:
         await mongo.raw[name].delete_many({})
 
     async with anyio.create_task_group() as tasks:
-        for name in await mongo.raw.list_collection_names():
+        for name in await _with_documents(mongo):
             tasks.start_soon(empty, name)
 
 
-async def _tidy(mongo: Mongo) -> None:
-    """Take away collections and indexes that are not the product's; some of its own may be missing.
+async def _with_documents(mongo: Mongo) -> list[str]:
+    """The collections that hold any; one question, for asking each of them is most of what a small test costs."""
+    names = await mongo.raw.list_collection_names()
+
+    def any_of(name: str) -> list[dict[str, Any]]:
+        return [{"$limit": 1}, {"$project": {"_id": 0, "name": {"$literal": name}}}]
+
+    if not names:
+        return []
+    others = [{"$unionWith": {"coll": name, "pipeline": any_of(name)}} for name in names[1:]]
+    found = mongo.raw[names[0]].aggregate([*any_of(names[0]), *others])
+    return [row["name"] async for row in found]
+
+
+async def _tidy(mongo: Mongo) -> bool:
+    """Take away collections and indexes that are not the product's; whether all of its own are there.
 
     Dropping the whole database instead would leave a mongod with some 400 open files, for five minutes each time.
     """
     pipeline: list[dict[str, Any]] = [{"$listCatalog": {}}, {"$match": {"db": mongo.name}}]
+    missing = {(name, index.name) for name, indexes in INDEXES.items() for index in indexes}
+    missing |= {(name, "_id_") for name in INDEXES}
     for entry in await mongo.raw.client.admin.aggregate(pipeline).to_list(None):
         declared = {index.name: _spec(index) for index in INDEXES.get(entry["name"], ())}
         if entry["type"] != "collection" or entry["name"] not in INDEXES:
@@ -113,6 +148,9 @@ async def _tidy(mongo: Mongo) -> None:
             spec = {key: value for key, value in index["spec"].items() if key != "v"}
             if spec["name"] != "_id_" and spec != declared.get(spec["name"]):
                 await mongo.raw[entry["name"]].drop_index(spec["name"])
+            else:
+                missing.discard((entry["name"], spec["name"]))
+    return not missing
 
 
 def _spec(index: Index) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from promptforge.core.audit import AuditLog
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
 from promptforge.core.jobs import INDEXES, Codec, Job, JobRunner, MongoJobStore, Queue, Schedule, Sealer, follow_jobs
-from promptforge.core.mongo import ChangeFeed, Mongo, Session, ensure_indexes, run_transaction
+from promptforge.core.mongo import ChangeFeed, Mongo, Session, run_transaction
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, System
+from tests.support.mongo import with_indexes
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ async def job_process(
     clock: Clock | None = None,
 ) -> AsyncIterator[TestProcess]:
     """`running`: the runner claims jobs by itself; `with_feed`: the change stream wakes it."""
-    await ensure_indexes(mongo, {**INDEXES, **AUDIT_INDEXES})
+    await with_indexes(mongo, {**INDEXES, **AUDIT_INDEXES})
     codec = Codec((), sealer=Sealer(["a secret of tests"]))
     store = MongoJobStore(mongo, codec, clock or SystemClock(), queues=queues, schedules=schedules)
     made = actors(store) if callable(actors) else actors

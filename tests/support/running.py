@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +22,7 @@ from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
 from promptforge.http.rates import RateClass
+from tests.support.starting import Files, Process, start
 from tests.support.waiving import WAIVED
 
 WEBHOOK_SECRET = "whsec_tests"
@@ -45,15 +46,16 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a `promptforge` command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "promptforge.deploy", *arguments],
-        env=clean_environment(**settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
+        files = Files(errors.fileno(), told.fileno())
+        process = start(arguments, clean_environment(**settings), files)
+        try:
+            code = process.wait(90)
+        finally:
+            process.kill()
+        told.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(arguments, code, told.read(), errors.read())
 
 
 def eventually(look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
@@ -66,14 +68,15 @@ def eventually(look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
 
 
 class RunningService:
-    """Started on a data directory; may be killed and started again on it."""
+    """Started on a data directory; may be killed and started again on it. `anew`: never forked (support.starting)."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, *, anew: bool = False, **settings: str) -> None:
         self.directory = directory
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._settings = {"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, **settings}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._anew = anew
+        self._process: Process | None = None
         self._people: list[Person] = []
 
     def set(self, **settings: str) -> None:
@@ -91,12 +94,11 @@ class RunningService:
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "service.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "promptforge.deploy", "serve"],
-                env=clean_environment(PORT=str(self.port), PROMPTFORGE_DATA_DIR=str(self.data_dir), **self._settings),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
+            self._process = start(
+                ["serve"],
+                clean_environment(PORT=str(self.port), PROMPTFORGE_DATA_DIR=str(self.data_dir), **self._settings),
+                Files(log.fileno()),
+                anew=self._anew,
             )
         eventually(self._ready, seconds=180)
 

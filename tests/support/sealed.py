@@ -32,13 +32,14 @@ from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
 from promptforge.core.ids import new_id
 from promptforge.core.jobs import MongoJobStore
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.settings import Settings
 from tests.support.market import Market, judge
 from tests.support.models import ScriptedModel
+from tests.support.mongo import with_indexes
 from tests.support.processes import SteppedClock, job_process
 
 CANARY = "Marmalade canaries whistle seventeen forbidden lullabies before the violet tribunal adjourns its breakfast."
@@ -170,7 +171,7 @@ async def refused(lighthouse: Lighthouse, person: Context, **fields: object) -> 
 async def open_lighthouse(
     mongo: Mongo, *, price: Price = PRICE, settings: Settings = SETTINGS
 ) -> AsyncIterator[Lighthouse]:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     model, clock = ScriptedModel(pieces=(ANSWER,)), SteppedClock()
     catalogue = Catalogue([Model("scripted-1", Guarded(model, LIMITS), price, max_output_tokens=1000)])
     models = ModelsActor(ai_models.RunStore(mongo, RollupStore(mongo)), catalogue)

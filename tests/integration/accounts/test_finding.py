@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from promptforge.actors.accounts.records import BATCH, PersonalRecords
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.deploy.accounts import HELD
 from promptforge.deploy.features import INDEXES
+from tests.support.mongo import with_indexes
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,7 @@ def rows(owner: str, number: int) -> list[dict[str, Any]]:
 async def test_events_and_their_sums_are_found_by_their_keys_and_those_of_others_not_looked_at(
     mongo: Mongo, name: str
 ) -> None:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     there = mongo.collection(name)
     for owner, number in ((BEFORE, OTHERS), (ME, OWN), (AFTER, OTHERS)):
         await there.insert_many(rows(owner, number))

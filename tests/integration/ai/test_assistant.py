@@ -28,12 +28,13 @@ from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.errors import Invalid, NotFound
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.runtime import Actor
 from promptforge.core.streams import Delta
 from tests.integration.ai.workshop import Workshop, open_workshop
 from tests.support.faulty_models import CRITIQUE, SUGGESTION
 from tests.support.models import ScriptedModel
+from tests.support.mongo import with_indexes
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +55,7 @@ def prompts_and(mongo: Mongo, *others: Actor) -> tuple[Actor, ...]:
 
 @pytest.fixture
 async def workshop(mongo: Mongo) -> AsyncIterator[Workshop]:
-    await ensure_indexes(mongo, {**prompts.INDEXES, **projects.INDEXES})
+    await with_indexes(mongo, {**prompts.INDEXES, **projects.INDEXES})
     async with open_workshop(mongo, others=prompts_and(mongo, AssistantActor())) as opened:
         await opened.user()
         yield opened

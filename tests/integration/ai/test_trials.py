@@ -32,9 +32,10 @@ from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.errors import Invalid, NotFound
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.streams import Delta
 from tests.integration.ai.workshop import Workshop, open_workshop
+from tests.support.mongo import with_indexes
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +47,7 @@ SCHEMA = {"type": "object", "properties": {"summary": {"type": "string"}}}
 
 @pytest.fixture
 async def workshop(mongo: Mongo) -> AsyncIterator[Workshop]:
-    await ensure_indexes(mongo, {**prompts.INDEXES, **projects.INDEXES})
+    await with_indexes(mongo, {**prompts.INDEXES, **projects.INDEXES})
     stores = prompts.Stores(mongo)
     others = (
         UsersActor(users.UserStore(mongo), HandleStore(mongo)),

@@ -27,12 +27,13 @@ from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
 from promptforge.core.jobs import MongoJobStore
 from promptforge.core.jobs.standing import FindPrincipal
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor
 from promptforge.core.streams import ReplyStream
 from tests.integration.billing.bank import CountingTransactions
 from tests.support.models import ScriptedModel
+from tests.support.mongo import with_indexes
 from tests.support.processes import SteppedClock, TestProcess, job_process, nobody
 
 PRICE = Price(input=10_000_000, output=20_000_000)
@@ -115,7 +116,7 @@ async def open_workshop(
     find_principal: FindPrincipal = nobody,
     look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Workshop]:
-    await ensure_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
+    await with_indexes(mongo, {**INDEXES, **ai.INDEXES, **usage.INDEXES, "purchases": (), "users": ()})
     scripted = model or ScriptedModel()
     ledger, clock = Ledger(mongo), SteppedClock()
     catalogue = Catalogue([Model("scripted-1", Guarded(scripted, limits), price, max_output_tokens=1000)])

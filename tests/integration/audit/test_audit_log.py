@@ -11,10 +11,11 @@ import pytest
 from promptforge.core.audit import BATCH, CHECKPOINTS, ENTRIES, INDEXES, SETTLED, ActorKind, AuditFilter, AuditLog
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.pages import Cursor
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
+from tests.support.mongo import with_indexes
 from tests.support.processes import MongoTransactions, SteppedClock
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +45,7 @@ class Process:
 
 @pytest.fixture
 async def process(mongo: Mongo) -> Process:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     return Process(mongo)
 
 

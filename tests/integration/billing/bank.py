@@ -94,10 +94,11 @@ from promptforge.core.amounts import MILLI
 from promptforge.core.clock import Clock, SystemClock
 from promptforge.core.context import Context
 from promptforge.core.jobs import Sealer
-from promptforge.core.mongo import Collection, Index, Mongo, Session, ensure_indexes
+from promptforge.core.mongo import Collection, Index, Mongo, Session
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from promptforge.deploy.paying_out import paying_out
+from tests.support.mongo import with_indexes
 from tests.support.processes import MongoTransactions, TestProcess, job_process
 from tests.support.stripe_sandbox import PAGES, checkout_sessions_at, quiet_stripe
 from tests.support.waiving import WAIVED
@@ -420,7 +421,7 @@ async def open_bank(
     rules: PayoutRules = PayoutRules(),  # noqa: B008  # the same
 ) -> AsyncIterator[Bank]:
     """`running`: jobs are run as they come."""
-    await ensure_indexes(mongo, OF_A_BANK)
+    await with_indexes(mongo, OF_A_BANK)
     ledger, checkouts, events = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo)
     notified, strangers = Notified(), Strangers()
     async with AsyncExitStack() as stack:

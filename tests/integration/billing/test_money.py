@@ -17,7 +17,8 @@ from promptforge.actors.billing.stripe.api import StripeApi
 from promptforge.actors.billing.stripe.movements import StripeMoney
 from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.context import Context
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
+from tests.support.mongo import with_indexes
 from tests.support.processes import job_process
 from tests.support.stripe_sandbox import API_KEY, Till, open_till
 
@@ -78,7 +79,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(mongo: Mongo) -> AsyncIterator[Desk]:
-    await ensure_indexes(mongo, {**INDEXES, "purchases": (), "model_runs": ()})
+    await with_indexes(mongo, {**INDEXES, "purchases": (), "model_runs": ()})
     async with open_till() as till:
         stripe = Stripe(till)
         async with job_process(mongo, [MoneyActor(MoneyStore(mongo), stripe)], running=False) as process:

@@ -31,11 +31,12 @@ from promptforge.actors.users import UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.context import Context
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor
 from tests.integration.ai.workshop import LIMITS, Workshop, open_workshop
 from tests.support.models import ScriptedModel
+from tests.support.mongo import with_indexes
 
 ADA = "usr_ada"
 CONTAINS_TWO = Scorer(ScorerKind.CONTAINS, text="two")
@@ -126,7 +127,7 @@ async def open_studio(
     mongo: Mongo, *, model: ScriptedModel | None = None, limits: Limits = LIMITS, credits: int | None = 1000
 ) -> AsyncIterator[Studio]:
     """`credits` None: Ada is there already, in another process."""
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     opened = open_workshop(mongo, model=model, limits=limits, others=actors(mongo), find_principal=find_principal)
     async with opened as workshop:
         if credits is not None:

@@ -20,13 +20,14 @@ from promptforge.actors.billing.verification import verify_ledger
 from promptforge.core.context import Context
 from promptforge.core.jobs import MongoJobStore
 from promptforge.core.messages import Message
-from promptforge.core.mongo import Mongo, Session, ensure_indexes
+from promptforge.core.mongo import Mongo, Session
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.identity import principal_finder
 from promptforge.deploy.settings import Settings
 from tests.support.market import Market, raised
+from tests.support.mongo import with_indexes
 from tests.support.processes import MongoTransactions, TestProcess, job_process
 
 T = TypeVar("T")
@@ -106,7 +107,7 @@ SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 @asynccontextmanager
 async def open_branches(mongo: Mongo, *, find_principal: bool = False) -> AsyncIterator[Branches]:
     """`find_principal`: jobs of `here` run as whoever enqueued them, with the rights that they have then."""
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     processes: list[TestProcess] = []
 
     async def find(user_id: str) -> Principal | None:

@@ -14,8 +14,9 @@ from promptforge.actors.marketplace.messages import (
     Category,
     Licence,
 )
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.deploy.features import INDEXES
+from tests.support.mongo import with_indexes
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +58,7 @@ def row(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 async def listings(mongo: Mongo) -> ListingStore:
-    await ensure_indexes(mongo, {LISTINGS: INDEXES[LISTINGS]})
+    await with_indexes(mongo, {LISTINGS: INDEXES[LISTINGS]})
     await mongo.collection(LISTINGS).insert_many([row(number) for number in range(3000)])
     return ListingStore(mongo)
 

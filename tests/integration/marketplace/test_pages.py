@@ -10,12 +10,13 @@ from promptforge.actors.marketplace.listings.messages import ListListings
 from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.messages import UnlistListing
 from promptforge.core.context import Context
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.following import Memory
 from tests.integration.marketplace.branches import SETTINGS
 from tests.support.market import Market
+from tests.support.mongo import with_indexes
 from tests.support.processes import job_process
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def market(mongo: Mongo) -> AsyncIterator[Market]:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     memory = Memory(pages=MarketPages(lambda: True))
     async with job_process(
         mongo, lambda store: build_actors(mongo, store, SETTINGS, memory=memory), running=False

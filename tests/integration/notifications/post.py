@@ -21,13 +21,14 @@ from promptforge.actors.notifications.webhooks.messages import (
 )
 from promptforge.actors.notifications.webhooks.sending import WebhookSendingActor
 from promptforge.core.context import Context
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor
 from promptforge.deploy.features import INDEXES, QUEUES, build_actors
 from promptforge.deploy.settings import Settings
 from tests.integration.marketplace.branches import WatchedTransactions
 from tests.support.market import Market
+from tests.support.mongo import with_indexes
 from tests.support.processes import SteppedClock, TestProcess, job_process
 from tests.support.receiver import Received, Receiver
 
@@ -93,7 +94,7 @@ def settings(**changes: Any) -> Settings:
 async def open_post(
     mongo: Mongo, *, running: bool = False, timeout_seconds: float = 0.5, **changes: Any
 ) -> AsyncIterator[Post]:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     clock = SteppedClock()
 
     def actors(store: Any) -> list[Actor]:

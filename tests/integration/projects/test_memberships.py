@@ -26,11 +26,12 @@ from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
-from promptforge.core.mongo import ChangeFeed, Mongo, Pulse, ensure_indexes
+from promptforge.core.mongo import ChangeFeed, Mongo, Pulse
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.following import memory_of
 from promptforge.deploy.settings import Settings
 from tests.support.market import Market, raised
+from tests.support.mongo import with_indexes
 from tests.support.processes import job_process
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +77,7 @@ async def following(mongo: Mongo) -> AsyncIterator[Following]:
 
 @pytest.fixture
 async def both(mongo: Mongo) -> AsyncIterator[tuple[Following, Following]]:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     async with following(mongo) as here, following(mongo) as there:
         yield here, there
 

@@ -13,11 +13,12 @@ from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, Fir
 from promptforge.actors.prompts.serving.messages import CompiledView, GetCompiledPrompt
 from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.following import Memory
 from tests.integration.marketplace.branches import SETTINGS
 from tests.support.market import Market
+from tests.support.mongo import with_indexes
 from tests.support.processes import job_process
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def carla(mongo: Mongo) -> AsyncIterator[Context]:
     """Of a process that remembers, and whose change stream tells nothing."""
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     memory = Memory(CompiledCache(lambda: True), Memberships(lambda: True))
     async with job_process(
         mongo, lambda store: build_actors(mongo, store, SETTINGS, memory=memory), running=False

@@ -20,13 +20,14 @@ from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.context import Context
 from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.jobs import MongoJobStore
-from promptforge.core.mongo import ChangeFeed, Mongo, Pulse, ensure_indexes
+from promptforge.core.mongo import ChangeFeed, Mongo, Pulse
 from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.following import Memory, memory_of
 from promptforge.deploy.settings import Settings
 from tests.support.market import Market
+from tests.support.mongo import with_indexes
 from tests.support.processes import job_process
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ async def searched(
     memories: list[Memory] | None = None,
 ) -> AsyncIterator[Searched]:
     """`fed`: it hears of changes, and so has an index; `made` makes that. `memories` is told of the process's."""
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     feed = Muffled(mongo)
     memory = memory_of(feed, Pulse(mongo.ping, lambda: feed.healthy))
     if memories is not None:

@@ -30,10 +30,11 @@ from promptforge.core.credentials import API_KEY, SHOWN
 from promptforge.core.errors import Invalid, NotFound, ScopeMissing
 from promptforge.core.identity import NOBODY, DevelopmentVerifier, InvalidToken, Principals
 from promptforge.core.identity.tokens import RevokedToken
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import System
 from promptforge.deploy.identity import judging_again, key_finder, provisioner
+from tests.support.mongo import with_indexes
 from tests.support.people import PEOPLE_INDEXES, people
 from tests.support.processes import SteppedClock
 
@@ -66,7 +67,7 @@ class World:
 
 @pytest.fixture
 async def world(mongo: Mongo) -> AsyncIterator[World]:
-    await ensure_indexes(mongo, {**PEOPLE_INDEXES, **AUDIT_INDEXES})
+    await with_indexes(mongo, {**PEOPLE_INDEXES, **AUDIT_INDEXES})
     clock = SteppedClock()
     system = people(mongo, clock=clock)
     async with system.running(grace_seconds=5):

@@ -23,9 +23,10 @@ from promptforge.actors.users.store import INDEXES, UserStore
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
 from promptforge.core.errors import AccountSuspended, Forbidden, Invalid, NotFound, Unauthenticated
-from promptforge.core.mongo import Mongo, ensure_indexes
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import System
+from tests.support.mongo import with_indexes
 from tests.support.people import people
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def systems(mongo: Mongo) -> AsyncIterator[tuple[System, System]]:
     """Two processes on one database."""
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     first, second = (people(mongo) for _ in range(2))
     async with first.running(grace_seconds=5), second.running(grace_seconds=5):
         yield first, second
@@ -87,7 +88,7 @@ class LookingTogether(UserStore):
 
 
 async def test_many_first_requests_at_once_make_one_user(mongo: Mongo) -> None:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     identities: list[str] = []
     everyone_looked, still_to_look = anyio.Event(), [None] * 4
     systems = [people(mongo, LookingTogether(mongo, everyone_looked, still_to_look)) for _ in range(4)]
@@ -149,7 +150,7 @@ async def test_a_role_that_was_never_had_comes_with_no_older_token(system: Syste
 
 
 async def test_two_first_requests_of_staff_make_one_user(mongo: Mongo) -> None:
-    await ensure_indexes(mongo, INDEXES)
+    await with_indexes(mongo, INDEXES)
     everyone_looked, still_to_look = anyio.Event(), [None] * 2
     systems = [people(mongo, LookingTogether(mongo, everyone_looked, still_to_look)) for _ in range(2)]
     async with AsyncExitStack() as running:

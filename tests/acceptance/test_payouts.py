@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from promptforge.core.principal import Role
+from tests.support.billing_setups import SELLER_DETAILS
 from tests.support.killing import beside_stripe, control, onboarded
-from tests.support.permission_cases import SELLER_DETAILS
 from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
 from tests.support.waiving import WAIVED

@@ -19,7 +19,8 @@ from promptforge.http.routing import Route
 from promptforge.http.tables import routes
 from tests.support import market_setups, referral_setups
 from tests.support.faulty_models import faulty_models
-from tests.support.permission_cases import CASES, World
+from tests.support.permission_cases import CASES
+from tests.support.permission_world import World
 from tests.support.running import eventually, verified_ledger
 from tests.support.service import serving
 

@@ -9,7 +9,7 @@ from promptforge.http.app import OPENAPI_PATH
 from promptforge.http.metrics import PATH as METRICS
 from promptforge.http.metrics import SCOPE
 from tests.acceptance.test_permissions import CALLERS, world
-from tests.support.permission_cases import World
+from tests.support.permission_world import World
 
 __all__ = ["world"]
 

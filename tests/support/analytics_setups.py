@@ -12,7 +12,7 @@ from tests.support.running import Person
 from tests.support.service import DATABASE, Service
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
 EVENTS = 20_000

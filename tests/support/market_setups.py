@@ -10,7 +10,7 @@ from tests.support.planting import make_payable
 from tests.support.running import LISTING
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 
 def rejected(world: World) -> dict[str, Any]:

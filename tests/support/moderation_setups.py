@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from promptforge.core.ids import new_id
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
 _URL = "https://receiver.example/hook"

@@ -9,7 +9,7 @@ from promptforge.core.ids import new_id
 from tests.support.running import LISTING, Person, eventually
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
 VERSION = "1.0.0"

@@ -10,7 +10,7 @@ from promptforge.core.ids import new_id
 from tests.support.running import Person
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
 PLAN = "A weekly letter to 4,000 people who write prompts for newsrooms."

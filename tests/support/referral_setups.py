@@ -11,7 +11,7 @@ from promptforge.core.ids import new_id
 from tests.support.partner_setups import plant_partner
 
 if TYPE_CHECKING:
-    from tests.support.permission_cases import World
+    from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
 ANYBODYS = frozenset({"reviewEarnings", "decideFrozenEarnings"})

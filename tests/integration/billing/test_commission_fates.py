@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -19,28 +18,15 @@ from promptforge.actors.billing.ledger.messages import (
 )
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
-from promptforge.core.mongo import Mongo
-from tests.integration.billing.bank import Bank, amounts, open_bank
+from tests.integration.billing.bank import Bank, amounts
 from tests.integration.billing.trade import PARTNER, Trade
-from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def trade(bank: Bank, clock: SteppedClock) -> Trade:
-    return Trade(bank, clock, await bank.user(), await bank.user())
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 @pytest.mark.parametrize("learned", ["card", "circle"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 
@@ -17,28 +15,15 @@ from promptforge.actors.billing.ledger.messages import (
 )
 from promptforge.actors.billing.messages import ListTransactions, SaleCommission
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Mongo
-from tests.integration.billing.bank import Bank, amounts, open_bank
+from tests.integration.billing.bank import Bank, amounts
 from tests.integration.billing.trade import PARTNER, Trade
-from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def trade(bank: Bank, clock: SteppedClock) -> Trade:
-    return Trade(bank, clock, await bank.user(), await bank.user())
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 async def test_a_commission_comes_out_of_the_fee_and_settles_with_the_sale(trade: Trade) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 
@@ -18,23 +16,16 @@ from promptforge.actors.billing.ledger.messages import (
 )
 from promptforge.actors.billing.messages import CreditsView, GrantCredits, ListTransactions
 from promptforge.core.errors import PromptForgeError
-from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
-from tests.integration.billing.bank import GIFTS_LAST, Bank, Interrupted, amounts, open_bank
+from tests.integration.billing.bank import GIFTS_LAST, Bank, Interrupted, amounts
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 async def give(bank: Bank, user: str, credits: int) -> None:

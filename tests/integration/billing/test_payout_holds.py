@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import anyio
 import pytest
@@ -30,22 +29,15 @@ from promptforge.actors.billing.ledger.messages import (
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.billing.messages import Violation
 from promptforge.core.errors import NotFound, PromptForgeError
-from promptforge.core.mongo import Mongo
-from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank
+from tests.integration.billing.bank import Bank, Interrupted, amounts
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 @pytest.fixture

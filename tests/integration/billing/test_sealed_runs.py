@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 
@@ -21,8 +19,7 @@ from promptforge.actors.billing.ledger.messages import (
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.actors.billing.messages import ListTransactions
 from promptforge.core.errors import PromptForgeError
-from promptforge.core.mongo import Mongo
-from tests.integration.billing.bank import Bank, amounts, open_bank
+from tests.integration.billing.bank import Bank, amounts
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
@@ -31,14 +28,8 @@ LISTING = "lst_1"
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 async def sealed_run(bank: Bank, user: str, seller: str, *, cost: int, share: int, run_id: str = "run_1") -> RunCharge:

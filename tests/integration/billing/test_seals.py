@@ -24,11 +24,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
 async def sealed(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
     """A bank whose first two journals are under one seal, and the next two under another."""
     async with open_bank(mongo, clock=clock, running=False) as bank:

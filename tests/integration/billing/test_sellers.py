@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 import pytest
@@ -24,10 +24,9 @@ from promptforge.actors.billing.sellers.messages import (
 from promptforge.actors.billing.sellers.store import quarter_of
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.errors import Invalid
-from promptforge.core.mongo import Mongo
 from promptforge.core.pages import Page
 from promptforge.core.principal import Role
-from tests.integration.billing.bank import Bank, open_bank
+from tests.integration.billing.bank import Bank
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
@@ -46,14 +45,8 @@ ADA = SellerDetails(
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 async def report(bank: Bank, moment: datetime) -> dict[str, SellerTotalsView]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from itertools import permutations
 
@@ -20,8 +19,7 @@ from promptforge.actors.billing.ledger.messages import (
 )
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind, invoice_journal
 from promptforge.core.errors import NotFound
-from promptforge.core.mongo import Mongo
-from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank
+from tests.integration.billing.bank import Bank, Interrupted, amounts
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +27,8 @@ CAPTURED = 1000
 
 
 @pytest.fixture
-async def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def bank(mongo: Mongo, clock: SteppedClock) -> AsyncIterator[Bank]:
-    async with open_bank(mongo, clock=clock, running=False) as opened:
-        yield opened
+def bank(stepped_bank: Bank) -> Bank:
+    return stepped_bank
 
 
 async def take(

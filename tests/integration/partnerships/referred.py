@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from promptforge.actors.billing.ledger.messages import SettleSales
+from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.partnerships.messages import PartnershipDecision
 from promptforge.actors.partnerships.referrals.messages import (
     AttributionView,
@@ -18,6 +20,7 @@ from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches
 from tests.integration.partnerships.partners import decide, partner
 from tests.support.market import top_up
+from tests.support.processes import SteppedClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,17 @@ async def affiliate(branches: Branches, name: str, code: str | None = None) -> A
     made = await partner(person, await admin_of(branches))
     view = await person.ask(CreateReferralCode(partner_id=made.id, code=code))
     return Affiliate(person, made.id, view.code)
+
+
+async def listing_of(branches: Branches, seller: str = "carla", *, price: str = "100") -> ListingView:
+    person = await branches.here.person(seller, Role.SELLER)
+    return await branches.here.published(person, f"Of {seller} for {price}", price=price)
+
+
+async def a_month_passes(branches: Branches, clock: SteppedClock) -> None:
+    clock.advance(days=31)
+    await branches.here.process.context().ask(SettleSales())
+    await branches.here.jobs_done()
 
 
 async def touch(branches: Branches, of: Affiliate) -> str:

@@ -12,7 +12,7 @@ import pytest
 from promptforge.actors.billing.ledger.messages import SettleSales
 from promptforge.actors.billing.links.learning import learn_instruments
 from promptforge.actors.billing.links.store import LinkStore
-from promptforge.actors.marketplace.messages import ListingView, RefundPurchase
+from promptforge.actors.marketplace.messages import RefundPurchase
 from promptforge.actors.partnerships.referrals.messages import (
     CollectEarnings,
     DecideFrozenEarnings,
@@ -30,11 +30,13 @@ from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, all_at_once, open_branches, write_conflict
 from tests.integration.partnerships.referred import (
     Affiliate,
+    a_month_passes,
     admin_of,
     affiliate,
     buyer_of,
     comes_by,
     lift,
+    listing_of,
     suspend,
     touch,
 )
@@ -42,24 +44,6 @@ from tests.support.market import raised, top_up
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def clock(branches: Branches) -> SteppedClock:
-    stepped = SteppedClock()
-    branches.here.process.system.clock = branches.there.process.system.clock = stepped
-    return stepped
-
-
-async def listing_of(branches: Branches, seller: str = "carla", *, price: str = "100") -> ListingView:
-    person = await branches.here.person(seller, Role.SELLER)
-    return await branches.here.published(person, f"Of {seller} for {price}", price=price)
-
-
-async def a_month_passes(branches: Branches, clock: SteppedClock) -> None:
-    clock.advance(days=31)
-    await branches.here.process.context().ask(SettleSales())
-    await branches.here.jobs_done()
 
 
 async def administrator(branches: Branches) -> Context:

@@ -22,19 +22,20 @@ from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches
 from tests.integration.partnerships.partners import decide
-from tests.integration.partnerships.referred import Affiliate, admin_of, affiliate, buyer_of, lift, suspend
-from tests.integration.partnerships.test_earnings import a_month_passes, listing_of
+from tests.integration.partnerships.referred import (
+    Affiliate,
+    a_month_passes,
+    admin_of,
+    affiliate,
+    buyer_of,
+    lift,
+    listing_of,
+    suspend,
+)
 from tests.support.market import raised
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def clock(branches: Branches) -> SteppedClock:
-    stepped = SteppedClock()
-    branches.here.process.system.clock = branches.there.process.system.clock = stepped
-    return stepped
 
 
 @pytest.fixture

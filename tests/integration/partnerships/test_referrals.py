@@ -40,13 +40,6 @@ from tests.support.processes import SteppedClock
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def clock(branches: Branches) -> SteppedClock:
-    stepped = SteppedClock()
-    branches.here.process.system.clock = branches.there.process.system.clock = stepped
-    return stepped
-
-
 async def learn(branches: Branches, person: Context, instrument: str) -> None:
     links = LinkStore(branches.mongo)
     await person.transaction(lambda tx: learn_instruments(links, person.user_id, [instrument], tx))

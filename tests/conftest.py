@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 
 import hypothesis
@@ -21,9 +22,17 @@ structlog.configure(
     ]
 )
 
+# What collecting makes stays: looking through it again and again would be a sixth of what it costs.
+gc.disable()
+
 # How long an example takes says more about who else is on the machine.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FEATURES = sorted(f"promptforge.actors.{path.parent.name}" for path in ROOT.glob("actors/*/__init__.py"))
 # Each in a process that has the libraries and the core, and no feature.
 ALONE = """
-import importlib, os, sys
+import gc, importlib, os, sys
+gc.disable()
 import promptforge.deploy.features
 for name in [name for name in sys.modules if name.startswith(("promptforge.actors", "promptforge.deploy"))]:
     del sys.modules[name]

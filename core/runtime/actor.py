@@ -101,16 +101,16 @@ class Actor:
     mailbox_size: ClassVar[int] = 1024
     max_queries: ClassVar[int] = 256
     critical: ClassVar[bool] = False
-    _handlers: ClassVar[dict[str, Handles]] = {}
+    _declared_handlers: ClassVar[dict[str, Handles]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._handlers = {}
+        cls._declared_handlers = {}
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
                 declared = getattr(value, "__handles__", None)
                 if isinstance(declared, Handles):
-                    cls._handlers[name] = declared
+                    cls._declared_handlers[name] = declared
 
     async def start(self, context: Context) -> None:
         """Called before the first message, and again after every restart. A failure here is a crash."""
@@ -129,4 +129,4 @@ class Actor:
     @classmethod
     def handlers(cls) -> dict[str, Handles]:
         """Method name → what it declared, base classes included; not to be changed."""
-        return cls._handlers
+        return cls._declared_handlers

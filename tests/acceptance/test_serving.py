@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.support.running import Person, RunningService, eventually
+from tests.support.starting import as_users_do
 
 MOVES = 25
 
@@ -23,7 +24,7 @@ MOVES = 25
 @contextmanager
 def two_processes(directory: Path) -> Iterator[tuple[RunningService, RunningService]]:
     """The second one adopts the first one's mongod."""
-    first, second = (RunningService(directory, anew=True) for _ in range(2))
+    first, second = RunningService(directory), RunningService(directory)
     first.start()
     try:
         second.start()
@@ -35,6 +36,13 @@ def two_processes(directory: Path) -> Iterator[tuple[RunningService, RunningServ
             second.terminate()
     finally:
         first.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_everywhere() -> Iterator[None]:
+    """Their seeds of hashes differ."""
+    with as_users_do():
+        yield
 
 
 @pytest.fixture(scope="module")

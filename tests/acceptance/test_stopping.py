@@ -23,6 +23,7 @@ from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
 from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem, serving
+from tests.support.starting import as_users_do
 
 CLIENTS = 8
 RESTED_SECONDS = 0.25
@@ -177,14 +178,20 @@ def _prompts(person: Person) -> set[str]:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def whole_lives() -> Iterator[None]:
+    with as_users_do():
+        yield
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("stopping"), anew=True) as service:
+    with serving(tmp_path_factory.mktemp("stopping")) as service:
         yield service
 
 
 def test_a_sigterm_under_load_leaves_nobody_without_an_answer(tmp_path: Path) -> None:
-    with serving(tmp_path, anew=True) as service:
+    with serving(tmp_path) as service:
         load = Load(service)
         with load.running():
             load.until_answered(10)

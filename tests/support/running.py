@@ -68,14 +68,13 @@ def eventually(look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
 
 
 class RunningService:
-    """Started on a data directory; may be killed and started again on it. `anew`: never forked (support.starting)."""
+    """Started on a data directory; may be killed and started again on it."""
 
-    def __init__(self, directory: Path, *, anew: bool = False, **settings: str) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
         self.directory = directory
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._settings = {"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, **settings}
-        self._anew = anew
         self._process: Process | None = None
         self._people: list[Person] = []
 
@@ -98,7 +97,6 @@ class RunningService:
                 ["serve"],
                 clean_environment(PORT=str(self.port), PROMPTFORGE_DATA_DIR=str(self.data_dir), **self._settings),
                 Files(log.fileno()),
-                anew=self._anew,
             )
         eventually(self._ready, seconds=180)
 

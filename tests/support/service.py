@@ -26,8 +26,8 @@ Documents = dict[str, list[Any]]
 class Service(RunningService):
     """`RunningService` whose mongod may be stopped, frozen, kept away and looked into."""
 
-    def __init__(self, directory: Path, *, anew: bool = False, **settings: str) -> None:
-        super().__init__(directory, anew=anew, **settings)
+    def __init__(self, directory: Path, **settings: str) -> None:
+        super().__init__(directory, **settings)
         self.visitor = httpx.Client(base_url=self.base_url, timeout=30, verify=PLAIN)
         """Somebody without a token; one client for all that they send, for making one takes longer than a request."""
 
@@ -125,9 +125,9 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
 
 
 @contextmanager
-def serving(directory: Path, *, anew: bool = False, **settings: str) -> Iterator[Service]:
+def serving(directory: Path, **settings: str) -> Iterator[Service]:
     """A started service, stopped in the end, its data deleted where no other has them: they take hundreds of MB."""
-    service = Service(directory, anew=anew, **settings)
+    service = Service(directory, **settings)
     own = not service.data_dir.exists()
     try:
         service.start()

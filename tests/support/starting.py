@@ -3,7 +3,8 @@
 Imports are most of what a start costs. `python -m tests.support.starting 3` has done with them, and forks itself
 whenever its socket (here number 3) asks for it. A child has its own environment, arguments and files, runs the command
 line and ends as any other process; what it shares with its siblings is the seed of hashes, which is drawn as an
-interpreter starts. Tests fork, inside `forking()`; benchmarks, and tests of starts and of several processes, do not.
+interpreter starts. Tests fork, inside `forking()`; benchmarks, and tests of whole lives and of several processes
+(`as_users_do`), do not.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Files:
     stdout: int | None = None
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], files: Files, *, anew: bool = False) -> Process:
-    """`promptforge` with these arguments; `anew`: in an interpreter of its own, whoever asks."""
-    if _forking and not anew:
-        return _forking[-1].fork(arguments, environment, files)
+def start(arguments: Sequence[str], environment: Mapping[str, str], files: Files) -> Process:
+    """`promptforge` with these arguments; forked inside `forking()`."""
+    if parent := _parents[-1]:
+        return parent.fork(arguments, environment, files)
     return subprocess.Popen(
         [*_COMMAND, *arguments],
         env=environment,
@@ -62,12 +63,22 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], files: Files
 def forking() -> Iterator[None]:
     """Meanwhile what is started is forked."""
     parent = _Parent()
-    _forking.append(parent)
+    _parents.append(parent)
     try:
         yield
     finally:
-        _forking.remove(parent)
+        _parents.pop()
         parent.close()
+
+
+@contextmanager
+def as_users_do() -> Iterator[None]:
+    """Meanwhile each process has an interpreter of its own, inside `forking()` too."""
+    _parents.append(None)
+    try:
+        yield
+    finally:
+        _parents.pop()
 
 
 class _Parent:
@@ -141,7 +152,7 @@ class _Forked:
 
 
 _MOST_BYTES = 100_000
-_forking: list[_Parent] = []
+_parents: list[_Parent | None] = [None]
 
 
 def _serve(asked: socket.socket) -> bool:

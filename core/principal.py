@@ -26,8 +26,9 @@ class Principal:
     """A signed-in person or program.
 
     `user_id` is the internal id (`usr_…`) that documents refer to; `uid` is Firebase's. `scopes` is None for a person's
-    own token (everything the roles allow) and a set for an API key, whose id is `key_id`. Equality is by value, so it
-    can be a cache entry.
+    own token (everything the roles allow) and a set for an API key, whose id is `key_id`. `key_generation` is that of
+    the secret by which an app has its token: a leaked one begins the next. Equality is by value, so it can be a cache
+    entry.
     """
 
     user_id: str
@@ -36,6 +37,7 @@ class Principal:
     scopes: frozenset[str] | None = None
     suspended: bool = False
     key_id: str | None = None
+    key_generation: int = 0
 
     def has_role(self, *roles: Role) -> bool:
         """True where at least one of `roles` is held."""

@@ -311,12 +311,12 @@ def build_actors(
         ModelsActor(ai_models.RunStore(mongo, rollups), build_catalogue(settings)),
         DatasetsActor(datasets.DatasetStore(mongo)),
         *packaging.build_actors(mongo, settings, secrets),
-        *partnering.build_actors(mongo, settings, secrets, scopes=_scopes(), base_url=_base(settings)),
+        *partnering.build_actors(mongo, settings, secrets, scopes=_scopes(), base_url=base_url(settings)),
         EvaluationsActor(evaluations.EvaluationStore(mongo)),
         AssistantActor(),
         TrialsActor(),
         UsageActor(rollups),
-        *notifying.build_actors(mongo, settings, secrets, base_url=_base(settings)),
+        *notifying.build_actors(mongo, settings, secrets, base_url=base_url(settings)),
         *_market_actors(mongo, settings, memory),
         *moderating.build_actors(mongo, settings, memory.duplicates),
         SearchActor(memory.found),
@@ -428,13 +428,13 @@ def stripe_api(settings: Settings) -> StripeApi:
     return StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
 
 
-def _base(settings: Settings) -> str:
+def base_url(settings: Settings) -> str:
     """Where people's browsers find this service."""
     return settings.public_url or f"http://{settings.host}:{settings.port}"
 
 
 def _page_rules(settings: Settings) -> PageRules:
-    base = _base(settings)
+    base = base_url(settings)
     return PageRules(
         success_url=f"{base}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{base}/checkout/cancelled",
@@ -449,7 +449,7 @@ def _stripe_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, api
     customers = Customers(billing.CustomerStore(mongo), StripeCustomers(api))
     events, storm = billing.EventStore(mongo), Storm()
     claims, stripe = StripeClaims(api), StripeSubscriptions(api, pages)
-    payouts = paying_out(mongo, api, payout_rules(settings), base=_base(settings), clock=SystemClock())
+    payouts = paying_out(mongo, api, payout_rules(settings), base=base_url(settings), clock=SystemClock())
     receipts = billing.ReceiptStore(mongo)
     writer = ReceiptWriter(receipts)
     refunds, disputes = RefundEvents(claims), DisputeEvents(claims, billing.DisputeStore(mongo))

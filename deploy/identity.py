@@ -6,9 +6,10 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, IsAppActive, ResolveAppToken
+from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, FindAppStanding, ResolveAppToken
 from promptforge.actors.projects.messages import EnsurePersonalProject
 from promptforge.actors.users.messages import EnsureUser, GetIdentity, Identity, IsApiKeyActive, ResolveApiKey
+from promptforge.core.context import Context
 from promptforge.core.credentials import APP_TOKEN
 from promptforge.core.identity import Asker, Claims, DevelopmentVerifier, Principals, TokenVerifier
 from promptforge.core.identity.tokens import RevokedToken
@@ -65,7 +66,7 @@ def key_finder(system: System) -> Callable[[str, Asker], Awaitable[tuple[Princip
         if found is None:
             return None
         owner = _principal(found.identity)
-        principal = replace(owner, scopes=frozenset(found.scopes), key_id=found.key_id)
+        principal = replace(owner, scopes=frozenset(found.scopes), key_id=found.key_id, key_generation=found.generation)
         return principal, found.expires_at.timestamp()
 
     return find
@@ -92,19 +93,23 @@ def judging_again(system: System, principals: Principals) -> Callable[[Principal
         if now is None:
             raise RevokedToken("This account is gone")
         if principal.key_id is not None:
-            of_app = principal.key_id.startswith(APP_ID_PREFIX)
-            asked = (
-                IsAppActive(app_id=principal.key_id, owner_id=principal.user_id)
-                if of_app
-                else IsApiKeyActive(key_id=principal.key_id, user_id=principal.user_id)
-            )
-            if not await system.context(request_id="judged-again", trusted=True).ask(asked):
-                raise RevokedToken("This app may not act any more" if of_app else "This API key may not act any more")
-            if of_app:
+            context = system.context(request_id="judged-again", trusted=True)
+            if principal.key_id.startswith(APP_ID_PREFIX):
+                await _expect_app(principal, context)
                 now = replace(now, roles=now.roles - STAFF)
-        return replace(now, scopes=principal.scopes, key_id=principal.key_id)
+            elif not await context.ask(IsApiKeyActive(key_id=principal.key_id, user_id=principal.user_id)):
+                raise RevokedToken("This API key may not act any more")
+        return replace(now, scopes=principal.scopes, key_id=principal.key_id, key_generation=principal.key_generation)
 
     return judge
+
+
+async def _expect_app(principal: Principal, context: Context) -> None:
+    """Raises `RevokedToken` where the app may not act, or its secret has leaked since."""
+    asked = FindAppStanding(app_id=principal.key_id or "", owner_id=principal.user_id)
+    standing = await context.ask(asked)
+    if standing is None or standing.generation != principal.key_generation:
+        raise RevokedToken("This app may not act any more")
 
 
 def _principal(identity: Identity) -> Principal:

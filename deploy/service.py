@@ -31,7 +31,15 @@ from promptforge.core.mongo import (
 )
 from promptforge.core.runtime import Actor, System
 from promptforge.deploy.database import Database, open_database
-from promptforge.deploy.features import INDEXES, QUEUES, SCHEDULES, build_actors, job_messages, stripe_api
+from promptforge.deploy.features import (
+    INDEXES,
+    QUEUES,
+    SCHEDULES,
+    base_url,
+    build_actors,
+    job_messages,
+    stripe_api,
+)
 from promptforge.deploy.following import memory_of
 from promptforge.deploy.identity import judging_again, key_finder, make_verifier, principal_finder, provisioner
 from promptforge.deploy.keys import secret_keys
@@ -183,6 +191,7 @@ def _http_settings(settings: Settings, secrets: tuple[str, ...], version: str) -
         https_only=settings.production,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         webhook_secrets=_webhook_secrets(settings),
+        base_url=base_url(settings),
     )
 
 

@@ -22,7 +22,7 @@ from promptforge.actors.partnerships.referrals.messages import FollowReferralLin
 from promptforge.core.principal import Principal
 from promptforge.core.runtime import System
 from promptforge.core.sheets import Sheet
-from promptforge.http import app_tokens, docs, health, referring, unsubscribing, webhooks
+from promptforge.http import app_tokens, docs, health, oauth_metadata, referring, unsubscribing, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.bells import Bells
 from promptforge.http.body import BodyLimits
@@ -60,7 +60,8 @@ class HttpSettings:
     """What an operator decides about the edge.
 
     `webhook_secrets` are Stripe's; without one, its events are refused. The first of `secrets` seals cursors, each of
-    them opens; without one, cursors are good in this process only. `https_only`: browsers are told so.
+    them opens; without one, cursors are good in this process only. `https_only`: browsers are told so. `base_url`:
+    where clients find this service, without a slash at its end.
     """
 
     version: str
@@ -72,6 +73,7 @@ class HttpSettings:
     metrics_token: str | None = None
     secrets: tuple[str, ...] = ()
     https_only: bool = False
+    base_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,15 @@ def build_app(
     direct: dict[str, ASGIApp] = {
         webhooks.PATH: webhook,
         webhooks.ALIAS: webhook,
-        app_tokens.PATH: app_tokens.TokenEndpoint(system, rates),
+        app_tokens.PATH: app_tokens.token_endpoint(system, rates),
+        app_tokens.REVOCATION_PATH: app_tokens.revocation_endpoint(system, rates),
         **_unsubscribing(system, rates),
         **_referring(system, rates),
     }
     app = Starlette(
         routes=[
             *_pages(settings.version, described),
+            StarletteRoute(oauth_metadata.PATH, oauth_metadata.page(settings.base_url, routes).respond),
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
         ],

@@ -54,6 +54,15 @@ class NotifyUser(Command[None]):
     dedupe_key: Annotated[str, Len(1, 200)]
 
 
+@internal
+class DropAppWebhooks(Command[int]):
+    """Delete the webhooks that are tied to an app: those from before a generation of it, or all; answers how many."""
+
+    app_id: Annotated[str, Len(1, 64)]
+    owner_id: Annotated[str, Len(1, 64)]
+    before: int | None = None
+
+
 @requires(scope="notifications:read")
 class ListNotifications(Query[Page[NotificationView]]):
     """List your notifications, newest first; with `unread=true` only those you have not read."""

@@ -61,6 +61,11 @@ class WrongCredentials(Unauthenticated):
     title = "There is no app with this id and secret"
 
 
+class TokenNotYours(Forbidden):
+    code = "token_not_yours"
+    title = "The token is another app's"
+
+
 class AppStopped(Forbidden):
     code = "app_stopped"
     title = "The partnership of this app, or the account behind it, is suspended or has ended"

@@ -235,12 +235,13 @@ class ApiKeysView:
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """Whose key it is, and what it may do besides."""
+    """Whose key it is, and what it may do besides. `generation`: see `Principal`."""
 
     identity: Identity
     key_id: str
     scopes: tuple[str, ...]
     expires_at: datetime
+    generation: int = 0
 
 
 @requires(fresh=True)

@@ -133,7 +133,8 @@ class Principals:
         account = await self._sessions.account(principal.uid, fresh=fresh)
         if account.claims is not None:
             owner = await self._provision(account.claims, asker)
-            principal = replace(owner, scopes=principal.scopes, key_id=principal.key_id)
+            known = principal
+            principal = replace(owner, scopes=known.scopes, key_id=known.key_id, key_generation=known.key_generation)
         if key.startswith(APP_TOKEN):  # a program of others' has no rights over what is others'
             principal = replace(principal, roles=principal.roles - STAFF)
         return evictions, principal, min(now + MAX_AGE_SECONDS, account.until, expires_at)

@@ -20,6 +20,7 @@ from tests.support.running import Person, eventually
 from tests.support.service import Service, assert_problem, documents, serving
 
 TOKEN = "/api/v1/partnerships/oauth/token"
+REVOKE = "/api/v1/partnerships/oauth/revoke"
 GRANT = {"grant_type": "client_credentials"}
 MANY = 50
 _NUMBERS = count(1)
@@ -58,6 +59,11 @@ class Program:
         answer = self.ask(**fields)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
+
+    def revoke(self, token: str, secret: str | None = None, **fields: str) -> httpx.Response:
+        return self._visitor.post(
+            REVOKE, data={"token": token, **fields}, headers=basic(self.id, secret or self.secret)
+        )
 
     def call(self, token: str, path: str = "/users/me", method: str = "GET", **options: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {token}"}
@@ -372,6 +378,56 @@ def test_a_rotated_secret_lasts_a_while_and_a_leaked_one_does_not(service: Servi
     fourth = pat.post(f"{path}/secret", {"leaked": True}, expect=200)["secret"]
     assert [program.ask(secret).status_code for secret in (second["secret"], third, fourth)] == [401, 401, 200]
     eventually(lambda: program.call(token).status_code == 401)
+
+
+def test_a_token_that_its_app_revokes_ends_and_no_other_one(service: Service, pat: Person, admin: Person) -> None:
+    """RFC 7009: 200 whether or not there was such a token, and nothing in the answer."""
+    partner_id, program = made(service, pat, admin)
+    first, second = program.token(), program.token()
+    assert [program.call(token).status_code for token in (first, second)] == [200, 200]
+    for fields in ({}, {"token_type_hint": "access_token"}, {"token_type_hint": "no_such_type"}):
+        answer = program.revoke(first, **fields)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["cache-control"] == "no-store"
+    eventually(lambda: program.call(first).status_code == 401)
+    assert program.call(second).status_code == 200
+    for no_token in ("x", Shape(APP_TOKEN).new(), program.secret, "ü" * 100):
+        assert program.revoke(no_token).status_code == 200
+    decide(admin, partner_id, "suspend", "under_review")
+    assert program.revoke(second).status_code == 200, "whoever is stopped may still end what is theirs"
+    decide(admin, partner_id, "lift", "resolved")
+    assert program.call(second).status_code == 401
+
+
+def test_a_token_is_revoked_by_its_own_app_only(service: Service, pat: Person, admin: Person) -> None:
+    _, program = made(service, pat, admin)
+    other = standing_program(service, admin)
+    token = program.token()
+    refused = other.revoke(token)
+    assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")
+    wrong = program.revoke(token, Shape(APP_SECRET).new())
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
+    assert wrong.headers["www-authenticate"].startswith("Basic ")
+    assert service.visitor.post(REVOKE, data={"token": token}).status_code == 401
+    for body in ({}, {"token": "x" * 5000}):
+        answer = service.visitor.post(REVOKE, data=body, headers=basic(program.id, program.secret))
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    in_the_address = service.visitor.post(f"{REVOKE}?token={token}", headers=basic(program.id, program.secret))
+    assert in_the_address.status_code == 400
+    assert_problem(service.visitor.get(REVOKE), 405, "method_not_allowed")
+    assert program.call(token).status_code == 200
+
+
+def test_where_tokens_are_given_and_ended_can_be_looked_up(service: Service) -> None:
+    """RFC 8414."""
+    told = service.visitor.get("/.well-known/oauth-authorization-server")
+    assert (told.status_code, told.headers["content-type"]) == (200, "application/json")
+    document = told.json()
+    assert document["token_endpoint"] == document["issuer"] + TOKEN
+    assert document["revocation_endpoint"] == document["issuer"] + REVOKE
+    assert document["issuer"] == service.base_url
+    assert document["grant_types_supported"] == ["client_credentials"]
+    assert {"listings:read", "webhooks:write"} <= set(document["scopes_supported"])
 
 
 def test_a_deleted_app_is_nobody(service: Service, pat: Person, admin: Person) -> None:

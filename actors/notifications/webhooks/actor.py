@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import MISSING
 
@@ -10,6 +11,7 @@ from promptforge.actors.jobs.messages import FindEndedJobs
 from promptforge.actors.notifications.deliveries.domain import Delivery
 from promptforge.actors.notifications.deliveries.store import DeliveryStore, delivery_from
 from promptforge.actors.notifications.kinds import KINDS
+from promptforge.actors.notifications.messages import DropAppWebhooks
 from promptforge.actors.notifications.webhooks.domain import (
     OLD_SECRET_LASTS,
     TEST_KIND,
@@ -39,7 +41,7 @@ from promptforge.actors.notifications.webhooks.messages import (
     WebhookView,
 )
 from promptforge.actors.notifications.webhooks.store import WebhookStore, Whose
-from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, IsAppActive
+from promptforge.actors.partnerships.apps.messages import APP_ID_PREFIX, FindAppStanding
 from promptforge.core.context import Context
 from promptforge.core.egress import UrlPolicy, UrlRefused
 from promptforge.core.errors import FieldError, Invalid, NotFound
@@ -88,9 +90,8 @@ class WebhooksActor(Actor):
         async def work(tx: Context) -> None:
             if tx.session is None:
                 raise RuntimeError("this is the work of a transaction")
-            if app_id is not None and not await tx.ask(IsAppActive(app_id=app_id, owner_id=tx.user_id)):
-                raise _not_active()
-            await self._webhooks.insert(webhook, session=tx.session)
+            generation = await _generation_of(app_id, tx)
+            await self._webhooks.insert(replace(webhook, app_generation=generation), session=tx.session)
 
         await context.transaction(work)
         return WebhookSecretView(webhook.id, webhook.view(), secret)
@@ -160,6 +161,11 @@ class WebhooksActor(Actor):
             "updated_at": context.now(),
         }
         return await self._change(message.webhook_id, changes, context)
+
+    @handles(DropAppWebhooks, atomic=True)
+    async def drop(self, message: DropAppWebhooks, context: Context) -> int:
+        whose = Whose(message.owner_id, message.app_id)
+        return await self._webhooks.delete_of_app(whose, before=message.before, session=context.session)
 
     # Deliveries
 
@@ -242,6 +248,18 @@ def _app_of(message: CreateWebhook, context: Context) -> str | None:
     if app_id is not None and message.app_id not in {None, app_id}:
         raise _not_active()
     return app_id or message.app_id
+
+
+async def _generation_of(app_id: str | None, tx: Context) -> int:
+    """Of the app that a webhook is tied to. Raises `Invalid`, also where the caller's token is of a leaked secret."""
+    if app_id is None:
+        return 0
+    app = await tx.ask(FindAppStanding(app_id=app_id, owner_id=tx.user_id))
+    principal = tx.principal
+    mine = principal is not None and principal.key_id == app_id
+    if app is None or (mine and principal is not None and principal.key_generation != app.generation):
+        raise _not_active()
+    return app.generation
 
 
 def _not_active() -> Invalid:

@@ -27,6 +27,8 @@ from promptforge.actors.notifications.webhooks.messages import (
 from promptforge.core.egress import Answer
 
 MOST_WEBHOOKS = 10
+MOST_OF_AN_APP = 5
+"""Beside those of its owner: an app takes nobody's room but its own."""
 OLD_SECRET_LASTS = timedelta(days=1)
 DELAYS_SECONDS = (5, 60, 300, 1200, 3600, 10_800, 21_600, 43_200)
 """After the first failure, the second, and so on: together 22.4 hours, and from 18 to 27 with chance."""
@@ -56,6 +58,8 @@ class Webhook:
     created_at: datetime
     updated_at: datetime
     app_id: str | None = None
+    app_generation: int = 0
+    """Of the app when this was made."""
 
     @property
     def enabled(self) -> bool:

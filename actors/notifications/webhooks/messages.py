@@ -116,9 +116,10 @@ class DeliveryView:
 class CreateWebhook(Command[WebhookSecretView]):
     """Have your notifications sent to an address of yours, as signed POSTs; the secret is shown this once.
 
-    Addresses must be public and use https (422 `url_refused`). You can have ten (409 `too_many_webhooks`). `app_id`
-    ties it to an app of your partnership (422 `app_not_active` where that may not act): nothing is sent while the app
-    may not act, nor once it is deleted. What an app itself makes is tied to it, and no others are there for it.
+    Addresses must be public and use https (422 `url_refused`). You can have ten, and each app five of its own (409
+    `too_many_webhooks`). `app_id` ties it to an app of your partnership (422 `app_not_active` where that may not act):
+    nothing is sent while the app may not act, and it is deleted with the app. What an app itself makes is tied to it,
+    and no others are there for it.
     """
 
     url: WebhookUrl

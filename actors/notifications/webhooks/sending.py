@@ -26,7 +26,7 @@ from promptforge.actors.notifications.webhooks.domain import Webhook, outcome_of
 from promptforge.actors.notifications.webhooks.gate import PLACES, Gate
 from promptforge.actors.notifications.webhooks.messages import SendWebhook
 from promptforge.actors.notifications.webhooks.store import WebhookStore
-from promptforge.actors.partnerships.apps.messages import IsAppActive
+from promptforge.actors.partnerships.apps.messages import FindAppStanding
 from promptforge.actors.users.messages import GetContact
 from promptforge.core.context import Context
 from promptforge.core.egress import Answer, Outward
@@ -110,10 +110,10 @@ class WebhookSendingActor(Actor):
         contact = await context.ask(GetContact(user_id=delivery.user_id))
         if contact is None or contact.suspended:
             return "account_suspended"
-        if webhook.app_id is not None and not await context.ask(
-            IsAppActive(app_id=webhook.app_id, owner_id=webhook.user_id)
-        ):
-            return "app_stopped"
+        if webhook.app_id is not None:
+            app = await context.ask(FindAppStanding(app_id=webhook.app_id, owner_id=webhook.user_id))
+            if app is None or webhook.app_generation < app.webhooks_from:
+                return "app_stopped"
         if not delivery.is_test:
             return await self._unwanted(delivery, webhook, told)
         return None

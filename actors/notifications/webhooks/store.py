@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from promptforge.actors.notifications.webhooks.domain import MOST_WEBHOOKS, Webhook
+from promptforge.actors.notifications.webhooks.domain import MOST_OF_AN_APP, MOST_WEBHOOKS, Webhook
 from promptforge.actors.notifications.webhooks.errors import TooManyWebhooks
 from promptforge.actors.notifications.webhooks.messages import WebhookState
 from promptforge.core.errors import NotFound
@@ -41,7 +41,10 @@ class Whose:
 
 
 class WebhookStore:
-    """A person's webhooks have slots, and a slot has one: so there are never too many, whoever makes them at once."""
+    """A person's webhooks have slots, and a slot has one: so there are never too many, whoever makes them at once.
+
+    Slots are numbers for a person's own, and texts with the app's id for those that are tied to an app.
+    """
 
     def __init__(self, mongo: Mongo) -> None:
         self._webhooks = mongo.collection(WEBHOOKS)
@@ -49,10 +52,24 @@ class WebhookStore:
     async def insert(self, webhook: Webhook, *, session: Session) -> None:
         """Raises `TooManyWebhooks`."""
         rows = await self._webhooks.find({"user_id": webhook.user_id}, {"slot": 1}, session=session).to_list(None)
-        free = set(range(MOST_WEBHOOKS)) - {row["slot"] for row in rows}
-        if not free:
-            raise TooManyWebhooks(f"You have {MOST_WEBHOOKS} webhooks: delete one first")
-        await self._webhooks.insert_one({**_document(webhook), "slot": min(free)}, session=session)
+        taken = {row["slot"] for row in rows}
+        slots: list[int | str]
+        if webhook.app_id is None:
+            slots, whose, most = list(range(MOST_WEBHOOKS)), "You have", MOST_WEBHOOKS
+        else:
+            slots = [app_slot(webhook.app_id, number) for number in range(MOST_OF_AN_APP)]
+            whose, most = "The app has", MOST_OF_AN_APP
+        free = next((slot for slot in slots if slot not in taken), None)
+        if free is None:
+            raise TooManyWebhooks(f"{whose} {most} webhooks: delete one first")
+        await self._webhooks.insert_one({**_document(webhook), "slot": free}, session=session)
+
+    async def give_app_slots(self) -> None:
+        """Webhooks of apps took their owners' slots once: those that there are get their apps'. Can be done again."""
+        old: Document = {"app_id": {"$type": "string"}, "slot": {"$type": "number"}}
+        async for row in self._webhooks.find(old, {"app_id": 1, "slot": 1}):
+            slot = app_slot(row["app_id"], row["slot"])
+            await self._webhooks.update_one({"_id": row["_id"], "slot": row["slot"]}, {"$set": {"slot": slot}})
 
     async def get(self, webhook_id: str, whose: Whose, *, session: Session | None = None) -> Webhook:
         """Raises `NotFound`."""
@@ -68,7 +85,7 @@ class WebhookStore:
     async def list_of(self, whose: Whose, *, session: Session | None = None) -> list[Webhook]:
         """Oldest first."""
         rows = self._webhooks.find(whose.wanted(), session=session).sort([("_id", 1)])
-        return [_webhook_from(row) for row in await rows.to_list(MOST_WEBHOOKS)]
+        return [_webhook_from(row) for row in await rows.to_list(None)]  # as many as there are slots
 
     async def update(
         self, webhook_id: str, whose: Whose, changes: Mapping[str, object], *, session: Session | None
@@ -86,6 +103,11 @@ class WebhookStore:
         done = await self._webhooks.delete_one(whose.wanted(_id=webhook_id), session=session)
         if not done.deleted_count:
             raise NotFound(_NOT_THERE)
+
+    async def delete_of_app(self, whose: Whose, *, before: int | None, session: Session | None) -> int:
+        """Those from before a generation, or all; answers how many. One that knows none is of the first."""
+        older: Document = {} if before is None else {"app_generation": {"$not": {"$gte": before}}}
+        return (await self._webhooks.delete_many(whose.wanted(**older), session=session)).deleted_count
 
     async def note_delivered(self, webhook: Webhook, *, now: datetime, session: Session | None) -> None:
         """It works: what failed before is forgotten."""
@@ -113,6 +135,10 @@ class WebhookStore:
         return done.matched_count == 1
 
 
+def app_slot(app_id: str, number: int) -> str:
+    return f"{app_id}:{number}"
+
+
 def _document(webhook: Webhook) -> Document:
     return {
         "_id": webhook.id,
@@ -130,6 +156,7 @@ def _document(webhook: Webhook) -> Document:
         "created_at": webhook.created_at,
         "updated_at": webhook.updated_at,
         "app_id": webhook.app_id,
+        "app_generation": webhook.app_generation,
     }
 
 
@@ -150,4 +177,5 @@ def _webhook_from(row: Document) -> Webhook:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         app_id=row.get("app_id"),  # those from before there were apps have none
+        app_generation=row.get("app_generation", 0),
     )

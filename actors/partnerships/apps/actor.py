@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.notifications.messages import DropAppWebhooks, NotifyUser
 from promptforge.actors.partnerships.apps.domain import SECRET, TOKEN, TOKEN_LASTS, App, is_secret_of
 from promptforge.actors.partnerships.apps.messages import (
+    AppStanding,
     AppToken,
     CreatePartnerApp,
     DeletePartnerApp,
+    FindAppStanding,
     GetPartnerApp,
-    IsAppActive,
     IssueAppToken,
     ListPartnerApps,
     PartnerAppSecretView,
@@ -20,10 +21,11 @@ from promptforge.actors.partnerships.apps.messages import (
     PartnerAppView,
     RenamePartnerApp,
     ResolveAppToken,
+    RevokeAppToken,
     RotateAppSecret,
 )
 from promptforge.actors.partnerships.apps.store import AppStore, Token
-from promptforge.actors.partnerships.errors import AppStopped, NotAPartner, WrongCredentials
+from promptforge.actors.partnerships.errors import AppStopped, NotAPartner, TokenNotYours, WrongCredentials
 from promptforge.actors.partnerships.messages import PartnerState
 from promptforge.actors.partnerships.partners.store import PartnerStore
 from promptforge.actors.users.messages import GetIdentity, Identity, KeyIdentity
@@ -32,6 +34,9 @@ from promptforge.core.credentials import SHOWN, digest_of
 from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
+
+DROPPED_AGAIN_SECONDS = 120.0
+"""Longer than a transaction lasts."""
 
 
 class PartnerAppsActor(Actor):
@@ -112,16 +117,23 @@ class PartnerAppsActor(Actor):
 
     @handles(RotateAppSecret, key="app_id", transactional=True)
     async def rotate(self, message: RotateAppSecret, context: Context) -> PartnerAppSecretView:
+        if message.drop_webhooks and not message.leaked:
+            wrong = FieldError("This goes with `leaked` only", "only_with_leaked", pointer="/drop_webhooks")
+            raise Invalid(wrong.detail, errors=(wrong,))
         secret = SECRET.new()
         app = await context.transaction(lambda tx: self._rotate(message, secret, tx))
         return PartnerAppSecretView(app.id, app.view(), secret)
 
     async def _rotate(self, message: RotateAppSecret, secret: str, tx: Context) -> App:
         before = await self._own(message.app_id, message.partner_id, tx)
-        app = before.rotated(secret, leaked=message.leaked, now=tx.now())
+        drop = message.drop_webhooks
+        app = before.rotated(secret, leaked=message.leaked, drop_webhooks=drop, now=tx.now())
         await self._apps.put(app, judge_anew=message.leaked, session=tx.session)
-        await tx.audit("partner_app.rotated", app.id, after={"partner_id": app.partner_id, "leaked": message.leaked})
-        await _tell(app, "An app has a new secret", "has a new secret", tx)
+        what = {"partner_id": app.partner_id, "leaked": message.leaked, "webhooks_dropped": drop}
+        await tx.audit("partner_app.rotated", app.id, after=what)
+        if drop:
+            await drop_webhooks(app, tx, before=app.webhooks_from)
+        await _tell(app, "An app has a new secret", f"has a new secret{' and no webhooks' if drop else ''}", tx)
         return app
 
     @handles(DeletePartnerApp, key="app_id", atomic=True)
@@ -129,6 +141,7 @@ class PartnerAppsActor(Actor):
         app = await self._own(message.app_id, message.partner_id, context)
         await self._apps.delete(app.id, session=context.session)
         await context.audit("partner_app.deleted", app.id, before={"scopes": list(app.scopes)})
+        await drop_webhooks(app, context)
 
     # Tokens
 
@@ -154,12 +167,29 @@ class PartnerAppsActor(Actor):
         if app is None or identity is None or token.generation != app.generation:
             return None
         scopes = tuple(scope for scope in token.scopes if scope in app.scopes)
-        return KeyIdentity(identity, app.id, scopes, token.expires_at)
+        return KeyIdentity(identity, app.id, scopes, token.expires_at, app.generation)
 
-    @handles(IsAppActive, transactional=True)
-    async def is_active(self, message: IsAppActive, context: Context) -> bool:
+    @handles(RevokeAppToken)
+    async def revoke(self, message: RevokeAppToken, context: Context) -> None:
+        """Also for an app that is stopped, and by an old secret for as long as that is good."""
+        app, now = await self._apps.find(message.client_id), context.now()
+        if not is_secret_of(app, message.secret, now) or app is None:
+            raise WrongCredentials
+        token = await self._apps.find_token(message.token) if TOKEN.fits(message.token) else None
+        if token is None:
+            return
+        if token.app_id != app.id:
+            raise TokenNotYours
+        await context.transaction(
+            lambda tx: self._apps.revoke_token(app.id, message.token, now=now, session=tx.session)
+        )
+
+    @handles(FindAppStanding, transactional=True)
+    async def find_standing(self, message: FindAppStanding, context: Context) -> AppStanding | None:
         app = await self._apps.find(message.app_id, session=context.session)
-        return app is not None and app.owner == message.owner_id and await self._acting_for(app, context) is not None
+        if app is None or app.owner != message.owner_id or await self._acting_for(app, context) is None:
+            return None
+        return AppStanding(app.generation, app.webhooks_from)
 
     async def _acting_for(self, app: App, context: Context) -> Identity | None:
         """None where the partner is not approved now, or their account not open."""
@@ -168,6 +198,16 @@ class PartnerAppsActor(Actor):
             return None
         identity = await context.ask(GetIdentity(user_id=app.owner))
         return None if identity is None or identity.suspended else identity
+
+
+async def drop_webhooks(app: App, tx: Context, *, before: int | None = None) -> None:
+    """Delete the webhooks of an app, those from before a generation or all; they are silent from this commit on.
+
+    Twice: one that is being made at this moment may be written after it.
+    """
+    drop = DropAppWebhooks(app_id=app.id, owner_id=app.owner, before=before)
+    await tx.enqueue(drop, owner_id=app.owner)
+    await tx.enqueue(drop, owner_id=app.owner, delay_seconds=DROPPED_AGAIN_SECONDS)
 
 
 async def _tell(app: App, title: str, what: str, tx: Context) -> None:

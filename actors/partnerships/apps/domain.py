@@ -24,6 +24,7 @@ class App:
     """`slot` keeps a partner from having more than `MOST_APPS`.
 
     Tokens are of the `generation` in which they were given, and of no other: a leaked secret begins the next one.
+    Webhooks are of the generation in which they were made, and of those before `webhooks_from` nothing is told.
     """
 
     id: str
@@ -41,6 +42,7 @@ class App:
     created_at: datetime
     updated_at: datetime
     generation: int = 0
+    webhooks_from: int = 0
 
     def view(self) -> PartnerAppView:
         return PartnerAppView(
@@ -56,8 +58,9 @@ class App:
             updated_at=self.updated_at,
         )
 
-    def rotated(self, secret: str, *, leaked: bool, now: datetime) -> App:
+    def rotated(self, secret: str, *, leaked: bool, drop_webhooks: bool = False, now: datetime) -> App:
         """With a new secret; the present one lasts a while, and the one before it ends now."""
+        generation = self.generation + leaked
         return replace(
             self,
             prefix=secret[:SHOWN],
@@ -66,7 +69,8 @@ class App:
             old_until=None if leaked else now + OLD_SECRET_LASTS,
             rotated_at=now,
             updated_at=now,
-            generation=self.generation + leaked,
+            generation=generation,
+            webhooks_from=generation if drop_webhooks else self.webhooks_from,
         )
 
     def granted(self, asked: Iterable[str] | None) -> tuple[str, ...]:

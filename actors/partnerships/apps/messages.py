@@ -112,17 +112,20 @@ class RenamePartnerApp(Command[PartnerAppView]):
 class RotateAppSecret(Command[PartnerAppSecretView]):
     """Make an app a new secret, shown this once. The one before is good for another 24 hours.
 
-    With `leaked` it is not: it, an older one, and every token end at once.
+    With `leaked` it is not: it, an older one, and every token end at once. `drop_webhooks` besides deletes the webhooks
+    of the app, for whoever had the secret may have made them or changed where they lead: nothing more is sent to them
+    from then on. It goes with `leaked` only (422).
     """
 
     partner_id: PartnerId
     app_id: AppId
     leaked: bool = False
+    drop_webhooks: bool = False
 
 
 @requires(fresh=True, while_suspended=True)
 class DeletePartnerApp(Command[None]):
-    """Delete an app of your partnership; its secrets and tokens end at once."""
+    """Delete an app of your partnership; its secrets and tokens end at once, and its webhooks are deleted."""
 
     partner_id: PartnerId
     app_id: AppId
@@ -141,8 +144,28 @@ class IssueAppToken(Command[AppToken]):
 
 
 @internal
-class IsAppActive(Query[bool]):
-    """Whether this is an app of this owner's whose partner is approved and whose account is open."""
+class RevokeAppToken(Command[None]):
+    """End a token of the app that has this secret (RFC 7009); nothing happens where it is none, or none any more.
+
+    Raises `WrongCredentials`, and `TokenNotYours` for a token of another app.
+    """
+
+    client_id: Annotated[str, Len(1, 256)]
+    secret: Annotated[str, Len(1, 256)]
+    token: Annotated[str, Len(1, 4096)]
+
+
+@dataclass(frozen=True, slots=True)
+class AppStanding:
+    """How an app stands that may act. Webhooks of its from before the generation `webhooks_from` are told nothing."""
+
+    generation: int
+    webhooks_from: int
+
+
+@internal
+class FindAppStanding(Query[AppStanding | None]):
+    """How this app of this owner's stands; null where its partner is not approved, or the account is not open."""
 
     app_id: AppId
     owner_id: UserId

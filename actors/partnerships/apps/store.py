@@ -80,9 +80,9 @@ class AppStore:
             raise NotFound("There is no such app, or it is not yours")
         return app
 
-    async def list_of(self, partner_id: str) -> list[App]:
+    async def list_of(self, partner_id: str, *, session: Session | None = None) -> list[App]:
         """Newest first; there are few."""
-        rows = self._apps.find({"partner_id": partner_id}).sort([("created_at", -1), ("_id", -1)])
+        rows = self._apps.find({"partner_id": partner_id}, session=session).sort([("created_at", -1), ("_id", -1)])
         return [_app_from(row) for row in await rows.to_list(MOST_APPS)]
 
     async def put(self, app: App, *, judge_anew: bool = False, session: Session | None) -> None:
@@ -100,6 +100,12 @@ class AppStore:
     async def judge_anew(self, partner_id: str, *, now: datetime, session: Session | None) -> None:
         """Nobody remembers what these apps may do: it depends on their partner's state."""
         await self._apps.update_many({"partner_id": partner_id}, {"$set": {JUDGE_ANEW: now}}, session=session)
+
+    async def revoke_token(self, app_id: str, secret: str, *, now: datetime, session: Session | None) -> None:
+        """End one token of an app; nobody remembers what that may do. Nothing is written where there is none."""
+        gone = await self._tokens.delete_one({"digest": digest_of(secret), "app_id": app_id}, session=session)
+        if gone.deleted_count:
+            await self._apps.update_one({"_id": app_id}, {"$set": {JUDGE_ANEW: now}}, session=session)
 
     # Tokens
 

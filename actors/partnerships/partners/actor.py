@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from promptforge.actors.billing.ledger.commissions.messages import GiveUpCommissions, ListUndecidedTerms
 from promptforge.actors.billing.messages import AreAccountsLinked, GetAccountGroup
+from promptforge.actors.partnerships.apps.actor import drop_webhooks
 from promptforge.actors.partnerships.apps.store import AppStore
 from promptforge.actors.partnerships.errors import (
     AppealedAlready,
@@ -226,6 +227,9 @@ class PartnersActor(Actor):
             is_now["reason_code"] = step.reason_code
         await tx.audit(f"partnership.{step.move}", after.id, before=was, after=is_now)
         await self._apps.judge_anew(after.id, now=after.updated_at, session=tx.session)
+        if after.state is PartnerState.ENDED and before.state is not PartnerState.ENDED:
+            for app in await self._apps.list_of(after.id, session=tx.session):
+                await drop_webhooks(app, tx)
         await follow_state(before, after, tx)
 
     def _view(self, partner: Partner) -> PartnershipView:

@@ -28,7 +28,7 @@ def build_actors(mongo: Mongo, settings: Settings, secrets: Sequence[str]) -> li
     keys = SigningKeys(secrets)
     trusted = TrustedKeys([*keys.public, *map(public_key, settings.package_trusted_keys)])
     return [
-        PackagesActor(store, keys),
+        PackagesActor(store, keys, most_bytes=settings.package_storage_mib * 1024**2),
         PackageFilesActor(store, installs, files, keys),
         InstallsActor(store, installs, files, trusted),
         PackageDocumentsActor(PackageDocumentStore(mongo)),

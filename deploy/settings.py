@@ -151,6 +151,9 @@ class Settings(BaseSettings):
         100, ge=0, le=10**6, description="What the platform pays for such recommendations in a day (UTC), at most"
     )
 
+    package_storage_mib: int = Field(
+        2048, ge=16, le=1024**2, description="MiB of published packages that one publisher may have"
+    )
     package_trusted_keys: CommaSeparated = Field(
         (), description="Public keys in base64 of others whose packages may be installed here, comma separated"
     )

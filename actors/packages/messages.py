@@ -366,6 +366,13 @@ class ReadPackageParts(Query[tuple[PackagePart, ...]]):
 
 
 @internal
+class MarkRevokedFile(Command[None]):
+    """Revoke the version whose file was revoked by its hash while it was being published, if there is one."""
+
+    sha256: Sha256
+
+
+@internal
 @job(timeout_seconds=300)
 class TellOfRevocation(Command[None]):
     """Tell those who bought a version that it was revoked, a hundred at a time."""

@@ -37,8 +37,9 @@ async def version_to_have(
         bought = await tx.ask(asked(prompt_id=package_id, version=number, buyer_id=tx.user_id))
         if bought is None:
             raise no_package()
-        if found.revoked is not None:
-            raise PackageRevoked(f"{found.name} {found.version} was revoked: {found.revoked.reason}")
+        revoked = await store.find_revocation(found, session=tx.session)
+        if revoked is not None:
+            raise PackageRevoked(f"{found.name} {found.version} was revoked: {revoked.reason}")
         return found
 
     return await context.transaction(work)

@@ -31,6 +31,7 @@ from promptforge.actors.packages.messages import (
     ListPackageVersions,
     ListSigningKeys,
     Mark,
+    MarkRevokedFile,
     PackageVersionView,
     PackageView,
     PinnedPackage,
@@ -60,17 +61,20 @@ if TYPE_CHECKING:
     from promptforge.actors.packages.registry.store import PackageStore
 
 TOLD_AGAIN_SECONDS = 120.0
-"""When buyers are looked for once more: a sale that began before a revocation may commit after it."""
+"""When buyers, or versions, are looked for once more: what began before a revocation may commit after it."""
 _EDITABLE = ("description", "readme", "prompts", "dataset_ids")
 
 
 class PackagesActor(Actor):
+    """`most_bytes`: of published files, of one publisher."""
+
     name = "packages"
     asks = ("packing", "datasets", "projects")
 
-    def __init__(self, store: PackageStore, keys: SigningKeys) -> None:
+    def __init__(self, store: PackageStore, keys: SigningKeys, *, most_bytes: int) -> None:
         self._store = store
         self._keys = keys
+        self._most_bytes = most_bytes
 
     # Packages
 
@@ -165,7 +169,7 @@ class PackagesActor(Actor):
         version = await self._changeable(message.package_id, message.version, context)
         if not version.prompts and not version.dataset_ids:
             raise NothingToPackage
-        (await self._store.take_turn(context.user_id, session=context.session)).check_version()
+        (await self._store.take_turn(context.user_id, session=context.session)).check_version(self._most_bytes)
         package = await self._store.get(version.package_id, session=context.session)
         taken = await self._store.list_taken(package.id, session=context.session)
         check_order(version.version, [one for one, _ in taken])
@@ -221,7 +225,16 @@ class PackagesActor(Actor):
             return RevokedFileView(message.sha256, known.revoked or mark)
         kept = await self._store.revoke_file(message.sha256, mark, session=context.session)
         await context.audit("package.file_revoked", message.sha256)
+        await context.enqueue(MarkRevokedFile(sha256=message.sha256), delay_seconds=TOLD_AGAIN_SECONDS)
         return RevokedFileView(message.sha256, kept)
+
+    @handles(MarkRevokedFile, atomic=True)
+    async def mark_revoked_file(self, message: MarkRevokedFile, context: Context) -> None:
+        """Until then it is refused by its hash wherever somebody would have it (`find_revocation`)."""
+        mark = await self._store.find_revoked(message.sha256, session=context.session)
+        version = await self._store.find_by_hash(message.sha256, session=context.session)
+        if mark is not None and version is not None and version.state is VersionState.PUBLISHED:
+            await self._revoke(version, mark, context)
 
     async def _revoke(self, version: PackageVersionView, mark: Mark, context: Context) -> PackageVersionView:
         if version.revoked is not None:
@@ -253,7 +266,7 @@ class PackagesActor(Actor):
         )
         if version.state is not VersionState.PUBLISHED or version.sha256 is None:
             raise NotPublished(f"{version.name} {version.version} is {version.state}")
-        if version.revoked is not None:
+        if await self._store.find_revocation(version, session=context.session) is not None:
             raise PackageRevoked
         if version.yanked is not None:
             raise PackageYanked

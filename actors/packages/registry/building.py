@@ -19,6 +19,7 @@ from promptforge.actors.datasets.messages import ItemView, NewItem, ReadDataset,
 from promptforge.actors.jobs.messages import FindEndedJobs
 from promptforge.actors.marketplace.purchases.messages import ListPackageBuyers
 from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.packages.errors import PackageRevoked
 from promptforge.actors.packages.format.contents import MAX_ITEMS, DatasetFile
 from promptforge.actors.packages.format.manifest import encode
 from promptforge.actors.packages.messages import (
@@ -107,8 +108,11 @@ class PackageFilesActor(Actor):
         return Built(file, encode(manifest), self._keys.public[0].key_id)
 
     async def _publish(self, version: PackageVersionView, built: Built, tx: Context) -> bool:
-        """Nothing is published of somebody who is suspended, or has left, by then."""
+        """Nothing is published of somebody who is suspended, or has left, by then, and no file that was revoked."""
         now, session = tx.now(), tx.session
+        revoked = await self._store.find_revoked(built.file.sha256, session=session)
+        if revoked is not None:
+            raise PackageRevoked(f"A file like this was revoked: {revoked.reason}")
         await tx.ask(ExpectOpenAccounts(user_ids=(version.publisher_id,)))
         published = await self._store.publish(version.package_id, version.version, built, now=now, session=session)
         if published:

@@ -31,8 +31,8 @@ README = "README.md"
 MOST_PACKAGES = 200
 MOST_DRAFTS = 100
 MOST_VERSIONS = 1_000
-MOST_BYTES = 2 * 1024**3
-"""Each of one publisher; a version that is being built counts with the most that it can have."""
+"""Each of one publisher. How many bytes is the operator's to say: a version that is being built counts with the most
+that it can have."""
 _LONGEST_SLUG = 40
 
 
@@ -65,9 +65,9 @@ class Kept:
     def check_draft(self) -> None:
         _check_room("drafts of versions", self.drafts + 1, MOST_DRAFTS)
 
-    def check_version(self) -> None:
+    def check_version(self, most_bytes: int) -> None:
         _check_room("published versions", self.published + self.building + 1, MOST_VERSIONS)
-        _check_room("published bytes", self.size + (self.building + 1) * MAX_PACKAGE_BYTES, MOST_BYTES)
+        _check_room("published bytes", self.size + (self.building + 1) * MAX_PACKAGE_BYTES, most_bytes)
 
 
 def _check_room(what: str, wanted: int, most: int) -> None:

@@ -356,6 +356,12 @@ class PackageStore:
     async def find_revoked(self, sha256: str, *, session: Session | None) -> Mark | None:
         return _mark_from(await self._revoked.find_one({"_id": sha256}, session=session))
 
+    async def find_revocation(self, version: PackageVersionView, *, session: Session | None) -> Mark | None:
+        """Of a version, or of its file by its hash, which may have been revoked before it was published."""
+        if version.revoked is not None or version.sha256 is None:
+            return version.revoked
+        return await self.find_revoked(version.sha256, session=session)
+
     async def find_by_hash(self, sha256: str, *, session: Session | None) -> PackageVersionView | None:
         row = await self._versions.find_one({"sha256": sha256}, session=session)
         return None if row is None else _version_from(row)

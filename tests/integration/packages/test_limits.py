@@ -13,9 +13,9 @@ from promptforge.actors.packages.messages import (
     PublishPackageVersion,
     VersionState,
 )
-from promptforge.actors.packages.registry.domain import MOST_BYTES, MOST_DRAFTS, MOST_PACKAGES, MOST_VERSIONS
+from promptforge.actors.packages.registry.domain import MOST_DRAFTS, MOST_PACKAGES, MOST_VERSIONS
 from promptforge.core.mongo import Document
-from tests.integration.marketplace.branches import Branches, all_at_once
+from tests.integration.marketplace.branches import SETTINGS, Branches, all_at_once
 from tests.integration.packages.kits import Kit, built
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,9 @@ async def _second(kit: Kit) -> PublishPackageVersion:
 
 async def test_the_last_room_is_taken_once_also_by_two_packages_at_once(branches: Branches, kit: Kit) -> None:
     other = await _second(kit)
-    await _fill(branches, kit, 1, state="published", size=MOST_BYTES - MAX_PACKAGE_BYTES - 1)
+    await _fill(
+        branches, kit, 1, state="published", size=SETTINGS.package_storage_mib * 1024**2 - MAX_PACKAGE_BYTES - 1
+    )
     outcomes = await all_at_once([(kit.here, kit.publish()), (kit.there, other)])
     assert outcomes == {"done": 1, "package_limit_reached": 1}
     await branches.here.jobs_done()

@@ -8,9 +8,17 @@ import pytest
 
 from promptforge.actors.accounts.messages import RequestDeletion
 from promptforge.actors.marketplace.messages import PurchaseListing
+from promptforge.actors.packages.errors import PackageRevoked
 from promptforge.actors.packages.installing.messages import InstallPackage, UploadPackage
-from promptforge.actors.packages.messages import DiscardPackageVersion, RevokeFile, RevokePackageVersion, SweepPackages
-from promptforge.core.mongo import Files
+from promptforge.actors.packages.messages import (
+    DiscardPackageVersion,
+    DownloadPackage,
+    RevokeFile,
+    RevokePackageVersion,
+    SweepPackages,
+    VersionState,
+)
+from promptforge.core.mongo import Document, Files
 from promptforge.core.principal import Role
 from tests.integration.accounts.lives import erased
 from tests.integration.marketplace.branches import Branches
@@ -72,6 +80,87 @@ async def test_a_file_of_a_version_that_is_known_is_revoked_with_it(branches: Br
     assert (await kit.get()).revoked is not None
     assert await branches.count("revoked_files", _id=version.sha256) == 1
     assert await branches.count("audit_log", action="package.revoked") == 1
+
+
+async def draft_again(branches: Branches, kit: Kit) -> str:
+    """The hash of a file that is going to be built once more: the same contents are the same bytes."""
+    version = await built(branches, kit)
+    file_id = f"{kit.package_id}:1.0.0"
+    fields: Document = {
+        "state": "draft",
+        "sha256": None,
+        "size": None,
+        "key_id": None,
+        "published_at": None,
+        "file_ids": [],
+    }
+    gone = {"file_id": "", "manifest": "", "number": ""}
+    versions = branches.mongo.collection("package_versions")
+    await versions.update_one({"_id": file_id}, {"$set": fields, "$unset": gone})
+    for name in ("files.files", "files.chunks"):
+        await branches.mongo.collection(name).delete_many({})
+    assert version.sha256 is not None
+    return version.sha256
+
+
+async def test_a_file_that_was_revoked_before_it_was_published_never_is(branches: Branches, kit: Kit) -> None:
+    sha256 = await draft_again(branches, kit)
+    moderator, _ = await branches.person("mia", Role.MODERATOR)
+    await moderator.ask(RevokeFile(sha256=sha256, reason=HARM))
+    version = await built(branches, kit)
+    assert version.state is VersionState.DRAFT
+    assert version.failure is not None
+    assert (version.failure.code, HARM in version.failure.detail) == ("package_revoked", True)
+    assert await branches.count("files.files") == 0
+
+
+async def test_one_that_was_revoked_while_it_was_published_is_neither_listed_sold_nor_had(
+    branches: Branches, kit: Kit
+) -> None:
+    """Both have committed, and neither has seen the other; two minutes later the version is marked."""
+    sha256 = await draft_again(branches, kit)
+    _, moderator = await branches.person("mia", Role.MODERATOR)
+    await kit.here.ask(kit.publish())
+
+    async def when_it_is_published() -> None:
+        branches.transactions.before_commit = revoke
+
+    async def revoke() -> None:
+        await moderator.ask(RevokeFile(sha256=sha256, reason=HARM))
+
+    branches.transactions.before_commit = when_it_is_published  # of reading the prompts
+    await branches.here.jobs_done()
+    version = await kit.get()
+    assert (version.state, version.sha256, version.revoked) == (VersionState.PUBLISHED, sha256, None)
+    with pytest.raises(PackageRevoked):
+        await offered(branches, kit)
+    jobs = branches.mongo.collection("jobs")
+    (job,) = await jobs.find({"kind": "packages.MarkRevokedFile"}).to_list(None)
+    now = {"run_at": job["created_at"], "due_at": job["created_at"]}
+    await jobs.update_one({"_id": job["_id"]}, {"$set": now})
+    await branches.here.jobs_done()
+    marked = await kit.get()
+    assert marked.revoked is not None
+    assert marked.revoked.reason == HARM
+
+
+async def test_what_is_on_offer_and_was_bought_is_refused_by_its_hash_alone(branches: Branches, kit: Kit) -> None:
+    """As in a database in which the hash was revoked before anybody looked for it there."""
+    version = await built(branches, kit)
+    listing = await offered(branches, kit)
+    bob, _ = await branches.person("bob")
+    eve, _ = await branches.person("eve")
+    for person in (bob, eve):
+        await branches.here.fund(person, 30)
+    wanted = PurchaseListing(listing_id=listing.id, expected_price="10")
+    await bob.ask(wanted)
+    row = {"_id": version.sha256, "at": bob.now(), "reason": HARM}
+    await branches.mongo.collection("revoked_files").insert_one(row)
+    assert await raised(eve, wanted) == "package_revoked"
+    assert await raised(bob, DownloadPackage(package_id=kit.package_id, version="1.0.0")) == "package_revoked"
+    install = InstallPackage(package_id=kit.package_id, version="1.0.0")
+    assert await raised(bob, install) == "package_revoked"
+    assert await branches.ledger_is_right()
 
 
 async def test_what_failed_builds_left_goes_with_the_draft_and_is_swept(branches: Branches, kit: Kit) -> None:

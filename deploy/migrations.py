@@ -15,6 +15,7 @@ from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
 from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
+from promptforge.deploy.upgrade.leftovers import drop_old_indexes_of_sales, empty_late_events, give_apps_their_slots
 from promptforge.deploy.upgrade.people import open_accounts
 from promptforge.deploy.upgrade.preparation import prepare
 from promptforge.deploy.upgrade.rows import close_events, mark_history, reject_listings
@@ -122,4 +123,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(8, "open cases have keys", _cases_have_keys),
     Migration(9, "handles that look alike are one", _handles_have_skeletons),
     Migration(10, "what was copied of a sealed prompt counts for all its listings", count_by_prompt),
+    Migration(11, "webhooks of apps have slots of their own", give_apps_their_slots),
+    Migration(12, "superseded indexes of sales are gone", drop_old_indexes_of_sales),
+    Migration(13, "late events of people who have gone are empty", empty_late_events),
 )

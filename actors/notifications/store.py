@@ -28,6 +28,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("user_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("user_id", 1), ("read_at", 1), ("created_at", -1), ("_id", -1))),
         Index((("user_id", 1), ("seq", 1)), unique=True, partial={"seq": {"$exists": True}}),
+        Index((("subject.listing_id", 1),), partial={"subject.listing_id": {"$exists": True}}),
         Index((("expire_at", 1),), ttl_seconds=0),
         Index((("subject.package_id", 1),), partial={"subject.package_id": {"$exists": True}}),
     ),

@@ -14,7 +14,11 @@ from promptforge.core.personal import CLEARED, REDACTED, Held, Subject, marks
 PROJECTS = "projects"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    PROJECTS: (Index((("members.user_id", 1), ("archived", 1), ("created_at", -1), ("_id", -1))),),
+    PROJECTS: (
+        Index((("members.user_id", 1), ("archived", 1), ("created_at", -1), ("_id", -1))),
+        Index((("personal_of", 1),), partial={"personal_of": {"$gt": ""}}),
+        Index((("left_by", 1),), partial={"left_by": {"$gt": ""}}),
+    ),
 }
 HELD = {
     PROJECTS: Held(

@@ -54,6 +54,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     SIGNALS: (Index((("at", 1),), ttl_seconds=3600),),
     BATCHES: (
         Index((("state", 1),), partial={"state": "open"}),
+        Index((("owner_id", 1),)),
         Index((("expire_at", 1),), partial={"expire_at": {"$exists": True}}, ttl_seconds=0),
     ),
 }

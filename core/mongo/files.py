@@ -89,14 +89,15 @@ class Files:
 
     async def list_named(self, name: str, before: datetime, at_once: int) -> AsyncGenerator[list[str], None]:
         """The ids of files of this name that were closed before then; they may be removed meanwhile."""
-        after = ""
-        while True:
-            wanted = {"filename": name, "uploadDate": {"$lt": before}, "_id": {"$gt": after}}
-            rows = await self._files.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(at_once).to_list(at_once)
-            if not rows:
-                return
-            after = rows[-1]["_id"]
-            yield [row["_id"] for row in rows]
+        wanted, found = {"filename": name, "uploadDate": {"$lt": before}}, list[str]()
+        async with aclosing(aiter(self._files.find(wanted, {"_id": 1}).batch_size(at_once))) as rows:
+            async for row in rows:
+                found.append(row["_id"])
+                if len(found) >= at_once:
+                    yield found
+                    found = []
+        if found:
+            yield found
 
     async def delete_unclosed(self, before: datetime) -> int:
         """Remove what was begun before then and never closed; answers of how many files. It reads indexes only."""

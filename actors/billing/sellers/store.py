@@ -30,7 +30,11 @@ REPORTS = "seller_reports"
 BATCH = 500
 INDEXES: dict[str, tuple[Index, ...]] = {
     DETAILS: (),
-    TOTALS: (Index((("period", 1), ("created_at", -1), ("_id", -1))), Index((("build", 1), ("_id", -1)))),
+    TOTALS: (
+        Index((("period", 1), ("created_at", -1), ("_id", -1))),
+        Index((("build", 1), ("_id", -1))),
+        Index((("seller_id", 1),)),
+    ),
     REPORTS: (),
 }
 TAX = "reporting sellers to the tax office (DAC7, 1099-K): ten years"

@@ -19,6 +19,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     REVIEWS: (
         Index((("listing_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("listing_id", 1), ("stars", 1)), partial={"counted": True}),
+        Index((("author_id", 1),)),
+        Index((("seller_id", 1),)),
     )
 }
 HELD = {

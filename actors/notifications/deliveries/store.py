@@ -31,6 +31,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("event_id", 1), ("channel", 1)), unique=True),
         Index((("channel", 1), ("created_at", -1), ("_id", -1))),
         Index((("created_at", 1), ("_id", 1)), partial={"state": DeliveryState.PENDING.value}),
+        Index((("user_id", 1),)),
         Index((("expire_at", 1),), ttl_seconds=0),
     )
 }

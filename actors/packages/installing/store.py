@@ -24,6 +24,7 @@ INSTALLS = "package_installs"
 INDEXES: dict[str, tuple[Index, ...]] = {
     UPLOADS: (
         Index((("user_id", 1), ("slot", 1)), unique=True, partial={"slot": {"$exists": True}}),
+        Index((("user_id", 1),)),
         Index((("expires_at", 1),)),
     ),
     INSTALLS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))), Index((("publisher", 1),))),

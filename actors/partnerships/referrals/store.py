@@ -24,7 +24,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("partner_id", 1), ("created_at", -1), ("_id", -1))),
         Index((("owner", 1),)),
     ),
-    ATTRIBUTIONS: (Index((("partner_id", 1), ("made_at", 1))), Index((("code", 1),))),
+    ATTRIBUTIONS: (
+        Index((("partner_id", 1), ("made_at", 1))),
+        Index((("code", 1),)),
+        Index((("referrer_id", 1),)),
+    ),
     CLICKS: (Index((("partner_id", 1), ("day", 1))), Index((("code", 1),))),
     TURNS: (),
     HOLDS: (),

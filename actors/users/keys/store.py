@@ -14,6 +14,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     KEYS: (
         Index((("digest", 1),), unique=True),
         Index((("user_id", 1), ("slot", 1)), unique=True, partial={"slot": {"$exists": True}}),
+        Index((("user_id", 1),)),
     ),
 }
 HELD = {

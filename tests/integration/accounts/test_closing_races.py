@@ -13,9 +13,12 @@ import anyio
 import anyio.abc
 import pytest
 
+from promptforge.actors.accounts.domain import SETTLED
 from promptforge.actors.accounts.messages import CancelDeletion, DeleteAccount, GetDeletion, Obstacle, RequestDeletion
 from promptforge.actors.billing.payouts.messages import RequestPayout
 from promptforge.actors.marketplace.messages import GetPurchase, PurchaseListing, RelistListing
+from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.notifications.webhooks.messages import CreateWebhook
 from promptforge.core.context import Context
 from promptforge.core.jobs import Discard
 from promptforge.core.principal import Role
@@ -256,3 +259,54 @@ async def test_a_seller_who_relists_while_the_account_closes_sells_nothing(branc
     bruno, _ = await branches.person("bruno")
     await branches.here.fund(bruno, 100)
     assert await raised(bruno, PurchaseListing(listing_id=listing.id, expected_price="10")) == "not_for_sale"
+
+
+async def told(market: Market, person: Context, key: str) -> str:
+    """As its job tells somebody something."""
+    notice = NotifyUser(
+        user_id=person.user_id,
+        kind="listing.sold",
+        title=f"Title {key}",
+        body="Body",
+        subject={"n": key},
+        dedupe_key=f"{person.user_id}:{key}",
+    )
+    await market.process.context().ask(notice)
+    return "done"
+
+
+async def left_of_notices(branches: Branches, person: Context) -> list[int]:
+    about = {"user_id": person.user_id}
+    return [await branches.count(name, **about) for name in ("notifications", "notification_deliveries")]
+
+
+@pytest.mark.parametrize("first", ["the notice", "the closing"])
+async def test_what_is_told_beside_the_closing_goes_with_the_account(branches: Branches, first: str) -> None:
+    """Either sees an account that is open, so both commit; the erasure begins when no such transaction is left."""
+    ada, there = await branches.person("ada")
+    await ada.ask(CreateWebhook(url="https://example.com/hook"))
+    await due(branches, ada)
+    async with anyio.create_task_group() as tasks:
+        if first == "the notice":
+            beside = Beside(branches, tasks, close(branches.there, ada))
+            assert await told(branches.here, ada, "1") == "done"
+        else:
+            beside = Beside(branches, tasks, told(branches.there, there, "1"))
+            assert await close(branches.here, ada) == "done"
+    assert beside.outcome == "done"
+    assert await left_of_notices(branches, ada) == [1, 1], "both have committed"
+    await told(branches.here, ada, "2")
+    assert await left_of_notices(branches, ada) == [1, 1], "who has gone is told nothing"
+    await branches.here.jobs_done()
+    (delivery,) = await branches.mongo.collection("notification_deliveries").find({}).to_list(None)
+    assert (delivery["state"], delivery["reason"]) == ("skipped", "account_suspended"), "nothing was sent"
+    await time_has_come(branches, ada.user_id)
+    assert await left_of_notices(branches, ada) == [0, 0]
+    waiting = {"kind": {"$in": ["notifications.NotifyUser", "webhooks.SendWebhook"]}, "owner_id": ada.user_id}
+    assert await branches.count("jobs", **waiting) == 0
+
+
+async def test_a_notice_that_would_outlast_the_wait_before_the_erasure_is_not_written(branches: Branches) -> None:
+    """What the erasure counts on: MongoDB ends a transaction after a minute, and the erasure waits for five."""
+    limits = await branches.mongo.raw.client.admin.command({"getParameter": 1, "transactionLifetimeLimitSeconds": 1})
+    assert timedelta(seconds=2 * limits["transactionLifetimeLimitSeconds"]) <= SETTLED

@@ -17,6 +17,7 @@ BUDGETS = "ledger_grant_budgets"
 INDEXES: dict[str, tuple[Index, ...]] = {
     ADJUSTMENTS: (
         Index((("created_at", -1), ("_id", -1))),
+        Index((("user_id", 1),)),
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
     ),
     BUDGETS: (Index((("expire_at", 1),), ttl_seconds=0),),

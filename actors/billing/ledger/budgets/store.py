@@ -10,7 +10,7 @@ from promptforge.core.personal import Held, Subject
 
 BUDGETS = "trial_budgets"
 INDEXES: dict[str, tuple[Index, ...]] = {
-    BUDGETS: (Index((("subject", 1), ("created_at", 1)), partial={"ended": False}),),
+    BUDGETS: (Index((("subject", 1), ("created_at", 1)), partial={"ended": False}), Index((("user_id", 1),))),
 }
 HELD = {
     BUDGETS: Held("Credits that you set aside for trials", (Subject("user_id"),), plain=frozenset({"*"})),

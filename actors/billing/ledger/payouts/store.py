@@ -7,7 +7,7 @@ from promptforge.core.mongo import Index, Mongo, Session
 from promptforge.core.personal import Held, Subject
 
 PAYOUTS = "ledger_payouts"
-INDEXES: dict[str, tuple[Index, ...]] = {PAYOUTS: ()}
+INDEXES: dict[str, tuple[Index, ...]] = {PAYOUTS: (Index((("user_id", 1),)),)}
 HELD = {
     PAYOUTS: Held("Which way the credits of your payouts went", (Subject("user_id"),), plain=frozenset({"*"})),
 }

@@ -26,11 +26,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("referrer_id", 1), ("partner_id", 1)), partial={"referrer_id": {"$gt": ""}}),
     ),
 }
+_ANY = {"state": {"$in": sorted(state.value for state in SaleState)}}
+"""All there are: by their states a seller's are found in the index that settling reads."""
 HELD = {
     SALES: Held(
         "What is pending of your sales, and of commissions that you were promised as a partner",
         (
-            Subject("seller_id", marks(kept(LEDGER), "payable", "granted", "withheld", "paid_with")),
+            Subject("seller_id", marks(kept(LEDGER), "payable", "granted", "withheld", "paid_with"), where=_ANY),
             Subject("referrer_id", marks(kept(LEDGER), "promised", "commission", "forgone", "code", "term")),
         ),
         plain=frozenset({"*"}),

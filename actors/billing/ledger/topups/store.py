@@ -13,7 +13,11 @@ from promptforge.core.personal import Held, Subject
 TOPUPS = "ledger_topups"
 _DISPUTED: Document = {"frozen_by.0": {"$exists": True}}
 INDEXES: dict[str, tuple[Index, ...]] = {
-    TOPUPS: (Index((("claims.id", 1),)), Index((("user_id", 1),), partial=_DISPUTED)),
+    TOPUPS: (
+        Index((("claims.id", 1),)),
+        Index((("user_id", 1),), partial=_DISPUTED),
+        Index((("user_id", 1), ("_id", 1))),
+    ),
 }
 HELD = {
     TOPUPS: Held("Claims on payments of yours", (Subject("user_id"),), plain=frozenset({"*"})),

@@ -22,6 +22,8 @@ from promptforge.http.body import judge, parse_object
 from promptforge.http.pointers import Location, locate, pointer
 from promptforge.http.routing import MessageClass, Route
 
+MOST_FAULTS = 1_000
+"""Of a body, that are told one by one."""
 MAX_QUERY_PARAMETERS = 64
 _TEXT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 _JSON = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
@@ -236,6 +238,9 @@ def _parameter_errors(error: ValidationError) -> list[FieldError]:
 
 
 def _body_errors(error: ValidationError, tree: object) -> list[FieldError]:
+    number = error.error_count()
+    if number > MOST_FAULTS:  # telling each costs 15 µs, and nobody mends thousands by hand
+        return [FieldError(f"There are {number} faults in this body; send one item to be told its", "faults", "")]
     found: dict[str, FieldError] = {}
     for reported, (code, detail) in _told(error):
         where = pointer(locate(reported, tree, missing=code == "missing"))

@@ -13,6 +13,7 @@ from pydantic import MISSING
 from promptforge.core.clock import Instant
 from promptforge.core.errors import ConfigurationError, Invalid, Malformed
 from promptforge.core.messages import Command, Query, public
+from promptforge.http import binding
 from promptforge.http.binding import Binder
 from promptforge.http.body import MAX_DEPTH, MAX_VALUES
 from promptforge.http.pointers import locate, pointer
@@ -98,6 +99,17 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "/size/odd~1~0key unknown_field",
         "/unknown unknown_field",
     }
+
+
+def test_thousands_of_faults_are_counted_and_not_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "locate", lambda *_, **__: pytest.fail("one was looked for"))
+    labels = ",".join(["0"] * (MAX_VALUES // 2))
+    body = f'{{"title":"Vase","size":{{"width":1,"labels":[{labels}]}}}}'.encode()
+    with pytest.raises(Invalid) as caught:
+        CREATE.bind({}, b"", body)
+    (told,) = caught.value.errors
+    assert (told.code, told.pointer) == ("faults", "")
+    assert str(MAX_VALUES // 2) in told.detail
 
 
 def test_path_query_and_body_are_told_together() -> None:

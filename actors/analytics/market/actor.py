@@ -7,7 +7,6 @@ from functools import partial
 
 from promptforge.actors.analytics.market.domain import DaySum, Span, by_day, together, told
 from promptforge.actors.analytics.market.messages import (
-    LONGEST_DAYS,
     FoldMarket,
     GetMarketFigures,
     MarketDay,
@@ -51,7 +50,8 @@ class MarketFiguresActor(Actor):
 
     @handles(ScanMarket)
     async def scan(self, message: ScanMarket, context: Context) -> Scan[MarketDay]:
-        days = (await self._told(LONGEST_DAYS, context)).days
+        first = await self._store.first_day() or context.now().date()
+        days = (await self._told((context.now().date() - first).days + 1, context)).days
         return Scan(days, None, len(days))
 
     async def _told(self, days: int, context: Context) -> MarketView:

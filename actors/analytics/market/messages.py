@@ -78,4 +78,4 @@ class FoldMarket(Command[int]):
 
 @internal
 class ScanMarket(Query[Scan[MarketDay]]):
-    """The last 366 days, for an export."""
+    """Every day from the first that something was sold on, for an export."""

@@ -52,6 +52,11 @@ class MarketStore:
         row = await self._marks.find_one({"_id": _MARK}, session=session)
         return None if row is None else row["after"]
 
+    async def first_day(self) -> date | None:
+        """The earliest that is added up."""
+        row = await self._days.find_one({}, {"_id": 1}, sort=[("_id", 1)])
+        return None if row is None else date.fromisoformat(row["_id"])
+
     async def add(
         self, days: Mapping[date, DaySum], *, mark: str | None, following: str, session: Session | None
     ) -> bool:

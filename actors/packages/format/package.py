@@ -87,7 +87,7 @@ def verify_recorded(data: bytes, trusted: TrustedKeys, record: Record) -> Packag
     return _package(data, described, members, key_id)
 
 
-def _members(data: bytes) -> list[Member]:
+def _members(data: bytes) -> tuple[Member, ...]:
     members = archive.read(data)
     if [member.path for member in members[:2]] != [MANIFEST, SIGNATURE]:
         raise PackageRefused("not_a_package", f"It does not begin with {MANIFEST} and {SIGNATURE}")

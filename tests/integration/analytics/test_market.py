@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from promptforge.actors.analytics.market import actor
-from promptforge.actors.analytics.market.messages import FoldMarket, GetMarketFigures, MarketView
+from promptforge.actors.analytics.market.messages import FoldMarket, GetMarketFigures, MarketView, ScanMarket
 from promptforge.actors.analytics.market.store import BUYERS, DAYS
 from promptforge.actors.billing.figures import store as figures
 from promptforge.actors.billing.figures.messages import JournalFigures
@@ -180,6 +180,22 @@ async def test_who_bought_before_and_again_is_retained(branches: Branches, monke
     await fold(branches)
     assert await told(branches, days=7) == live
     assert [day.active_buyers for day in live.days] == [0, 0, 0, 0, 0, 0, 2]
+
+
+async def test_an_export_has_every_day_since_the_first_sale(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "SETTLED", timedelta(0))
+    carla, _ = await branches.person("carla", Role.SELLER)
+    listing = await branches.here.published(carla, "Old")
+    buyer = await paid(branches, "buyer", 100)
+    await branches.here.buy(buyer, listing)
+    moved = {"$set": {"created_at": carla.now() - timedelta(days=800)}}
+    await branches.mongo.collection("ledger_journals").update_many({"kind": "purchase"}, moved)
+    await fold(branches)
+    scanned = await branches.here.process.context().ask(ScanMarket())
+    assert (len(scanned.rows), scanned.next) == (801, None)
+    assert [day.figures.purchases for day in scanned.rows] == [1] + [0] * 800
 
 
 async def test_who_bought_is_counted_also_while_that_is_added_up(

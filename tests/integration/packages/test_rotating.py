@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def data(branches: Branches, kit: Kit) -> bytes:
 
 async def installing(kit: Kit, person: Context, name: str) -> tuple[InstallPackage, TryInstall]:
     project = await person.ask(CreateProject(name=name))
-    wanted = {"package_id": kit.package_id, "version": "1.0.0", "project_id": project.id}
+    wanted: dict[str, Any] = {"package_id": kit.package_id, "version": "1.0.0", "project_id": project.id}
     return InstallPackage(**wanted), TryInstall(**wanted)
 
 

@@ -15,6 +15,9 @@ _MISLEADING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that scripts and emoji need."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks that show nothing (Default_Ignorable_Code_Point), and that no word of today needs."""
+_BLANK = _FILLERS | {"\u2800"}
 
 
 def clean_line(text: str) -> str:
@@ -28,8 +31,8 @@ def clean_text(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Nothing of it can be seen: white space, control and format characters only, if anything."""
-    return all(character.isspace() or unicodedata.category(character) in _INVISIBLE for character in text)
+    """Nothing of it can be seen: white space, and characters that show nothing, if anything."""
+    return all(map(_shows_nothing, text))
 
 
 def _clean(text: str, *, allowed: frozenset[str]) -> str:
@@ -39,9 +42,20 @@ def _clean(text: str, *, allowed: frozenset[str]) -> str:
     if is_blank(cleaned):
         raise ValueError("must not be blank")
     for character in cleaned:
-        if character not in allowed and unicodedata.category(character) in _MISLEADING:
+        misleading = unicodedata.category(character) in _MISLEADING or character in _FILLERS
+        if misleading and character not in allowed:
             raise ValueError(f"must not contain the character U+{ord(character):04X}")
     return cleaned
+
+
+def _shows_nothing(character: str) -> bool:
+    invisible = character.isspace() or unicodedata.category(character) in _INVISIBLE
+    return invisible or character in _BLANK or is_selector(character)
+
+
+def is_selector(character: str) -> bool:
+    """Whether it says how the character before it looks, and shows nothing by itself (a variation selector)."""
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
 
 
 def _before(clean: Callable[[str], str]) -> BeforeValidator:

@@ -166,6 +166,7 @@ _TOLD: dict[str, Json] = {
     "max_tokens": 400,
     "title": "Summaries for people in a hurry",
     "summary": "A long text in five lines, and what is worth reading in full.",
+    "samples[]": "The council met on Monday and raised the fee for parking. Nobody objected.",
     "category": "writing",
     "refund_policy": "2026-11: refundable within 14 days while unused",
     "published_version": 2,

@@ -131,6 +131,7 @@ routes = [
             LicenceChanged,
             NotForSale,
             OwnListing,
+            StaleRevision,
             RunsBarred,
             RunsStopped,
         ),

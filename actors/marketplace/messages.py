@@ -27,6 +27,7 @@ Title = Annotated[str, Len(3, 120), LINE, ONE_SCRIPT, Field(examples=["Summaries
 Summary = Annotated[str, Len(3, 300), LINE, ONE_SCRIPT]
 Description = Annotated[str, Len(3, 10_000), TEXT]
 Tag = Annotated[str, Len(1, 40), LINE, ONE_SCRIPT]
+Samples = Annotated[tuple[Annotated[str, Len(1, 4000), TEXT], ...], Len(0, 5)]
 Words = Annotated[str, Len(10, 2000), TEXT]
 Tags = Annotated[tuple[Tag, ...], Len(0, 10)]
 
@@ -127,7 +128,7 @@ class EvidenceView:
     """How a version did in an evaluation: on a named model, over every item of a dataset, judged by these scorers.
 
     `outdated`, with the reason, once the listing sells another version. `tiny_model`: the small local model, whose
-    answers are worth little.
+    answers are worth little. `dataset_name` is for its seller and moderators, for nobody has reviewed it.
     """
 
     state: EvidenceState
@@ -136,7 +137,7 @@ class EvidenceView:
     version: int
     model: str
     tiny_model: bool
-    dataset_name: str
+    dataset_name: str | None
     dataset_revision: int
     scorers: tuple[str, ...]
     items: int
@@ -160,6 +161,7 @@ class ListingView:
     """A listing without what it sells: a prompt's version, or a `package` (`prompt_id` is its id then, and `version`
     the number of its version, as they were published). `revision` grows with every change.
 
+    `samples`, outputs that its seller shows, are told where one listing is read, and not in lists of the market.
     `review` and `proposal` are shown to its seller only.
     """
 
@@ -185,6 +187,7 @@ class ListingView:
     evidence: EvidenceView | None = None
     runs: RunTerms | None = None
     package: PackageOffer | None = None
+    samples: tuple[str, ...] = ()
 
 
 class RefundState(StrEnum):
@@ -217,7 +220,8 @@ class PurchaseView:
     """What was bought and on which terms, as they were then; `runs` of the licence of that name. `price` is in credits.
 
     Until `automatic_refund_until` the credits come back for the asking, if it stays unused. `newer_version` is in lists
-    only: what the listing sells today, where that is a later version.
+    only: what the listing sells today, where that is a later version. `content_hash` is null of runs, for by it whoever
+    has guessed a text could tell that it is right.
     """
 
     id: str
@@ -227,7 +231,7 @@ class PurchaseView:
     title: str
     prompt_id: str
     version: int
-    content_hash: str
+    content_hash: str | None
     licence: Licence
     price: str
     refund_policy: str
@@ -283,6 +287,8 @@ class CreateListing(Command[ListingView]):
     """Draft a listing of one version of one of your prompts. Nobody sees it before a moderator approves it.
 
     The licence `runs` needs `runs`: the model and your share of each run. With them a `source` listing can have trials.
+    Of what is run unseen, verbatim copies are withheld; paraphrase, translation and extraction piece by piece cannot be
+    excluded (docs/sealed-runs.md).
     """
 
     prompt_id: Annotated[str, Len(1, 64)]
@@ -292,6 +298,7 @@ class CreateListing(Command[ListingView]):
     description: Description
     category: Category
     tags: Tags = ()
+    samples: Samples = ()
     price: CreditAmount
     licence: Licence = Licence.SOURCE
     runs: RunTerms | None = None
@@ -315,6 +322,7 @@ class UpdateListing(Command[ListingView]):
     description: Description | MISSING = MISSING
     category: Category | MISSING = MISSING
     tags: Tags | MISSING = MISSING
+    samples: Samples | MISSING = MISSING
     price: CreditAmount | MISSING = MISSING
     licence: Licence | MISSING = MISSING
     runs: RunTerms | MISSING | None = MISSING
@@ -382,6 +390,7 @@ class PurchaseListing(Command[PurchaseView]):
     All or nothing: you are debited, the seller's earnings and the platform's fee are booked, and the content is yours.
     402 `insufficient_credits`, 409 `already_owned` (naming the purchase), `price_changed`, `licence_changed` or
     `not_for_sale`, 403 `own_listing`; and of runs 403 `runs_stopped` or `runs_barred`, where yours are.
+    With `expected_revision` the listing, terms of its runs included, is the one that you read (409 `stale_revision`).
 
     Who has bought `runs` of a listing that sells the source by now buys that as well with `expected_licence` `source`,
     at its full price; the runs stay theirs, and each of the two purchases can be refunded by itself.
@@ -390,6 +399,7 @@ class PurchaseListing(Command[PurchaseView]):
     listing_id: ListingId
     expected_price: CreditAmount
     expected_licence: Licence | None = None
+    expected_revision: Revision | None = None
 
 
 @requires(scope="purchases:read")

@@ -142,6 +142,9 @@ def test_a_scorecard_is_of_exactly_the_version_sold_and_lost_with_it(
     assert wrong["code"] == "evidence_mismatch"
     evidence = seller.call("PUT", f"{path}/evidence", {"evaluation_id": cards[1]}, expect=200)["evidence"]
     assert (evidence["state"], evidence["model"], evidence["items"]) == ("current", "troubled", 1)
+    assert evidence["dataset_name"] is not None
+    shown = service.person("").get(path)["evidence"]
+    assert shown == {**evidence, "dataset_name": None}, "nobody has reviewed what the dataset is called"
     seller.call("PATCH", path, {"version": 2}, expect=200)
     assert service.person("").get(path)["evidence"]["state"] == "current", "it still sells version 1"
     decide(moderator, case_of(moderator, path, "proposed_change"), "approve")

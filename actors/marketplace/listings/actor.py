@@ -66,7 +66,7 @@ from promptforge.core.pages import Cursor, Page
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, at_hand, handles
 
-_EDITABLE = ("title", "summary", "description", "category", "tags", "licence")
+_EDITABLE = ("title", "summary", "description", "category", "tags", "samples", "licence")
 
 
 class ListingsActor(Actor):
@@ -325,6 +325,7 @@ def _drafted(message: CreateListing | CreatePackageListing, sold: _Sold, context
         description=message.description,
         category=message.category,
         tags=tuple(dict.fromkeys(message.tags)),
+        samples=message.samples,
         price=to_millicredits(message.price),
         licence=sold.licence,
         review=None,
@@ -389,6 +390,8 @@ def _sent(message: UpdateListing) -> dict[str, Any]:  # Any: a MongoDB document
             changes[name] = value.value if isinstance(value, StrEnum) else value
     if "tags" in changes:
         changes["tags"] = list(dict.fromkeys(changes["tags"]))
+    if "samples" in changes:
+        changes["samples"] = list(changes["samples"])
     if message.price is not MISSING:
         changes["price"] = to_millicredits(message.price)
     if message.runs is not MISSING:

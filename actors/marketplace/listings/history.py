@@ -31,8 +31,8 @@ HELD = {
     ),
 }
 _TOLD = (
-    *("version", "title", "summary", "description", "category", "tags", "price", "licence", "runs", "package"),
-    "evaluation_id",
+    *("version", "title", "summary", "description", "category", "tags", "samples", "price", "licence", "runs"),
+    *("package", "evaluation_id"),
 )
 """Fields whose changes are kept with their values; the rest is told by the move."""
 

@@ -18,6 +18,7 @@ from promptforge.actors.marketplace.messages import (
     ListingId,
     ListingState,
     ListingView,
+    Samples,
     Summary,
     Tag,
     Tags,
@@ -166,6 +167,7 @@ class CreatePackageListing(Command[ListingView]):
     description: Description
     category: Category
     tags: Tags = ()
+    samples: Samples = ()
     price: CreditAmount
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from promptforge.actors.marketplace.errors import StaleRevision
@@ -16,6 +16,7 @@ from promptforge.actors.marketplace.listings.proposals import Proposal
 from promptforge.actors.marketplace.messages import (
     Category,
     Decision,
+    EvidenceView,
     Licence,
     ListingState,
     ListingView,
@@ -38,6 +39,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), Index((("prompt_id", 1),)), *browsing.INDEXES),
     **history.INDEXES,
 }
+_LISTED: Document = {"samples": 0}
+"""Samples are long, and a page has many listings."""
 DECISIONS = "a moderator's statement of reasons: six years"
 HELD = {
     **history.HELD,
@@ -48,7 +51,7 @@ HELD = {
                 "seller_id",
                 {
                     **marks(REDACTED, "title", "summary", "description"),
-                    **marks(EMPTIED, "tags"),
+                    **marks(EMPTIED, "tags", "samples"),
                     **marks(CLEARED, "proposal", "evidence", "before_ledger", "appeal", "package"),
                     "review": kept(DECISIONS),
                 },
@@ -89,6 +92,7 @@ class Listing:
     description: str
     category: Category
     tags: tuple[str, ...]
+    samples: tuple[str, ...]
     price: int
     licence: Licence
     review: ReviewNote | None
@@ -117,6 +121,7 @@ class Listing:
             "description": self.description,
             "category": self.category.value,
             "tags": list(self.tags),
+            "samples": list(self.samples),
             "price": self.price,
             "licence": self.licence.value,
             "runs": self.runs,
@@ -136,18 +141,23 @@ class Listing:
             description=self.description,
             category=self.category,
             tags=self.tags,
+            samples=self.samples,
             price=from_millicredits(self.price),
             licence=self.licence,
             review=self.review if for_seller else None,
             created_at=self.created_at,
             updated_at=self.updated_at,
             published_at=self.published_at,
-            evidence=evidence_view(self.evidence, version=self.version, content_hash=self.content_hash),
+            evidence=self._evidence(for_seller=for_seller),
             rating=rating_view(self.rating_count, self.rating_stars),
             proposal=self.proposal.view(self.values) if for_seller and self.proposal is not None else None,
             runs=find_terms(self.runs),
             package=find_offer(self.package),
         )
+
+    def _evidence(self, *, for_seller: bool) -> EvidenceView | None:
+        told = evidence_view(self.evidence, version=self.version, content_hash=self.content_hash)
+        return told if told is None or for_seller else replace(told, dataset_name=None)
 
 
 class ListingStore:
@@ -233,7 +243,7 @@ class ListingStore:
 
     async def published(self, listing_ids: Sequence[str]) -> dict[str, ListingView]:
         """Those of them that are on the market."""
-        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED})
+        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED}, _LISTED)
         found = [_listing_from(row) for row in await rows.to_list(len(listing_ids))]
         return {one.id: one.view(for_seller=False) for one in found}
 
@@ -244,7 +254,7 @@ class ListingStore:
         for stretch in browsing.stretches(message):
             missing = limit + 1 - len(found)
             if missing:
-                rows = self._listings.find(stretch).sort(browsing.order(sort))
+                rows = self._listings.find(stretch, _LISTED).sort(browsing.order(sort))
                 if (index := browsing.index_for(message)) is not None:
                     rows = rows.hint(index)
                 found += await rows.limit(missing).to_list(missing)
@@ -313,6 +323,7 @@ def _listing_from(row: Document) -> Listing:
         description=row["description"],
         category=Category(row["category"]),
         tags=tuple(row["tags"]),
+        samples=tuple(row.get("samples", ())),
         price=row["price"],
         licence=Licence(row["licence"]),
         review=_review_from(row["review"]),

@@ -23,6 +23,7 @@ from promptforge.actors.marketplace.errors import (
     PurchaseRefunded,
     RunsBarred,
     RunsStopped,
+    StaleRevision,
 )
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing
 from promptforge.actors.marketplace.messages import (
@@ -374,6 +375,8 @@ def _check_offer(listing: Listing, message: PurchaseListing) -> None:
         raise NotForSale
     if listing.state is not ListingState.PUBLISHED:
         raise no_listing()
+    if message.expected_revision not in {None, listing.revision}:
+        raise StaleRevision(f"The listing is at revision {listing.revision}", extra={"revision": listing.revision})
     if message.expected_licence not in {None, listing.licence}:
         raise LicenceChanged(f"The licence is {listing.licence}", extra={"licence": listing.licence.value})
     if listing.price != to_millicredits(message.expected_price):

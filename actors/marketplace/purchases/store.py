@@ -102,7 +102,7 @@ class Purchase:
             title=self.title,
             prompt_id=self.prompt_id,
             version=self.version,
-            content_hash=self.content_hash,
+            content_hash=None if self.licence is Licence.RUNS else self.content_hash,
             licence=self.licence,
             price=from_millicredits(self.price),
             refund_policy=self.refund_policy,

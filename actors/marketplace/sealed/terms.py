@@ -24,6 +24,9 @@ class RunTerms:
 
     The platform keeps its fee of the share. What is null is left to the prompt's version, and then to the model. Trials
     are paid out of a budget that the seller sets aside, and earn nothing.
+
+    Sealing withholds verbatim copies of the text, also in disguise. It cannot exclude paraphrase, translation,
+    summaries or extraction piece by piece.
     """
 
     model: Annotated[str, Len(1, 100), LINE, Field(examples=["gpt-5-mini"])]

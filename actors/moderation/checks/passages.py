@@ -15,7 +15,7 @@ from promptforge.actors.prompts.messages import PromptVersionView
 
 LONGEST = 262_144
 """Characters of one text that are looked at: longer than a prompt may be."""
-_PUBLIC = ("title", "summary", "description", "tags")
+_PUBLIC = ("title", "summary", "description", "tags", "samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,9 @@ def passages_of(
     public: dict[str, object] = {name: getattr(listing, name) for name in _PUBLIC}
     if case.kind is CaseKind.PROPOSED_CHANGE and listing.proposal is not None:
         public |= {change.field: change.after for change in listing.proposal.changes if change.field in _PUBLIC}
+    samples = public.pop("samples")
+    for number, sample in enumerate(samples if isinstance(samples, tuple) else (), 1):
+        yield Passage(f"sample {number}", str(sample)[:LONGEST])
     for name, value in public.items():
         yield Passage(name, (", ".join(value) if isinstance(value, tuple) else str(value))[:LONGEST])
     if parts:

@@ -73,6 +73,7 @@ async def test_what_a_buyer_sees_before_are_terms_and_names(lighthouse: Lighthou
     assert "canaries" not in repr((shown, offer))
     bruno, bought = await lighthouse.buyer()
     assert bought.runs == TERMS
+    assert bought.content_hash is None, "whoever guesses the text could tell by it that they are right"
     assert (await bruno.ask(GetRunOffer(listing_id=lighthouse.listing.id))).ground is RunGround.PURCHASE
 
 

@@ -55,6 +55,14 @@ def test_only_the_description_has_lines() -> None:
             CREATE.validate_python({**OFFER, field: "one\ntwo"})
 
 
+@pytest.mark.parametrize("samples", [["one"] * 6, [""], ["a" * 4001], ["abc\u202edef"], "one"])
+def test_samples_are_few_and_bounded(samples: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        CREATE.validate_python({**OFFER, "samples": samples})
+    assert locations(refused) == {"samples"}
+    assert CREATE.validate_python({**OFFER, "samples": [" a\nb "]}).samples == ("a\nb",)
+
+
 def test_markup_is_kept_as_the_text_it_is() -> None:
     text = "<img src=x onerror=alert(1)> & {{price}}"
     assert CREATE.validate_python({**OFFER, "title": text}).title == text

@@ -180,7 +180,7 @@ async def test_a_refused_move_names_the_legal_ones(branches: Branches) -> None:
             await carla.ask(message)
         assert refused.value.extra == {
             "state": "published",
-            "legal_moves": ["edit", "evidence", "withdraw_proposal", "unlist"],
+            "legal_moves": ["edit", "evidence", "withdraw_proposal", "appeal_proposal", "unlist"],
         }
 
 

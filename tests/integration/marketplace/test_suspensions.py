@@ -70,7 +70,13 @@ async def test_a_suspended_listing_is_off_the_market_and_its_seller_knows_why(br
     for message in (SubmitListing, UnlistListing, RelistListing):
         with pytest.raises(IllegalMove) as refused:
             await carla.ask(message(listing_id=listing.id))
-        assert refused.value.extra["legal_moves"] == ["edit", "evidence", "withdraw_proposal", "appeal"]
+        assert refused.value.extra["legal_moves"] == [
+            "edit",
+            "evidence",
+            "withdraw_proposal",
+            "appeal_proposal",
+            "appeal",
+        ]
 
 
 @pytest.mark.parametrize("unlisted", [False, True])

@@ -19,7 +19,6 @@ from promptforge.actors.marketplace.messages import (
 )
 from promptforge.actors.marketplace.purchases.messages import IsRefunded, RefuseRefund, RunsOutcome, TellRunHolders
 from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
-from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.checks.messages import CheckCase
 from promptforge.actors.moderation.contents import sold_by, unified, versions_of
 from promptforge.actors.moderation.domain import (
@@ -55,12 +54,11 @@ from promptforge.actors.moderation.messages import (
     ListReasons,
     OpenCase,
     ReadCaseContent,
-    ReasonCode,
     ReasonsView,
     ReleaseCase,
     Verdict,
 )
-from promptforge.actors.moderation.notices import Outcome, grant_of, notices_of, obsolete_notices, why
+from promptforge.actors.moderation.notices import Outcome, grant_of, notices_of, obsolete_notices, suspicion_of, why
 from promptforge.actors.moderation.reasons import REASONS, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
 from promptforge.core.context import Context
@@ -306,11 +304,8 @@ class ModerationActor(Actor):
 
     async def _decide_suspicion(self, case: CaseView, tx: Context) -> None:
         """Whose runs were stopped may go on, whichever way it was decided; what they bought may be theirs no more."""
-        if case.kind is not CaseKind.EXTRACTION or case.subject is None or case.reason_code is None:
-            return
-        words = f"{REASONS[ReasonCode(case.reason_code)].words} {case.public_note}"
-        upheld = case.decision is not Verdict.DISMISS
-        await tx.ask(DecideSuspicion(listing_id=case.listing_id, subject=case.subject, upheld=upheld, words=words))
+        if case.kind is CaseKind.EXTRACTION and case.subject is not None:
+            await tx.ask(suspicion_of(case))
 
     async def _tell(self, case: CaseView, outcome: Outcome, tx: Context) -> None:
         bringers = await self._store.list_bringers(case.id, session=tx.session)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promptforge.actors.marketplace.purchases.messages import GrantRefund
+from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecideCase, ReasonCode, Verdict
 from promptforge.actors.moderation.reasons import REASONS, SELLERS_NEXT
@@ -130,6 +131,24 @@ def grant_of(purchase_id: str, message: DecideCase, *, heard: bool) -> GrantRefu
         words=REASONS[message.reason_code].words,
         to_buyer="\n\n".join([*parts, told, next_step]),
         to_seller="\n\n".join([*parts, told, f"What you can do: {SELLERS_NEXT[message.reason_code]} {_NO_APPEAL}"]),
+    )
+
+
+def suspicion_of(case: CaseView) -> DecideSuspicion:
+    """Of a case of extraction that is decided: what its people are told, and the seller of refunds."""
+    if case.subject is None or case.reason_code is None or case.public_note is None:
+        raise ValueError("the case is not decided")
+    reason, upheld = ReasonCode(case.reason_code), case.decision is not Verdict.DISMISS
+    told, next_step = why(reason, case.public_note)
+    return DecideSuspicion(
+        listing_id=case.listing_id,
+        subject=case.subject,
+        upheld=upheld,
+        reason_code=reason.value,
+        public_note=case.public_note,
+        words=REASONS[reason].words,
+        explanation=f"{told}\n\n{next_step}" if upheld else told,
+        to_seller=f"{told}\n\nWhat you can do: {SELLERS_NEXT.get(reason, '')} {_NO_APPEAL}",
     )
 
 

@@ -26,7 +26,6 @@ from promptforge.actors.ai.messages import (
 from promptforge.actors.billing.ledger.messages import credits_turn
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.errors import NotRunnable
-from promptforge.actors.marketplace.messages import RefundPurchase
 from promptforge.actors.marketplace.sealed.grounds import Ground, Grounds
 from promptforge.actors.marketplace.sealed.matching import NOTHING as NOTHING_COPIED
 from promptforge.actors.marketplace.sealed.matching import (
@@ -57,7 +56,7 @@ from promptforge.actors.marketplace.sealed.runs import (
     variables_told,
 )
 from promptforge.actors.marketplace.sealed.store import Account, AccountStore
-from promptforge.actors.marketplace.sealed.telling import case_of, decided_notices, stopped_notice
+from promptforge.actors.marketplace.sealed.telling import case_of, decided_notices, grant_of, stopped_notice
 from promptforge.actors.marketplace.sealed.terms import terms_from
 from promptforge.actors.prompts.rendering.messages import FillIn, ReadSealedPrompt, SealedPrompt
 from promptforge.core.amounts import from_millicredits, to_millicredits
@@ -290,7 +289,7 @@ class SealedRunsActor(Actor):
         people = sorted({message.subject, *account.people, *(one.buyer_id for one in holding)})
         if message.upheld:
             for purchase in holding:
-                await context.ask(RefundPurchase(purchase_id=purchase.id, reason=message.words[:500]))
+                await context.ask(grant_of(purchase.id, message))
         for notice in decided_notices(message, people, context.now()):
             await context.enqueue(notice, owner_id=notice.user_id)
 

@@ -170,4 +170,11 @@ class DecideSuspicion(Command[None]):
     listing_id: ListingId
     subject: Annotated[str, Len(1, 64)]
     upheld: bool
-    words: str
+    reason_code: Annotated[str, Len(1, 50)]
+    public_note: Annotated[str, Len(1, 2000)]
+    words: Annotated[str, Len(3, 500)]
+    """What the ledger keeps of refunds."""
+    explanation: Annotated[str, Len(1, 3500)]
+    """What they are told of the reason and of what can be done."""
+    to_seller: Annotated[str, Len(1, 3500)]
+    """What the seller is told of refunds."""

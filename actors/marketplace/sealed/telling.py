@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from promptforge.actors.marketplace.purchases.messages import GrantRefund
 from promptforge.actors.marketplace.sealed.grounds import Ground
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
 from promptforge.actors.moderation.messages import CaseKind, OpenCase
 from promptforge.actors.notifications.messages import NotifyUser
+
+_NO_APPEAL = "This has no appeal: what was shown cannot be taken back. If you think that it is wrong, write to us."
 
 
 def case_of(ground: Ground, user_id: str, matches: int) -> OpenCase:
@@ -39,18 +42,30 @@ def stopped_notice(ground: Ground, user_id: str, run_id: str) -> NotifyUser:
     )
 
 
+def grant_of(purchase_id: str, message: DecideSuspicion) -> GrantRefund:
+    """Of what one of them had bought, where the suspicion was upheld."""
+    return GrantRefund(
+        purchase_id=purchase_id,
+        reason_code=message.reason_code,
+        public_note=message.public_note,
+        words=message.words,
+        to_buyer=message.explanation,
+        to_seller=message.to_seller,
+    )
+
+
 def decided_notices(message: DecideSuspicion, people: Iterable[str], now: datetime) -> list[NotifyUser]:
     outcome = "You can run it again."
     if message.upheld:
         outcome = "What you had bought of its runs is given back, and you can neither run it nor buy runs any more."
+    last = [_NO_APPEAL] if message.upheld else []
     return [
         NotifyUser(
             user_id=user_id,
             kind="runs.decided",
             title="Your runs of a listing were looked at",
-            body=f"A moderator has looked at your runs. {message.words} {outcome} "
-            "If you think that this is wrong, write to us.",
-            subject={"listing_id": message.listing_id},
+            body="\n\n".join([f"A moderator has looked at your runs. {outcome}", message.explanation, *last]),
+            subject={"listing_id": message.listing_id, "reason_code": message.reason_code},
             dedupe_key=f"runs.decided:{message.listing_id}:{user_id}:{now.isoformat()}",
         )
         for user_id in people

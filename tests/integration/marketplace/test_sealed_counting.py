@@ -12,6 +12,7 @@ from promptforge.actors.ai.providers.interface import Prompt
 from promptforge.actors.marketplace.messages import ListPurchases, PurchaseListing
 from promptforge.actors.marketplace.sealed.messages import GetRunOffer, WithheldBecause
 from promptforge.actors.moderation.messages import CaseKind, ClaimCase, DecideCase, ListCases, ReasonCode, Verdict
+from promptforge.actors.moderation.reasons import REASONS
 from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
@@ -215,8 +216,14 @@ async def test_a_case_that_is_upheld_takes_the_purchases_of_linked_accounts_too_
         (bought,) = (await one.ask(ListPurchases())).items
         assert bought.refunded_at is not None
         assert await refused(lighthouse, one) == "runs_barred"
-        kinds = [notice.kind for notice in await lighthouse.market.notices(one)]
-        assert (kinds.count("runs.decided"), kinds.count("purchase.refunded")) == (1, 1)
+        told = await lighthouse.market.notices(one)
+        notices = [notice for notice in told if notice.kind in {"runs.decided", "purchase.refunded"}]
+        assert sorted(notice.kind for notice in notices) == ["purchase.refunded", "runs.decided"]
+        for notice in notices:
+            assert notice.subject["reason_code"] == "extraction"
+            assert f"Why (extraction): {REASONS[ReasonCode.EXTRACTION].words} Looked at." in notice.body
+            assert "What you can do: " in notice.body
+        assert "This has no appeal" in notices[0].body + notices[1].body
     assert await verified(lighthouse)
 
 

@@ -22,6 +22,7 @@ TOLD: dict[str, Any] = {  # Any: JSON
     "DeliveryView.kind": "listing.sold",
     "DeliveryView.state": "delivered",
     "DeliveryView.reason": None,
+    "DeliveryView.error": None,
     "outcome": "200",
     "EmailChannelView.state": "on",
     "EmailChannelView.address": "ada@example.com",

@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.support.service import Service, serving
 
+pytestmark = pytest.mark.timeout(600)
+PATIENCE_MS = 90_000
+"""The document is large, and a busy machine takes its time to draw it: how long is not what these tests are about."""
 QUIET = "--disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
 
 
@@ -30,7 +33,10 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context() as context:
-        yield context.new_page()
+        opened = context.new_page()
+        opened.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield opened
 
 
 def test_the_docs_show_every_operation_and_load_nothing_from_elsewhere(service: Service, page: Page) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 
 import anyio
 
 from promptforge.actors.ai.usage.messages import Bucket, GetPromptAnalytics, SpendTotals, SumUsage
-from promptforge.actors.analytics.queries.dashboard import dashboard
+from promptforge.actors.analytics.queries.dashboard import TOP, dashboard
 from promptforge.actors.analytics.queries.domain import DAY, Fact, grouped, offer_of, prompt_of, start_of, stretch
 from promptforge.actors.analytics.queries.messages import (
     AnalyticsAnswer,
@@ -18,7 +18,7 @@ from promptforge.actors.analytics.queries.messages import (
     QueryAnalytics,
     View,
 )
-from promptforge.actors.analytics.rollups.domain import Level
+from promptforge.actors.analytics.rollups.domain import Level, StretchSum
 from promptforge.actors.analytics.rollups.store import EventRollups
 from promptforge.actors.marketplace.insights.messages import ListingDay, SumSales
 from promptforge.core.amounts import to_millicredits
@@ -42,7 +42,7 @@ class QueriesActor(Actor):
         user_id = context.user_id
         usage = await context.ask(SumUsage(user_id=user_id, since=start, until=end))
         listings = await context.ask(SumSales(seller_id=user_id, since=start, until=end))
-        events = await self._rollups.list_sums(user_id, Level.KIND, start, end)
+        events = await self._rollups.overview(user_id, start, end, kinds=TOP)
         view = partial(dashboard, start, end, usage=usage, listings=listings, events=events)
         return await anyio.to_thread.run_sync(view)  # thousands of sums: others are served meanwhile
 
@@ -67,7 +67,11 @@ class QueriesActor(Actor):
         level = Level.KIND if asked <= _BY_KIND else Level.DETAIL
         only = [(one.dimension, one.values) for one in message.filters if all(map(_can_be_stored, one.values))]
         by_hour = message.bucket is Bucket.HOUR
-        sums = await self._rollups.list_sums(user_id, level, start, end, by_hour=by_hour, only=only)
+        sums: Sequence[StretchSum]
+        if asked or by_hour:
+            sums = await self._rollups.list_sums(user_id, level, start, end, by_hour=by_hour, only=only)
+        else:
+            sums = (await self._rollups.overview(user_id, start, end, kinds=1)).days
         return [
             Fact(
                 one.start,

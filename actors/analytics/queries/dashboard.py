@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from promptforge.actors.ai.usage.messages import UsageView
 from promptforge.actors.analytics.queries.messages import DashboardDay, DashboardTotals, DashboardView, KindSum
-from promptforge.actors.analytics.rollups.domain import StretchSum
+from promptforge.actors.analytics.rollups.domain import Overview
 from promptforge.actors.marketplace.insights.messages import ListingDay
 from promptforge.core.amounts import from_millicredits, to_millicredits
 
@@ -47,7 +47,7 @@ class _Sum:
 
 
 def dashboard(
-    start: datetime, end: datetime, *, usage: UsageView, listings: Iterable[ListingDay], events: Sequence[StretchSum]
+    start: datetime, end: datetime, *, usage: UsageView, listings: Iterable[ListingDay], events: Overview
 ) -> DashboardView:
     """Every day has a place."""
     whole = _Sum()
@@ -65,7 +65,7 @@ def dashboard(
             one.sales += listing.sales
             one.net += listing.net
             one.refunds += listing.refunds
-    for told in events:
+    for told in events.days:
         for one in (whole, days[told.start.date()]):
             one.events += told.events
     since, number = start.date(), (end - start).days
@@ -75,15 +75,5 @@ def dashboard(
         in_order[-1],
         whole.told(),
         tuple(DashboardDay(day, days[day].told()) for day in in_order),
-        _top_kinds(events),
+        tuple(KindSum(one.label.kind, one.events, one.value) for one in events.kinds),
     )
-
-
-def _top_kinds(events: Iterable[StretchSum]) -> tuple[KindSum, ...]:
-    sums: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
-    for one in events:
-        own = sums[one.label.kind]
-        own[0] += one.events
-        own[1] += one.value
-    best = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))[:TOP]
-    return tuple(KindSum(kind, int(number), value) for kind, (number, value) in best)

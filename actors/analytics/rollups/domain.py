@@ -35,14 +35,29 @@ class Label:
     variant: str | None = None
 
 
+ALL_KINDS = Label("")
+"""No event has an empty kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class StretchSum:
-    """The events of an owner with one label in one day or one hour: how many, and the sum of their values."""
+    """The events of an owner with one label in one day or one hour: how many, and the sum of their values.
+
+    Where they were not told apart, `label` is `ALL_KINDS`.
+    """
 
     start: datetime
     label: Label
     events: int
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The events of an owner in some time: of each day that had any, and of the kinds of which there were most."""
+
+    days: tuple[StretchSum, ...]
+    kinds: tuple[StretchSum, ...]
 
 
 def sum_key(owner: str, level: Level, day: datetime, label: Label) -> str:

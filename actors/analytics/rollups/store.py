@@ -13,7 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from promptforge.actors.analytics.events.store import BATCHES, EVENTS
-from promptforge.actors.analytics.rollups.domain import MOST_A_DAY, OTHER, Label, Level, StretchSum, day_key, sum_key
+from promptforge.actors.analytics.rollups.domain import (
+    ALL_KINDS,
+    MOST_A_DAY,
+    OTHER,
+    Label,
+    Level,
+    Overview,
+    StretchSum,
+    day_key,
+    sum_key,
+)
 from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Document, Index, Mongo, Session, UpdateOne
 from promptforge.core.personal import Held, Subject
@@ -126,8 +136,7 @@ class EventRollups:
 
         Raises `Invalid` for too many, whichever are wanted of them: the server looks at all.
         """
-        first, last = day_key(owner, level, start), day_key(owner, level, end - timedelta(microseconds=1))
-        wanted: Document = {"_id": {"$gt": f"{first}:", "$lt": f"{last};"}}
+        wanted = _between(owner, level, start, end)
         if only:
             if await self._rollups.count_documents(wanted, limit=MOST_SUMS + 1) > MOST_SUMS:
                 raise _too_many()
@@ -140,8 +149,32 @@ class EventRollups:
             return [StretchSum(row["day"], _label_from(row), row["events"], row["value"]) for row in found]
         return [one for row in found for one in _hours_from(row) if start <= one.start < end]
 
+    async def overview(self, owner: str, start: datetime, end: datetime, *, kinds: int) -> Overview:
+        """Of the days from `start` until before `end`, added up by the server: there may be 200 sums a day."""
+        both: Document = {"events": {"$sum": "$events"}, "value": {"$sum": "$value"}}
+        facets: Document = {
+            "days": [{"$group": {"_id": "$day", **both}}, {"$sort": {"_id": 1}}],
+            "kinds": [{"$group": {"_id": "$kind", **both}}, {"$sort": {"events": -1, "_id": 1}}, {"$limit": kinds}],
+        }
+        shown = {"_id": 0, "day": 1, "kind": 1, "events": 1, "value": 1}
+        pipeline: list[Document] = [
+            {"$match": _between(owner, Level.KIND, start, end)},
+            {"$project": shown},
+            {"$facet": facets},
+        ]
+        (found,) = await self._rollups.aggregate(pipeline).to_list(1)
+        return Overview(
+            tuple(StretchSum(row["_id"], ALL_KINDS, row["events"], row["value"]) for row in found["days"]),
+            tuple(StretchSum(start, Label(row["_id"]), row["events"], row["value"]) for row in found["kinds"]),
+        )
+
     async def forget(self, owner: str) -> None:
         await self._rollups.delete_many({"_id": {"$gt": f"{owner}:", "$lt": f"{owner};"}})
+
+
+def _between(owner: str, level: Level, start: datetime, end: datetime) -> Document:
+    first, last = day_key(owner, level, start), day_key(owner, level, end - timedelta(microseconds=1))
+    return {"_id": {"$gt": f"{first}:", "$lt": f"{last};"}}
 
 
 def _too_many() -> Invalid:

@@ -72,6 +72,35 @@ async def test_of_many_labels_only_those_that_are_asked_for_are_read(branches: B
     assert none.rows == ()
 
 
+async def test_who_has_many_kinds_for_a_year_has_a_dashboard(branches: Branches) -> None:
+    """Some 73,000 sums: more than are read one by one."""
+    ada, _ = await branches.person("ada")
+    today = ada.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    sums = [
+        {
+            "_id": f"{ada.user_id}:k:{today - timedelta(days=day):%Y-%m-%d}:kind{kind:03}",
+            "owner": ada.user_id,
+            "day": today - timedelta(days=day),
+            "kind": f"kind{kind:03}",
+            "events": kind,
+            "value": 0.5,
+            "hours": {"7": {"events": kind, "value": 0.5}},
+        }
+        for day in range(366)
+        for kind in range(1, 201)
+    ]
+    await branches.mongo.collection("event_rollups").insert_many(sums, ordered=False)
+    view = await ada.ask(GetDashboard(days=366))
+    assert view.totals.events == 366 * 20_100
+    assert {day.totals.events for day in view.days} == {20_100}
+    assert [(kind.kind, kind.events, kind.value) for kind in view.kinds[:2]] == [
+        ("kind200", 200 * 366, 183.0),
+        ("kind199", 199 * 366, 183.0),
+    ]
+    answer = await ask_events(ada, since=today - timedelta(days=360), bucket=Bucket.WEEK)
+    assert sum(row.measures["events"] for row in answer.rows) == 361 * 20_100
+
+
 async def test_sales_and_views_are_those_of_the_dashboard_and_ones_own(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     listing = await branches.here.published(carla, "Summaries", price="20")

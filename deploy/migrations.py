@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from promptforge.actors.ai.models.store import RunStore
@@ -10,9 +11,12 @@ from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.actors.billing.ledger.sealing import LedgerSeals
 from promptforge.actors.marketplace.listings.browsing import NO_RANKS
 from promptforge.actors.moderation.store import CASES
+from promptforge.actors.packages.format.names import name_key
+from promptforge.actors.packages.registry.store import PACKAGES
+from promptforge.actors.partnerships.referrals.store import CodeStore
 from promptforge.actors.projects.store import ProjectStore
 from promptforge.actors.users.handles.store import HandleStore
-from promptforge.core.mongo import Document, Migration, Mongo, Session, drop_index, run_transaction
+from promptforge.core.mongo import Document, DuplicateKey, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
 from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
 from promptforge.deploy.upgrade.leftovers import drop_old_indexes_of_sales, empty_late_events, give_apps_their_slots
@@ -113,6 +117,16 @@ async def _handles_have_skeletons(mongo: Mongo) -> None:
         await handles.adopt(row["handle"], row["_id"])
 
 
+async def _skeletons_are_written_out(mongo: Mongo) -> None:
+    """Names were alike by what pairs of letters were drawn together to, which depended on where one began."""
+    await HandleStore(mongo).written_out()
+    await CodeStore(mongo).written_out()
+    packages = mongo.collection(PACKAGES)
+    async for row in packages.find({"name_key": {"$regex": "[mw]"}}, {"name": 1}):
+        with suppress(DuplicateKey):  # a publisher's two packages that look alike keep their names
+            await packages.update_one({"_id": row["_id"]}, {"$set": {"name_key": name_key(row["name"])}})
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "prompts live in projects", _prompts_into_projects),
     Migration(2, "runs are in sums", _usage_into_sums),
@@ -126,4 +140,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(11, "webhooks of apps have slots of their own", give_apps_their_slots),
     Migration(12, "superseded indexes of sales are gone", drop_old_indexes_of_sales),
     Migration(13, "late events of people who have gone are empty", empty_late_events),
+    Migration(14, "names that look alike are so both ways", _skeletons_are_written_out),
 )

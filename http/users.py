@@ -17,7 +17,14 @@ from promptforge.actors.accounts.messages import CancelDeletion, GetDeletion, Re
 from promptforge.actors.billing.errors import GrantTooLarge
 from promptforge.actors.billing.ledger.messages import ListCreditLots
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
-from promptforge.actors.users.errors import HandleMoved, HandleTaken, NotOneself, RolesChanged, TooManyKeys
+from promptforge.actors.users.errors import (
+    HandleMoved,
+    HandleTaken,
+    NotOneself,
+    RolesChanged,
+    TooManyHandles,
+    TooManyKeys,
+)
 from promptforge.actors.users.messages import (
     CreateApiKey,
     GetMe,
@@ -39,7 +46,7 @@ from promptforge.http.routing import delete, download, get, patch, post, put
 
 routes = [
     get("/users/me", GetMe),
-    patch("/users/me", UpdateProfile, errors=(HandleTaken,)),
+    patch("/users/me", UpdateProfile, errors=(HandleTaken, TooManyHandles)),
     delete("/users/me", RequestDeletion, status=202, location="/users/me/deletion", errors=(DeletionBlocked,)),
     get("/users/me/deletion", GetDeletion),
     post("/users/me/deletion/cancel", CancelDeletion, errors=(NothingToCancel,)),

@@ -15,7 +15,8 @@ from promptforge.actors.users.domain import (
     search_document,
     stored_roles,
 )
-from promptforge.actors.users.errors import HandleMoved, HandleTaken
+from promptforge.actors.users.errors import HandleMoved, HandleTaken, TooManyHandles
+from promptforge.actors.users.handles.domain import MOST_KEPT
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.messages import (
     CloseAccount,
@@ -150,11 +151,15 @@ class UsersActor(Actor):
         return user.me()
 
     async def _rename(self, changes: dict[str, Any], tx: Context) -> MeView:
-        """The handle before leads to its owner for a while."""
+        """The handle before leads to its owner for a while. Both write the person: of two at once one begins again."""
         user_id, now, handle = tx.user_id, tx.now(), changes["handle"]
         before = (await self._store.get(user_id, session=tx.session)).handle
         if before is not None and before != handle:
             await self._handles.give_up(before, user_id, now=now, session=tx.session)
+        if handle is not None:
+            kept = await self._handles.count_kept(user_id, beside=handle, now=now, session=tx.session)
+            if kept > MOST_KEPT:
+                raise TooManyHandles(f"{MOST_KEPT} handles that you had are kept for you: take one of those, or wait")
         if handle is not None and not await self._handles.claim(handle, user_id, now=now, session=tx.session):
             raise HandleTaken("Somebody has this handle, or one that looks like it, or had it until not long ago")
         return (await self._store.update(user_id, changes, now=now, session=tx.session)).me()

@@ -10,6 +10,11 @@ class HandleTaken(Conflict):
     title = "Somebody else has this handle"
 
 
+class TooManyHandles(Conflict):
+    code = "too_many_handles"
+    title = "You have changed your handle as often as one may in this time"
+
+
 class TooManyKeys(Conflict):
     code = "too_many_keys"
     title = "You have as many API keys as one may have"

@@ -174,7 +174,8 @@ class UpdateProfile(Command[MeView]):
     """Change your own profile: only the fields that are sent change, and null clears one.
 
     A handle is unique, as are those that look like it: without regard to case, `0` for `o`, `1` or `i` for `l`, and the
-    like (409 `handle_taken`); some are reserved (422). The one before leads to you for 90 days.
+    like (409 `handle_taken`); some are reserved (422). The one before leads to you for 90 days, and who has five
+    such takes no new one (409 `too_many_handles`).
     """
 
     handle: Handle | MISSING | None = MISSING

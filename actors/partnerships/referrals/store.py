@@ -108,6 +108,13 @@ class CodeStore:
         )
         return bool(row["code"] == made.code and row["created_at"] == made.created_at and row["owner"] == made.owner)
 
+    async def written_out(self) -> None:
+        """Documents from when skeletons were drawn together get the ids that they have now; it can be done again."""
+        async for row in self._codes.find({"_id": {"$regex": "[mw]"}}).sort([("created_at", 1), ("_id", 1)]):
+            fields = {name: value for name, value in row.items() if name != "_id"}
+            await self._codes.update_one({"_id": skeleton(row["_id"])}, {"$setOnInsert": fields}, upsert=True)
+            await self._codes.delete_one({"_id": row["_id"]})
+
     async def find(self, code: str, *, session: Session | None = None) -> ReferralCode | None:
         """By its spelling, in any case: what only looks like it leads nowhere."""
         row = await self._codes.find_one({"_id": skeleton(code), "code": code.lower()}, session=session)

@@ -11,6 +11,11 @@ account's is nobody's.
 """
 
 
+MOST_KEPT = 5
+"""Who has so many handles kept for them takes no new one: names are for whoever uses them."""
+MOST_SPELLINGS = 10
+
+
 def held_as(alike: str) -> str:
     """What stands for the skeleton of an erased account's handle: it tells whether some handle is that one, no more."""
     return hashlib.sha256(f"promptforge handle\n{alike}".encode()).hexdigest()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from promptforge.actors.users.handles.domain import KEPT_FREE, held_as
-from promptforge.core.alike import skeleton
+from promptforge.actors.users.handles.domain import KEPT_FREE, MOST_SPELLINGS, held_as
+from promptforge.core.alike import drawn_together, skeleton
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.personal import Held, Subject, nobody
 
@@ -45,10 +45,12 @@ class HandleStore:
         theirs = there is not None and there["user_id"] != user_id
         if there is not None and theirs and (there["given_up_at"] is None or there["given_up_at"] > now - KEPT_FREE):
             return False
-        if await self._holds.find_one({"_id": held_as(skeleton(handle)), "until": {"$gt": now}}, session=session):
+        held = [held_as(alike) for alike in {skeleton(handle), drawn_together(handle)}]
+        if await self._holds.find_one({"_id": {"$in": held}, "until": {"$gt": now}}, session=session):
             return False
         spellings = [] if there is None or theirs else [one for one in there["spellings"] if one != handle]
-        kept = {"user_id": user_id, "spellings": [*spellings, handle], "given_up_at": None}
+        latest = [*spellings, handle][-MOST_SPELLINGS:]
+        kept = {"user_id": user_id, "spellings": latest, "given_up_at": None}
         await self._handles.update_one(wanted, {"$set": kept}, upsert=True, session=session)
         return True
 
@@ -56,6 +58,11 @@ class HandleStore:
         """It leads to them for a while, unless they take it again."""
         mine = {"_id": skeleton(handle), "user_id": user_id}
         await self._handles.update_one(mine, {"$set": {"given_up_at": now}}, session=session)
+
+    async def count_kept(self, user_id: str, *, beside: str, now: datetime, session: Session | None) -> int:
+        """How many of those that they gave up are kept for them, without this one and what looks like it."""
+        mine: Document = {"user_id": user_id, "given_up_at": {"$gt": now - KEPT_FREE}, "_id": {"$ne": skeleton(beside)}}
+        return await self._handles.count_documents(mine, session=session)
 
     async def hold_back(self, user_id: str, *, now: datetime) -> None:
         """What they have or had until not long ago is nobody's for a while, also once their documents are gone."""
@@ -72,6 +79,18 @@ class HandleStore:
             return None
         owner: str = row["user_id"]
         return owner
+
+    async def written_out(self) -> None:
+        """Documents from when skeletons were drawn together get the ids that they have now; it can be done again.
+
+        Of two that look alike, as nobody saw then, who has the handle comes before who had it, and then whose account
+        is older; the other keeps the handle too, until they take another one.
+        """
+        rows = self._handles.find({"_id": {"$regex": "[mw]"}}).sort([("given_up_at", 1), ("user_id", 1)])
+        async for row in rows:
+            fields = {name: value for name, value in row.items() if name != "_id"}
+            await self._handles.update_one({"_id": skeleton(row["_id"])}, {"$setOnInsert": fields}, upsert=True)
+            await self._handles.delete_one({"_id": row["_id"]})
 
     async def adopt(self, handle: str, user_id: str) -> None:
         """One from before there was this collection; of several that look alike the first keeps the place."""

@@ -14,7 +14,7 @@ from promptforge.actors.users.messages import GetMe, GetPublicProfile, UpdatePro
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
 from tests.integration.accounts.lives import erased, time_has_come
-from tests.integration.marketplace.branches import Branches
+from tests.integration.marketplace.branches import Branches, all_at_once
 from tests.support.market import raised
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +60,39 @@ async def test_an_old_one_leads_to_who_had_it_and_is_nobody_elses_for_a_while(br
     await mongo.collection("handles").update_many({}, {"$set": {"given_up_at": long_ago}})
     assert await raised(eve, GetPublicProfile(handle="second")) == "not_found"
     assert (await eve.ask(UpdateProfile(handle="first"))).handle == "first"
+
+
+async def test_it_does_not_matter_where_a_pair_of_letters_begins(branches: Branches) -> None:
+    ada, eve = await branches.here.person("ada"), await branches.here.person("eve")
+    await ada.ask(UpdateProfile(handle="vw-fan"))
+    for handle in ("vvv-fan", "wv-fan"):
+        assert await raised(eve, UpdateProfile(handle=handle)) == "handle_taken"
+
+
+async def test_five_are_kept_for_one_person_and_no_more(branches: Branches, mongo: Mongo) -> None:
+    """Otherwise somebody could take names that others want, one by one, and each were theirs for three months."""
+    ada = await branches.here.person("ada")
+    for number in range(6):
+        await ada.ask(UpdateProfile(handle=f"name-{number}x"))
+    assert await raised(ada, UpdateProfile(handle="one-more")) == "too_many_handles"
+    assert await raised(ada, UpdateProfile(handle="name-5x", bio="The same")) == "done"
+    assert (await ada.ask(UpdateProfile(handle="name_5x"))).handle == "name_5x", "it is the same one"
+    assert (await ada.ask(UpdateProfile(handle=None))).handle is None, "one can always have none"
+    assert await raised(ada, UpdateProfile(handle="one-more")) == "too_many_handles"
+    assert (await ada.ask(UpdateProfile(handle="name-0x"))).handle == "name-0x", "one of those that are kept"
+    long_ago = datetime.now(UTC) - timedelta(days=91)
+    past = {"$set": {"given_up_at": long_ago}}
+    await mongo.collection("handles").update_many({"spellings": {"$in": ["name-1x", "name-2x"]}}, past)
+    assert (await ada.ask(UpdateProfile(handle="one-more"))).handle == "one-more"
+
+
+async def test_of_renames_at_once_no_more_are_kept(branches: Branches, mongo: Mongo) -> None:
+    here, there = await branches.person("ada")
+    await here.ask(UpdateProfile(handle="name-0x"))
+    asks = [((here, there)[number % 2], UpdateProfile(handle=f"other-{number}x")) for number in range(12)]
+    outcomes = await all_at_once(asks)
+    assert outcomes["done"] == 5
+    assert await mongo.collection("handles").count_documents({"given_up_at": {"$ne": None}}) == 5
 
 
 async def test_an_erased_one_is_nobodys_for_a_while_and_then_anybodys(branches: Branches, mongo: Mongo) -> None:

@@ -17,9 +17,11 @@ from promptforge.actors.packages.errors import (
     VersionTaken,
 )
 from promptforge.actors.packages.installing.messages import (
+    DiscardUpload,
     GetInstall,
     InstallPackage,
     ListInstalls,
+    ListUploads,
     TryInstall,
     UploadPackage,
 )
@@ -99,6 +101,8 @@ routes = [
     post("/packaging/revoked-files", RevokeFile, status=201),
     download(_VERSION + "/file", DownloadPackage, errors=(NotPublished, PackageRevoked)),
     upload("/packaging/uploads", UploadPackage, _ZIP, status=201, errors=(PackageRefused, TooManyUploads)),
+    get("/packaging/uploads", ListUploads),
+    delete("/packaging/uploads/{upload_id}", DiscardUpload),
     get("/packaging/installs", ListInstalls),
     post("/packaging/installs", InstallPackage, status=201, errors=(InstallConflicts, *_INSTALLING)),
     post("/packaging/installs/trial", TryInstall, rate=RateClass.EXPENSIVE, errors=_INSTALLING),

@@ -47,6 +47,7 @@ OWNED = frozenset(
         "export_id",
         "package_id",
         "install_id",
+        "upload_id",
         "partner_id",
         "purchase_id",
         "checkout_id",

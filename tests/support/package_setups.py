@@ -60,6 +60,13 @@ def _upload_body(world: World) -> bytes:
     return world.owner.client.get(path).content
 
 
+def _uploaded(world: World) -> dict[str, Any]:
+    sent = {"content": _upload_body(world), "headers": {"content-type": "application/zip"}}
+    answer = world.owner.client.post("/packaging/uploads", **sent)
+    assert answer.status_code == 201, answer.text
+    return {"upload_id": answer.json()["id"]}
+
+
 def _install_body(world: World) -> dict[str, Any]:
     return {**_published(world), "project_id": world.project()["project_id"]}
 
@@ -100,6 +107,8 @@ def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "revokeFile": case(body=lambda world: {**_reason(world), "sha256": "ab" * 32}),
         "downloadPackage": case(_published),
         "uploadPackage": case(body=_upload_body),
+        "listUploads": case(),
+        "discardUpload": case(_uploaded),
         "installPackage": case(body=_install_body),
         "tryInstall": case(body=_install_body),
         "listInstalls": case(),

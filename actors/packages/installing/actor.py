@@ -17,15 +17,18 @@ from promptforge.actors.packages.errors import InstallConflicts, PackageRevoked,
 from promptforge.actors.packages.format.contents import Contents, DatasetFile
 from promptforge.actors.packages.format.package import Package, Record, contents_of, verify, verify_recorded
 from promptforge.actors.packages.installing.messages import (
+    DiscardUpload,
     GetInstall,
     InstalledDataset,
     InstalledPrompt,
     InstallPackage,
     InstallView,
     ListInstalls,
+    ListUploads,
     OnTakenName,
     TryInstall,
     UploadPackage,
+    UploadsView,
     UploadView,
 )
 from promptforge.actors.packages.installing.room import Room
@@ -38,7 +41,7 @@ from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
-from promptforge.core.mongo import Files
+from promptforge.core.mongo import FileBroken, Files
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
@@ -102,11 +105,21 @@ class InstallsActor(Actor):
             expires_at=now + KEPT,
         )
         if not await self._store.insert_upload(upload, context.user_id, most=MOST_UPLOADS):
-            raise TooManyUploads(f"{MOST_UPLOADS} uploads are kept for a day: install what is there, or wait")
+            raise TooManyUploads(f"{MOST_UPLOADS} uploads are kept for a day: install or remove what is there, or wait")
         writer = self._files.writer(upload.id, f"{made.name}-{made.version}.zip")
         await writer.write(message.data)
         await writer.close(now=now)
         return upload
+
+    @handles(ListUploads)
+    async def list_uploads(self, message: ListUploads, context: Context) -> UploadsView:
+        return UploadsView(await self._store.list_uploads(context.user_id, now=context.now()))
+
+    @handles(DiscardUpload)
+    async def discard(self, message: DiscardUpload, context: Context) -> None:
+        await self._store.end(message.upload_id, context.user_id, now=context.now())
+        await self._files.delete(message.upload_id)
+        await self._store.remove(message.upload_id)
 
     async def _verified(self, data: bytes, record: Record | None = None) -> _Verified:
         """`record`: of a file of this registry."""
@@ -138,6 +151,8 @@ class InstallsActor(Actor):
                 )
             install = replace(install, id=new_id("ins"))
             await self._store.insert(install, tx.user_id, session=tx.session)
+            if message.upload_id is not None:
+                await self._store.note_installed(message.upload_id, tx.user_id, now=tx.now(), session=tx.session)
             reach("package.installed.before_commit")
             return install
 
@@ -169,7 +184,12 @@ class InstallsActor(Actor):
         """What is to be installed, read from its file and verified once more."""
         if message.upload_id is not None and message.package_id is None and message.version is None:
             upload = await self._store.get_upload(message.upload_id, context.user_id, now=context.now())
-            return await self._verified(await self._read(upload.id))
+            try:
+                data = await self._read(upload.id)
+            except FileBroken:
+                await self._store.get_upload(upload.id, context.user_id, now=context.now())  # it was removed meanwhile
+                raise
+            return await self._verified(data)
         if message.upload_id is None and message.package_id is not None and message.version is not None:
             file_id, record = await self._file_of(message.package_id, message.version, context)
             return await self._verified(await self._read(file_id), record)

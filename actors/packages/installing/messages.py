@@ -84,10 +84,30 @@ class UploadPackage(Command[UploadView]):
     """Bring a package as a file (`application/zip`, at most 16 MiB), to install it within a day.
 
     It has to be signed with a key of this service, or with one that its operators trust (`PACKAGE_TRUSTED_KEYS`). What
-    is none, or none to be trusted, is 422 `package_refused` with a `reason` (docs/package-format.md).
+    is none, or none to be trusted, is 422 `package_refused` with a `reason` (docs/package-format.md). Twenty are kept:
+    the next one takes the place of one that was installed; where none was, 409 `too_many_uploads`.
     """
 
     data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsView:
+    """Your uploads that are kept, newest first."""
+
+    items: tuple[UploadView, ...]
+
+
+@requires(scope="packages:read")
+class ListUploads(Query[UploadsView]):
+    """List the packages that you have brought and that can be installed still; there are twenty at most."""
+
+
+@requires(scope="packages:write")
+class DiscardUpload(Command[None]):
+    """Remove a package that you have brought before its day is over; what was installed from it stays."""
+
+    upload_id: UploadId
 
 
 @requires(scope="packages:write")

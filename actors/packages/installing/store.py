@@ -52,8 +52,8 @@ class InstallStore:
     async def insert_upload(self, upload: UploadView, user_id: str, *, most: int) -> bool:
         """Before the first byte of its file is written, so that the file is found again whatever happens.
 
-        False where the user has as many as are kept: each has a slot of its own, and of two who take one at once the
-        second takes another.
+        The one that was installed first makes room; False where none was. Each has a slot of its own, and of two who
+        take one at once the second takes another.
         """
         fields = asdict(upload)
         del fields["id"]
@@ -61,19 +61,45 @@ class InstallStore:
             taken = {row["slot"] async for row in self._uploads.find({"user_id": user_id, "slot": {"$gte": 0}})}
             slot = next((free for free in range(most) if free not in taken), None)
             if slot is None:
-                return False
+                if not await self._make_room(user_id, now=upload.created_at):
+                    return False
+                continue
             try:
                 await self._uploads.insert_one({"_id": upload.id, "user_id": user_id, "slot": slot, **fields})
             except DuplicateKey:
                 continue
             return True
 
+    async def _make_room(self, user_id: str, *, now: datetime) -> bool:
+        wanted = {"user_id": user_id, "slot": {"$gte": 0}, "installed_at": {"$type": "date"}}
+        row = await self._uploads.find_one_and_update(wanted, _over(now), sort=[("installed_at", 1), ("_id", 1)])
+        return row is not None
+
+    async def list_uploads(self, user_id: str, *, now: datetime) -> tuple[UploadView, ...]:
+        """Newest first."""
+        wanted = {"user_id": user_id, "slot": {"$gte": 0}, "expires_at": {"$gt": now}}
+        rows = self._uploads.find(wanted).sort([("created_at", -1), ("_id", -1)])
+        return tuple([_upload_from(row) async for row in rows])  # as many as there are slots
+
+    async def note_installed(self, upload_id: str, user_id: str, *, now: datetime, session: Session | None) -> None:
+        """In the transaction that installs it: beside a removal one of the two comes first. Raises `NotFound`."""
+        wanted = {"_id": upload_id, "user_id": user_id, "expires_at": {"$gt": now}}
+        noted = await self._uploads.update_one(wanted, {"$set": {"installed_at": now}}, session=session)
+        if noted.matched_count == 0:
+            raise no_upload()
+
+    async def end(self, upload_id: str, user_id: str, *, now: datetime) -> None:
+        """Nobody finds it from now on, and what expires is swept. Raises `NotFound`, also for somebody else's."""
+        wanted = {"_id": upload_id, "user_id": user_id, "expires_at": {"$gt": now}}
+        if (await self._uploads.update_one(wanted, _over(now))).matched_count == 0:
+            raise no_upload()
+
     async def get_upload(self, upload_id: str, user_id: str, *, now: datetime) -> UploadView:
         """Raises `NotFound`, also for somebody else's."""
         row = await self._uploads.find_one({"_id": upload_id, "user_id": user_id, "expires_at": {"$gt": now}})
         if row is None:
             raise no_upload()
-        return UploadView(id=row["_id"], **{name: row[name] for name in UploadView.__slots__ if name != "id"})
+        return _upload_from(row)
 
     async def list_expired(self, now: datetime, *, limit: int) -> Sequence[str]:
         rows = self._uploads.find({"expires_at": {"$lte": now}}, {"_id": 1}).limit(limit)
@@ -105,6 +131,14 @@ class InstallStore:
 
 def no_upload() -> NotFound:
     return NotFound("There is no such upload, or it is not yours, or its day is over")
+
+
+def _over(now: datetime) -> Document:
+    return {"$set": {"expires_at": now}, "$unset": {"slot": ""}}
+
+
+def _upload_from(row: Document) -> UploadView:
+    return UploadView(id=row["_id"], **{name: row[name] for name in UploadView.__slots__ if name != "id"})
 
 
 def _install_from(row: Document) -> InstallView:

@@ -41,7 +41,7 @@ from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid, NotFound
 from promptforge.core.failpoints import reach
 from promptforge.core.ids import new_id
-from promptforge.core.mongo import FileBroken, Files
+from promptforge.core.mongo import Files
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
@@ -184,12 +184,7 @@ class InstallsActor(Actor):
         """What is to be installed, read from its file and verified once more."""
         if message.upload_id is not None and message.package_id is None and message.version is None:
             upload = await self._store.get_upload(message.upload_id, context.user_id, now=context.now())
-            try:
-                data = await self._read(upload.id)
-            except FileBroken:
-                await self._store.get_upload(upload.id, context.user_id, now=context.now())  # it was removed meanwhile
-                raise
-            return await self._verified(data)
+            return await self._verified(await self._read(upload.id))
         if message.upload_id is None and message.package_id is not None and message.version is not None:
             file_id, record = await self._file_of(message.package_id, message.version, context)
             return await self._verified(await self._read(file_id), record)

@@ -19,7 +19,7 @@ from promptforge.deploy.migrations import MIGRATIONS
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
-WRITTEN_OUT = [one for one in MIGRATIONS if one.number == 11]
+WRITTEN_OUT = [one for one in MIGRATIONS if one.number == 14]
 
 
 async def migrate(mongo: Mongo) -> None:

@@ -61,8 +61,8 @@ def _upload_body(world: World) -> bytes:
 
 
 def _uploaded(world: World) -> dict[str, Any]:
-    sent = {"content": _upload_body(world), "headers": {"content-type": "application/zip"}}
-    answer = world.owner.client.post("/packaging/uploads", **sent)
+    headers = {"content-type": "application/zip"}
+    answer = world.owner.client.post("/packaging/uploads", content=_upload_body(world), headers=headers)
     assert answer.status_code == 201, answer.text
     return {"upload_id": answer.json()["id"]}
 

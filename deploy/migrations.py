@@ -141,5 +141,4 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(12, "superseded indexes of sales are gone", drop_old_indexes_of_sales),
     Migration(13, "late events of people who have gone are empty", empty_late_events),
     Migration(14, "names that look alike are so both ways", _skeletons_are_written_out),
-    Migration(14, "names that look alike are so both ways", _skeletons_are_written_out),
 )

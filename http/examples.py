@@ -50,6 +50,7 @@ _THINGS = {
     "Receipt": "rct",
     "Report": "rpt",
     "Review": "rvw",
+    "RoleChange": "rch",
     "PurchasedContent": "pur",
     "Sale": "pur",
     "Subscription": "sbs",
@@ -91,6 +92,9 @@ _TOLD: dict[str, Json] = {
     "avatar_url": "https://example.com/ada.png",
     "links[]": "https://example.com/ada",
     "roles[]": "seller",
+    "RoleChangeView.after[]": "seller",
+    "RoleChangeView.reason": "Sells prompts from Monday on",
+    "expected[]": "user",
     # Projects, prompts and listings
     "share": "0.5",
     "withheld": None,

@@ -170,29 +170,34 @@ class ReferralsActor(Actor):
         """Raises `SelfReferral` or `CircularReferral`.
 
         A circle could also be closed from several sides at once, none of which sees the others. So each takes a turn of
-        its user, and, where that user may refer others, of whoever stands at the end of the chain: who is about to be
-        referred too takes the same turn, and one of both starts over and sees the other.
+        its user's accounts and, where those may refer others, of all accounts that the chain goes through: who is about
+        to be referred too takes the same turn, and one of both starts over and sees the other.
         """
         group = await tx.ask(GetAccountGroup(user_id=tx.user_id))
         if referrer_id in group or await tx.ask(AreAccountsLinked(one=tx.user_id, other=referrer_id)):
             raise SelfReferral
-        above = await self._above(referrer_id, tx)
-        if set(group) & set(above):
+        above, through = await self._above(referrer_id, tx)
+        if above.intersection(group):
             raise CircularReferral
-        top = above[-1] if above else referrer_id
-        refers = await self._codes.has_any(tx.user_id, session=tx.session)
-        turns = [tx.user_id, top] if refers else [tx.user_id]
-        await self._attributions.take_turns(turns, session=tx.session)
+        refers = await self._codes.has_any(group, session=tx.session)
+        await self._attributions.take_turns([group[0], *(through if refers else ())], session=tx.session)
 
-    async def _above(self, user_id: str, context: Context) -> list[str]:
-        """By whom somebody came, and by whom that one did, and so on; the end of the chain is the last."""
-        above: list[str] = []
-        while len(above) < FARTHEST:
-            made = await self._attributions.find(above[-1] if above else user_id, session=context.session)
-            if made is None:
-                break
-            above.append(made.referrer_id)
-        return above
+    async def _above(self, user_id: str, context: Context) -> tuple[set[str], list[str]]:
+        """By whom somebody came, and by whom that one did, and so on; also by whom accounts came that are linked with
+        one of those, for they are the same person. And the names of the groups that this went through.
+        """
+        above: set[str] = set()
+        through: list[str] = []
+        waiting = [user_id]
+        while waiting and len(through) < FARTHEST:
+            group = await context.ask(GetAccountGroup(user_id=waiting.pop()))
+            if group[0] in through:
+                continue
+            through.append(group[0])
+            referrers = await self._attributions.list_referrers(group, session=context.session)
+            waiting += referrers.difference(above)
+            above |= referrers
+        return above, through
 
     @handles(GetReferral)
     async def get_referral(self, message: GetReferral, context: Context) -> AttributionView:
@@ -236,8 +241,8 @@ class ReferralsActor(Actor):
 
     async def _came_by(self, referrer_id: str, other_id: str, context: Context) -> bool:
         """Whether that closes a circle, of any length."""
-        above = await self._above(referrer_id, context)
-        return bool(above) and bool(set(await context.ask(GetAccountGroup(user_id=other_id))) & set(above))
+        above, _ = await self._above(referrer_id, context)
+        return bool(above) and not above.isdisjoint(await context.ask(GetAccountGroup(user_id=other_id)))
 
 
 def _random_code() -> str:

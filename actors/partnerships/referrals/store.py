@@ -125,8 +125,9 @@ class CodeStore:
         rows = self._codes.find({"partner_id": partner_id}, session=session).sort([("created_at", -1), ("_id", -1)])
         return [_code_from(row) for row in await rows.limit(MOST_CODES).to_list(MOST_CODES)]
 
-    async def has_any(self, owner: str, *, session: Session | None) -> bool:
-        return await self._codes.find_one({"owner": owner}, {"_id": 1}, session=session) is not None
+    async def has_any(self, owners: Sequence[str], *, session: Session | None) -> bool:
+        wanted = {"owner": {"$in": list(owners)}}
+        return await self._codes.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def hold_back(self, owner: str, *, but: Sequence[str], now: datetime) -> None:
         """Before their documents go: there is no moment at which somebody could take one."""
@@ -147,6 +148,11 @@ class AttributionStore:
     async def find(self, user_id: str, *, session: Session | None = None) -> Attribution | None:
         row = await self._attributions.find_one({"_id": user_id}, session=session)
         return None if row is None else _attribution_from(row)
+
+    async def list_referrers(self, user_ids: Sequence[str], *, session: Session | None = None) -> set[str]:
+        """By whom these people came, as far as they came by somebody."""
+        rows = self._attributions.find({"_id": {"$in": list(user_ids)}}, {"referrer_id": 1}, session=session)
+        return {row["referrer_id"] async for row in rows}
 
     async def insert(self, made: Attribution, *, session: Session | None) -> None:
         """Only in a transaction that found none: of two at once one conflicts, and begins again."""

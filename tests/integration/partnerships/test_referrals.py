@@ -298,6 +298,40 @@ async def test_an_account_with_the_card_of_somebody_in_the_chain_closes_no_circl
     assert await raised(other, ClaimReferral(tokens=(await touch(branches, last),))) == "circular_referral"
 
 
+async def test_a_chain_goes_on_through_the_accounts_of_one_person(branches: Branches) -> None:
+    """Bob came by Ada, and it is Bob's other account whose link Mia followed: Ada does not come by Mia."""
+    ada, bob = await chain(branches, 2)
+    other, mia = await affiliate(branches, "bob-again"), await affiliate(branches, "mia")
+    for person in (bob.context, other.context):
+        await learn(branches, person, "card:1")
+    await comes_by(branches, other, mia.context)
+    claim = ClaimReferral(tokens=(await touch(branches, mia),))
+    assert await raised(ada.context, claim) == "circular_referral"
+    buyer = await buyer_of(branches, mia, "buyer")
+    assert await found(branches, buyer) == mia.code, "nobody else is in that circle"
+
+
+@pytest.mark.parametrize("length", [2, 3])
+async def test_a_circle_through_the_accounts_of_one_person_is_not_closed_from_two_sides(
+    branches: Branches, length: int
+) -> None:
+    """Each of the claims is of another account than the one whose link the other follows."""
+    asks = []
+    for ring in range(4):
+        people = [
+            [await affiliate(branches, f"pat{ring}-{one}-{account}") for account in range(2)] for one in range(length)
+        ]
+        for number, accounts in enumerate(people):
+            for account in accounts:
+                await learn(branches, account.context, f"card:{ring}-{number}")
+        for number, (claims, _) in enumerate(people):
+            where = branches.here if number % 2 else branches.there
+            tokens = (await touch(branches, people[(number + 1) % length][1]),)
+            name = claims.context.principal.uid if claims.context.principal else ""
+            asks.append((await where.person(name), ClaimReferral(tokens=tokens)))
+    assert await all_at_once(asks) == {"done": 4 * (length - 1), "circular_referral": 4}
+
+
 @pytest.mark.parametrize("length", [2, 3, 4])
 async def test_a_circle_that_is_closed_from_all_sides_at_once_stays_open(branches: Branches, length: int) -> None:
     """None of the claims sees the others when it begins. Without the turns that they take some circles close."""

@@ -2,7 +2,8 @@
 
 Whoever buys a pack, buys from an account of their own with it and has that one paid out must not end with more money
 than they began with. What they get is the pack's credits less what the platform keeps, at the rate of payouts: the fee
-less the most that a partner gets of it, for they may be their own partner as well.
+less the most that a partner gets of it, for they may be their own partner as well. Money of one currency is compared
+with that of another by `EXCHANGE_RATES`: they may buy in any currency and be paid out in any other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from fractions import Fraction
+from itertools import product
 from typing import TYPE_CHECKING
 
 from promptforge.actors.billing.currencies import CURRENCIES, Currency
@@ -26,6 +29,7 @@ _PACK = re.compile(
 )
 _RATE = re.compile(r"(?P<cur>[a-z]{3})=(?P<money>\d{1,6})/(?P<credits>\d{1,6})")
 WHOLE_BP = 10_000
+REFERENCE = "usd"
 
 
 def credit_packs(settings: Settings) -> tuple[CreditPack, ...]:
@@ -77,22 +81,44 @@ def price_faults(settings: Settings) -> list[str]:
     """What is wrong with the prices, each as one sentence that says what to do."""
     try:
         packs, plans, rules = credit_packs(settings), subscription_plans(settings), payout_rules(settings)
+        exchange = exchange_rates(settings)
     except ConfigurationError as error:
         return [error.detail]
     kept_bp = max(settings.platform_fee_bp - settings.partner_commission_max_bp, 0)
-    return [*_profits((*packs, *plans), rules.rates, kept_bp), *_unpriced(packs, rules.rates)]
+    sold = {pack.currency for pack in (*packs, *plans)}
+    if unknown := sorted((sold | rules.rates.keys()) - exchange.keys()):
+        return [
+            f"there are prices or payouts in {currency}, and EXCHANGE_RATES does not say what it is worth: add "
+            f"{currency}=MINOR_UNITS/US_CENTS, or nobody can tell whether a pack could be cashed out at a profit"
+            for currency in unknown
+        ]
+    return [*_profits((*packs, *plans), rules.rates, exchange, kept_bp), *_unpriced(packs, rules.rates)]
 
 
-def _profits(packs: tuple[CreditPack, ...], rates: Mapping[str, Rate], kept_bp: int) -> list[str]:
-    """`kept_bp`: what the platform keeps of a sale in any case."""
+def exchange_rates(settings: Settings) -> dict[str, Fraction]:
+    """Currency → US cents that one minor unit is worth. Raises `ConfigurationError` in one line."""
+    rates = {REFERENCE: Fraction(1)}
+    for entry in settings.exchange_rates:
+        given = _RATE.fullmatch(entry)
+        if given is None or not int(given["money"]) or not int(given["credits"]):
+            raise ConfigurationError(f"EXCHANGE_RATES: {entry!r} is not like eur=92/100 (minor units / US cents)")
+        currency = _currency(given["cur"], "EXCHANGE_RATES")
+        if currency.code in rates:
+            raise ConfigurationError(f"EXCHANGE_RATES has two rates for {currency.code}")
+        rates[currency.code] = Fraction(int(given["credits"]), int(given["money"]))
+    return rates
+
+
+def _profits(
+    packs: tuple[CreditPack, ...], rates: Mapping[str, Rate], exchange: Mapping[str, Fraction], kept_bp: int
+) -> list[str]:
+    """Of every pack in every currency of payouts. `kept_bp`: what the platform keeps of a sale in any case."""
     found = []
-    for pack in packs:
-        rate = rates.get(pack.currency)
-        if rate is None:
-            continue
+    for pack, rate in product(packs, rates.values()):
         earned = pack.total * (WHOLE_BP - kept_bp) // WHOLE_BP
-        if earned * rate.minor_units > pack.price_minor_units * MILLI * rate.credits:
-            worth = CURRENCIES[pack.currency].show(earned * rate.minor_units // (MILLI * rate.credits))
+        paid = Fraction(earned * rate.minor_units, MILLI * rate.credits)
+        if paid * exchange[rate.currency.code] > pack.price_minor_units * exchange[pack.currency]:
+            worth = rate.currency.show(int(paid))
             cost = CURRENCIES[pack.currency].show(pack.price_minor_units)
             found.append(
                 f"{pack.id} costs {cost} and could be cashed out for {worth} through an account of the buyer's own: "

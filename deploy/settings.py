@@ -106,6 +106,10 @@ class Settings(BaseSettings):
     payout_rates: CommaSeparated = Field(
         ("usd=1/1",), description="What credits pay out: currency=MINOR_UNITS/CREDITS, comma separated; usd is needed"
     )
+    exchange_rates: CommaSeparated = Field(
+        (),
+        description="What money is worth: currency=MINOR_UNITS/US_CENTS, of all that is paid with but usd",
+    )
     payout_minimum_credits: int = Field(1000, ge=1, le=10**9, description="The least payout in credits")
     bank_details_hold_hours: int = Field(
         72, ge=0, le=8760, description="How many hours old bank details must be for a payout"

@@ -64,11 +64,12 @@ class StripeEventsActor(Actor):
                 raise Unavailable("Whether the event was applied is not known; applying it again is safe") from None
 
     async def _read(self, event: StripeEvent) -> Outcome | Effect:
+        """Of the wrong mode or an unknown version is told first, also of types that nothing depends on."""
+        if (refused := refusal(event, livemode=self._livemode)) is not None:
+            return refused
         handler = self._handlers.get(event.type)
         if handler is None:
             return ignored("nothing here depends on this type")
-        if (refused := refusal(event, livemode=self._livemode)) is not None:
-            return refused
         if (reason := refusal_of_origin(event, handler.origin)) is not None:
             # Our own account has payouts too, and no seller's.
             return ignored(reason) if handler.origin is Origin.CONNECTED else quarantined(reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from promptforge.actors.billing.messages import WebhookEventState, WebhookEventView
@@ -12,6 +12,8 @@ from promptforge.actors.billing.messages import WebhookEventState, WebhookEventV
 FINISHED = frozenset({WebhookEventState.PROCESSED, WebhookEventState.IGNORED, WebhookEventState.QUARANTINED})
 NEWEST_API_VERSION = "2026-10-28"
 """The SDK's: what a later one means by its fields nobody here can know."""
+OLDEST_API_VERSION = "2011-01-01"
+"""Stripe's first ones are of that year."""
 _API_VERSION = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(\.[a-z][a-z_]*)?", re.ASCII)
 """`2026-10-28.endive`, and before 2024-09-30 the bare date (docs.stripe.com/sdks/versioning)."""
 
@@ -73,7 +75,17 @@ def refusal(event: StripeEvent, *, livemode: bool) -> Outcome | None:
         if event.account is not None and livemode:
             return ignored("it is a connected account's test")
         return quarantined(f"livemode is {str(event.livemode).lower()}, and this service runs with the other one")
-    match = _API_VERSION.fullmatch(event.api_version or "")
-    if match is None or match["day"] > NEWEST_API_VERSION:
+    if not _is_known(event.api_version or ""):
         return quarantined(f"the API version is {event.api_version}")
     return None
+
+
+def _is_known(version: str) -> bool:
+    match = _API_VERSION.fullmatch(version)
+    if match is None or not OLDEST_API_VERSION <= match["day"] <= NEWEST_API_VERSION:
+        return False
+    try:
+        date.fromisoformat(match["day"])
+    except ValueError:
+        return False
+    return True

@@ -48,6 +48,13 @@ async def test_what_one_asks_for_another_approves(bank: Bank) -> None:
     assert (await bank.verify()).violations == ()
 
 
+async def test_nobody_gives_credits_to_themselves(bank: Bank) -> None:
+    admin = await bank.user()
+    with pytest.raises(OwnAdjustment):
+        await bank.context(admin, Role.ADMIN).ask(GrantCredits(user_id=admin, amount="5", reason="A prize was won"))
+    assert amounts(await bank.credits(admin)) == {}
+
+
 async def test_nobody_approves_their_own_request_or_one_for_themselves(bank: Bank) -> None:
     user, ann = await bank.user(), operator(bank, "ann")
     asked = await ask_for(ann, user, "5")

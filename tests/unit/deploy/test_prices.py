@@ -44,7 +44,18 @@ def test_the_defaults_are_right_and_are_what_is_promised() -> None:
         {"payout_rates": ("usd=2/1",)},
         {"credit_packs": ("pack=1000+0/800usd",)},
         {"subscription_plans": ("monthly=1000+0/800usd",)},
-        {"payout_rates": ("usd=1/1", "eur=2/1"), "credit_packs": ("a=500+0/500usd", "b=500+0/500eur")},
+        {
+            "payout_rates": ("usd=1/1", "eur=2/1"),
+            "credit_packs": ("a=500+0/500usd", "b=500+0/500eur"),
+            "exchange_rates": ("eur=92/100",),
+        },
+        {"credit_packs": ("a=500+0/500usd", "b=5000+250/500jpy"), "exchange_rates": ("jpy=150/100",)},
+        {
+            "payout_rates": ("usd=1/1", "jpy=1/10"),
+            "credit_packs": ("a=500+0/500usd", "b=5000+0/500jpy"),
+            "exchange_rates": ("jpy=150/100",),
+        },
+        {"subscription_plans": ("a=5000+0/100isk",), "exchange_rates": ("isk=13600/100",)},
     ],
 )
 def test_a_circle_that_gains_is_refused(values: dict[str, Any]) -> None:
@@ -65,7 +76,14 @@ def test_a_circle_that_gains_is_refused(values: dict[str, Any]) -> None:
         ({"payout_rates": ("usd:1",)}, "PAYOUT_RATES"),
         ({"payout_rates": ("usd=0/1",)}, "not positive"),
         ({"payout_rates": ("usd=1/1", "usd=1/2")}, "two rates"),
-        ({"payout_rates": ("usd=1/1", "huf=1/1")}, "no pack"),
+        ({"payout_rates": ("usd=1/1", "huf=1/1"), "exchange_rates": ("huf=330/1",)}, "no pack"),
+        ({"subscription_plans": ("plan=500000+0/500eur",)}, "in eur, and EXCHANGE_RATES does not say"),
+        ({"credit_packs": ("a=500+0/500usd", "b=500+0/500eur")}, "in eur, and EXCHANGE_RATES does not say"),
+        ({"payout_rates": ("usd=1/1", "huf=1/1")}, "in huf, and EXCHANGE_RATES does not say"),
+        ({"exchange_rates": ("eur:1",)}, "EXCHANGE_RATES"),
+        ({"exchange_rates": ("eur=0/1",)}, "EXCHANGE_RATES"),
+        ({"exchange_rates": ("eur=1/1", "eur=1/2")}, "two rates"),
+        ({"exchange_rates": ("usd=1/2",)}, "two rates"),
         ({"payout_rates": ("eur=1/1",)}, "no payout rate for usd"),
     ],
 )
@@ -99,6 +117,15 @@ def test_what_is_let_through_never_pays_out_more_than_it_cost(
     sale = sale_of(purchase_journal(deal, parts=[part], fee_bp=fee_bp), datetime.now(UTC))
     earned = sale.payable + sale.commission if sale is not None else 0
     assert earned * money // (1000 * worth) <= price
+
+
+def test_prices_in_two_currencies_that_no_way_gains_are_let_through() -> None:
+    given = settings(
+        credit_packs=("a=500+0/500usd", "b=500+0/500eur"),
+        payout_rates=("usd=1/1", "eur=90/100"),
+        exchange_rates=("eur=92/100",),
+    )
+    assert price_faults(given) == []
 
 
 def test_no_sale_gives_a_partner_more_than_the_prices_were_judged_with() -> None:

@@ -72,6 +72,8 @@ class AdjustmentsActor(Actor):
             raise Invalid("The amount is zero", errors=(error,))
         if amount > self._grant_cap:
             raise GrantTooLarge(f"One grant gives at most {from_millicredits(self._grant_cap)} credits")
+        if message.user_id == context.user_id:
+            raise OwnAdjustment("Nobody gives credits to themselves: ask for an adjustment, which another one approves")
         grant_id = new_id("grt")
         refs = {"grant_id": grant_id, "reason": message.reason, "granted_by": context.user_id}
 

@@ -17,11 +17,22 @@ from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind,
 from promptforge.actors.billing.ledger.holdings import Holdings, Lots, stored_legs, with_debts_paid
 from promptforge.actors.billing.ledger.payouts.domain import Payout
 from promptforge.actors.billing.ledger.sales.domain import Sale, SaleState
+from promptforge.actors.billing.ledger.store import leg_rows
 from promptforge.actors.billing.ledger.topups.domain import Topup
+from promptforge.actors.billing.verification.provenance import (
+    CLAIMS_GIVEN_BACK,
+    Moved,
+    fault_of,
+    fault_of_return,
+    needs_its_origin,
+)
 from promptforge.core.errors import NotFound
+from promptforge.core.mongo import Document
 
 T = TypeVar("T")
 START = datetime(2026, 11, 25, tzinfo=UTC)
+GIVING_BACK = frozenset({JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND})
+"""The fee comes back as well, so they are judged beside what was paid."""
 
 
 def run(command: Coroutine[Any, Any, T]) -> T:  # Any: a command in memory never waits for anything
@@ -48,6 +59,8 @@ class Pages:
     payouts: dict[str, Payout] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     budgets: dict[str, Budget] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    """What was wrong with where a journal took its credits from, as it was posted."""
 
     def copy(self) -> Pages:
         return Pages(*(dict(getattr(self, name)) for name in self.__slots__))
@@ -89,6 +102,8 @@ class MemoryBooks(Books):
         journal = with_debts_paid(journal, {user: await self.holdings(user) for user in stored_legs(journal)})
         self.pages.journals[journal.id] = journal
         self.pages.order[journal.id] = len(self.pages.order)
+        if (fault := self._fault_of(journal)) is not None:
+            self.pages.faults[journal.id] = fault
         for user_id, legs in stored_legs(journal).items():
             holdings = (await self.holdings(user_id)).after(legs)
             self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))
@@ -96,6 +111,47 @@ class MemoryBooks(Books):
             if isinstance(leg.account, PartnerAccount) and leg.account.settled:
                 self._fold_partner(leg.account.partner_id, leg.amount)
         return True
+
+    def _fault_of(self, journal: Journal) -> str | None:
+        """Each journal is judged by itself, when all is known that its command could have known: no fee and no payout
+        of others leaves room for a leak in it.
+        """
+        moved = Moved()
+        legs = leg_rows(journal, self.clock)
+        for leg in legs:
+            moved.add(leg)
+        if (fault := fault_of(journal.id, journal.kind, moved)) is not None:
+            return fault
+        if journal.kind not in GIVING_BACK and (made := payable_mass(journal.legs)) > 0:
+            return f"{made} became payable"
+        between = self._parties_of(journal)
+        if between is not None and self.group(between[0]) == self.group(between[1]):
+            payable = moved.put(Fund.EARNED, Owed.DEBT) + moved.put(Owed.PENDING, source=Fund.PURCHASED)
+            if payable and journal.kind is not JournalKind.RUN_CLOSE:
+                return f"{payable} became payable between linked accounts"
+            if moved.put(Owed.PENDING, source=Fund.PURCHASED):
+                return "the share of a run became payable between linked accounts"
+        if not needs_its_origin(journal.kind, moved) or "budget_id" in journal.refs:
+            return None
+        return fault_of_return(journal.kind, legs, self._origin_of(journal))
+
+    def _parties_of(self, journal: Journal) -> tuple[str, str] | None:
+        """Buyer and seller of what is sold or settled."""
+        if journal.kind is JournalKind.SETTLEMENT:
+            sale = self.pages.sales[journal.refs["sale"]]
+            return sale.buyer_id, sale.seller_id
+        if journal.kind in {JournalKind.PURCHASE, JournalKind.RUN_CLOSE} and "seller_id" in journal.refs:
+            return journal.parties[0], journal.refs["seller_id"]
+        return None
+
+    def _origin_of(self, journal: Journal) -> list[Document]:
+        if journal.kind in CLAIMS_GIVEN_BACK:
+            of = [one for one in self.pages.journals.values() if one.refs.get("topup") == journal.refs["topup"]]
+        else:
+            of = [self.pages.journals[journal.reverses or ""]]
+            if journal.kind is JournalKind.RUN_REFUND:
+                of.append(self.pages.journals[of[0].reverses or ""])
+        return [leg for one in of for leg in leg_rows(one, self.clock)]
 
     def _in_order(self, lots: Lots) -> Lots:
         marked = (replace(lot, frozen=self._is_frozen(lot.id), expires_at=self._until(lot.id)) for lot in lots)
@@ -206,6 +262,7 @@ def broken_invariants(pages: Pages) -> list[str]:
         *_wrong_sales(pages, legs),
         *_wrong_topups(pages, legs),
         *_unearned(pages),
+        *(f"{key}: {fault}" for key, fault in pages.faults.items()),
         *_wrong_budgets(pages),
         *(["gifts became money"] if payable_mass(legs) > 0 else []),
     ]

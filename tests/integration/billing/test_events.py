@@ -213,6 +213,12 @@ async def test_types_that_nothing_depends_on_are_kept_and_ignored(bank: Bank) ->
     await bank.until_event("evt_1", "ignored")
 
 
+async def test_one_of_the_other_mode_is_quarantined_also_where_nothing_depends_on_its_type(bank: Bank) -> None:
+    checkout = await bank.checkout(await bank.user())
+    await bank.record(session_event(checkout, kind="imagined.happened", livemode=True))
+    await bank.until_event("evt_1", "quarantined")
+
+
 async def test_a_pack_is_granted_as_it_was_when_the_checkout_was_made(bank: Bank) -> None:
     user = await bank.user()
     checkout = await bank.checkout(user)

@@ -52,9 +52,9 @@ async def get_topup(books: Books, topup_id: str) -> Topup:
 async def take_back(books: Books, topup_id: str, claim: Claim, *, captured: int, undo_sales: bool) -> TakenBack:
     """Apply a claim on a payment's charge, once: `captured` is the charge's money, in the claim's minor units.
 
-    What is left of the lot goes first. With `undo_sales` (a dispute, or a refund for fraud) the unpaid sales that the
-    lot paid for are refunded then, the newest first, until it covers the rest. After that the user's own pending,
-    earned and other purchased credits are taken, and what is missing becomes a debt.
+    With `undo_sales` (a dispute, or a refund for fraud) unpaid sales that the lot paid for are refunded, the newest
+    first, until what was not spent of it is as much as all such claims take. Then what is left of the lot is taken, the
+    user's own pending, earned and other purchased credits, and what is missing becomes a debt.
     """
     topup = await get_topup(books, topup_id)
     if topup.claim(claim.id) is not None:  # taken already, or failed before it was heard of
@@ -63,9 +63,9 @@ async def take_back(books: Books, topup_id: str, claim: Claim, *, captured: int,
     take = max(0, topup.due - topup.taken)
     refunded: tuple[str, ...] = ()
     legs: list[Leg] = []
+    if undo_sales:
+        topup, refunded = await _undo_sales(books, topup)
     if take:
-        if undo_sales:
-            refunded = await _undo_sales(books, topup, take)
         holdings = await books.holdings(topup.user_id)
         legs = taken_from_lot(holdings, topup.user_id, topup.id, take)
         legs += await take_payable(books, topup.user_id, take - total_of(legs), holdings=holdings.after(legs))
@@ -77,19 +77,25 @@ async def take_back(books: Books, topup_id: str, claim: Claim, *, captured: int,
     return TakenBack(journal, refunded)
 
 
-async def _undo_sales(books: Books, topup: Topup, take: int) -> tuple[str, ...]:
+async def _undo_sales(books: Books, topup: Topup) -> tuple[Topup, tuple[str, ...]]:
+    """Which sales are undone depends on the disputes and frauds that stand, and on nothing that another claim has taken
+    of the lot before: that counts as unspent. Answers the purchases, and the top-up with what their debts absorbed.
+    """
     refunded: list[str] = []
     for sale in await books.open_sales_paid_with(topup.id):
-        holdings = await books.holdings(topup.user_id)
-        if sum(lot.remaining for lot in holdings.lots if lot.id == topup.id) >= take:
+        left = await _left(books, topup)
+        if left + topup.taken_from_lot + topup.absorbed >= topup.undone_for:
             break
-        if not sale.id.startswith(purchase_key("")):
-            await refund_share(books, sale, reason="the payment was disputed")
-            continue
-        purchase_id = sale.id.removeprefix(purchase_key(""))
-        await refund(books, purchase_id, reason="the payment was disputed")
-        refunded.append(purchase_id)
-    return tuple(refunded)
+        if sale.id.startswith(purchase_key("")):
+            purchase_id = sale.id.removeprefix(purchase_key(""))
+            undone, _ = await refund(books, purchase_id, reason="the payment was disputed")
+            refunded.append(purchase_id)
+        else:
+            undone = await refund_share(books, sale, reason="the payment was disputed")
+        back = sum(leg.amount for leg in undone.legs if leg.lot == topup.id) if undone is not None else 0
+        absorbed = back - (await _left(books, topup) - left)
+        topup = replace(topup, absorbed=topup.absorbed + absorbed)
+    return topup, tuple(refunded)
 
 
 async def give_back(books: Books, topup_id: str, claim: Claim) -> Journal | None:
@@ -104,7 +110,9 @@ async def give_back(books: Books, topup_id: str, claim: Claim) -> Journal | None
     topup = before.with_claim(replace(known or claim, stands=False))
     give = max(0, topup.taken - topup.due)
     legs, pieces = given_back(topup, give, await books.holdings(topup.user_id))
-    await books.put_topup(replace(topup, pieces=pieces))
+    topup = replace(topup, pieces=pieces)
+    came_back = sum(leg.amount for leg in legs if leg.lot == topup.id) - (before.taken_from_lot - topup.taken_from_lot)
+    await books.put_topup(replace(topup, absorbed=max(0, topup.absorbed - came_back)))
     excess = before.excess - topup.excess
     journal = give_journal(topup, claim, legs, excess)
     if journal is not None:

@@ -58,7 +58,8 @@ class Topup:
     """Credits that one payment brought, and the claims on its charge. `id` is the key of the payment's journal.
 
     `pieces` are what was taken back so far, in order. `frozen_by` names the open disputes: while there is one, the lot
-    is not spent and what it paid for does not settle.
+    is not spent and what it paid for does not settle. `absorbed`: what undone sales brought back to the lot, and a debt
+    took at once.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Topup:
     claims: tuple[Claim, ...] = ()
     pieces: tuple[Taken, ...] = ()
     frozen_by: tuple[str, ...] = ()
+    absorbed: int = 0
 
     @property
     def taken(self) -> int:
@@ -77,6 +79,19 @@ class Topup:
     def due(self) -> int:
         """How many credits the claims that stand take, all in all."""
         return min(self._claimed, self.credits)
+
+    @property
+    def undone_for(self) -> int:
+        """How many credits the disputes and the frauds among them take, whatever else is claimed: so many have to be
+        there unspent, or sales that the lot paid for are undone.
+        """
+        return min(
+            self._credits_for(sum(claim.amount for claim in self.claims if claim.stands and claim.undoes)), self.credits
+        )
+
+    @property
+    def taken_from_lot(self) -> int:
+        return sum(piece.amount for piece in self.pieces if piece.account is Fund.PURCHASED and piece.lot == self.id)
 
     @property
     def excess(self) -> int:
@@ -90,7 +105,9 @@ class Topup:
 
     @property
     def _claimed(self) -> int:
-        money = sum(claim.amount for claim in self.claims if claim.stands)
+        return self._credits_for(sum(claim.amount for claim in self.claims if claim.stands))
+
+    def _credits_for(self, money: int) -> int:
         return -(-self.credits * money // self.captured) if money and self.captured else 0
 
     def claim(self, claim_id: str) -> Claim | None:

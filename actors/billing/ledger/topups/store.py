@@ -42,6 +42,7 @@ class TopupStore:
                 {"account": piece.account.value, "amount": piece.amount, "lot": piece.lot} for piece in topup.pieces
             ],
             "frozen_by": list(topup.frozen_by),
+            "absorbed": topup.absorbed,
         }
         await self._topups.update_one({"_id": topup.id}, {"$set": row}, upsert=True, session=session)
 
@@ -80,4 +81,5 @@ def topup_from(row: Document) -> Topup:
         ),
         pieces=tuple(Taken(account_named(piece["account"]), piece["amount"], piece["lot"]) for piece in row["pieces"]),
         frozen_by=tuple(row["frozen_by"]),
+        absorbed=row.get("absorbed", 0),
     )

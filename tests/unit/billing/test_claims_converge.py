@@ -1,8 +1,8 @@
 """Whatever order the claims on a payment are heard of in, also once its credits were spent: the end is the same.
 
 Some of the credits were spent beside a gift, on sales of two sellers that are not settled. Refunds may fail; disputes
-are open or lost. A dispute that is won gives the credits back and undoes no refund of a sale, so whether it was heard of
-before it was won shows: that is told by `test_what_a_dispute_has_undone_stays_undone`.
+are open or lost. A dispute that is won gives the credits back and undoes no refund of a sale, so whether it was heard
+of before it was won shows: `test_what_a_dispute_has_undone_stays_undone`.
 """
 
 from __future__ import annotations

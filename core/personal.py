@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,6 +22,8 @@ PEOPLE = "users"
 _OPAQUE = re.compile(r"[a-z]{2,5}_[0-9a-z]{26}")
 _NAMED = re.compile(r"[a-z]{2,6}_\w+")
 """What else stands where an internal id does, in databases from before and of tests."""
+_DAYS_A_YEAR = 366
+"""A term is never too short for the calendar."""
 _PERSON = re.compile(r"usr_[0-9a-z]{26}")
 
 
@@ -43,14 +45,35 @@ class Erased(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """The mark of a field that tells something of a person or holds their words. What is kept says why and how long."""
+    """The mark of a field that tells something of a person or holds their words.
+
+    What is kept says why, and may have a term: `years` from the time in the field `since`, or from the erasure on where
+    there is none. `then` is what becomes of it.
+    """
 
     erased: Erased = Erased.REMOVED
     because: str = ""
+    years: int | None = None
+    since: str | None = None
+    then: Erased = Erased.CLEARED
 
     def __post_init__(self) -> None:
         if (self.erased is Erased.KEPT) != bool(self.because):
             raise ValueError("what is kept says why, and nothing else does")
+        if self.years is not None and self.erased is not Erased.KEPT:
+            raise ValueError("only what is kept has a term")
+
+    @property
+    def afterwards(self) -> Personal:
+        """The mark when the term is over."""
+        return Personal(self.then)
+
+    def is_over(self, document: Document, erased_at: datetime, now: datetime) -> bool:
+        """Whether the term is."""
+        if self.years is None:
+            return False
+        began = document.get(self.since) if self.since is not None else None
+        return now >= (began or erased_at) + timedelta(days=_DAYS_A_YEAR * self.years)
 
     def after(self, value: Any, document_id: object) -> Any:  # Any: BSON values
         """What stands in its place; not for what is removed."""
@@ -68,8 +91,11 @@ REMOVED, CLEARED, EMPTIED, REDACTED, RENAMED = (
 )
 
 
-def kept(because: str) -> Personal:
-    return Personal(Erased.KEPT, because)
+def kept(
+    because: str, *, years: int | None = None, since: str | None = None, then: Erased = Erased.CLEARED
+) -> Personal:
+    """For good, or for so many years."""
+    return Personal(Erased.KEPT, because, years, since, then)
 
 
 def marks(mark: Personal, *names: str) -> dict[str, Personal]:
@@ -114,6 +140,10 @@ class Subject:
         """Whether the erasure does anything about these documents."""
         marked = any(mark.erased is not Erased.KEPT for mark in self.fields.values())
         return marked or self.deleted or self.pulled is not None
+
+    @property
+    def has_terms(self) -> bool:
+        return any(mark.years is not None for mark in self.fields.values())
 
     @property
     def owns(self) -> bool:
@@ -165,9 +195,19 @@ def undeclared(held: Held, document: Document) -> Iterator[str]:
 
 def erasing(subject: Subject, document: Document) -> tuple[Document, Document]:
     """What to set and what to unset in a document of the subject's; both empty where that has been done."""
+    return _changed(subject.fields, document)
+
+
+def ending(subject: Subject, document: Document, *, erased_at: datetime, now: datetime) -> tuple[Document, Document]:
+    """The same for what was kept for a term that is over."""
+    over = {name: mark for name, mark in subject.fields.items() if mark.is_over(document, erased_at, now)}
+    return _changed({name: mark.afterwards for name, mark in over.items()}, document)
+
+
+def _changed(fields: Mapping[str, Personal], document: Document) -> tuple[Document, Document]:
     put: Document = {}
     gone: Document = {}
-    for name, mark in subject.fields.items():
+    for name, mark in fields.items():
         if name not in document or mark.erased is Erased.KEPT:
             continue
         if mark.erased is Erased.REMOVED:

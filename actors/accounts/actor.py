@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from promptforge.actors.accounts.domain import AGAIN, LINKS_KEPT, SECOND_LOOK, SETTLED, Deletion, in_words, obstacles
+from promptforge.actors.accounts.domain import (
+    AGAIN,
+    LINKS_KEPT,
+    SECOND_LOOK,
+    SETTLED,
+    TERMS_LOOKED_AT,
+    Deletion,
+    in_words,
+    obstacles,
+)
 from promptforge.actors.accounts.errors import DeletionBlocked, NothingToCancel
 from promptforge.actors.accounts.messages import (
     CancelDeletion,
@@ -136,9 +145,12 @@ class AccountsActor(Actor):
         deletion = await context.transaction(lambda tx: self._begin(user_id, tx))
         if deletion is None:
             raise Discard("It was cancelled, is not due, or has to wait for something")
-        if deletion.state is DeletionState.DONE:
-            await context.ask(ForgetInstruments(user_id=user_id))
-            await context.transaction(lambda tx: self._forgotten(user_id, tx))
+        if deletion.state in {DeletionState.DONE, DeletionState.FORGOTTEN}:
+            erased_at = deletion.erased_at or deletion.due_at  # of before it was written down
+            await self._records.end_terms(user_id, erased_at=erased_at, now=context.now())
+            if deletion.state is DeletionState.DONE:
+                await context.ask(ForgetInstruments(user_id=user_id))
+            await context.transaction(lambda tx: self._forgotten(user_id, erased_at, tx))
             return
         reach("account.closed")
         await context.ask(LeaveMarket(seller_id=user_id))
@@ -189,10 +201,10 @@ class AccountsActor(Actor):
         deletion = await self._store.find(user_id, session=tx.session)
         if deletion is None or deletion.due_at > tx.now():
             return None
-        if deletion.state in {DeletionState.CLOSING, DeletionState.ERASED, DeletionState.DONE}:
-            return deletion
-        if deletion.state is not DeletionState.SCHEDULED:
+        if deletion.state is DeletionState.CANCELLED:
             return None
+        if deletion.state is not DeletionState.SCHEDULED:
+            return deletion
         found = await self._obstacles(user_id, give_up_credits=deletion.give_up_credits, context=tx)
         if found:
             await self._postpone(deletion, found, tx)
@@ -217,15 +229,19 @@ class AccountsActor(Actor):
         # ID tokens from before are good for an hour: with the uid free, one of them would make an account again.
         await tx.ask(EraseUser(user_id=user_id, uid_is_free=not first))
         state = DeletionState.ERASED if first else DeletionState.DONE
-        ended = replace(deletion, state=state, due_at=tx.now() + (SECOND_LOOK if first else LINKS_KEPT), uid=None)
+        now, erased_at = tx.now(), deletion.erased_at or tx.now()
+        due_at = now + (SECOND_LOOK if first else LINKS_KEPT)
+        ended = replace(deletion, state=state, due_at=due_at, uid=None, erased_at=erased_at)
         await self._store.put(ended, session=tx.session)
         if first:
             await tx.audit("account.erased", user_id)
 
-    async def _forgotten(self, user_id: str, tx: Context) -> None:
+    async def _forgotten(self, user_id: str, erased_at: datetime, tx: Context) -> None:
         deletion = await self._store.find(user_id, session=tx.session)
         if deletion is not None:
-            await self._store.put(replace(deletion, state=DeletionState.FORGOTTEN), session=tx.session)
+            due_at = tx.now() + TERMS_LOOKED_AT
+            later = replace(deletion, state=DeletionState.FORGOTTEN, due_at=due_at, erased_at=erased_at)
+            await self._store.put(later, session=tx.session)
 
     async def _obstacles(self, user_id: str, *, give_up_credits: bool, context: Context) -> tuple[Obstacle, ...]:
         owed = await context.ask(GetObligations(user_id=user_id))

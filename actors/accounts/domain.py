@@ -19,6 +19,8 @@ SECOND_LOOK = timedelta(hours=25)
 """Replies for repeated requests are kept for a day, and no request or job runs for as long."""
 LINKS_KEPT = timedelta(days=730)
 """For how long cards and bank accounts of who has left are known again (docs/accounts.md)."""
+TERMS_LOOKED_AT = timedelta(days=90)
+"""How often it is looked whether what is kept of who has left for a term may go."""
 WORDS = {
     Obstacle.DEBT: "you owe credits",
     Obstacle.RESERVED: "credits are set aside for something that has not ended",
@@ -32,7 +34,10 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """As stored. `uid` is kept until the account is disabled where people sign in."""
+    """As stored. `uid` is kept until the account is disabled where people sign in.
+
+    `erased_at`: when all was erased, from which on what is kept for some years is.
+    """
 
     user_id: str
     state: DeletionState
@@ -41,6 +46,7 @@ class Deletion:
     give_up_credits: bool
     obstacles: tuple[Obstacle, ...] = ()
     uid: str | None = None
+    erased_at: datetime | None = None
 
     def view(self) -> DeletionView:
         return DeletionView(self.state, self.requested_at, self.due_at, self.give_up_credits, self.obstacles)

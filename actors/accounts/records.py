@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 
 from promptforge.core.mongo import Document, Mongo
-from promptforge.core.personal import PEOPLE, Held, Subject, erasing, exported, in_order
+from promptforge.core.personal import PEOPLE, Held, Subject, ending, erasing, exported, in_order
 
 BATCH = 200
 
@@ -42,10 +43,22 @@ class PersonalRecords:
         if subject.pulled is not None:
             inner = subject.path.removeprefix(f"{subject.pulled}.")
             await collection.update_one(one, {"$pull": {subject.pulled: {inner: user_id}}})
-        put, gone = erasing(subject, row)
-        update = {operator: fields for operator, fields in (("$set", put), ("$unset", gone)) if fields}
+        await self._change(name, one, erasing(subject, row))
+
+    async def _change(self, name: str, one: Document, change: tuple[Document, Document]) -> None:
+        update = {operator: fields for operator, fields in zip(("$set", "$unset"), change, strict=True) if fields}
         if update:
-            await collection.update_one(one, update)
+            await self._mongo.collection(name).update_one(one, update)
+
+    async def end_terms(self, user_id: str, *, erased_at: datetime, now: datetime) -> None:
+        """Erase what was kept of a person for a term that is over. Done again, there is nothing left to do."""
+        for name in self.collections:
+            for subject in self._held[name].subjects:
+                if subject.has_terms:
+                    async for row in self._documents(name, subject, user_id):
+                        await self._change(
+                            name, {"_id": row["_id"]}, ending(subject, row, erased_at=erased_at, now=now)
+                        )
 
     async def read(self, name: str, user_id: str) -> AsyncIterator[Document]:
         """What the export shows of a collection, each document once."""

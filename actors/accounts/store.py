@@ -19,7 +19,7 @@ HELD = {
         secret=frozenset({"uid"}),
     )
 }
-GOES_ON = (DeletionState.SCHEDULED, DeletionState.CLOSING, DeletionState.ERASED, DeletionState.DONE)
+GOES_ON = frozenset(DeletionState) - {DeletionState.CANCELLED}
 
 
 class DeletionStore:
@@ -39,12 +39,13 @@ class DeletionStore:
             "give_up_credits": deletion.give_up_credits,
             "obstacles": [obstacle.value for obstacle in deletion.obstacles],
             "uid": deletion.uid,
+            "erased_at": deletion.erased_at,
         }
         await self._deletions.update_one({"_id": deletion.user_id}, {"$set": row}, upsert=True, session=session)
 
     async def list_due(self, now: datetime, limit: int) -> list[str]:
         """The people whose deletion has a next step that is due."""
-        wanted = {"state": {"$in": [state.value for state in GOES_ON]}, "due_at": {"$lte": now}}
+        wanted = {"state": {"$in": sorted(state.value for state in GOES_ON)}, "due_at": {"$lte": now}}
         rows = self._deletions.find(wanted, {"_id": 1}).sort([("due_at", 1)]).limit(limit)
         return [row["_id"] for row in await rows.to_list(limit)]
 
@@ -58,4 +59,5 @@ def _deletion_from(row: Document) -> Deletion:
         give_up_credits=row["give_up_credits"],
         obstacles=tuple(Obstacle(name) for name in row["obstacles"]),
         uid=row.get("uid"),
+        erased_at=row.get("erased_at"),
     )

@@ -8,7 +8,7 @@ from promptforge.actors.moderation.domain import APPEALABLE
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, Verdict
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
-from promptforge.core.personal import Held, Subject, kept
+from promptforge.core.personal import Erased, Held, Subject, kept
 
 DECISIONS = "moderation_decisions"
 SHOWN = 50
@@ -17,14 +17,14 @@ SHOWN = 50
 INDEXES: dict[str, tuple[Index, ...]] = {
     DECISIONS: (Index((("listing_id", 1), ("created_at", -1))),),
 }
-DECISIONS_ARE = "a moderator's statement of reasons: six years"
+_STATED = kept("a moderator's statement of reasons", years=6, since="created_at", then=Erased.REDACTED)
 HELD = {
     DECISIONS: Held(
         "Decisions of moderators about what you offered",
         (
             Subject(
                 "listing_id",
-                {"public_note": kept(DECISIONS_ARE), "internal_note": kept(DECISIONS_ARE)},
+                {"public_note": _STATED, "internal_note": _STATED},
                 of="marketplace_listings",
             ),
         ),

@@ -17,6 +17,7 @@ _WORDS = {
     Erased.REDACTED: "redacted",
     Erased.RENAMED: "redacted",
 }
+_YEARS = {6: "six", 10: "ten"}
 
 
 def table() -> str:
@@ -42,9 +43,10 @@ def _of(subject: Subject) -> Iterator[str]:
         names = [f"`{name}`" for name, mark in subject.fields.items() if _WORDS.get(mark.erased) == how]
         if names:
             yield f"{', '.join(names)} {how}"
-    for because in dict.fromkeys(mark.because for mark in subject.fields.values() if mark.because):
-        names = [f"`{name}`" for name, mark in subject.fields.items() if mark.because == because]
-        yield f"{', '.join(names)} **kept**: {because}"
+    for kept in dict.fromkeys(mark for mark in subject.fields.values() if mark.because):
+        names = [f"`{name}`" for name, mark in subject.fields.items() if mark == kept]
+        term = f": {_YEARS[kept.years]} years, then {_WORDS[kept.then]}" if kept.years else ""
+        yield f"{', '.join(names)} **kept**: {kept.because}{term}"
 
 
 def page_with_table(page: str) -> str:

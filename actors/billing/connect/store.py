@@ -15,11 +15,11 @@ ACCOUNTS = "connect_accounts"
 INDEXES: dict[str, tuple[Index, ...]] = {
     ACCOUNTS: (Index((("account_id", 1),), unique=True, partial={"account_id": {"$type": "string"}}),),
 }
-PAID_OUT = "it names the bank account that money went to: ten years, with the payouts"
+PAID_OUT = kept("it names the bank account that money went to", years=10)
 HELD = {
     ACCOUNTS: Held(
         "Your account for payouts at Stripe",
-        (Subject("_id", {**marks(CLEARED, "facts"), "account_id": kept(PAID_OUT)}, owned=True),),
+        (Subject("_id", {**marks(CLEARED, "facts"), "account_id": PAID_OUT}, owned=True),),
         plain=frozenset({"country", "last_bank_payout"}),
     ),
 }

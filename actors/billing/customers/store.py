@@ -7,7 +7,7 @@ from datetime import datetime
 
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Index, Mongo
-from promptforge.core.personal import Held, Subject, kept
+from promptforge.core.personal import Erased, Held, Subject, kept
 
 CUSTOMERS = "stripe_customers"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -16,11 +16,17 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("gone", 1),), partial={"gone": {"$exists": True}}),
     ),
 }
-PAID = "it leads to the invoices at Stripe, which are kept for ten years"
+_PAID = "it leads to the invoices at Stripe, which are tax records"
 HELD = {
     CUSTOMERS: Held(
         "You as a customer at Stripe",
-        (Subject("_id", {"customer_id": kept(PAID), "gone": kept(PAID)}, owned=True),),
+        (
+            Subject(
+                "_id",
+                {"customer_id": kept(_PAID, years=10), "gone": kept(_PAID, years=10, then=Erased.EMPTIED)},
+                owned=True,
+            ),
+        ),
         plain=frozenset({"idempotency_key"}),
     ),
 }

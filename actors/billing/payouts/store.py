@@ -13,7 +13,7 @@ from promptforge.actors.billing.stripe.connect import BankPayout
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
+from promptforge.core.personal import CLEARED, Erased, Held, Subject, kept, marks
 
 PAYOUTS = "payouts"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -24,11 +24,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("account_id", 1), ("transferred_at", -1))),
     ),
 }
-RECORD = "a record of money paid: ten years"
+RECORD = kept("a record of money paid", years=10, since="created_at", then=Erased.REDACTED)
 HELD = {
     PAYOUTS: Held(
         "Your payouts",
-        (Subject("user_id", {"account_id": kept(RECORD), **marks(CLEARED, "reason")}),),
+        (Subject("user_id", {"account_id": RECORD, **marks(CLEARED, "reason")}),),
         plain=frozenset({"currency", "rate", "state", "transfer_id", "bank_status", "bank_payout_id"}),
     ),
 }

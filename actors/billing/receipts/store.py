@@ -22,11 +22,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("country_conflicts", 1), ("created_at", -1), ("_id", -1)), partial={"country_conflicts": True}),
     ),
 }
-RECORD = "a tax record of what was bought: ten years"
+RECORD = kept("a tax record of what was bought", years=10, since="created_at")
 HELD = {
     RECEIPTS: Held(
         "Your receipts: amounts, taxes, the country, and how it is known",
-        (Subject("user_id", {"paid": kept(RECORD), "waiver": kept(RECORD)}, owned=True),),
+        (Subject("user_id", {"paid": RECORD, "waiver": RECORD, "country_conflicts": RECORD}, owned=True),),
         plain=frozenset({"topup_id", "kind", "currency"}),
     ),
 }

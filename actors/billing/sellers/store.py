@@ -37,11 +37,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     REPORTS: (),
 }
-TAX = "reporting sellers to the tax office (DAC7, 1099-K): ten years"
+TAX = kept("reporting sellers to the tax office (DAC7, 1099-K)", years=10)
 HELD = {
     DETAILS: Held(
         "Who you are to those you sell to and to the tax office",
-        (Subject("_id", {"sealed": kept(TAX), "trader": kept(TAX)}),),
+        (Subject("_id", {"sealed": TAX, "trader": TAX}),),
         secret=frozenset({"sealed"}),
     ),
     TOTALS: Held("What you sold in each quarter", (Subject("seller_id"),), plain=frozenset({"*"})),
@@ -103,7 +103,7 @@ class SellerStore:
 
     def _view(self, row: Document | None) -> SellerDetailsView:
         """What no key opens any more has to be given anew."""
-        plain = self._sealer.unseal(row["sealed"]) if row is not None else None
+        plain = self._sealer.unseal(row["sealed"]) if row is not None and row["sealed"] is not None else None
         if row is None or plain is None:
             return NOBODY
         return SellerDetailsView(_details.validate_json(plain), row["trader"] is not None, row["updated_at"])

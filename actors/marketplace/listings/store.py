@@ -41,7 +41,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 }
 _LISTED: Document = {"samples": 0}
 """Samples are long, and a page has many listings."""
-DECISIONS = "a moderator's statement of reasons: six years"
+STATED = kept("a moderator's statement of reasons", years=6, since="updated_at")
 HELD = {
     **history.HELD,
     LISTINGS: Held(
@@ -53,7 +53,7 @@ HELD = {
                     **marks(REDACTED, "title", "summary", "description"),
                     **marks(EMPTIED, "tags", "samples"),
                     **marks(CLEARED, "proposal", "evidence", "before_ledger", "appeal", "package"),
-                    "review": kept(DECISIONS),
+                    "review": STATED,
                 },
                 owned=True,
             ),

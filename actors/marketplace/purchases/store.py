@@ -21,7 +21,7 @@ from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
+from promptforge.core.personal import CLEARED, Erased, Held, Subject, kept, marks
 
 PURCHASES = "purchases"
 ENTITLEMENTS = "entitlements"
@@ -39,13 +39,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     ENTITLEMENTS: (Index((("buyer_id", 1), ("listing_id", 1)), unique=True),),
 }
-RECORD = "what was sold, on the record of the sale: ten years"
+RECORD = kept("what was sold, on the record of the sale", years=10, since="created_at", then=Erased.REDACTED)
+PACKAGE = kept("which package its buyer has: it is theirs to use")
 HELD = {
     PURCHASES: Held(
         "What you bought and sold",
         (
-            Subject("buyer_id", {**marks(kept(RECORD), "title", "package"), **marks(CLEARED, "refund")}),
-            Subject("seller_id", marks(kept(RECORD), "title", "package")),
+            Subject("buyer_id", {"title": RECORD, "package": PACKAGE, **marks(CLEARED, "refund")}),
+            Subject("seller_id", {"title": RECORD, "package": PACKAGE}),
         ),
         plain=frozenset({"runs.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
     ),

@@ -14,11 +14,11 @@ EVENTS = "partner_events"
 SHOWN = 100
 """Of one partnership: more than anyone reads."""
 INDEXES: dict[str, tuple[Index, ...]] = {EVENTS: (Index((("partner_id", 1), ("version", -1)), unique=True),)}
-_STATED = "a decision's statement of reasons: six years"
+_STATED = kept("a decision's statement of reasons", years=6, since="created_at")
 HELD = {
     EVENTS: Held(
         "What was decided about your partnerships, and when",
-        (Subject("partner_id", {"note": kept(_STATED), "internal_note": kept(_STATED)}, of="partners"),),
+        (Subject("partner_id", {"note": _STATED, "internal_note": _STATED}, of="partners"),),
         plain=frozenset({"event", "from_state", "to_state", "reason_code", "by"}),
         secret=frozenset({"internal_note"}),
     )

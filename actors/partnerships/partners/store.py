@@ -40,7 +40,7 @@ HELD = {
                 {
                     **marks(REDACTED, "name", "plan"),
                     **marks(CLEARED, "website", "appeal"),
-                    "verdict": kept("a decision's statement of reasons: six years"),
+                    "verdict": kept("a decision's statement of reasons", years=6, since="updated_at"),
                 },
                 owned=True,
             ),

@@ -8,14 +8,23 @@ from promptforge.actors.users.staff.messages import AccountEvent, AccountEventVi
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject, kept
+from promptforge.core.personal import Erased, Held, Subject, kept
 
 EVENTS = "account_events"
 INDEXES: dict[str, tuple[Index, ...]] = {EVENTS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))),)}
 HELD = {
     EVENTS: Held(
         "What administrators decided about your account, and why",
-        (Subject("user_id", {"reason": kept("a decision's statement of reasons: six years")}),),
+        (
+            Subject(
+                "user_id",
+                {
+                    "reason": kept(
+                        "a decision's statement of reasons", years=6, since="created_at", then=Erased.REDACTED
+                    )
+                },
+            ),
+        ),
         plain=frozenset({"event", "by"}),
     )
 }

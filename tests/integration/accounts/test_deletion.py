@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from promptforge.actors.accounts.messages import (
@@ -21,6 +23,7 @@ from promptforge.actors.partnerships.referrals.messages import CreateReferralCod
 from promptforge.actors.projects.messages import AddMember, CreateProject, ListMembers, ProjectRole, SetMemberRoles
 from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.actors.users.messages import GetNames, GetPublicProfile, UpdateProfile
+from promptforge.actors.users.staff.messages import SuspendAccount
 from promptforge.core.context import Context
 from promptforge.core.errors import AccountClosed, PromptForgeError
 from promptforge.core.ids import new_id
@@ -191,6 +194,41 @@ async def test_cards_are_known_again_for_two_years_and_then_forgotten(branches: 
     assert {row["_id"]: row["user_ids"] for row in instruments} == {"card:shared": [bob.user_id]}
     assert await branches.count("account_links", _id=ada.user_id) == 0
     await time_has_come(branches, ada.user_id)
+    assert await state_of(branches, ada.user_id) == "forgotten"
+
+
+async def test_what_is_kept_for_a_term_goes_when_it_is_over_and_not_before(branches: Branches) -> None:
+    """Six years after a decision was made; ten after the account was erased, where nothing else has a time."""
+    admin, ada = await branches.here.person("admin", Role.ADMIN), await branches.here.person("ada")
+    for reason in ("old", "young"):
+        await admin.ask(SuspendAccount(user_id=ada.user_id, reason=f"{reason} reason"))
+    await branches.mongo.collection("seller_details").insert_one({
+        "_id": ada.user_id, "sealed": "0a1b", "trader": {"name": "Ada"}, "updated_at": ada.now()
+    })  # fmt: skip
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    deletions, events = (branches.mongo.collection(name) for name in ("account_deletions", "account_events"))
+
+    async def left() -> tuple[set[str], object]:
+        await time_has_come(branches, ada.user_id)
+        reasons = {row["reason"] for row in await events.find({"user_id": ada.user_id}).to_list(None)}
+        details = await branches.mongo.collection("seller_details").find_one({"_id": ada.user_id})
+        assert details is not None
+        return reasons, (details["sealed"], details["trader"])
+
+    years = timedelta(days=366)
+    there = ("0a1b", {"name": "Ada"})
+    for made, age in (("old", 6 * years), ("young", 6 * years - timedelta(days=1))):
+        await events.update_one({"reason": f"{made} reason"}, {"$set": {"created_at": ada.now() - age}})
+    assert await left() == ({"old reason", "young reason"}, there), "the second look"
+    assert await left() == ({"[removed]", "young reason"}, there)
+    assert await state_of(branches, ada.user_id) == "forgotten"
+    for erased_for, expected in ((10 * years - timedelta(days=1), there), (10 * years, (None, None))):
+        await deletions.update_one({"_id": ada.user_id}, {"$set": {"erased_at": ada.now() - erased_for}})
+        assert await left() == ({"[removed]", "young reason"}, expected)
+    row = await deletions.find_one({"_id": ada.user_id})
+    assert row is not None
+    assert 80 < (row["due_at"] - ada.now()).days < 91, "and so on"
     assert await state_of(branches, ada.user_id) == "forgotten"
 
 

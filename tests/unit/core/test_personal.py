@@ -14,9 +14,11 @@ from promptforge.core.personal import (
     REDACTED,
     REMOVED,
     RENAMED,
+    Erased,
     Held,
     Personal,
     Subject,
+    ending,
     erasing,
     exported,
     in_order,
@@ -86,6 +88,25 @@ def test_what_is_kept_stays_and_says_why() -> None:
         kept("")
     with pytest.raises(ValueError, match="says why"):
         Personal(because="a reason for nothing")
+
+
+def test_what_is_kept_for_a_term_goes_when_it_is_over() -> None:
+    since = kept("a tax record", years=10, since="made_at", then=Erased.REDACTED)
+    subject = Subject("owner_id", {"text": since, "place": kept("a seal", years=6), "tags": kept("for good")})
+    erased_at = datetime(2020, 1, 1, tzinfo=UTC)
+    row = {"_id": 1, "made_at": datetime(2018, 1, 1, tzinfo=UTC), "text": "x", "place": "y", "tags": ["z"]}
+
+    def after(year: int) -> dict[str, object]:
+        put, gone = ending(subject, row, erased_at=erased_at, now=datetime(year, 2, 1, tzinfo=UTC))
+        assert gone == {}
+        return put
+
+    assert after(2025) == {}
+    assert after(2026) == {"place": None}
+    assert after(2029) == {"text": "[removed]", "place": None}
+    assert subject.has_terms
+    with pytest.raises(ValueError, match="only what is kept"):
+        Personal(years=6)
 
 
 def test_an_export_shows_neither_secrets_nor_what_others_wrote_nor_who_they_are() -> None:

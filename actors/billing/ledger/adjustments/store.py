@@ -10,7 +10,7 @@ from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject, kept, nobody
+from promptforge.core.personal import Erased, Held, Subject, kept, nobody
 
 ADJUSTMENTS = "ledger_adjustments"
 BUDGETS = "ledger_grant_budgets"
@@ -22,11 +22,11 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
     BUDGETS: (Index((("expire_at", 1),), ttl_seconds=0),),
 }
-LEDGER = "why credits were given or written off: ten years, with the ledger"
+LEDGER = kept("why credits were given or written off", years=10, since="created_at", then=Erased.REDACTED)
 HELD = {
     ADJUSTMENTS: Held(
         "Large grants and write-offs, with why two operators made them",
-        (Subject("user_id", {"reason": kept(LEDGER), "decision_reason": kept(LEDGER)}),),
+        (Subject("user_id", {"reason": LEDGER, "decision_reason": LEDGER}),),
         plain=frozenset({"kind", "state", "requested_by", "decided_by"}),
     ),
     BUDGETS: nobody("What administrators gave away each day"),

@@ -12,7 +12,7 @@ from promptforge.actors.billing.ledger.sales.store import PENDING, SALES, sale_f
 from promptforge.actors.billing.ledger.store import PARTNERS
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject, kept
+from promptforge.core.personal import Erased, Held, Subject, kept
 
 FREEZES = "ledger_freezes"
 _UNDECIDED: Document = {"state": FreezeState.FROZEN.value}
@@ -23,12 +23,13 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("decided_by", 1),), partial={"decided_by": {"$gt": ""}}),
     ),
 }
-DECISION = "the reason is the record of what became of somebody's earnings: ten years"
+_RECORD = "the reason is the record of what became of somebody's earnings"
+DECISION = kept(_RECORD, years=10, since="frozen_at", then=Erased.REDACTED)
 _WHOSE = (("partner_id", "partners"), ("decided_by", None))
 HELD = {
     FREEZES: Held(
         "Earnings of yours that were frozen, and decisions of yours about others'",
-        tuple(Subject(path, {"reason": kept(DECISION)}, of=of) for path, of in _WHOSE),
+        tuple(Subject(path, {"reason": DECISION}, of=of) for path, of in _WHOSE),
         plain=frozenset({"_id", "partner_id", "state"}),
     ),
 }

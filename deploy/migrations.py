@@ -19,6 +19,7 @@ from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.mongo import Document, DuplicateKey, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
 from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
+from promptforge.deploy.upgrade.evidence import name_datasets
 from promptforge.deploy.upgrade.leftovers import drop_old_indexes_of_sales, empty_late_events, give_apps_their_slots
 from promptforge.deploy.upgrade.people import open_accounts
 from promptforge.deploy.upgrade.preparation import prepare
@@ -141,4 +142,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(12, "superseded indexes of sales are gone", drop_old_indexes_of_sales),
     Migration(13, "late events of people who have gone are empty", empty_late_events),
     Migration(14, "names that look alike are so both ways", _skeletons_are_written_out),
+    Migration(15, "scorecards name their datasets", name_datasets),
 )

@@ -28,6 +28,7 @@ from promptforge.actors.datasets.messages import (
     ReadItems,
     RemoveItems,
     ReplaceItem,
+    TellDatasetIsGone,
     UpdateDataset,
 )
 from promptforge.actors.datasets.store import DatasetStore, no_dataset
@@ -40,6 +41,8 @@ from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
 READ_AT_ONCE = 100
+TOLD_AGAIN_SECONDS = 120
+"""Later than any transaction ends that has still seen a dataset."""
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 """Items are listed by their ids alone: a cursor's time says nothing."""
 
@@ -124,6 +127,8 @@ class DatasetsActor(Actor):
             dataset = await self._dataset_for(tx, message.dataset_id, ProjectPermission.WRITE)
             await self._store.remove(dataset.id, session=tx.session)
             await tx.enqueue(RemoveItems(dataset_id=dataset.id), unique=f"dataset-items:{dataset.id}")
+            await tx.enqueue(TellDatasetIsGone(dataset_id=dataset.id))
+            await tx.enqueue(TellDatasetIsGone(dataset_id=dataset.id), delay_seconds=TOLD_AGAIN_SECONDS)
 
         await context.transaction(work)
 
@@ -198,9 +203,9 @@ class DatasetsActor(Actor):
         await self._store.use(dataset, session=context.session)
         return FrozenDataset(dataset.id, dataset.project_id, dataset.name, dataset.revision, dataset.item_count)
 
-    @handles(ReadDataset)
+    @handles(ReadDataset, transactional=True)
     async def read_dataset(self, message: ReadDataset, context: Context) -> DatasetView:
-        return await self._store.get(message.dataset_id)
+        return await self._store.get(message.dataset_id, session=context.session)
 
     @handles(ReadItems)
     async def read_items(self, message: ReadItems, context: Context) -> tuple[ItemView, ...]:

@@ -218,6 +218,14 @@ class ReadItems(Query[tuple[ItemView, ...]]):
 
 @internal
 @job(queue="default", timeout_seconds=120)
+class TellDatasetIsGone(Command[None]):
+    """A dataset was deleted, so nobody can repeat what was evaluated with it. It is told twice, minutes apart."""
+
+    dataset_id: str
+
+
+@internal
+@job(queue="default", timeout_seconds=120)
 class RemoveItems(Command[None]):
     """Remove what a deleted dataset has left behind."""
 

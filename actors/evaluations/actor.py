@@ -235,6 +235,7 @@ class EvaluationsActor(Actor):
             prompt_id=evaluation.prompt_id,
             version=evaluation.version,
             content_hash=evaluation.content_hash,
+            dataset_id=evaluation.dataset_id,
             dataset_name=frozen.dataset_name,
             dataset_revision=evaluation.dataset_revision,
             model=evaluation.model,

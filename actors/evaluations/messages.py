@@ -224,6 +224,7 @@ class Scorecard:
     prompt_id: str
     version: int
     content_hash: str
+    dataset_id: str
     dataset_name: str
     dataset_revision: int
     model: str

@@ -127,8 +127,8 @@ class EvidenceState(StrEnum):
 class EvidenceView:
     """How a version did in an evaluation: on a named model, over every item of a dataset, judged by these scorers.
 
-    `outdated`, with the reason, once the listing sells another version. `tiny_model`: the small local model, whose
-    answers are worth little. `dataset_name` is for its seller and moderators, for nobody has reviewed it.
+    `outdated`, with the reason, once the listing sells another version or the dataset is gone. `tiny_model`: the small
+    local model, whose answers are worth little. `dataset_name` is for its seller and moderators, for nobody reviews it.
     """
 
     state: EvidenceState

@@ -153,6 +153,10 @@ def test_a_scorecard_is_of_exactly_the_version_sold_and_lost_with_it(
     assert lost["outdated_because"] == "It is about version 1, and the listing sells version 2"
     assert seller.call("PUT", f"{path}/evidence", {"evaluation_id": cards[2]}, expect=200)["evidence"]["version"] == 2
     seller.call("PUT", f"{path}/evidence", {"evaluation_id": "evl_nowhere"}, expect=404)
+    seller.call("DELETE", f"/datasets/{dataset}", None, expect=204)
+    gone = eventually(lambda: (told := service.person("").get(path)["evidence"])["state"] == "outdated" and told)
+    assert gone["outdated_because"] == "Its dataset was deleted, so nobody can repeat it"
+    seller.call("PUT", f"{path}/evidence", {"evaluation_id": cards[2]}, expect=404)
     assert seller.call("DELETE", f"{path}/evidence", None, expect=200)["evidence"] is None
 
 

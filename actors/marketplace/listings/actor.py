@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import MISSING
 
+from promptforge.actors.datasets.messages import ReadDataset, TellDatasetIsGone
 from promptforge.actors.evaluations.messages import GetEvaluation, GetScorecard
 from promptforge.actors.marketplace.errors import NoProposal, StaleRevision
 from promptforge.actors.marketplace.insights.views import ViewCounter
@@ -73,7 +74,7 @@ class ListingsActor(Actor):
     """`appeal_for`: how long a decision can be appealed."""
 
     name = "marketplace"
-    asks = ("prompts", "evaluations", "rendering", "models", "search", "packages")
+    asks = ("prompts", "evaluations", "datasets", "rendering", "models", "search", "packages")
 
     def __init__(self, store: ListingStore, views: ViewCounter, *, appeal_for: timedelta) -> None:
         self._store = store
@@ -202,6 +203,7 @@ class ListingsActor(Actor):
         listing = await self._own(message.listing_id, Move.EVIDENCE, context)
         await context.ask(GetEvaluation(evaluation_id=message.evaluation_id))  # is it one that they may see?
         card = await context.ask(GetScorecard(evaluation_id=message.evaluation_id))
+        await context.ask(ReadDataset(dataset_id=card.dataset_id))  # who deletes it now is told of this listing
         row = evidence_row(
             card,
             prompt_id=listing.prompt_id,
@@ -210,6 +212,10 @@ class ListingsActor(Actor):
             now=context.now(),
         )
         return (await self._change(listing, {"evidence": row}, Move.EVIDENCE, context)).view(for_seller=True)
+
+    @handles(TellDatasetIsGone, atomic=True)
+    async def lose_dataset(self, message: TellDatasetIsGone, context: Context) -> None:
+        await self._store.lose_dataset(message.dataset_id, context)
 
     @handles(RemoveEvidence, key="listing_id", atomic=True)
     async def remove_evidence(self, message: RemoveEvidence, context: Context) -> ListingView:

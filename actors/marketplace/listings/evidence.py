@@ -1,7 +1,7 @@
 """Evidence: the scorecard of a finished evaluation of exactly the version that a listing sells.
 
 It is a snapshot, made by the service and not by the seller. A listing that sells another version keeps showing it, as
-outdated and with the reason, until its seller attaches another one or takes it away.
+outdated and with the reason, until its seller attaches another one or takes it away. So does one whose dataset is gone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from promptforge.actors.marketplace.messages import EvidenceState, EvidenceView
 from promptforge.core.errors import NotFound
 
 Row = dict[str, Any]  # Any: a MongoDB document
+_UNTOLD = frozenset({"content_hash", "dataset_id", "dataset_gone"})
+_GONE = "Its dataset was deleted, so nobody can repeat it"
 
 
 def evidence_row(card: Scorecard, *, prompt_id: str, version: int, content_hash: str, now: datetime) -> Row:
@@ -32,6 +34,7 @@ def evidence_row(card: Scorecard, *, prompt_id: str, version: int, content_hash:
         "content_hash": card.content_hash,
         "model": card.model,
         "tiny_model": card.tiny_model,
+        "dataset_id": card.dataset_id,
         "dataset_name": card.dataset_name,
         "dataset_revision": card.dataset_revision,
         "scorers": [scorer.value for scorer in card.scorers],
@@ -47,8 +50,10 @@ def evidence_row(card: Scorecard, *, prompt_id: str, version: int, content_hash:
 def evidence_view(row: Row | None, *, version: int, content_hash: str) -> EvidenceView | None:
     if row is None:
         return None
-    told = {name: value for name, value in row.items() if name != "content_hash"}
+    told = {name: value for name, value in row.items() if name not in _UNTOLD}
     told["scorers"] = tuple(row["scorers"])
+    if row.get("dataset_gone"):
+        return EvidenceView(state=EvidenceState.OUTDATED, outdated_because=_GONE, **told)
     if (row["version"], row["content_hash"]) == (version, content_hash):
         return EvidenceView(state=EvidenceState.CURRENT, outdated_because=None, **told)
     because = f"It is about version {row['version']}, and the listing sells version {version}"

@@ -93,7 +93,7 @@ class AttachEvidence(Command[ListingView]):
     """Show with a listing how its version did in a finished evaluation; it takes the place of an older scorecard.
 
     409 `evidence_mismatch` where the evaluation is of another version, `evaluation_not_finished`; 404 where it is of
-    another prompt.
+    another prompt, or its dataset was deleted.
     """
 
     listing_id: ListingId

@@ -36,7 +36,12 @@ from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, Held, Subject,
 LISTINGS = "marketplace_listings"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    LISTINGS: (Index((("seller_id", 1), ("created_at", -1))), Index((("prompt_id", 1),)), *browsing.INDEXES),
+    LISTINGS: (
+        Index((("seller_id", 1), ("created_at", -1))),
+        Index((("prompt_id", 1),)),
+        Index((("evidence.dataset_id", 1),), partial={"evidence.dataset_id": {"$exists": True}}),
+        *browsing.INDEXES,
+    ),
     **history.INDEXES,
 }
 _LISTED: Document = {"samples": 0}
@@ -224,6 +229,12 @@ class ListingStore:
         change = {"$inc": {"rating.count": count, "rating.stars": stars}}
         self.pages.changing(tx)
         await self._listings.update_one({"_id": listing_id}, change, session=tx.session)
+
+    async def lose_dataset(self, dataset_id: str, tx: Context) -> None:
+        """Scorecards made with it are outdated. It is no change of the listings' either."""
+        self.pages.changing(tx)
+        wanted = {"evidence.dataset_id": dataset_id}
+        await self._listings.update_many(wanted, {"$set": {"evidence.dataset_gone": True}}, session=tx.session)
 
     async def find_rating(self, listing_id: str, *, session: Session | None = None) -> tuple[int, int] | None:
         """How many counted reviews it shows, and their stars together."""

@@ -286,7 +286,7 @@ class SealedRunsActor(Actor):
         account = await self._accounts.get(listing.prompt_id, group, session=context.session)
         await self._accounts.let_go(listing.prompt_id, group, barred=message.upheld, session=context.session)
         holding = await self._purchases.list_runs(listing.prompt_id, group, session=context.session)
-        people = sorted({message.subject, *account.people, *(one.buyer_id for one in holding)})
+        people = sorted({*account.people, *(one.buyer_id for one in holding)})
         if message.upheld:
             for purchase in holding:
                 await context.ask(grant_of(purchase.id, message))

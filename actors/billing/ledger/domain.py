@@ -91,6 +91,7 @@ class JournalKind(StrEnum):
     PURCHASE = "purchase"
     PURCHASE_REFUND = "purchase_refund"
     SETTLEMENT = "settlement"
+    WITHHOLDING = "withholding"
     TOPUP_REFUND = "topup_refund"
     TOPUP_REFUND_FAILED = "topup_refund_failed"
     DISPUTE_WITHDRAWN = "dispute_withdrawn"

@@ -113,6 +113,16 @@ class SettleSeller(Command[int]):
     seller_id: Id
 
 
+@internal
+@job(timeout_seconds=600, keep_dead=None)
+class WithholdLinked(Command[int]):
+    """Somebody turned out to share a card or a bank account: what has settled between them and those whom they are
+    linked with becomes credits that are never paid out, as far as it is still there. Answers of how many sales.
+    """
+
+    user_id: Id
+
+
 # Runs of language models
 
 

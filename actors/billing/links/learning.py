@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from promptforge.actors.billing.ledger.messages import WithholdLinked
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.links.store import LinkStore
 from promptforge.core.context import Context
@@ -15,3 +16,5 @@ async def learn_instruments(links: LinkStore, user_id: str, instruments: Sequenc
     for instrument, other in joined.items():
         facts = {"with": other, "shared": instrument.partition(":")[0]}
         await tx.audit("account.linked", user_id, after=facts)
+    if joined:  # what had settled between them by now
+        await tx.enqueue(WithholdLinked(user_id=user_id))

@@ -50,6 +50,7 @@ WAYS: Mapping[str, tuple[Names, Names]] = {
     JournalKind.PURCHASE_REFUND: _REFUND,
     JournalKind.RUN_REFUND: _REFUND,
     JournalKind.SETTLEMENT: _ways({Owed.PENDING}, _INCOME | {Fund.GRANTED}),
+    JournalKind.WITHHOLDING: _ways({Fund.EARNED}, {Fund.GRANTED}),
     JournalKind.TOPUP_REFUND: _TAKE,
     JournalKind.DISPUTE_WITHDRAWN: _TAKE,
     JournalKind.TOPUP_REFUND_FAILED: _GIVE,

@@ -114,6 +114,38 @@ async def test_a_card_that_is_learned_after_the_sale_makes_it_unpayable_too(bank
     assert (await bank.verify()).violations == ()
 
 
+async def test_what_had_settled_before_they_were_known_to_be_linked_is_not_paid_out(
+    bank: Bank, clock: SteppedClock
+) -> None:
+    """A seller may give Stripe their bank only after the sale has settled. What honest buyers paid stays payable."""
+    buyer, honest, seller = await bank.user(purchased=100), await bank.user(purchased=100), await bank.user()
+    await bank.charge(buyer, seller, 100, "pur_a")
+    await bank.charge(honest, seller, 20)
+    await settle(bank, clock, seller)
+    assert amounts(await bank.credits(seller)) == {"earned": "102"}
+    await bank.learn(buyer, "bank:a")
+    await bank.learn(seller, "bank:a")
+    await bank.process.runner.drain()
+    assert amounts(await bank.credits(seller)) == {"earned": "17", "granted": "85"}
+    assert (await bank.verify()).violations == ()
+    assert await bank.refund("pur_a")
+    assert amounts(await bank.credits(seller)) == {"earned": "17"}
+    assert amounts(await bank.credits(buyer)) == {"purchased": "100"}
+    assert (await bank.verify()).violations == ()
+
+
+async def test_what_is_not_there_any_more_is_not_taken_from_anywhere_else(bank: Bank, clock: SteppedClock) -> None:
+    buyer, seller = await bank.user(purchased=100), await bank.user(purchased=10)
+    await bank.charge(buyer, seller, 100)
+    await settle(bank, clock, seller)
+    await bank.charge(seller, await bank.user(), 60)  # what was bought, and 50 of what was earned
+    for user in (buyer, seller):
+        await bank.learn(user, "bank:a")
+    await bank.process.runner.drain()
+    assert amounts(await bank.credits(seller)) == {"granted": "35"}
+    assert (await bank.verify()).violations == ()
+
+
 async def test_the_rolling_reserve_of_a_linked_sale_is_not_payable_either(mongo: Mongo, clock: SteppedClock) -> None:
     async with open_bank(mongo, clock=clock, running=False, terms=Terms(reserve_bp=2000)) as bank:
         buyer, seller = await bank.user(purchased=100), await bank.user()

@@ -35,8 +35,7 @@ def spent(prices: Spent, gift: int) -> Till:
     till = Till()
     till.hear([PAID])
     books = till.books
-    for seller in SELLERS:
-        books.pages.users[seller] = Holdings()
+    books.pages.users |= {seller: Holdings() for seller in SELLERS}
     if gift:
         run(grant(books, "grt_1", user_id="usr_1", amount=gift, refs={}))
     for number, (seller, price) in enumerate(prices):

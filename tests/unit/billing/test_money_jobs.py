@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from promptforge.actors.billing.ledger.messages import SettleSeller
+from promptforge.actors.billing.ledger.messages import SettleSeller, WithholdLinked
 from promptforge.actors.billing.messages import ProcessStripeEvent
 from promptforge.actors.billing.money.messages import PostMoney
 from promptforge.actors.billing.payouts.messages import SendPayout
@@ -14,6 +14,6 @@ from promptforge.core.jobs.policy import policy_of
 from promptforge.core.messages import Message
 
 
-@pytest.mark.parametrize("kind", [PostMoney, ProcessStripeEvent, SendPayout, SettleSeller])
+@pytest.mark.parametrize("kind", [PostMoney, ProcessStripeEvent, SendPayout, SettleSeller, WithholdLinked])
 def test_a_dead_job_that_moves_money_does_not_expire(kind: type[Message[Any]]) -> None:
     assert policy_of(kind).keep_dead is None

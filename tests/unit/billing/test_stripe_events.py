@@ -76,11 +76,20 @@ def test_versions_that_stripe_has_are_read(version: str) -> None:
     assert refusal(event(api_version=version), livemode=False) is None
 
 
-NOBODYS = [None, "", "2026-10-28.endive\n", "v2", "2026-10-28.Endive", "99", "2026-10-29.endive", "2099-01-01"]
+NOBODYS: list[str | None] = [
+    None,
+    "",
+    "2026-10-28.endive\n",
+    "v2",
+    "2026-10-28.Endive",
+    "99",
+    "2026-10-29.endive",
+    "2099-01-01",
+]
 NO_DAYS = ["1999-13-77", "2025-02-31.basil", "1999-01-01", "2025-13-01"]
 
 
-@pytest.mark.parametrize("version", NOBODYS + NO_DAYS)
+@pytest.mark.parametrize("version", [*NOBODYS, *NO_DAYS])
 def test_versions_that_nobody_knows_are_quarantined(version: str | None) -> None:
     assert state_of(refusal(event(api_version=version), livemode=False)) == "quarantined"
 

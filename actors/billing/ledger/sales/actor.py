@@ -6,11 +6,19 @@ from datetime import timedelta
 from functools import partial
 
 from promptforge.actors.billing.ledger.commissions.messages import SettleCommissions
-from promptforge.actors.billing.ledger.messages import ReverseSale, SaleReversed, SettleSales, SettleSeller
-from promptforge.actors.billing.ledger.sales.commands import refund, settle
+from promptforge.actors.billing.ledger.domain import Fund
+from promptforge.actors.billing.ledger.messages import (
+    ReverseSale,
+    SaleReversed,
+    SettleSales,
+    SettleSeller,
+    WithholdLinked,
+)
+from promptforge.actors.billing.ledger.sales.commands import refund, settle, withhold
 from promptforge.actors.billing.ledger.sales.domain import Sale, Terms
 from promptforge.actors.billing.ledger.telling import tell_of_debts
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
+from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
@@ -74,6 +82,27 @@ class SalesActor(Actor):
         for partner_id in sorted({sale.partner_id for sale in settled if sale.commission and sale.partner_id}):
             await _settle_commissions(partner_id, context)  # lost with this process, `SettleSales` finds them
         return len(settled)
+
+    @handles(WithholdLinked, key="user_id")
+    async def withhold_linked(self, message: WithholdLinked, context: Context) -> int:
+        """All of a group, for two groups may have become one. Twice at once does nothing twice, as with settlement."""
+        group, done = await self._ledger.links.group_of(message.user_id), 0
+        for seller_id in group:
+            others, after = [user for user in group if user != seller_id], ""
+            while sales := await self._ledger.sales.list_settled_between(seller_id, others, after=after, limit=AT_ONCE):
+                done += await context.transaction(partial(self._withhold, sales))
+                after = sales[-1].id
+        return done
+
+    async def _withhold(self, sales: list[Sale], tx: Context) -> int:
+        books, done = self._ledger.open(tx), 0
+        for sale in sales:
+            if (journal := await withhold(books, sale.id)) is not None:
+                amount = from_millicredits(journal.total(Fund.GRANTED))
+                await tx.audit("sale.withheld", sale.id, after={"user_id": sale.seller_id, "credits": amount})
+                done += 1
+        reach("withholding.before_commit")
+        return done
 
     async def _settle(self, sales: list[Sale], tx: Context) -> list[Sale]:
         books = self._ledger.open(tx)

@@ -6,7 +6,7 @@ from promptforge.actors.billing.errors import JournalMismatch
 from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.commissions.fate import buyer_of, is_disputed, is_known
-from promptforge.actors.billing.ledger.domain import Journal, JournalKind, Leg, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.holdings import (
     Holdings,
     Part,
@@ -16,6 +16,7 @@ from promptforge.actors.billing.ledger.holdings import (
     total_of,
 )
 from promptforge.actors.billing.ledger.sales.domain import (
+    SETTLING,
     Claim,
     Deal,
     Sale,
@@ -30,7 +31,10 @@ from promptforge.actors.billing.ledger.sales.domain import (
     reversed_sale,
     sale_of,
     settled,
+    settled_by,
     taken_from_sales,
+    withheld,
+    withhold_key,
 )
 from promptforge.core.errors import NotFound
 
@@ -169,3 +173,27 @@ async def settle(books: Books, sale_id: str, terms: Terms) -> Sale | None:
     if journal is not None:
         await books.post(journal)
     return left
+
+
+async def withhold(books: Books, sale_id: str) -> Journal | None:
+    """Once accounts turn out to belong together: what has settled of a sale between them, and is still among the
+    seller's earned credits, is never paid out. Once for each sale; None where nothing of it is there.
+    """
+    sale = await books.find_sale(sale_id)
+    if sale is None or sale.state not in SETTLING or await books.find_journal(withhold_key(sale)) is not None:
+        return None
+    if not await books.are_linked(await buyer_of(books, sale), sale.seller_id):
+        return None
+    settlements = [await books.find_journal(key) for key in (settled_by(sale), f"{settled_by(sale)}:reserve")]
+    payable = sum(
+        -one.total(Owed.PENDING, source=Fund.PURCHASED)
+        for one in settlements
+        if one is not None and "linked" not in one.refs
+    )
+    amount = min(payable, (await books.holdings(sale.seller_id)).earned)
+    if not amount:
+        return None
+    journal, left = withheld(sale, amount)
+    await books.put_sale(left)
+    await books.post(journal)
+    return journal

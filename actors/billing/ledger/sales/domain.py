@@ -245,6 +245,28 @@ def _settlement(sale: Sale, legs: Sequence[Leg], **more: str) -> Journal | None:
     return Journal(settle_key(sale), JournalKind.SETTLEMENT, refs, tuple(legs), (sale.seller_id,))
 
 
+def withhold_key(sale: Sale) -> str:
+    return f"withhold:{sale.id}"
+
+
+def withheld(sale: Sale, amount: int) -> tuple[Journal, Sale]:
+    """Of what has settled of a sale, `amount` earned credits become ones that are never paid out."""
+    legs = (Leg(Fund.EARNED, -amount, sale.seller_id), Leg(Fund.GRANTED, amount, sale.seller_id, OUT_OF_SALES))
+    journal = Journal(
+        withhold_key(sale),
+        JournalKind.WITHHOLDING,
+        {"sale": sale.id},
+        legs,
+        (sale.seller_id,),
+        reverses=settled_by(sale),
+    )
+    return journal, replace(sale, withheld=sale.withheld + amount)
+
+
+def settled_by(sale: Sale) -> str:
+    return f"{SETTLED_BY}{sale.id}"
+
+
 def taken_from_sales(sales: Sequence[Sale], amount: int) -> tuple[list[Leg], list[Sale]]:
     """At most `amount` out of what is pending and payable of `sales`, in their order, and what is left of those."""
     legs: list[Leg] = []

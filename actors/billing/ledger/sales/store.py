@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.books import MOST_SALES
-from promptforge.actors.billing.ledger.sales.domain import OPEN, Sale, SaleState
+from promptforge.actors.billing.ledger.sales.domain import OPEN, SETTLING, Sale, SaleState
 from promptforge.actors.billing.ledger.store import LEDGER
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
 from promptforge.core.personal import Held, Subject, kept, marks
@@ -100,6 +101,18 @@ class SaleStore:
             later = [{"sold_at": {"$gt": after.sold_at}}, {"sold_at": after.sold_at, "_id": {"$gt": after.id}}]
             wanted = {"$and": [wanted, {"$or": later}]}
         return await _sales(self._sales.find(wanted).sort([("sold_at", 1), ("_id", 1)]), limit)
+
+    async def list_settled_between(
+        self, seller_id: str, buyers: Sequence[str], *, after: str, limit: int
+    ) -> list[Sale]:
+        """Of a seller, what was sold to these and has settled, in the order of the ids behind `after`."""
+        wanted: Document = {
+            "state": {"$in": sorted(state.value for state in SETTLING)},
+            "seller_id": seller_id,
+            "buyer_id": {"$in": list(buyers)},
+            "_id": {"$gt": after},
+        }
+        return await _sales(self._sales.find(wanted).sort([("_id", 1)]), limit)
 
 
 async def _sales(rows: Rows, limit: int = MOST_SALES) -> list[Sale]:

@@ -88,7 +88,7 @@ async def _undo_sales(books: Books, topup: Topup) -> tuple[Topup, tuple[str, ...
             break
         if sale.id.startswith(purchase_key("")):
             purchase_id = sale.id.removeprefix(purchase_key(""))
-            undone, _ = await refund(books, purchase_id, reason="the payment was disputed")
+            undone: Journal | None = (await refund(books, purchase_id, reason="the payment was disputed"))[0]
             refunded.append(purchase_id)
         else:
             undone = await refund_share(books, sale, reason="the payment was disputed")

@@ -64,7 +64,9 @@ async function writePrompt(): Promise<Schemas["PromptView"]> {
 }
 
 async function publish(prompt: Schemas["PromptView"]): Promise<Schemas["ListingView"]> {
+  const samples: string[] = ["The council met. The fee rises. Nobody objected."];
   const body = {
+    samples,
     prompt_id: prompt.id,
     version: 1,
     title: "Summaries for people in a hurry",
@@ -86,6 +88,7 @@ async function publish(prompt: Schemas["PromptView"]): Promise<Schemas["ListingV
   const decide = { params: { path }, body: decision };
   must(await moderator.POST("/api/v1/moderation/cases/{case_id}/decision", decide));
   const published = must(await buyer.GET("/api/v1/marketplace/listings/{listing_id}", at));
+  if (published.samples?.[0] !== samples[0]) throw new Error("the sample output is not shown");
   step(`listing ${published.state}`);
   return published;
 }

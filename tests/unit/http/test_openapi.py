@@ -270,6 +270,12 @@ def test_no_text_of_an_example_is_made_up(product: Json) -> None:
             assert UNTOLD not in texts(example), f"{where}: {example}"
 
 
+def test_what_sealing_cannot_do_is_said_where_runs_are_offered(product: Json) -> None:
+    for told in (operations(product)["createListing"], product["components"]["schemas"]["RunTerms"]):
+        assert "verbatim copies" in told["description"]
+        assert "paraphrase" in told["description"]
+
+
 def texts(value: Any) -> set[str]:  # Any: JSON
     if isinstance(value, dict):
         return set().union(*(texts(item) for item in value.values()))

@@ -15,7 +15,7 @@ import pytest
 from promptforge.core.principal import Role
 from tests.support.package_setups import drafted, new_name, published
 from tests.support.packages import package, zip_of
-from tests.support.running import LISTING, Person, command, eventually
+from tests.support.running import LISTING, Person, assert_ledger_whole, command, eventually
 from tests.support.service import Service, assert_problem, serving
 
 README = "# News kit\n\nRender `Digest`.\n"
@@ -25,6 +25,7 @@ README = "# News kit\n\nRender `Digest`.\n"
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("packages")) as started:
         yield started
+        assert_ledger_whole(started)
 
 
 @pytest.fixture(scope="module")

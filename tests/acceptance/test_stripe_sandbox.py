@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.running import Person, clean_environment, command, eventually, free_port
+from tests.support.running import Person, assert_ledger_whole, clean_environment, command, eventually, free_port
 from tests.support.service import Service, serving
 from tests.support.waiving import WAIVED
 
@@ -21,6 +21,7 @@ from tests.support.waiving import WAIVED
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("sandboxed"), STRIPE_WEBHOOK_SECRET="") as started:
         yield started
+        assert_ledger_whole(started)
 
 
 def begin(buyer: Person) -> dict[str, Any]:

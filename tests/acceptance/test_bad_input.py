@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from promptforge.core.identity import mint
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
-from tests.support.running import WEBHOOK_SECRET, Person, eventually, published_listing
+from tests.support.running import WEBHOOK_SECRET, Person, assert_ledger_whole, eventually, published_listing
 from tests.support.service import DATABASE, Service, assert_problem, documents, serving
 
 JSON = {"content-type": "application/json"}
@@ -29,6 +29,7 @@ LONG_AGO = 1_600_000_000
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("bad-input")) as service:
         yield service
+        assert_ledger_whole(service)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.acceptance.test_marketplace import case_of, decide
-from tests.support.running import LISTING, Person, eventually, published_listing
+from tests.support.running import LISTING, Person, assert_ledger_whole, eventually, published_listing
 from tests.support.service import Service, assert_problem, serving
 
 REPORT = {"reason": "copied", "words": "It is mine, word for word."}
@@ -20,6 +20,7 @@ WORDS = {"words": "It is mine, and always was."}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("sides")) as started:
         yield started
+        assert_ledger_whole(started)
 
 
 @pytest.fixture(scope="module")

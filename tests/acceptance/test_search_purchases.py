@@ -10,7 +10,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.package_setups import drafted, published
-from tests.support.running import LISTING, Person, eventually
+from tests.support.running import LISTING, Person, assert_ledger_whole, eventually
 from tests.support.service import Service, serving
 
 
@@ -18,6 +18,7 @@ from tests.support.service import Service, serving
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("search-purchases")) as started:
         yield started
+        assert_ledger_whole(started)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.fuzz.run import SETTINGS, fuzz
 from tests.support.service import serving
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_the_document_says_is_what_happens(tmp_path: Path) -> None:
     with serving(tmp_path / "service", **SETTINGS) as service:
         outcome = fuzz(service, tmp_path, "--seed", "2026", "--max-examples", "3", "--no-shrink")

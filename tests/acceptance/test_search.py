@@ -322,6 +322,7 @@ def there_is(service: Service) -> dict[str, int]:
             "project": database["projects"].count_documents({}),
             "prompt": database["prompts"].count_documents({"archived": False}),
             "package": database["packages"].count_documents({}),
+            "purchase": len(database["purchases"].distinct("listing_id")),
         }
 
 
@@ -332,7 +333,7 @@ def test_the_index_has_what_there_is_and_is_made_anew_at_a_start(
     soon(nobody, "summaries", listing)
     eventually(lambda: operator.get("/ops/search")["documents"] == there_is(service))
     before = operator.get("/ops/search")
-    assert (before["state"], before["generation"], before["schema"]) == ("ready", 1, "1")
+    assert (before["state"], before["generation"], before["schema"]) == ("ready", 1, "2")
     service.terminate()
     service.start()
     soon(nobody, "summaries", listing)

@@ -205,7 +205,7 @@ async def test_the_ledger_is_for_administrators_as_long_as_they_are(branches: Br
     rows = await rows_of(branches, root, ExportSource.LEDGER)
     assert sum(float(row["amount"]) for row in rows) == 0
     assert {row["kind"] for row in rows} == {"topup"}
-    assert len(await rows_of(branches, root, ExportSource.MARKET)) == 366
+    assert len(await rows_of(branches, root, ExportSource.MARKET)) == 1  # today: nothing was sold yet
     *_, export = (await root.ask(ListExports())).items
     assert root.principal is not None
     demoted = Principal(root.user_id, "root", frozenset({Role.USER}))

@@ -19,7 +19,7 @@ from promptforge.http.sheets import cell, written
         "+1+1",
         "-1+1",
         "@SUM(A1)",
-        "\t=1",
+        "\tx=1",
         "\r=1",
         "\n=1",
         "  =1",

@@ -61,6 +61,7 @@ NOT_IN_THE_SCHEMA = {
     "getCompiledPrompt": 422,
     "createApiKey": 422,  # scopes are those that operations have
     "createPartnerApp": 422,
+    "rotateAppSecret": 422,  # webhooks are dropped with a leaked secret only
     "getAppToken": 401,  # nobody can make up a secret
     "decidePartnership": 422,  # a reason fits its decision, and only an approval has a commission
     "changeCommission": 422,  # the most that a partner gets is a setting

@@ -22,27 +22,30 @@ from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, DuplicateKey, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject, kept, nobody
+from promptforge.core.personal import Held, Subject, kept, marks, nobody
 
 if TYPE_CHECKING:
     from promptforge.core.context import Context
 
 ENTRIES = "audit_log"
 CHECKPOINTS = "audit_checkpoints"
+_WHOM = "after.user_id"
+"""Who is given credits, say; the entry's target is the gift."""
 INDEXES: dict[str, tuple[Index, ...]] = {
     ENTRIES: (
         Index((("at", -1), ("_id", -1))),
         Index((("actor.user_id", 1), ("at", -1), ("_id", -1))),
         Index((("target", 1), ("at", -1), ("_id", -1))),
         Index((("action", 1), ("at", -1), ("_id", -1))),
+        Index(((_WHOM, 1),), partial={_WHOM: {"$exists": True}}),
     ),
     CHECKPOINTS: (),
 }
 AUDIT = "the audit log is sealed and holds no texts and no names: for good"
 HELD = {
     ENTRIES: Held(
-        "What you did that changes rights or moves money",
-        (Subject("actor.user_id", {"before": kept(AUDIT), "after": kept(AUDIT)}),),
+        "What you did that changes rights or moves money, and what was done to you",
+        tuple(Subject(path, marks(kept(AUDIT), "before", "after")) for path in ("actor.user_id", "target", _WHOM)),
         plain=frozenset({"actor.*", "action", "target", "request_id", "trace_id"}),
     ),
     CHECKPOINTS: nobody("Seals of the audit log"),

@@ -27,6 +27,11 @@ class Breaker:
     def is_open(self) -> bool:
         return self._open_until is not None
 
+    @property
+    def left_seconds(self) -> float:
+        """For so long nothing is let through."""
+        return 0.0 if self._open_until is None else max(self._open_until - self._monotonic(), 0.0)
+
     def admit(self) -> float | None:
         """None: go on, and tell how it went. Otherwise the seconds after which it is worth asking again."""
         if self._open_until is None:

@@ -33,10 +33,13 @@ current_context: ContextVar[Context | None] = ContextVar("promptforge_context", 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """Which job a message is being handled for: its id and which attempt this is, counted from 1."""
+    """Which job a message is being handled for: its id, which attempt this is, counted from 1, and how often it asked
+    for another time before (`Snooze`).
+    """
 
     job_id: str
     attempt: int
+    snoozed: int = 0
 
 
 class JobHandle(Protocol):

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from datetime import datetime
 
 from ulid import ULID
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 COUNTED = len(_PAIRS) ** 2
+_TIME = 10
+"""So many characters of a ULID are its time, in milliseconds."""
 
 
 def new_id(prefix: str) -> str:
     """A fresh id such as `lst_01jd…`: 26 lower-case characters of Crockford base 32 after the prefix."""
     return f"{prefix}_{str(ULID()).lower()}"
+
+
+def least_id(prefix: str, at: datetime) -> str:
+    """What sorts before all ids that are made at that moment or later, and after those from before."""
+    return f"{prefix}_{str(ULID.from_datetime(at)).lower()[:_TIME]}"
 
 
 def new_ids(prefix: str, number: int) -> Iterator[str]:

@@ -36,6 +36,8 @@ class Erased(StrEnum):
     """Null, as if it had never been filled in."""
     EMPTIED = "emptied"
     """A list or an object without anything in it."""
+    REDUCED = "reduced"
+    """An object of which only the paths in `Personal.keeps` are left, where they hold no more than one value."""
     REDACTED = "redacted"
     """`[removed]` in the place of a text that has to be there."""
     RENAMED = "renamed"
@@ -48,7 +50,8 @@ class Personal:
     """The mark of a field that tells something of a person or holds their words.
 
     What is kept says why, and may have a term: `years` from the time in the field `since`, or from the erasure on where
-    there is none. `then` is what becomes of it.
+    there is none. `then` is what becomes of it. `keeps`: the paths that are left of what is reduced, because they tell
+    little; it may have a term as well.
     """
 
     erased: Erased = Erased.REMOVED
@@ -56,12 +59,15 @@ class Personal:
     years: int | None = None
     since: str | None = None
     then: Erased = Erased.CLEARED
+    keeps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.erased is Erased.KEPT) != bool(self.because):
             raise ValueError("what is kept says why, and nothing else does")
-        if self.years is not None and self.erased is not Erased.KEPT:
+        if self.years is not None and self.erased not in {Erased.KEPT, Erased.REDUCED}:
             raise ValueError("only what is kept has a term")
+        if (self.erased is Erased.REDUCED) != bool(self.keeps):
+            raise ValueError("what is reduced names what is left, and nothing else does")
 
     @property
     def afterwards(self) -> Personal:
@@ -81,6 +87,8 @@ class Personal:
             return value
         if self.erased is Erased.EMPTIED:
             return {} if isinstance(value, dict) else []
+        if self.erased is Erased.REDUCED:
+            return _reduced(value, self.keeps)
         if self.erased is Erased.RENAMED:
             return f"{REMOVED_TEXT} {document_id}"
         return REMOVED_TEXT if self.erased is Erased.REDACTED else None
@@ -96,6 +104,32 @@ def kept(
 ) -> Personal:
     """For good, or for so many years."""
     return Personal(Erased.KEPT, because, years, since, then)
+
+
+def reduced_to(*paths: str, years: int | None = None, then: Erased = Erased.EMPTIED) -> Personal:
+    """At once, and after so many years to nothing."""
+    return Personal(Erased.REDUCED, years=years, then=then, keeps=paths)
+
+
+def left(user_ids: Iterable[str]) -> Document:
+    """The filter for those of them whose accounts are closed, for good."""
+    return {"_id": {"$in": sorted(user_ids)}, "closed_at": {"$type": "date"}}
+
+
+def _reduced(value: Any, paths: Iterable[str]) -> Document:  # Any: BSON values
+    """What is at the paths of an object; of a list or an object nothing, for nobody has judged what is in there."""
+    left: Document = {}
+    for path in paths:
+        *above, last = path.split(".")
+        found, place = value, left
+        for name in (*above, last):
+            found = found.get(name) if isinstance(found, dict) else None
+        if found is None or isinstance(found, dict | list):
+            continue
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = found
+    return left
 
 
 def marks(mark: Personal, *names: str) -> dict[str, Personal]:
@@ -117,7 +151,8 @@ class Subject:
     subjects as well, because it is shared with this one. `keyed`: each `_id` begins with the person's id and a colon,
     and so they are found, without an index of their own. `inside`: a field and the collection (`field:collection`)
     whose document it names. Who has no part in that document any more is shown ids, numbers, times and what this
-    subject has lose its text; not what has been written there since, nor what else is others'.
+    subject has lose its text; not what has been written there since, nor what else is others'. `hides`: fields that the
+    export does not show them, each of the documents with these values.
     """
 
     path: str
@@ -130,10 +165,10 @@ class Subject:
     spared: tuple[str, ...] = ()
     with_owner: bool = False
     where: Mapping[str, object] = field(default_factory=dict)
-    ended: Mapping[str, object] = field(default_factory=dict)
     whole: bool = False
     keyed: bool = False
     inside: str | None = None
+    hides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def changes(self) -> bool:
@@ -154,6 +189,10 @@ class Subject:
         if self.keyed:
             return {"_id": {"$gt": f"{user_id}:", "$lt": f"{user_id};"}, **self.where}  # ";" comes after ":"
         return {self.path: user_id, **self.where}
+
+    def is_hidden(self, name: str, document: Document) -> bool:
+        like = self.hides.get(name)
+        return like is not None and all(document.get(field) == value for field, value in like.items())
 
     def is_spared(self, document: Document, spared: frozenset[str]) -> bool:
         return bool(self.spared) and ":".join(str(document.get(name)) for name in self.spared) in spared
@@ -226,6 +265,7 @@ def exported(held: Held, subject: Subject, document: Document, user_id: str, *, 
     others = set() if subject.whole else others
     hidden = (others - subject.fields.keys()) | held.secret
     shown = {name: value for name, value in document.items() if name not in hidden}
+    shown = {name: value for name, value in shown.items() if not subject.is_hidden(name, document)}
     if outside:
         shown = {name: value for name, value in shown.items() if _shown_outside(subject, name, value)}
     if subject.pulled is not None:

@@ -22,6 +22,23 @@ class Reason(Generic[DecisionT]):
     next_step: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """`words` say why, `next_step` what the people concerned can do, and whether and how they can appeal."""
+
+    words: str
+    next_step: str
+
+    def told(self, code: str, note: str = "") -> str:
+        """With what was written for them."""
+        return explained(code, f"{self.words} {note}".rstrip(), self.next_step)
+
+
+def explained(code: str, words: str, next_step: str) -> str:
+    """As people are told it; programs read the code in the notice's `subject`."""
+    return f"Why ({code}): {words}\n\nWhat you can do: {next_step}"
+
+
 def check_reason(reasons: Mapping[CodeT, Reason[DecisionT]], code: CodeT, decision: DecisionT) -> None:
     """Raises `Invalid` where the reason is one for other decisions."""
     if decision in reasons[code].decisions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from promptforge.actors.accounts import AccountsActor, PersonalExportsActor
@@ -30,6 +31,7 @@ from promptforge.actors.users.roles.actor import RolesActor
 from promptforge.actors.users.roles.mirroring import RoleMirrorActor
 from promptforge.actors.users.staff import history
 from promptforge.actors.users.staff.actor import PeopleActor
+from promptforge.actors.users.staff.appeals import SuspensionsActor
 from promptforge.actors.users.staff.store import AccountStore
 from promptforge.core import audit
 from promptforge.core.jobs import documents as jobs
@@ -112,16 +114,29 @@ class NoSignIns:
 NO_SIGN_INS = NoSignIns()
 
 
+ACTOR_TYPES: tuple[type[Actor], ...] = (
+    PeopleActor,
+    SuspensionsActor,
+    RolesActor,
+    RoleMirrorActor,
+    AccountsActor,
+    PersonalExportsActor,
+)
+
+
 def build_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, *, sign_ins: SignIns) -> list[Actor]:
     """`sign_ins`: where people's accounts are kept."""
-    people = AccountStore(mongo)
+    people, events = AccountStore(mongo), history.AccountHistory(mongo)
     records = PersonalRecords(mongo, HELD)
     return [
-        PeopleActor(people, history.AccountHistory(mongo)),
+        PeopleActor(people, events, appeal_for=timedelta(days=settings.appeal_days)),
+        SuspensionsActor(people, events),
         RolesActor(roles.RoleStore(mongo), people),
         RoleMirrorActor(roles.RoleStore(mongo), sign_ins.put_roles),
         PersonalExportsActor(exports.PersonalExportStore(mongo), records, Files(mongo)),
-        ObligationsActor(ledger, billing.PayoutStore(mongo), billing.SubscriptionStore(mongo)),
+        ObligationsActor(
+            ledger, billing.CheckoutStore(mongo), billing.PayoutStore(mongo), billing.SubscriptionStore(mongo)
+        ),
         AccountsActor(
             deletions.DeletionStore(mongo),
             records,

@@ -115,6 +115,16 @@ pip() {
         "$venv_python" -I -m pip --quiet "$@" </dev/null >&2
 }
 
+# uv takes a tenth of pip's time. It does not read pip's settings, so where it reaches no index, pip installs as ever:
+# by the hashes these are the same files.
+install_quickly() {
+    [ "$1" = dev ] || return 1
+    sed -n '/^uv==/,/[^\\]$/p' "$2" >.cache/uv.lock
+    pip install --no-deps --require-hashes -r .cache/uv.lock &&
+        UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1 .venv/bin/uv --quiet --no-config pip install --python "$venv_python" \
+            --no-deps --require-hashes -r "$2" </dev/null >&2
+}
+
 install() {
     case $1 in
     dev) lock=requirements-dev.lock ;;
@@ -123,7 +133,8 @@ install() {
     say "Installing $(grep -c '^[a-z0-9].*==' "$lock") packages from $lock (a minute or so, once) ..."
     : >"$unfinished"
     rm -f "$stamp"
-    pip install --no-deps --require-hashes -r "$lock" || fail "The packages of $lock could not be installed."
+    install_quickly "$1" "$lock" || pip install --no-deps --require-hashes -r "$lock" ||
+        fail "The packages of $lock could not be installed."
     PIP_REQUIRE_HASHES=0 pip install --no-deps --no-build-isolation --editable . || fail "promptforge could not be installed."
     printf '%s %s\n' "$1" "$(fingerprint "$1")" >"$stamp"
     rm -f "$unfinished"

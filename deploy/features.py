@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from promptforge.actors.accounts import AccountsActor, CloseDueAccounts, PersonalExportsActor, SweepPersonalExports
+from promptforge.actors.accounts import CloseDueAccounts, SweepPersonalExports
 from promptforge.actors.ai import AssistantActor, FoldUsage, ModelsActor, SweepRuns, TrialsActor, UsageActor
 from promptforge.actors.ai.models import store as ai_models
 from promptforge.actors.ai.usage import store as ai_usage
@@ -86,8 +86,11 @@ from promptforge.actors.marketplace import (
     ListingsActor,
     PurchasesActor,
     RankListings,
+    RepliesActor,
     ReportsActor,
     ReviewsActor,
+    SaleAppealsActor,
+    SealedAppealsActor,
     SealedRunsActor,
     TrialBudgetsActor,
 )
@@ -114,7 +117,7 @@ from promptforge.actors.prompts.exchange.actor import ExchangeActor
 from promptforge.actors.prompts.forks.actor import ForksActor
 from promptforge.actors.prompts.packing.actor import PackingActor
 from promptforge.actors.search.actor import SearchActor
-from promptforge.actors.users import ApiKeysActor, PeopleActor, RoleMirrorActor, RolesActor, SettingsActor, UsersActor
+from promptforge.actors.users import ApiKeysActor, SettingsActor, UsersActor
 from promptforge.actors.users import store as users
 from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.keys import store as api_keys
@@ -137,11 +140,7 @@ from promptforge.http import counters, idempotency
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (
     UsersActor,
-    PeopleActor,
-    RolesActor,
-    RoleMirrorActor,
-    AccountsActor,
-    PersonalExportsActor,
+    *accounts.ACTOR_TYPES,
     ApiKeysActor,
     SettingsActor,
     BillingActor,
@@ -187,6 +186,8 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     *notifying.ACTOR_TYPES,
     ListingsActor,
     PurchasesActor,
+    SaleAppealsActor,
+    RepliesActor,
     ReviewsActor,
     ReportsActor,
     FavouritesActor,
@@ -194,6 +195,7 @@ ACTOR_TYPES: tuple[type[Actor], ...] = (
     ListingDocumentsActor,
     SearchActor,
     SealedRunsActor,
+    SealedAppealsActor,
     TrialBudgetsActor,
     EventsActor,
     RollupsActor,
@@ -354,16 +356,26 @@ def _market_actors(mongo: Mongo, settings: Settings, memory: Memory) -> list[Act
     """What sellers offer, what buyers do, and what they say of it."""
     listings, views = marketplace.ListingStore(mongo, memory.pages), marketplace.ViewCounter(mongo)
     purchases, reviews = marketplace.PurchaseStore(mongo), marketplace.ReviewStore(mongo)
-    accounts, appeal_for = marketplace.AccountStore(mongo), timedelta(days=settings.appeal_days)
+    accounts, runs_rulings = marketplace.AccountStore(mongo), marketplace.RunsRulingStore(mongo)
+    appeal_for = timedelta(days=settings.appeal_days)
     return [
         ListingsActor(listings, views, appeal_for=appeal_for),
         PurchasesActor(purchases, listings, accounts, Ratings(reviews, listings), appeal_for=appeal_for),
-        ReviewsActor(reviews, purchases, listings),
+        SaleAppealsActor(purchases, listings),
+        RepliesActor(reviews, listings, appeal_for=appeal_for),
+        ReviewsActor(reviews, purchases, listings, appeal_for=appeal_for),
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),
         InsightsActor(marketplace.InsightStore(mongo), views),
         ListingDocumentsActor(ListingDocumentStore(mongo), BoughtStore(mongo)),
-        SealedRunsActor(marketplace.Grounds(listings, purchases, accounts), accounts, _sealed_limits(settings)),
+        SealedRunsActor(
+            marketplace.Grounds(listings, purchases, accounts),
+            accounts,
+            _sealed_limits(settings),
+            runs_rulings,
+            appeal_for=appeal_for,
+        ),
+        SealedAppealsActor(runs_rulings, accounts, listings),
         TrialBudgetsActor(listings),
     ]
 

@@ -58,6 +58,13 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     feed.on_gap(memberships.clear)
     feed.on_gap(duplicates.clear)
     pages = MarketPages(heard)
-    feed.subscribe(LISTINGS, lambda _: pages.clear())
+
+    def listing_changed(change: Change) -> None:
+        if change.operation == "update":
+            pages.changed(str(change.document_id), change.updated)
+        else:
+            pages.clear()
+
+    feed.subscribe(LISTINGS, listing_changed)
     feed.on_gap(pages.clear)
     return Memory(compiled, memberships, duplicates, found, pages, pulse.look)

@@ -19,10 +19,19 @@ from promptforge.actors.users.handles.store import HandleStore
 from promptforge.core.mongo import Document, DuplicateKey, Migration, Mongo, Session, drop_index, run_transaction
 from promptforge.deploy.features import INDEXES
 from promptforge.deploy.upgrade.early_ledgers import complete_early_ledgers
+from promptforge.deploy.upgrade.earned_sales import tell_what_is_earned
+from promptforge.deploy.upgrade.event_sums import make_coarse_sums
 from promptforge.deploy.upgrade.evidence import name_datasets
-from promptforge.deploy.upgrade.leftovers import drop_old_indexes_of_sales, empty_late_events, give_apps_their_slots
+from promptforge.deploy.upgrade.leftovers import (
+    drop_old_index_of_reports,
+    drop_old_index_of_views,
+    drop_old_indexes_of_sales,
+    empty_late_events,
+    give_apps_their_slots,
+)
 from promptforge.deploy.upgrade.people import open_accounts
 from promptforge.deploy.upgrade.preparation import prepare
+from promptforge.deploy.upgrade.released_commissions import tell_what_is_released
 from promptforge.deploy.upgrade.rows import close_events, mark_history, reject_listings
 from promptforge.deploy.upgrade.sealed_accounts import count_by_prompt
 
@@ -143,4 +152,9 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(13, "late events of people who have gone are empty", empty_late_events),
     Migration(14, "names that look alike are so both ways", _skeletons_are_written_out),
     Migration(15, "scorecards name their datasets", name_datasets),
+    Migration(16, "sales say what of them is earned", tell_what_is_earned),
+    Migration(17, "sales say what of their commissions is released", tell_what_is_released),
+    Migration(18, "events have coarse sums", make_coarse_sums),
+    Migration(19, "a superseded index of views is gone", drop_old_index_of_views),
+    Migration(20, "a superseded index of reports is gone", drop_old_index_of_reports),
 )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from promptforge.actors.moderation import ChecksActor, ModerationActor
 from promptforge.actors.moderation import store as moderation
-from promptforge.actors.moderation.checks.messages import FingerprintPublished
+from promptforge.actors.moderation.checks.messages import FingerprintPublished, RenewFingerprints
 from promptforge.actors.moderation.checks.terms import load as load_terms
 from promptforge.actors.moderation.duplicates.index import DuplicateIndex
 from promptforge.actors.moderation.duplicates.looking import Duplicates
@@ -22,7 +22,10 @@ from promptforge.deploy.settings import Settings
 
 ACTOR_TYPES: tuple[type[Actor], ...] = (ModerationActor, ChecksActor, RecommenderActor)
 INDEXES = moderation.INDEXES
-SCHEDULES = (Schedule("fingerprint-published", "29 4 * * *", lambda _: FingerprintPublished()),)
+SCHEDULES = (
+    Schedule("fingerprint-published", "29 4 * * *", lambda _: FingerprintPublished()),
+    Schedule("renew-fingerprints", "1-59/2 * * * *", lambda _: RenewFingerprints()),
+)
 
 
 def build_actors(mongo: Mongo, settings: Settings, known: DuplicateIndex) -> list[Actor]:
@@ -30,8 +33,9 @@ def build_actors(mongo: Mongo, settings: Settings, known: DuplicateIndex) -> lis
     cases = moderation.CaseStore(mongo, claim_for=timedelta(minutes=settings.moderation_claim_minutes))
     model, terms = settings.moderation_llm_model, load_terms(settings.moderation_terms_file)
     advisor = None if model is None else Advisor(model, settings.moderation_llm_daily_credits * MILLI)
+    history = DecisionLog(mongo)
     return [
-        ModerationActor(cases, DecisionLog(mongo), fingerprints),
-        ChecksActor(cases, terms, Duplicates(fingerprints, known), advised=advisor is not None),
+        ModerationActor(cases, history, fingerprints),
+        ChecksActor(cases, terms, Duplicates(fingerprints, known), history, advised=advisor is not None),
         RecommenderActor(cases, SpendingStore(mongo), advisor),
     ]

@@ -34,7 +34,7 @@ def paying_out(mongo: Mongo, api: StripeApi, rules: PayoutRules, *, base: str, c
     return PayingOut(
         actors=(
             ConnectActor(connected, refresher, accounts, bank_hold=rules.bank_hold),
-            PayoutsActor(payouts, connected, rules=rules),
+            PayoutsActor(payouts, connected, transfers, rules=rules),
             PayoutSendingActor(payouts, refresher, transfers, rules=rules),
         ),
         event_handlers=(

@@ -261,6 +261,7 @@ def _probes(
             "documents": sum(index.documents.values()),
             "generation": index.generation,
             "waiting": index.waiting,
+            "oldest_seconds": index.oldest_seconds,
             "lag_seconds": index.lag_seconds,
         }
 

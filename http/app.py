@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
 
 import orjson
 from limits.aio.storage import Storage
@@ -25,6 +25,7 @@ from promptforge.core.sheets import Sheet
 from promptforge.http import app_tokens, docs, health, oauth_metadata, referring, unsubscribing, webhooks
 from promptforge.http.auth import Authenticator, Principals
 from promptforge.http.bells import Bells
+from promptforge.http.binding import binder_of
 from promptforge.http.body import BodyLimits
 from promptforge.http.cors import Cors
 from promptforge.http.cursors import CursorKeys
@@ -113,11 +114,6 @@ def build_app(
         collaborators.replies,
     )
     endpoints = _endpoints(routes, edge, collaborators)
-    described = document(
-        [(route, endpoint.binder) for route, endpoint in endpoints],
-        version=settings.version,
-        extra_paths={**health.PATHS, **webhooks.PATHS, **app_tokens.PATHS},
-    )
     webhook = webhooks.StripeWebhook(system, rates, secrets=settings.webhook_secrets)
     direct: dict[str, ASGIApp] = {
         webhooks.PATH: webhook,
@@ -129,7 +125,7 @@ def build_app(
     }
     app = Starlette(
         routes=[
-            *_pages(settings.version, described),
+            *_pages(settings.version, described(tuple(routes), settings.version)),
             StarletteRoute(oauth_metadata.PATH, oauth_metadata.page(settings.base_url, routes).respond),
             *_health(Health(system, version=settings.version, probes=collaborators.probes)),
             *_metrics(edge.authenticator, rates, collaborators.metrics, settings),
@@ -154,6 +150,16 @@ def build_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+@lru_cache(maxsize=8)
+def described(routes: tuple[Route, ...], version: str) -> bytes:
+    """The OpenAPI document of these tables, as JSON. With all that it needs compiled, it is most of what a start costs,
+    so a process makes it once, also for several applications.
+    """
+    extra_paths = {**health.PATHS, **webhooks.PATHS, **app_tokens.PATHS}
+    table = [(route, binder_of(route)) for route in routes]
+    return orjson.dumps(document(table, version=version, extra_paths=extra_paths))
 
 
 def _endpoints(
@@ -188,7 +194,7 @@ def _plain(route: Route) -> type[Endpoint]:
     return SheetEndpoint if route.reply is Sheet else Endpoint
 
 
-def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # Any: JSON
+def _pages(version: str, openapi: bytes) -> list[StarletteRoute]:
     kinds = catalogue()
     links = {"docs": "/docs", "openapi": OPENAPI_PATH, "health": "/health", "problems": "/problems"}
     welcome = Fixed(orjson.dumps({"name": "PromptForge", "version": version, "links": links}), "application/json")
@@ -204,7 +210,7 @@ def _pages(version: str, described: dict[str, Any]) -> list[StarletteRoute]:  # 
     return [
         StarletteRoute("/", welcome.respond),
         *(StarletteRoute(path, fixed.respond) for path, fixed in docs.pages(OPENAPI_PATH).items()),
-        StarletteRoute(OPENAPI_PATH, Fixed(orjson.dumps(described), "application/json").respond),
+        StarletteRoute(OPENAPI_PATH, Fixed(openapi, "application/json").respond),
         StarletteRoute("/problems", problems.respond),
         StarletteRoute("/problems/{code}", problem),
     ]

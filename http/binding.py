@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
@@ -25,6 +26,7 @@ from promptforge.http.routing import MessageClass, Route
 MOST_FAULTS = 1_000
 """Of a body, that are told one by one."""
 MAX_QUERY_PARAMETERS = 64
+_MOST_ROUTES = 1_000
 _TEXT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 _JSON = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
@@ -133,6 +135,12 @@ class Binder:
             errors.extend(f for f in _body_errors(error, tree) if f.pointer not in told)
         else:
             values.update(made.__dict__)
+
+
+@lru_cache(maxsize=_MOST_ROUTES)
+def binder_of(route: Route) -> Binder:
+    """The route's own; compiling it takes milliseconds, so a process does it once, also for several applications."""
+    return Binder(route)
 
 
 def _fields_of(message: MessageClass) -> dict[str, tuple[Any, dataclasses.Field[Any]]]:  # Any: annotations

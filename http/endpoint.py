@@ -17,7 +17,7 @@ from promptforge.core.messages import Access, Command, Message, Query, Requireme
 from promptforge.core.runtime import System
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.auth import Authenticator
-from promptforge.http.binding import Binder
+from promptforge.http.binding import binder_of
 from promptforge.http.body import BodyLimits, read_body, require_json
 from promptforge.http.conditions import Precondition
 from promptforge.http.cursors import CursorKeys, Cursors
@@ -57,7 +57,7 @@ class Endpoint:
 
     def __init__(self, route: Route, edge: Edge, readable: Readable) -> None:
         self.route = route
-        self.binder = Binder(route)
+        self.binder = binder_of(route)
         self._edge = edge
         self._requirement = route.message.requirement or Requirement(Access.INTERNAL)
         self._cursors = Cursors(edge.cursors, route.shape, route.message)
@@ -65,7 +65,7 @@ class Endpoint:
         current = readable.get(route.shape) if route.method in EDIT_METHODS else None
         if current is not None:
             _check_guard(route, current, edge.system)
-        self._current = (current, Binder(current)) if current is not None else None
+        self._current = (current, binder_of(current)) if current is not None else None
         self._renderer = Renderer(route, readable, tagged=_is_tagged(route, current))
 
     claim_lasts: ClassVar[timedelta] = CLAIM

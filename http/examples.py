@@ -67,8 +67,7 @@ _MOMENTS = dict.fromkeys(("created_after", "since"), "2026-11-01T00:00:00Z") | d
     ("created_before", "until", "expires_at"), "2026-12-01T00:00:00Z"
 )
 _TOLD: dict[str, Json] = {
-    **_PEOPLE,
-    **_MOMENTS,
+    **(_PEOPLE | _MOMENTS),
     **{f"{thing.lower()}_id": f"{prefix}_{_ULID}" for thing, prefix in _THINGS.items()},
     "buyer_id": "usr_01k8y41z6h3e8s0d5f9g2j7kpm",
     "key_id": f"key_{_ULID}",
@@ -198,8 +197,8 @@ _TOLD: dict[str, Json] = {
     "max_price": None,
     "min_rating": None,
     "average": 4.25,
-    "ReviewView.text": "Does what it says, in half the time.",
-    "WriteReview.text": "Does what it says, in half the time.",
+    **dict.fromkeys(("ReviewView.text", "WriteReview.text"), "Does what it says, in half the time."),
+    "OwnReplyView.text": "It is about your shop and not about the prompt.",
     "ReplyToReview.text": "Thank you; the next version is shorter still.",
     "reply": "Thank you; the next version is shorter still.",
     "field": "title",
@@ -208,6 +207,9 @@ _TOLD: dict[str, Json] = {
     "move": "propose",
     "by": f"usr_{_ULID}",
     "RefundView.note": "It works as it is described.",
+    "against": None,
+    "RulingView.note": "It is about the delivery of another shop.",
+    "RulingView.reason_code": "off_topic",
     "words": "The text that was found is a quotation; the source is named in the description.",
     "note": "Clear, and does what it says.",
     "public_note": "Clear, and does what it says.",
@@ -361,6 +363,7 @@ _TOLD: dict[str, Json] = {
     "refunded_gross": "25",
     "refunded_fees": "3.75",
     "refunded_net": "21.25",
+    "compensated": "0",
     "RequestSellerReport.year": 2026,
     "RequestSellerReport.quarter": 4,
     "WithdrawalWaiverView.version": "2026-11-25",

@@ -34,7 +34,7 @@ from promptforge.core.messages import Access, Requirement
 from promptforge.core.principal import Principal
 from promptforge.core.runtime.permissions import authorise
 from promptforge.http.bells import Bell, Bells
-from promptforge.http.binding import Binder
+from promptforge.http.binding import binder_of
 from promptforge.http.encoding import encode
 from promptforge.http.endpoint import Edge
 from promptforge.http.exchange import Exchange, exchange_of
@@ -91,7 +91,7 @@ class FollowEndpoint:
 
     def __init__(self, route: Route, edge: Edge, following: Following) -> None:
         self.route = route
-        self.binder = Binder(route)
+        self.binder = binder_of(route)
         self._edge = edge
         self._following = following
         self._streams = OpenStreams(MOST_STREAMS)

@@ -21,7 +21,7 @@ from promptforge.core.context import Context
 from promptforge.core.errors import AccountSuspended, MailboxFull, PromptForgeError, Unavailable
 from promptforge.core.messages import Access, Message, Requirement
 from promptforge.core.runtime.permissions import authorise
-from promptforge.http.binding import Binder
+from promptforge.http.binding import binder_of
 from promptforge.http.cursors import Cursors
 from promptforge.http.encoding import encode
 from promptforge.http.endpoint import Edge
@@ -68,7 +68,7 @@ class LiveEndpoint:
 
     def __init__(self, route: Route, edge: Edge, streams: OpenStreams) -> None:
         self.route = route
-        self.binder = Binder(route)
+        self.binder = binder_of(route)
         self._edge = edge
         self._streams = streams
         self._cursors = Cursors(edge.cursors, route.shape, route.message)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from promptforge.actors.billing.errors import PaymentLost
 from promptforge.actors.moderation.errors import (
     AlreadyDecided,
     CaseClaimed,
     CaseObsolete,
+    CopyDecided,
     IllegalDecision,
     InterestedParty,
     NotClaimed,
@@ -37,6 +39,6 @@ routes = [
     post(
         "/moderation/cases/{case_id}/decision",
         DecideCase,
-        errors=(NotClaimed, IllegalDecision, AlreadyDecided, CaseObsolete, *_BIASED),
+        errors=(NotClaimed, IllegalDecision, AlreadyDecided, CaseObsolete, CopyDecided, PaymentLost, *_BIASED),
     ),
 ]

@@ -51,7 +51,11 @@ routes = [
     post(f"{_WEBHOOK}/enable", EnableWebhook),
     post(f"{_WEBHOOK}/disable", DisableWebhook),
     post(
-        f"{_WEBHOOK}/test", TestWebhook, status=202, location=f"{_WEBHOOK}/deliveries/{{id}}", errors=(WebhookDisabled,)
+        f"{_WEBHOOK}/test",
+        TestWebhook,
+        status=202,
+        location=f"{_WEBHOOK}/deliveries/{{id}}",
+        errors=(DeliveryPending, WebhookDisabled),
     ),
     get(f"{_WEBHOOK}/deliveries", ListWebhookDeliveries),
     get(f"{_WEBHOOK}/deliveries/{{delivery_id}}", GetWebhookDelivery),

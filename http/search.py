@@ -7,7 +7,7 @@ from promptforge.actors.search.messages import GetSearchIndex, Search, Suggest
 from promptforge.http.routing import get
 
 routes = [
-    get("/search", Search, errors=(TooDeep,)),
+    get("/search", Search, errors=(TooDeep,), repeats=True),
     get("/search/suggestions", Suggest, name="suggestTitles"),
     get("/ops/search", GetSearchIndex),
 ]

@@ -18,9 +18,13 @@ from promptforge.actors.billing.errors import GrantTooLarge
 from promptforge.actors.billing.ledger.messages import ListCreditLots
 from promptforge.actors.billing.messages import GetCredits, GrantCredits, ListTransactions
 from promptforge.actors.users.errors import (
+    AlreadyAppealed,
+    AppealWaits,
     HandleMoved,
     HandleTaken,
+    NothingToAppeal,
     NotOneself,
+    OwnSuspension,
     RolesChanged,
     TooManyHandles,
     TooManyKeys,
@@ -36,12 +40,17 @@ from promptforge.actors.users.messages import (
 from promptforge.actors.users.roles.messages import GetRoles, ListRoleChanges, SetRoles
 from promptforge.actors.users.settings.messages import GetSettings, UpdateSettings
 from promptforge.actors.users.staff.messages import (
+    AppealMySuspension,
     GetAccount,
+    GetMySuspension,
     ListAccountEvents,
     ListAccounts,
     ReinstateAccount,
     SuspendAccount,
+    UpholdSuspension,
 )
+from promptforge.core.appeals import AppealTooLate
+from promptforge.core.errors import NotFound
 from promptforge.http.routing import delete, download, get, patch, post, put
 
 routes = [
@@ -53,6 +62,12 @@ routes = [
     post("/users/me/export", RequestPersonalExport, status=202, location="/users/me/export"),
     get("/users/me/export", GetPersonalExport),
     download("/users/me/export/file", DownloadPersonalExport, errors=(PersonalExportNotReady, PersonalExportExpired)),
+    get("/users/me/suspension", GetMySuspension, errors=(NotFound,)),
+    post(
+        "/users/me/suspension/appeal",
+        AppealMySuspension,
+        errors=(AlreadyAppealed, AppealTooLate, NothingToAppeal, NotFound),
+    ),
     get("/users/me/settings", GetSettings),
     patch("/users/me/settings", UpdateSettings),
     get("/users/me/credits", GetCredits),
@@ -65,7 +80,8 @@ routes = [
     get("/ops/users", ListAccounts),
     get("/ops/users/{user_id}", GetAccount),
     get("/ops/users/{user_id}/events", ListAccountEvents),
-    post("/ops/users/{user_id}/suspend", SuspendAccount, errors=(NotOneself,)),
+    post("/ops/users/{user_id}/suspend", SuspendAccount, errors=(NotOneself, AppealWaits)),
+    post("/ops/users/{user_id}/suspension/uphold", UpholdSuspension, errors=(NothingToAppeal, OwnSuspension)),
     post("/ops/users/{user_id}/reinstate", ReinstateAccount),
     get("/ops/users/{user_id}/roles", GetRoles),
     put("/ops/users/{user_id}/roles", SetRoles, errors=(NotOneself, RolesChanged)),

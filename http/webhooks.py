@@ -195,6 +195,7 @@ def event_from(body: bytes) -> RecordStripeEvent:
         account=_optional_text(event, "account"),
         created=_expected(event, "created", int),
         payload=event,
+        size=len(body),
     )
 
 

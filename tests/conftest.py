@@ -11,6 +11,7 @@ import structlog
 
 from promptforge.core.mongo import EmbeddedMongod, Mongo
 from tests.support.mongo import Databases, assert_declared, shared_mongod
+from tests.support.order import longest_first
 from tests.support.starting import forking
 
 # Unless told otherwise, structlog draws each traceback with colours and all variables, which takes half a second.
@@ -30,8 +31,13 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: longest_first(item.path))
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)  # as the service does
     gc.enable()
 
 
@@ -49,8 +55,10 @@ def mongod() -> Iterator[EmbeddedMongod]:
 
 
 @pytest.fixture(scope="session")
-def databases(mongod: EmbeddedMongod) -> Databases:
-    return Databases(mongod)
+def databases(mongod: EmbeddedMongod) -> Iterator[Databases]:
+    made = Databases(mongod)
+    yield made
+    made.close()
 
 
 @pytest.fixture

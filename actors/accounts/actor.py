@@ -17,6 +17,7 @@ from promptforge.actors.accounts.domain import (
     obstacles,
 )
 from promptforge.actors.accounts.errors import DeletionBlocked, NothingToCancel
+from promptforge.actors.accounts.exports.messages import ForgetPersonalExport
 from promptforge.actors.accounts.messages import (
     CancelDeletion,
     CloseDueAccounts,
@@ -67,6 +68,7 @@ class AccountsActor(Actor):
             "marketplace",
             "obligations",
             "partners",
+            "personal_exports",
             "projects",
             "prompts",
             "purchases",
@@ -98,7 +100,7 @@ class AccountsActor(Actor):
             return there.view()
         if there is not None and there.state is not DeletionState.CANCELLED:
             raise AccountClosed  # the request came with a principal from before
-        found = await self._obstacles(context.user_id, give_up_credits=message.give_up_credits, context=context)
+        found = await self._obstacles(context.user_id, context, give_up_credits=message.give_up_credits)
         if found:
             extra = {"obstacles": [obstacle.value for obstacle in found]}
             raise DeletionBlocked(f"Your account cannot be deleted now: {in_words(found)}", extra=extra)
@@ -147,9 +149,9 @@ class AccountsActor(Actor):
             raise Discard("It was cancelled, is not due, or has to wait for something")
         if deletion.state in {DeletionState.DONE, DeletionState.FORGOTTEN}:
             erased_at = deletion.erased_at or deletion.due_at  # of before it was written down
+            await self._erase_records(user_id, context)  # what has been written since
             await self._records.end_terms(user_id, erased_at=erased_at, now=context.now())
-            if deletion.state is DeletionState.DONE:
-                await context.ask(ForgetInstruments(user_id=user_id))
+            await context.ask(ForgetInstruments(user_id=user_id))
             await context.transaction(lambda tx: self._forgotten(user_id, erased_at, tx))
             return
         reach("account.closed")
@@ -165,16 +167,20 @@ class AccountsActor(Actor):
         await context.transaction(lambda tx: self._finish(user_id, tx))
 
     async def _erase(self, user_id: str, context: Context) -> None:
+        await context.ask(ForgetPersonalExport(user_id=user_id))
         await context.ask(ForgetExports(user_id=user_id))
         await context.ask(ForgetEvents(user_id=user_id))  # by its keys, and after what is just being added up
         await context.ask(HoldBackHandles(user_id=user_id))
+        await self._erase_records(user_id, context)
+        await context.ask(EraseUser(user_id=user_id, uid_is_free=False))
+
+    async def _erase_records(self, user_id: str, context: Context) -> None:
         sold = await context.ask(ListSoldCodes(referrer_id=user_id))
         await context.ask(HoldBackCodes(user_id=user_id, sold=sold))
         spared = await self._spared(user_id, context) | {f"{user_id}:{code}" for code in sold}
         for name in self._records.collections:
             await self._records.erase(name, user_id, spared=spared)
             reach(f"account.erased.{name}")
-        await context.ask(EraseUser(user_id=user_id, uid_is_free=False))
 
     async def _spared(self, user_id: str, context: Context) -> frozenset[str]:
         """The keys of what others have: what they have bought, of this person or of whoever sold their projects'
@@ -205,7 +211,7 @@ class AccountsActor(Actor):
             return None
         if deletion.state is not DeletionState.SCHEDULED:
             return deletion
-        found = await self._obstacles(user_id, give_up_credits=deletion.give_up_credits, context=tx)
+        found = await self._obstacles(user_id, tx, give_up_credits=deletion.give_up_credits, closing=True)
         if found:
             await self._postpone(deletion, found, tx)
             return None
@@ -243,10 +249,12 @@ class AccountsActor(Actor):
             later = replace(deletion, state=DeletionState.FORGOTTEN, due_at=due_at, erased_at=erased_at)
             await self._store.put(later, session=tx.session)
 
-    async def _obstacles(self, user_id: str, *, give_up_credits: bool, context: Context) -> tuple[Obstacle, ...]:
+    async def _obstacles(
+        self, user_id: str, context: Context, *, give_up_credits: bool, closing: bool = False
+    ) -> tuple[Obstacle, ...]:
         owed = await context.ask(GetObligations(user_id=user_id))
         shared = await context.ask(HasSharedProjects(user_id=user_id))
-        return obstacles(owed, shared_projects=shared, give_up_credits=give_up_credits)
+        return obstacles(owed, shared_projects=shared, give_up_credits=give_up_credits, closing=closing)
 
 
 def _explained(deletion: Deletion) -> str:

@@ -26,6 +26,7 @@ WORDS = {
     Obstacle.RESERVED: "credits are set aside for something that has not ended",
     Obstacle.PAYOUT: "a payout is under way",
     Obstacle.DISPUTE: "a payment is disputed",
+    Obstacle.PAYMENT: "a payment is under way",
     Obstacle.SUBSCRIPTION: "a subscription goes on",
     Obstacle.CREDITS_LEFT: "credits would be lost",
     Obstacle.SHARED_PROJECTS: "projects would be left without an owner",
@@ -52,13 +53,16 @@ class Deletion:
         return DeletionView(self.state, self.requested_at, self.due_at, self.give_up_credits, self.obstacles)
 
 
-def obstacles(owed: Obligations, *, shared_projects: bool, give_up_credits: bool) -> tuple[Obstacle, ...]:
-    """In one order."""
+def obstacles(
+    owed: Obligations, *, shared_projects: bool, give_up_credits: bool, closing: bool
+) -> tuple[Obstacle, ...]:
+    """In one order. A page on which nobody has paid matters only where the account would be closed before it passes."""
     there = {
         Obstacle.DEBT: owed.debt,
         Obstacle.RESERVED: owed.reserved,
         Obstacle.PAYOUT: owed.payout,
         Obstacle.DISPUTE: owed.dispute,
+        Obstacle.PAYMENT: owed.payment or (closing and owed.page),
         Obstacle.SUBSCRIPTION: owed.subscription,
         Obstacle.CREDITS_LEFT: owed.left > 0 and not give_up_credits,
         Obstacle.SHARED_PROJECTS: shared_projects,

@@ -33,6 +33,8 @@ class Obstacle(StrEnum):
     """Credits are set aside for something that has not ended."""
     PAYOUT = "open_payout"
     DISPUTE = "open_dispute"
+    PAYMENT = "payment_under_way"
+    """Money for credits is under way, or (when the account is to be closed) a page waits on which it may be sent."""
     SUBSCRIPTION = "subscription"
     """It would go on being paid: cancel it first."""
     CREDITS_LEFT = "credits_left"

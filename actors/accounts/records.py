@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
 from promptforge.core.mongo import Document, Mongo
@@ -36,7 +36,7 @@ class PersonalRecords:
         return looked
 
     async def _erase(self, name: str, subject: Subject, row: Document, *, user_id: str, spared: frozenset[str]) -> None:
-        collection, one = self._mongo.collection(name), {"_id": row["_id"], **subject.ended}
+        collection, one = self._mongo.collection(name), {"_id": row["_id"]}
         if subject.deleted and not subject.is_spared(row, spared):
             await collection.delete_one(one)
             return
@@ -61,18 +61,65 @@ class PersonalRecords:
                         )
 
     async def read(self, name: str, user_id: str) -> AsyncIterator[Document]:
-        """What the export shows of a collection, each document once."""
-        held, seen = self._held[name], set[str]()
-        for subject in held.subjects:
-            if not subject.exported:
-                continue
+        """What the export shows of a collection, each document once: as the first subject has it that it is of.
+
+        No ids are remembered, for there may be millions: whether an earlier subject has a document is looked up, for a
+        batch at a time.
+        """
+        held = self._held[name]
+        subjects = [subject for subject in held.subjects if subject.exported]
+        for number, subject in enumerate(subjects):
             field, _, place = (subject.inside or "").partition(":")
             inside = await self._have_part(place, user_id) if place else None
-            async for row in self._documents(name, subject, user_id):
-                if (key := str(row["_id"])) not in seen:
-                    seen.add(key)
-                    outside = inside is not None and row.get(field) not in inside
-                    yield exported(held, subject, row, user_id, outside=outside)
+            async for row in self._but_earlier(name, subject, subjects[:number], user_id):
+                outside = inside is not None and row.get(field) not in inside
+                yield exported(held, subject, row, user_id, outside=outside)
+
+    async def _but_earlier(
+        self, name: str, subject: Subject, earlier: Sequence[Subject], user_id: str
+    ) -> AsyncIterator[Document]:
+        """The documents of a subject, each once, without those of the subjects before it."""
+        async for rows in _batched(self._once(name, subject, user_id)):
+            ids = [row["_id"] for row in rows]
+            covered: set[object] = set()
+            for one in earlier:
+                covered |= await self._which_are(name, one, user_id, at=("_id", ids))
+            for row in rows:
+                if row["_id"] not in covered:
+                    yield row
+
+    async def _once(self, name: str, subject: Subject, user_id: str) -> AsyncIterator[Document]:
+        """The documents of a subject. What they are found through is read once, so they are too."""
+        if subject.of is None:
+            async for row in self._batches(name, subject.wanted(user_id)):
+                yield row
+            return
+        parent, _, key = subject.of.partition(":")
+        owning = [above for above in self._held[parent].subjects if above.owns]
+        for number, above in enumerate(owning):
+            owners = self._but_earlier(parent, above, owning[:number], user_id)
+            async for values in _together(owners, key or "_id"):
+                async for row in self._batches(name, {subject.path: {"$in": values}, **subject.where}):
+                    yield row
+
+    async def _which_are(
+        self, name: str, subject: Subject, user_id: str, *, at: tuple[str, Sequence[object]]
+    ) -> set[object]:
+        """Of the values those that documents of the subject have in the field: `at` is both."""
+        field, values = at
+        collection, among = self._mongo.collection(name), {field: {"$in": list(values)}}
+        if subject.of is None:
+            wanted = {"$and": [subject.wanted(user_id), among]}
+            return {value async for row in collection.find(wanted, {field: 1}) for value in _all_at(row, field)}
+        parent, _, key = subject.of.partition(":")
+        found = collection.find({**among, **subject.where}, {field: 1, subject.path: 1})
+        rows = [(_all_at(row, field), _all_at(row, subject.path)) async for row in found]
+        above: list[object] = list({value for _, through in rows for value in through})
+        theirs: set[object] = set()
+        for owner in self._held[parent].subjects:
+            if owner.owns and above:
+                theirs |= await self._which_are(parent, owner, user_id, at=(key or "_id", above))
+        return {value for has, through in rows if not theirs.isdisjoint(through) for value in has}
 
     async def _have_part(self, name: str, user_id: str) -> frozenset[str]:
         """The ids of the documents of a collection that are somebody's, or that have them in it."""
@@ -126,9 +173,23 @@ async def _together(owners: AsyncIterator[Document], key: str) -> AsyncIterator[
         yield values
 
 
+async def _batched(rows: AsyncIterator[Document]) -> AsyncIterator[list[Document]]:
+    some: list[Document] = []
+    async for row in rows:
+        some.append(row)
+        if len(some) >= BATCH:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
 def _values(row: Document, key: str) -> list[str]:
+    return [one for one in _all_at(row, key) if isinstance(one, str)]
+
+
+def _all_at(row: Document, path: str) -> list[object]:
     value: object = row
-    for part in key.split("."):
+    for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, str)]
+    return value if isinstance(value, list) else [value]

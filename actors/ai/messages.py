@@ -171,7 +171,9 @@ class BeginRun(Command[int]):
     So the asker keeps in one commit what the run is for. With a `share`, its seller earns that much (`SettleRun`), and
     it is held besides what the model may cost. With `trial_of`, a listing, the run is paid out of the budget that its
     seller has set aside, and costs the principal nothing. With `for_platform` the platform pays, and nobody has to be
-    signed in. Again with the same `run_id` it changes nothing.
+    signed in. With `purchase_id` the asker has counted it as a use of that purchase: whatever ends it without an
+    answer, also the sweeper after its process died, gives that back in the same commit (`GiveBackUse`). Again with the
+    same `run_id` it changes nothing.
 
     Raises what `RunModel` raises before it asks the model, and `BudgetSpent`.
     """
@@ -185,6 +187,7 @@ class BeginRun(Command[int]):
     max_millicredits: int | None = None
     share: SellersShare | None = None
     trial_of: str | None = None
+    purchase_id: str | None = None
     for_platform: bool = False
 
 
@@ -219,13 +222,14 @@ class SettleRun(Command[RunUsage]):
 
     With an `error_code` it counts as failed, and nothing is charged. Raises `RunClosed` where it was closed before: by
     an earlier try, or because it stayed open for too long. A run that was begun with a share earns it for its seller
-    only where it has `earned` it.
+    only where it has `earned` it; `unclaimed`: the platform keeps all of it, for the seller's account is closed.
     """
 
     run_id: RunId
     usage: RunUsage
     error_code: str | None = None
     earned: bool = False
+    unclaimed: bool = False
 
 
 @internal

@@ -77,6 +77,15 @@ class PayoutOnHold(Conflict):
     title = "Payouts are on hold for this account"
 
 
+class PaymentLost(Conflict):
+    code = "payment_lost"
+    title = "The payment behind this sale was lost to a dispute or to fraud: nobody is made whole for it"
+
+
+class LinkedSales(PayoutOnHold):
+    """Something that linked accounts have brought is not withheld yet."""
+
+
 class OwnAdjustment(Forbidden):
     code = "own_adjustment"
     title = "Another operator decides this: nobody approves their own request, or one for themselves"
@@ -85,6 +94,11 @@ class OwnAdjustment(Forbidden):
 class AdjustmentDecided(Conflict):
     code = "adjustment_decided"
     title = "This was decided already"
+
+
+class RecipientClosed(Conflict):
+    code = "recipient_closed"
+    title = "The account is closed, or about to be erased: nobody could spend these credits"
 
 
 class GrantTooLarge(PromptForgeError):

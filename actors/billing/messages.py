@@ -251,7 +251,7 @@ class WebhookEventDetail:
 class RecordStripeEvent(Command[RecordedEvent]):
     """Keep an event whose signature was verified, and see to it that it is processed; the same event twice, once.
 
-    `payload` is the whole event as Stripe sent it, and `created` the second in which Stripe made it.
+    `payload` is the whole event as Stripe sent it, in `size` bytes, and `created` the second in which Stripe made it.
     """
 
     event_id: EventId
@@ -261,6 +261,7 @@ class RecordStripeEvent(Command[RecordedEvent]):
     account: str | None
     created: int
     payload: dict[str, Any]  # Any: JSON
+    size: int = 4096
 
 
 @internal

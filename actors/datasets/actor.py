@@ -150,7 +150,7 @@ class DatasetsActor(Actor):
                 raise DatasetFull(f"A dataset has at most {MAX_ITEMS:,} items")
             ids = tuple(new_ids("itm", count))
             items = list(zip(ids, message.items, strict=True))
-            await self._store.insert_items(dataset.id, items, dataset.revision, session=tx.session)
+            await self._store.insert_items(dataset, items, by=tx.user_id, session=tx.session)
             return AddedItems(dataset.revision, dataset.item_count, ids)
 
         return await context.transaction(work)
@@ -175,9 +175,9 @@ class DatasetsActor(Actor):
         async def work(tx: Context) -> ItemView:
             dataset = await self._dataset_for(tx, message.dataset_id, ProjectPermission.WRITE)
             check_items([item], dataset.variables_schema, pointers=[""])
-            revision = await self._end_item(tx, message.dataset_id, message.item_id, left=0)
-            await self._store.insert_items(dataset.id, [(message.item_id, item)], revision, session=tx.session)
-            return ItemView(message.item_id, dataset.id, item.variables, item.expected, item.metadata, revision)
+            dataset = await self._end_item(tx, message.dataset_id, message.item_id, left=0)
+            await self._store.insert_items(dataset, [(message.item_id, item)], by=tx.user_id, session=tx.session)
+            return ItemView(message.item_id, dataset.id, item.variables, item.expected, item.metadata, dataset.revision)
 
         return await context.transaction(work)
 
@@ -189,11 +189,11 @@ class DatasetsActor(Actor):
 
         await context.transaction(work)
 
-    async def _end_item(self, tx: Context, dataset_id: str, item_id: str, *, left: int) -> int:
-        """Answers the revision that begins with this."""
+    async def _end_item(self, tx: Context, dataset_id: str, item_id: str, *, left: int) -> DatasetView:
+        """Answers the dataset with the revision that begins with this."""
         dataset, used = await self._store.next_revision(dataset_id, left, now=tx.now(), session=tx.session)
         await self._store.end_item(dataset_id, item_id, dataset.revision, used_revision=used, session=tx.session)
-        return dataset.revision
+        return dataset
 
     # For other features
 

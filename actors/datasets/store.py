@@ -28,8 +28,12 @@ EVER = 2**31 - 1
 
 INDEXES: dict[str, tuple[Index, ...]] = {
     DATASETS: (Index((("project_id", 1), ("created_at", -1), ("_id", -1))), Index((("created_by", 1),))),
-    ITEMS: (Index((("dataset_id", 1), ("item_id", 1), ("since", 1)), unique=True),),
+    ITEMS: (
+        Index((("dataset_id", 1), ("item_id", 1), ("since", 1)), unique=True),
+        Index((("added_by", 1),), partial={"added_by": {"$exists": True}}),
+    ),
 }
+_WRITTEN = marks(kept(OF_OTHERS), "variables", "expected", "metadata")
 HELD = {
     DATASETS: Held(
         "Your datasets, and those that you made in projects of others",
@@ -45,11 +49,10 @@ HELD = {
         plain=frozenset({"project_id", "created_by"}),
     ),
     ITEMS: Held(
-        "The items of your datasets",
+        "The items of your datasets, and those that you wrote in projects of others",
         (
-            Subject(
-                "dataset_id", marks(kept(OF_OTHERS), "variables", "expected", "metadata"), of="datasets", deleted=True
-            ),
+            Subject("dataset_id", _WRITTEN, of="datasets", deleted=True),
+            Subject("added_by", _WRITTEN),
         ),
         plain=frozenset({"*"}),
     ),
@@ -133,14 +136,16 @@ class DatasetStore:
     # Items
 
     async def insert_items(
-        self, dataset_id: str, items: Sequence[tuple[str, NewItem]], revision: int, *, session: Session | None
+        self, dataset: DatasetView, items: Sequence[tuple[str, NewItem]], *, by: str, session: Session | None
     ) -> None:
+        """They hold since the dataset's revision."""
         rows = [
             {
-                "_id": f"{item_id}:{revision}",
-                "dataset_id": dataset_id,
+                "_id": f"{item_id}:{dataset.revision}",
+                "dataset_id": dataset.id,
                 "item_id": item_id,
-                "since": revision,
+                "added_by": by,
+                "since": dataset.revision,
                 "until": EVER,
                 "variables": _as_text(item.variables),
                 "expected": item.expected,

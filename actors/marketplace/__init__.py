@@ -28,7 +28,8 @@ from promptforge.actors.marketplace.messages import (
     WithdrawListing,
 )
 from promptforge.actors.marketplace.purchases.actor import PurchasesActor
-from promptforge.actors.marketplace.purchases.messages import AppealRefund, RequestRefund
+from promptforge.actors.marketplace.purchases.appeals import SaleAppealsActor
+from promptforge.actors.marketplace.purchases.messages import AppealRefund, AppealSaleRefund, RequestRefund
 from promptforge.actors.marketplace.reports.actor import ReportsActor
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReview
 from promptforge.actors.marketplace.reviews.actor import ReviewsActor
@@ -40,7 +41,9 @@ from promptforge.actors.marketplace.reviews.messages import (
     ReplyToReview,
     WriteReview,
 )
+from promptforge.actors.marketplace.reviews.replies import RepliesActor
 from promptforge.actors.marketplace.sealed.actor import SealedRunsActor
+from promptforge.actors.marketplace.sealed.appeals import SealedAppealsActor
 from promptforge.actors.marketplace.sealed.messages import (
     FundTrials,
     GetRunOffer,
@@ -54,6 +57,7 @@ __all__ = [
     "AddFavourite",
     "AppealListing",
     "AppealRefund",
+    "AppealSaleRefund",
     "AttachEvidence",
     "CheckRatings",
     "CreateListing",
@@ -82,6 +86,7 @@ __all__ = [
     "RelistListing",
     "RemoveEvidence",
     "RemoveFavourite",
+    "RepliesActor",
     "ReplyToReview",
     "ReportListing",
     "ReportReview",
@@ -89,6 +94,8 @@ __all__ = [
     "RequestRefund",
     "ReviewsActor",
     "RunListing",
+    "SaleAppealsActor",
+    "SealedAppealsActor",
     "SealedRunsActor",
     "SubmitListing",
     "TrialBudgetsActor",

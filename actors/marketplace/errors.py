@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from promptforge.core.errors import Conflict, Forbidden
 
 
@@ -94,6 +96,12 @@ class RunsBarred(Forbidden):
     code = "runs_barred"
     title = "A moderator has found that your runs were after the sealed text: you can neither run nor buy runs of it"
 
+    @classmethod
+    def of(cls, listing_id: str) -> Self:
+        """Also for who was linked to those people later, and was told nothing then."""
+        where = f"/marketplace/listings/{listing_id}/runs/ruling"
+        return cls(f"{cls.title}. GET {where} says why, and until when that can be appealed.")
+
 
 class NoSuspicion(Conflict):
     code = "no_suspicion"
@@ -103,6 +111,11 @@ class NoSuspicion(Conflict):
 class ReviewRemoved(Conflict):
     code = "review_removed"
     title = "A moderator has removed your review of this purchase"
+
+
+class ReplyRemoved(Conflict):
+    code = "reply_removed"
+    title = "A moderator has removed your reply to this review"
 
 
 class RefundPending(Conflict):

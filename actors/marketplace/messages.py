@@ -11,6 +11,8 @@ from annotated_types import Ge, Le, Len
 from pydantic import MISSING, Field
 
 from promptforge.actors.marketplace.packaged import PackageOffer
+from promptforge.actors.marketplace.refunds.messages import RefundView
+from promptforge.actors.marketplace.rulings.messages import RulingView
 from promptforge.actors.marketplace.sealed.terms import RunTerms
 from promptforge.actors.marketplace.titles import ONE_SCRIPT
 from promptforge.actors.prompts.messages import ChatMessage, ModelSettings, PromptKind
@@ -190,31 +192,6 @@ class ListingView:
     samples: tuple[str, ...] = ()
 
 
-class RefundState(StrEnum):
-    IN_REVIEW = "in_review"
-    REFUSED = "refused"
-    REFUNDED = "refunded"
-
-
-@dataclass(frozen=True, slots=True)
-class RefundView:
-    """What became of a buyer's request for a refund; what a moderator decided has a stable reason code and a note.
-
-    It can be appealed, once (`appealed_at`), until `appeal_until`, and is in review again until another moderator has
-    decided. What the appeal ends with is `final`, and so is a refund that was granted.
-    """
-
-    state: RefundState
-    words: str
-    requested_at: datetime
-    decided_at: datetime | None
-    reason_code: str | None
-    note: str | None
-    appealed_at: datetime | None = None
-    final: bool = False
-    appeal_until: datetime | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class PurchaseView:
     """What was bought and on which terms, as they were then; `runs` of the licence of that name. `price` is in credits.
@@ -267,7 +244,11 @@ class PurchasedContentView:
 
 @dataclass(frozen=True, slots=True)
 class SaleView:
-    """A sale as its seller sees it: the price less the platform's `fee` is their `net`; who bought stays private."""
+    """A sale as its seller sees it: the price less the platform's `fee` is their `net`; who bought stays private.
+
+    `ruling`: why a moderator granted a refund of it, and how an appeal against that stands. Once that was granted, the
+    buyer keeps the refund, and the platform gives you your share.
+    """
 
     id: str
     listing_id: str
@@ -277,6 +258,7 @@ class SaleView:
     created_at: datetime
     fee: str = "0"
     refunded_at: datetime | None = None
+    ruling: RulingView | None = None
 
 
 # Selling

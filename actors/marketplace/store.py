@@ -15,8 +15,10 @@ from promptforge.actors.marketplace.reports import store as reports
 from promptforge.actors.marketplace.reports.store import ReportStore
 from promptforge.actors.marketplace.reviews import store as reviews
 from promptforge.actors.marketplace.reviews.store import ReviewStore
+from promptforge.actors.marketplace.sealed import rulings as sealed_rulings
 from promptforge.actors.marketplace.sealed import store as sealed
 from promptforge.actors.marketplace.sealed.grounds import Grounds
+from promptforge.actors.marketplace.sealed.rulings import RunsRulingStore
 from promptforge.actors.marketplace.sealed.store import AccountStore
 from promptforge.core.mongo import Index
 from promptforge.core.personal import Held
@@ -32,6 +34,7 @@ __all__ = [
     "PurchaseStore",
     "ReportStore",
     "ReviewStore",
+    "RunsRulingStore",
     "ViewCounter",
 ]
 
@@ -43,6 +46,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **favourites.INDEXES,
     **views.INDEXES,
     **sealed.INDEXES,
+    **sealed_rulings.INDEXES,
 }
 HELD: dict[str, Held] = {
     **listings.HELD,
@@ -52,4 +56,5 @@ HELD: dict[str, Held] = {
     **favourites.HELD,
     **views.HELD,
     **sealed.HELD,
+    **sealed_rulings.HELD,
 }

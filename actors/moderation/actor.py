@@ -14,16 +14,27 @@ from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     Decision,
     GetListingForReview,
-    ListingState,
     ListingView,
 )
-from promptforge.actors.marketplace.purchases.messages import IsRefunded, RefuseRefund, RunsOutcome, TellRunHolders
-from promptforge.actors.marketplace.reviews.messages import FindReview, RemoveReview, ReviewView
-from promptforge.actors.moderation.checks.messages import CheckCase
+from promptforge.actors.marketplace.purchases.messages import IsRefundWaiting, RefuseRefund
+from promptforge.actors.marketplace.reviews.messages import (
+    FindRemovedReply,
+    FindRemovedReview,
+    FindReview,
+    RemoveReply,
+    RemoveReview,
+    ReviewView,
+)
+from promptforge.actors.moderation import appeals
+from promptforge.actors.moderation.checks.findings import DUPLICATES
+from promptforge.actors.moderation.checks.messages import CheckCase, Finding
 from promptforge.actors.moderation.contents import sold_by, unified, versions_of
 from promptforge.actors.moderation.domain import (
     APPEALABLE,
     CHECKED,
+    FOR_THE_SELLER,
+    OF_REVIEWS,
+    OF_RULINGS,
     REFUNDS,
     TO_THE_LISTING,
     answers_appeal,
@@ -34,8 +45,9 @@ from promptforge.actors.moderation.domain import (
     shown_to_party,
     waits_for,
 )
+from promptforge.actors.moderation.duplicates.rechecking import Rechecks
 from promptforge.actors.moderation.duplicates.store import FingerprintStore
-from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, NotClaimed
+from promptforge.actors.moderation.errors import AlreadyDecided, CaseObsolete, CopyDecided, NotClaimed
 from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.moderation.interests import Records, refuse_interested
 from promptforge.actors.moderation.messages import (
@@ -58,10 +70,18 @@ from promptforge.actors.moderation.messages import (
     ReleaseCase,
     Verdict,
 )
-from promptforge.actors.moderation.notices import Outcome, grant_of, notices_of, obsolete_notices, suspicion_of, why
-from promptforge.actors.moderation.reasons import REASONS, views
+from promptforge.actors.moderation.notices import (
+    Outcome,
+    grant_of,
+    suspicion_of,
+    why,
+)
+from promptforge.actors.moderation.reasons import REASONS, REFUSED_NEXT, REPLIERS_NEXT, views
 from promptforge.actors.moderation.store import CaseStore, Waiting
+from promptforge.actors.moderation.telling import tell_decision, tell_obsolete, tell_run_holders
+from promptforge.actors.users.messages import IsAccountClosed
 from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
 from promptforge.core.pages import Page
 from promptforge.core.reasons import check_reason
 from promptforge.core.runtime import Actor, handles
@@ -71,12 +91,26 @@ MEASURED = timedelta(days=30)
 
 class ModerationActor(Actor):
     name = "moderation"
-    asks = ("billing", "marketplace", "package_files", "purchases", "prompts", "reviews", "sealed")
+    asks = (
+        "billing",
+        "marketplace",
+        "package_files",
+        "purchases",
+        "prompts",
+        "replies",
+        "reports",
+        "reviews",
+        "sale_appeals",
+        "sealed",
+        "sealed_appeals",
+        "users",
+    )
 
     def __init__(self, store: CaseStore, history: DecisionLog, fingerprints: FingerprintStore) -> None:
         self._store = store
         self._history = history
         self._fingerprints = fingerprints
+        self._rechecks = Rechecks(fingerprints)
 
     @handles(OpenCase, key="listing_id", atomic=True)
     async def open_case(self, message: OpenCase, context: Context) -> None:
@@ -101,7 +135,7 @@ class ModerationActor(Actor):
         review = await self._find_review(case, context)
         advice = await self._store.find_recommendation(case.id)
         waits = await self._waits(case, listing, review, context)
-        possible = legal_decisions(case.kind, listing.state) if waits else ()
+        possible = legal_decisions(case.kind, listing.state, review) if waits else ()
         detail = CaseDetailView(
             case=case,
             listing=listing,
@@ -116,17 +150,24 @@ class ModerationActor(Actor):
         return _shown_to_party(detail) if concerns(case, bringers, people) else detail
 
     async def _find_review(self, case: CaseView, context: Context) -> ReviewView | None:
-        if case.kind is not CaseKind.REVIEW_REPORT or case.subject is None:
-            return None
-        return await context.ask(FindReview(review_id=case.subject))
+        if case.kind is CaseKind.REVIEW_REPORT and case.subject is not None:
+            return await context.ask(FindReview(review_id=case.subject))
+        if case.kind is CaseKind.REVIEW_APPEAL and case.subject is not None:
+            return await context.ask(FindRemovedReview(review_id=case.subject))
+        if case.kind is CaseKind.REPLY_APPEAL and case.subject is not None:
+            return await context.ask(FindRemovedReply(review_id=case.subject))
+        return None
 
     async def _waits(self, case: CaseView, listing: ListingView, review: ReviewView | None, context: Context) -> bool:
         if not waits_for(listing, case) or _has_lost_its_review(case, review):
             return False
+        if case.kind in OF_RULINGS:
+            return await appeals.is_waiting(case, context)
+        if case.kind in FOR_THE_SELLER:
+            return not await context.ask(IsAccountClosed(user_id=case.seller_id))
         if case.kind not in REFUNDS or case.purchase_id is None:
             return True
-        # Given back meanwhile, in another way: its payment was disputed, or the policy had it refunded at once.
-        return not await context.ask(IsRefunded(purchase_id=case.purchase_id))
+        return await context.ask(IsRefundWaiting(purchase_id=case.purchase_id))
 
     @handles(GetQueue)
     async def get_queue(self, message: GetQueue, context: Context) -> CaseQueueView:
@@ -205,7 +246,30 @@ class ModerationActor(Actor):
 
     @handles(DecideCase, key="case_id")
     async def decide(self, message: DecideCase, context: Context) -> CaseView:
-        return await self._unless_obsolete(message.case_id, lambda tx: self._decide(message, tx), context)
+        try:
+            decided = await self._unless_obsolete(message.case_id, lambda tx: self._decide(message, tx), context)
+        except CopyDecided:
+            await context.transaction(lambda tx: self._keep_copies(message.case_id, tx))
+            raise
+        reach("decision.after_commit")
+        return decided
+
+    async def _keep_copies(self, case_id: str, tx: Context) -> None:
+        """What held an approval is with the case, so that whoever decides has seen it."""
+        case = await self._store.get(case_id, now=tx.now(), session=tx.session)
+        listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
+        unseen = await self._unseen_copies(case, listing, tx)
+        await self._store.add_findings(case.id, DUPLICATES, unseen, session=tx.session)
+
+    async def _unseen_copies(self, case: CaseView, listing: ListingView, tx: Context) -> list[Finding]:
+        return await self._rechecks.find_unseen(
+            listing.id,
+            versions_of(case, listing)[0],
+            seller_id=listing.seller_id,
+            seen=await self._store.list_findings(case.id, session=tx.session),
+            checked_at=await self._store.find_checked(case.id, session=tx.session),
+            session=tx.session,
+        )
 
     async def _unless_obsolete(
         self, case_id: str, work: Callable[[Context], Awaitable[CaseView]], context: Context
@@ -220,10 +284,10 @@ class ModerationActor(Actor):
     async def _close(self, case_id: str, tx: Context) -> None:
         case = await self._store.get(case_id, now=tx.now(), session=tx.session)
         listing = await tx.ask(GetListingForReview(listing_id=case.listing_id))
-        if not await self._waits(case, listing, await self._find_review(case, tx), tx):
-            bringers = await self._store.list_bringers(case.id, session=tx.session)
-            if await self._store.close_obsolete(case, session=tx.session):
-                await tx.enqueue_many(obsolete_notices(case, bringers))
+        if await self._waits(case, listing, await self._find_review(case, tx), tx):
+            return
+        if await self._store.close_obsolete(case, session=tx.session):
+            await tell_obsolete(self._store, case, tx)
 
     async def _to_be_judged(self, case_id: str, tx: Context) -> tuple[CaseView, ListingView]:
         """The case and its listing, where it may be judged by this moderator and there is something to judge."""
@@ -238,16 +302,20 @@ class ModerationActor(Actor):
 
     async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
         case, listing = await self._to_be_judged(message.case_id, tx)
-        check_legal(case.kind, listing.state, message.decision)
+        check_legal(case.kind, listing.state, message.decision, await self._find_review(case, tx))
         check_reason(REASONS, message.reason_code, message.decision)
+        if message.decision is Verdict.APPROVE:
+            await self._fingerprints.take_turn(session=tx.session)
+            if await self._unseen_copies(case, listing, tx):
+                raise CopyDecided
         decided = await self._store.decide(message, tx.user_id, now=tx.now(), session=tx.session)
         await self._history.add(decided, now=tx.now(), session=tx.session)
         appeal_until = await self._carry_out(message, decided, tx)
         await self._decide_suspicion(decided, tx)
-        await _tell_run_holders(decided, message, listing.state, tx)
-        await self._remember(message, listing.id, versions_of(case, listing)[0], tx)
+        await tell_run_holders(decided, message, listing.state, tx)
+        await self._remember(message, case, listing, tx)
         outcome = Outcome(appeal_until, of_appeal=answers_appeal(case, listing))
-        await self._tell(decided, outcome, tx)
+        await tell_decision(self._store, decided, outcome, tx)
         verdict = {
             "listing_id": decided.listing_id,
             "revision": decided.revision,
@@ -259,6 +327,9 @@ class ModerationActor(Actor):
 
     async def _carry_out(self, message: DecideCase, case: CaseView, tx: Context) -> datetime | None:
         """Until when the seller can appeal what became of the listing, if they can."""
+        if case.kind in OF_RULINGS:
+            await appeals.carry_out(case, message, tx)
+            return None
         if message.decision in TO_THE_LISTING:
             listing = await tx.ask(
                 ApplyDecision(
@@ -278,56 +349,52 @@ class ModerationActor(Actor):
             await tx.ask(
                 RemoveReview(
                     review_id=case.subject,
+                    case_id=case.id,
                     reason_code=message.reason_code.value,
+                    public_note=message.public_note,
                     explanation="\n\n".join(why(message.reason_code, message.public_note)),
                 )
             )
+        elif message.decision is Verdict.REMOVE_REPLY and case.subject is not None:
+            await tx.ask(
+                RemoveReply(
+                    review_id=case.subject,
+                    case_id=case.id,
+                    reason_code=message.reason_code.value,
+                    public_note=message.public_note,
+                    explanation="\n\n".join(why(message.reason_code, message.public_note, REPLIERS_NEXT)),
+                )
+            )
         elif message.decision is Verdict.REFUND and case.purchase_id is not None:
-            await tx.ask(grant_of(case.purchase_id, message, heard=case.kind is CaseKind.REFUND_APPEAL))
+            await tx.ask(grant_of(case, case.purchase_id, message))
         elif case.kind in REFUNDS and case.purchase_id is not None:
             await tx.ask(
                 RefuseRefund(
                     purchase_id=case.purchase_id,
                     reason_code=message.reason_code,
                     public_note=message.public_note,
-                    explanation="\n\n".join(why(message.reason_code, message.public_note)),
+                    explanation="\n\n".join(why(message.reason_code, message.public_note, REFUSED_NEXT)),
                 )
             )
         return None
 
-    async def _remember(self, message: DecideCase, listing_id: str, version: int, tx: Context) -> None:
-        """Later submissions are compared with what was approved, and with what was refused."""
+    async def _remember(self, message: DecideCase, case: CaseView, listing: ListingView, tx: Context) -> None:
+        """Later submissions are compared with what was approved, and with what was refused.
+
+        Whoever rejects a change of something else than the text says nothing about the text, which is on offer.
+        """
+        version, published = versions_of(case, listing)
         if message.decision in {Verdict.APPROVE, Verdict.LIFT}:
-            await self._fingerprints.approve(listing_id, version, session=tx.session)
-        elif message.decision in APPEALABLE:
-            await self._fingerprints.refuse(listing_id, version, message.reason_code.value, session=tx.session)
+            await self._fingerprints.approve(listing.id, version, now=tx.now(), session=tx.session)
+        elif message.decision in APPEALABLE and (case.kind is not CaseKind.PROPOSED_CHANGE or published is not None):
+            await self._fingerprints.refuse(
+                listing.id, version, message.reason_code.value, now=tx.now(), session=tx.session
+            )
 
     async def _decide_suspicion(self, case: CaseView, tx: Context) -> None:
         """Whose runs were stopped may go on, whichever way it was decided; what they bought may be theirs no more."""
         if case.kind is CaseKind.EXTRACTION and case.subject is not None:
             await tx.ask(suspicion_of(case))
-
-    async def _tell(self, case: CaseView, outcome: Outcome, tx: Context) -> None:
-        bringers = await self._store.list_bringers(case.id, session=tx.session)
-        notices = notices_of(case, outcome, bringers=bringers)
-        for notice in notices[:1]:
-            await tx.enqueue(notice, owner_id=notice.user_id)
-        await tx.enqueue_many(notices[1:])
-
-
-async def _tell_run_holders(case: CaseView, message: DecideCase, before: ListingState, tx: Context) -> None:
-    """A suspension stops the runs of whoever bought them, and its end lets them go on."""
-    if message.decision is Verdict.LIFT:
-        outcome = RunsOutcome.GO_ON
-    elif message.decision is not Verdict.SUSPEND:
-        return
-    elif before is ListingState.SUSPENDED:
-        outcome = RunsOutcome.STOPPED_FOR_GOOD
-    else:
-        outcome = RunsOutcome.STOPPED
-    words = f"Why ({message.reason_code}): {REASONS[message.reason_code].words}"
-    telling = TellRunHolders(listing_id=case.listing_id, decision=case.id, outcome=outcome, words=words)
-    await tx.enqueue(telling, unique=f"tell-run-holders:{case.id}")
 
 
 def _shown_to_party(detail: CaseDetailView) -> CaseDetailView:
@@ -342,8 +409,8 @@ def _shown_to_party(detail: CaseDetailView) -> CaseDetailView:
 
 
 def _has_lost_its_review(case: CaseView, review: ReviewView | None) -> bool:
-    """Its author has taken it back, or another moderator has removed it."""
-    return case.kind is CaseKind.REVIEW_REPORT and review is None
+    """Its author has taken it back, or another moderator has removed it, or decided about it."""
+    return case.kind in OF_REVIEWS and review is None
 
 
 def _kind_of_cases(kind: CaseKind, waiting: Waiting | None, took: list[timedelta]) -> KindOfCases:

@@ -19,6 +19,8 @@ PROSE = 4
 """From how many words on a string is a sentence, and no name."""
 LEAST_COMPARED = 20
 """Words; fewer are alike by chance."""
+STRETCH, OVERLAP = 32_768, 4_096
+"""Characters of a long text that are compared by themselves too, and how many of them are in the next ones as well."""
 
 Content = str | tuple[ChatMessage, ...]
 
@@ -48,7 +50,10 @@ def parts_sold_by(listing: ListingView, number: int) -> ReadPackageParts | None:
 
 
 def compared_texts(version: PromptVersionView, parts: Sequence[PackagePart]) -> list[str]:
-    """The texts that copies are looked for by, each once: a package's prompts, of all first the newest version."""
+    """The texts that copies are looked for by, each once: a package's prompts, of all first the newest version.
+
+    Behind them stretches of the long ones: what is taken over among much else is a small part of the whole.
+    """
     behind: Counter[str] = Counter()
     ranked = []
     for part in parts:
@@ -56,7 +61,14 @@ def compared_texts(version: PromptVersionView, parts: Sequence[PackagePart]) -> 
             ranked.append((behind[part.prompt], part.text))
             behind[part.prompt] += 1
     ranked.sort(key=lambda pair: pair[0])
-    return list(dict.fromkeys(text for _, text in ranked)) or [text_of(version.content), *_prose_besides(version)]
+    whole = [text for _, text in ranked] or [text_of(version.content), *_prose_besides(version)]
+    return list(dict.fromkeys([*whole, *(stretch for text in whole for stretch in _stretches(text))]))
+
+
+def _stretches(text: str) -> Iterator[str]:
+    if len(text) > STRETCH:
+        for start in range(0, len(text) - OVERLAP, STRETCH - OVERLAP):
+            yield text[start : start + STRETCH]
 
 
 def _prose_besides(version: PromptVersionView) -> list[str]:

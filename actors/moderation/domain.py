@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from promptforge.actors.marketplace.messages import ListingState, ListingView, ProposalState
+from promptforge.actors.marketplace.reviews.messages import ReviewView
 from promptforge.actors.moderation.errors import IllegalDecision
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, OpenCase, Verdict
 
@@ -23,16 +24,22 @@ LEGAL: dict[CaseKind, dict[ListingState | None, tuple[Verdict, ...]]] = {
         ListingState.REJECTED: _REVIEWED,
         ListingState.SUSPENDED: (Verdict.LIFT, Verdict.SUSPEND),
     },
-    CaseKind.REVIEW_REPORT: {None: (Verdict.REMOVE, Verdict.DISMISS)},
+    CaseKind.REVIEW_REPORT: {None: (Verdict.REMOVE, Verdict.REMOVE_REPLY, Verdict.DISMISS)},
     CaseKind.REFUND: {None: (Verdict.REFUND, Verdict.DISMISS)},
     CaseKind.REFUND_APPEAL: {None: (Verdict.REFUND, Verdict.DISMISS)},
     CaseKind.EXTRACTION: {None: (Verdict.DISMISS, Verdict.REFUND)},
+    CaseKind.REVIEW_APPEAL: {None: (Verdict.RESTORE, Verdict.REMOVE)},
+    CaseKind.SALE_APPEAL: {None: (Verdict.COMPENSATE, Verdict.REFUND)},
+    CaseKind.EXTRACTION_APPEAL: {None: (Verdict.RESTORE, Verdict.REFUND)},
+    CaseKind.REPLY_APPEAL: {None: (Verdict.RESTORE, Verdict.REMOVE_REPLY)},
 }
 """What may be decided in a case of this kind about a listing in this state (None: in any).
 
 Deciding an appeal as before upholds the decision. A state that is missing leaves nothing to decide.
 """
 APPEALABLE = frozenset({Verdict.REJECT, Verdict.SUSPEND})
+JUDGING = APPEALABLE | {Verdict.APPROVE, Verdict.LIFT}
+"""By these a text is remembered as refused, or as approved."""
 TO_THE_LISTING = frozenset({Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.REJECT, Verdict.SUSPEND, Verdict.LIFT})
 """What changes the listing; the others leave it as it is."""
 CHECKED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.REPORT})
@@ -41,6 +48,18 @@ RECOMMENDED = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.REP
 """Those that a language model is asked about, where one is configured."""
 REFUNDS = frozenset({CaseKind.REFUND, CaseKind.REFUND_APPEAL})
 """Cases about what a buyer asks for: both are answered to the purchase."""
+FOR_THE_SELLER = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE, CaseKind.APPEAL})
+"""What only its seller asks for: once their account is closed, nobody does any more."""
+GRANTED = frozenset({Verdict.RESTORE, Verdict.COMPENSATE})
+"""What an appeal against something that was taken ends with, where it is granted."""
+OF_RULINGS = frozenset(
+    {CaseKind.REVIEW_APPEAL, CaseKind.REPLY_APPEAL, CaseKind.SALE_APPEAL, CaseKind.EXTRACTION_APPEAL}
+)
+"""Appeals that say which case they are against, and are answered to what that one was about."""
+REPORTED = frozenset({CaseKind.REPORT, CaseKind.REVIEW_REPORT})
+"""Cases that anybody may bring up, any number of people the same one."""
+OF_REVIEWS = frozenset({CaseKind.REVIEW_REPORT, CaseKind.REVIEW_APPEAL, CaseKind.REPLY_APPEAL})
+"""Cases about a review, or the reply to it: without that there is nothing to decide."""
 _ONCE = frozenset({CaseKind.REVIEW, CaseKind.PROPOSED_CHANGE})
 
 
@@ -55,15 +74,18 @@ def open_key(message: OpenCase) -> str:
     return f"{message.kind}:{message.listing_id}:{subject}"
 
 
-def legal_decisions(kind: CaseKind, state: ListingState) -> tuple[Verdict, ...]:
-    """None where there is nothing to decide any more."""
+def legal_decisions(kind: CaseKind, state: ListingState, review: ReviewView | None = None) -> tuple[Verdict, ...]:
+    """None where there is nothing to decide any more. `review`: what the case is about, where it is about one."""
     table = LEGAL[kind]
-    return table.get(state, table.get(None, ()))
+    possible = table.get(state, table.get(None, ()))
+    if review is not None and review.reply is None:
+        return tuple(one for one in possible if one is not Verdict.REMOVE_REPLY)
+    return possible
 
 
-def check_legal(kind: CaseKind, state: ListingState, verdict: Verdict) -> None:
+def check_legal(kind: CaseKind, state: ListingState, verdict: Verdict, review: ReviewView | None = None) -> None:
     """Raises `IllegalDecision`, which names those that are legal."""
-    legal = legal_decisions(kind, state)
+    legal = legal_decisions(kind, state, review)
     if verdict not in legal:
         raise IllegalDecision(
             f"A case of the kind {kind} is not decided by {verdict}; possible now: {', '.join(legal)}",
@@ -86,9 +108,7 @@ def waits_for(listing: ListingView, case: CaseView) -> bool:
             return change is not None and (change.state, change.revision) == (ProposalState.IN_REVIEW, case.revision)
         case CaseKind.APPEAL:
             return listing.review is not None and listing.review.appealed_at is not None
-        case CaseKind.REPORT | CaseKind.REVIEW_REPORT | CaseKind.EXTRACTION:
-            return True
-        case CaseKind.REFUND | CaseKind.REFUND_APPEAL:
+        case _:
             return True
 
 

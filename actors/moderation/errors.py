@@ -25,6 +25,11 @@ class NotClaimed(Conflict):
     title = "Claim the case first; a claim that nobody prolonged has ended"
 
 
+class CopyDecided(Conflict):
+    code = "copy_decided"
+    title = "A copy was decided about since this was checked: look at the findings, and decide again"
+
+
 class IllegalDecision(Conflict):
     code = "illegal_decision"
     title = "Cases of this kind are not decided like that"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from promptforge.actors.moderation.domain import APPEALABLE
+from promptforge.actors.moderation.domain import APPEALABLE, JUDGING
 from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, Verdict
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.personal import Erased, Held, Subject, kept
 
 DECISIONS = "moderation_decisions"
+MOST_JUDGED = 1000
 SHOWN = 50
 """Decisions about one listing: more than anyone reads."""
 
@@ -67,6 +68,12 @@ class DecisionLog:
         rows = self._decisions.find({"listing_id": listing_id}, session=session)
         found = await rows.sort([("created_at", -1), ("_id", -1)]).limit(SHOWN).to_list(SHOWN)
         return tuple(_decision_from(row) for row in found)
+
+    async def list_judgements(self, listing_id: str, *, session: Session | None) -> tuple[DecisionView, ...]:
+        """What was decided for or against what a listing offers, newest first, at most `MOST_JUDGED`."""
+        wanted = {"listing_id": listing_id, "decision": {"$in": [verdict.value for verdict in JUDGING]}}
+        rows = self._decisions.find(wanted, session=session).sort([("created_at", -1), ("_id", -1)]).limit(MOST_JUDGED)
+        return tuple(_decision_from(row) for row in await rows.to_list(MOST_JUDGED))
 
     async def find_appealed(
         self, listing_id: str, *, of_change: bool = False, session: Session | None = None

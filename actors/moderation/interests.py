@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.marketplace.purchases.messages import HasBought
-from promptforge.actors.moderation.domain import answers_appeal
+from promptforge.actors.marketplace.reports.messages import HasReported
+from promptforge.actors.moderation.domain import REPORTED, answers_appeal
 from promptforge.actors.moderation.errors import InterestedParty, OwnCase, OwnDecision
 from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.moderation.messages import CaseKind, CaseView
@@ -33,8 +34,16 @@ async def refuse_interested(case: CaseView, listing: ListingView, records: Recor
         raise OwnCase
     if await tx.ask(HasBought(user_ids=people, listing_id=case.listing_id)):
         raise InterestedParty("You, or an account that is linked to yours, bought this: somebody else decides about it")
-    if set(people) & set(await records.store.list_bringers(case.id, session=tx.session)):
+    if await _brought_up(case, people, records, tx):
         raise InterestedParty("You, or an account that is linked to yours, brought this up: somebody else decides")
+    if case.against is not None:
+        if await records.store.find_decider(case.against, session=tx.session) in people:
+            raise OwnDecision
+        appealed_case = await records.store.get(case.against, now=tx.now(), session=tx.session)
+        if await _brought_up(appealed_case, people, records, tx):
+            raise InterestedParty(
+                "You, or an account that is linked to yours, brought up what this is an appeal against"
+            )
     if answers_appeal(case, listing):
         of_change = case.kind is CaseKind.PROPOSED_CHANGE
         appealed = await records.history.find_appealed(case.listing_id, of_change=of_change, session=tx.session)
@@ -42,3 +51,14 @@ async def refuse_interested(case: CaseView, listing: ListingView, records: Recor
             raise OwnDecision
     if case.kind is CaseKind.REFUND_APPEAL and await records.store.find_refuser(case, session=tx.session) in people:
         raise OwnDecision
+
+
+async def _brought_up(case: CaseView, people: tuple[str, ...], records: Records, tx: Context) -> bool:
+    """Of many who reported the same the case keeps the first only; the others are asked for."""
+    bringers = await records.store.list_bringers(case.id, session=tx.session)
+    if set(people) & set(bringers):
+        return True
+    if case.kind not in REPORTED or case.times <= len(bringers):
+        return False
+    since = await records.store.find_decided_before(case, session=tx.session)
+    return await tx.ask(HasReported(user_ids=people, listing_id=case.listing_id, review_id=case.subject, since=since))

@@ -29,7 +29,9 @@ class CaseKind(StrEnum):
     meanwhile, or the appeal against the rejection of one. `report`: people have reported a listing. `review_report`:
     people have reported a review of one. `appeal`: a seller does not accept a decision. `refund`: a buyer wants a
     refund that is not automatic. `refund_appeal`: a buyer does not accept that it was refused. `extraction`: somebody
-    seems to get at a sealed text by running it.
+    seems to get at a sealed text by running it. `review_appeal`: somebody does not accept that their review was
+    removed, `sale_appeal`: a seller that a sale was refunded, `extraction_appeal`: a buyer that their runs were stopped
+    for good, `reply_appeal`: a seller that their reply to a review was removed.
     """
 
     REVIEW = "review"
@@ -40,6 +42,10 @@ class CaseKind(StrEnum):
     REFUND = "refund"
     REFUND_APPEAL = "refund_appeal"
     EXTRACTION = "extraction"
+    REVIEW_APPEAL = "review_appeal"
+    SALE_APPEAL = "sale_appeal"
+    EXTRACTION_APPEAL = "extraction_appeal"
+    REPLY_APPEAL = "reply_appeal"
 
 
 class CaseState(StrEnum):
@@ -54,7 +60,9 @@ class Verdict(StrEnum):
 
     `dismiss` leaves everything as it is: the report is unfounded, the appeal or the refund refused, the suspicion
     groundless. `refund` gives the buyer their credits back and takes the purchase from them. `remove` takes a review
-    away, out of the listing's rating too.
+    away, out of the listing's rating too, `remove_reply` only the seller's reply to it. `restore` gives back what was
+    taken: a review, a reply, or the right to run.
+    `compensate` has the platform pay a seller for a sale that was refunded.
     """
 
     APPROVE = "approve"
@@ -65,6 +73,9 @@ class Verdict(StrEnum):
     DISMISS = "dismiss"
     REFUND = "refund"
     REMOVE = "remove"
+    REMOVE_REPLY = "remove_reply"
+    RESTORE = "restore"
+    COMPENSATE = "compensate"
 
 
 class ReasonCode(StrEnum):
@@ -138,7 +149,8 @@ class CaseView:
     `reason` is what somebody said when the case came up: who reports, appeals or wants a refund. `times` is how often
     the same came up while the case was open: as many people reported the listing, say. `severity` is that of the worst
     finding of the automatic checks. `claim` is one that counts. `subject`: in a case of extraction one of the accounts
-    that it is about, of a reported review its id.
+    that it is about, of a reported review its id. `reported`: what it and the reply to it said when people reported
+    them, for they may have been changed since. `against`: the case whose decision is appealed.
 
     A moderator whom a case concerns (its seller, who brought it up, whose runs it is about, and accounts linked to
     theirs) sees neither `reason`, `purchase_id`, `severity`, `claim`, `internal_note`, `decided_by` nor `subject`.
@@ -164,6 +176,8 @@ class CaseView:
     decided_at: datetime | None
     created_at: datetime
     subject: str | None = None
+    against: str | None = None
+    reported: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +251,8 @@ class CaseDetailView:
 
     `findings` are the automatic checks', the worst first; a moderator judges them. `legal_decisions` are those that
     this kind of case allows, `history` what was decided about the listing before, newest first. `review` is what a
-    `review_report` is about, while it is there. `recommendation` is a language model's, without its words; null where
-    none is configured, or it has not come yet.
+    `review_report`, a `review_appeal` or a `reply_appeal` is about, while there is something to decide.
+    `recommendation` is a language model's, without its words; null where none is configured, or it has not come yet.
     """
 
     case: CaseView
@@ -293,6 +307,10 @@ class OpenCase(Command[None]):
     """Who does not get to decide it; sellers never do."""
     subject: str | None = None
     """Whom it is about, where the listing and the purchase do not say it."""
+    reported: str | None = None
+    """Of a reported review: its words, and the reply's, as they were."""
+    against: str | None = None
+    """The case that it is an appeal against: who decided that, or brought it up, does not decide this one."""
 
 
 @public
@@ -358,9 +376,10 @@ class ReadCaseContent(Command[CaseContentView]):
 class DecideCase(Command[CaseView]):
     """Decide a case that you have claimed; the seller is told the decision, the reason and the public note.
 
-    The reason must be one for this decision (422). 409 `not_claimed` where the claim is not yours (any more),
-    `illegal_decision` naming those that this kind of case allows, `already_decided`, `case_obsolete` where the listing
-    has moved on; 403 as for claiming.
+    The reason must be one for this decision (422). An approval is held, 409 `copy_decided`, where a copy was decided
+    about since the checks ran: it is among the findings then, and who has seen them decides again. 409 `not_claimed`
+    where the claim is not yours (any more), `illegal_decision` naming those that this kind of case allows,
+    `already_decided`, `case_obsolete` where the listing has moved on; 403 as for claiming.
     """
 
     case_id: CaseId

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from promptforge.actors.marketplace.purchases.messages import GrantRefund
 from promptforge.actors.marketplace.sealed.messages import DecideSuspicion
@@ -45,8 +46,9 @@ _CHANGE_TOLD = {
         "Your change of “{title}” was rejected. What is published stays as it is.",
     ),
 }
+REPORT_DECIDED = "report.decided"
+_AS_IT_IS: Mapping[ReasonCode, str] = MappingProxyType({})
 _HEARD = "The buyer's appeal was heard by another moderator, and changed the decision."
-_NO_APPEAL = "What was given back to a buyer is not taken from them again: a refund that was granted has no appeal."
 _UPHELD = "Your appeal was heard by another moderator, who decided as before. That is final."
 _CHANGED = "Your appeal was heard by another moderator, and changed the decision."
 _APPEAL = (
@@ -80,7 +82,11 @@ def notices_of(case: CaseView, outcome: Outcome, *, bringers: Iterable[str]) -> 
 
 
 _REPORTED = {CaseKind.REPORT: "", CaseKind.REVIEW_REPORT: "a review of "}
-_OUTCOMES = {Verdict.SUSPEND: "taken off the market", Verdict.REMOVE: "removed"}
+_OUTCOMES = {
+    Verdict.SUSPEND: "it was taken off the market",
+    Verdict.REMOVE: "it was removed",
+    Verdict.REMOVE_REPLY: "the seller's reply to it was removed",
+}
 _SELLERS = {
     *((kind, verdict) for kind in (CaseKind.REVIEW, CaseKind.APPEAL, CaseKind.REPORT) for verdict in _TOLD),
     *((CaseKind.PROPOSED_CHANGE, verdict) for verdict in _CHANGE_TOLD),
@@ -103,11 +109,13 @@ def _to_seller(case: CaseView, verdict: Verdict, explanation: list[str], outcome
 
 def _to_reporter(case: CaseView, verdict: Verdict, user_id: str, reason: ReasonCode) -> NotifyUser:
     """Not what was noted for the seller or the review's author: that is between them and us."""
-    outcome = _OUTCOMES.get(verdict, "left as it is")
-    words = REASONS[reason].words
+    outcome = _OUTCOMES.get(verdict, "it was left as it is")
+    told = REASONS[reason]
     reported = f"{_REPORTED[case.kind]}“{case.title}”"
-    parts = [f"You reported {reported}. It was looked into, and was {outcome}: {words} Thank you."]
-    return _notice(case, user_id, "report.decided", _Text(f"Your report: {case.title}", parts))
+    parts = [f"You reported {reported}. We have looked into it, and {outcome}: {told.words} Thank you."]
+    if reason is ReasonCode.UNFOUNDED:
+        parts.append(told.next_step)
+    return _notice(case, user_id, REPORT_DECIDED, _Text(f"Your report: {case.title}", parts))
 
 
 def obsolete_notices(case: CaseView, bringers: Iterable[str]) -> list[NotifyUser]:
@@ -117,20 +125,39 @@ def obsolete_notices(case: CaseView, bringers: Iterable[str]) -> list[NotifyUser
     reported = f"{_REPORTED[case.kind]}“{case.title}”"
     parts = [f"You reported {reported}. It is not there any more, so that there is nothing left to decide. Thank you."]
     text = _Text(f"Your report: {case.title}", parts)
-    return [_notice(case, user_id, "report.decided", text) for user_id in bringers]
+    return [_notice(case, user_id, REPORT_DECIDED, text) for user_id in bringers]
 
 
-def grant_of(purchase_id: str, message: DecideCase, *, heard: bool) -> GrantRefund:
-    """What buyer and seller are told of a refund that a moderator grants; `heard`: it answers an appeal."""
-    parts = [_HEARD] if heard else []
+_RESTORED = {
+    CaseKind.REVIEW_APPEAL: "which was removed then. Its author",
+    CaseKind.REPLY_APPEAL: "and the reply to it was removed then. The seller",
+}
+
+
+def restored_notices(case: CaseView, reporters: Iterable[str]) -> list[NotifyUser]:
+    """To those who had reported a review that an appeal has brought back, or the reply to it."""
+    removed = _RESTORED.get(case.kind)
+    if removed is None or case.decision is not Verdict.RESTORE:
+        return []
+    told = (
+        f"You reported a review of “{case.title}”, {removed} has appealed, and another moderator has brought it back."
+    )
+    text = _Text(f"Your report: {case.title}", [told])
+    return [_notice(case, user_id, REPORT_DECIDED, text) for user_id in reporters]
+
+
+def grant_of(case: CaseView, purchase_id: str, message: DecideCase) -> GrantRefund:
+    """What buyer and seller are told of a refund that a moderator grants."""
+    parts = [_HEARD] if case.kind is CaseKind.REFUND_APPEAL else []
     told, next_step = why(message.reason_code, message.public_note)
     return GrantRefund(
         purchase_id=purchase_id,
+        case_id=case.id,
         reason_code=message.reason_code.value,
         public_note=message.public_note,
         words=REASONS[message.reason_code].words,
         to_buyer="\n\n".join([*parts, told, next_step]),
-        to_seller="\n\n".join([*parts, told, f"What you can do: {SELLERS_NEXT[message.reason_code]} {_NO_APPEAL}"]),
+        to_seller="\n\n".join([*parts, *why(message.reason_code, message.public_note, SELLERS_NEXT)]),
     )
 
 
@@ -141,6 +168,7 @@ def suspicion_of(case: CaseView) -> DecideSuspicion:
     reason, upheld = ReasonCode(case.reason_code), case.decision is not Verdict.DISMISS
     told, next_step = why(reason, case.public_note)
     return DecideSuspicion(
+        case_id=case.id,
         listing_id=case.listing_id,
         subject=case.subject,
         upheld=upheld,
@@ -148,14 +176,17 @@ def suspicion_of(case: CaseView) -> DecideSuspicion:
         public_note=case.public_note,
         words=REASONS[reason].words,
         explanation=f"{told}\n\n{next_step}" if upheld else told,
-        to_seller=f"{told}\n\nWhat you can do: {SELLERS_NEXT.get(reason, '')} {_NO_APPEAL}",
+        to_seller="\n\n".join(why(reason, case.public_note, SELLERS_NEXT)),
     )
 
 
-def why(reason: ReasonCode, note: str) -> list[str]:
-    """Of a decision: its reason in words, with what was noted, and what can be done."""
+def why(reason: ReasonCode, note: str, next_steps: Mapping[ReasonCode, str] = _AS_IT_IS) -> list[str]:
+    """Of a decision: its reason in words, with what was noted, and what can be done.
+
+    `next_steps`: for whom the reason itself does not speak to.
+    """
     told = REASONS[reason]
-    return [f"Why ({reason}): {told.words} {note}", f"What you can do: {told.next_step}"]
+    return [f"Why ({reason}): {told.words} {note}", f"What you can do: {next_steps.get(reason, told.next_step)}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +196,8 @@ class _Text:
 
 
 def _notice(case: CaseView, user_id: str, kind: str, text: _Text) -> NotifyUser:
+    # Somebody may be both, and hears both: what is told them as the seller is more than what reporters hear.
+    told = f"{case.id}:{user_id}"
     subject = {"case_id": case.id, "listing_id": case.listing_id}
     if case.reason_code is not None:
         subject["reason_code"] = str(case.reason_code)
@@ -176,5 +209,5 @@ def _notice(case: CaseView, user_id: str, kind: str, text: _Text) -> NotifyUser:
         title=text.title,
         body="\n\n".join(text.parts),
         subject=subject,
-        dedupe_key=f"moderation.decided:{case.id}:{user_id}",
+        dedupe_key=f"{kind}:{told}" if kind == REPORT_DECIDED else f"moderation.decided:{told}",
     )

@@ -7,8 +7,9 @@ from promptforge.core.reasons import Reason
 
 _CHANGES, _REJECT, _SUSPEND = Verdict.REQUEST_CHANGES, Verdict.REJECT, Verdict.SUSPEND
 _AGAINST = (_CHANGES, _REJECT, _SUSPEND)
+_REMOVED = (Verdict.REMOVE, Verdict.REMOVE_REPLY)
 
-_REVIEWER = "The purchase stays yours. That the review was removed is final, and another one cannot be written."
+_REVIEWER = "The purchase stays yours. Another review of it cannot be written."
 
 
 REASONS: dict[ReasonCode, Reason[Verdict]] = {
@@ -69,7 +70,7 @@ REASONS: dict[ReasonCode, Reason[Verdict]] = {
         "Offer one listing for what can be used, without advertising.",
     ),
     ReasonCode.MISTAKEN: Reason(
-        (Verdict.APPROVE, Verdict.LIFT),
+        (Verdict.APPROVE, Verdict.LIFT, Verdict.RESTORE, Verdict.COMPENSATE),
         "The decision before was mistaken.",
         "There is nothing that you have to do. We are sorry.",
     ),
@@ -79,7 +80,7 @@ REASONS: dict[ReasonCode, Reason[Verdict]] = {
     ReasonCode.UNFOUNDED: Reason(
         (Verdict.DISMISS,),
         "What was said was looked into, and nothing against the rules was found.",
-        "Where there is something that could not be known, say it in another report or request.",
+        "What is changed later can be reported again.",
     ),
     ReasonCode.OUTSIDE_POLICY: Reason(
         (Verdict.DISMISS,),
@@ -101,12 +102,10 @@ REASONS: dict[ReasonCode, Reason[Verdict]] = {
         "Runs of the sealed prompt were made to get at its text.",
         "The credits are back; the listing can no longer be run with this purchase.",
     ),
-    ReasonCode.ABUSIVE: Reason((Verdict.REMOVE,), "The review insults, threatens or harasses people.", _REVIEWER),
-    ReasonCode.OFF_TOPIC: Reason(
-        (Verdict.REMOVE,), "The review is not about what was bought, or is advertising.", _REVIEWER
-    ),
+    ReasonCode.ABUSIVE: Reason(_REMOVED, "It insults, threatens or harasses people.", _REVIEWER),
+    ReasonCode.OFF_TOPIC: Reason(_REMOVED, "It is not about what was bought, or is advertising.", _REVIEWER),
     ReasonCode.TELLS_SECRETS: Reason(
-        (Verdict.REMOVE,), "The review gives away personal data, or the text of what was bought.", _REVIEWER
+        _REMOVED, "It gives away personal data, or the text of what was bought.", _REVIEWER
     ),
 }
 
@@ -117,6 +116,13 @@ SELLERS_NEXT = {
     ReasonCode.EXTRACTION: "There is nothing that you have to do.",
 }
 """Of refunds: what the seller can do next. The reasons themselves speak to the buyer."""
+_REPLIER = "The review stays. Another reply to it cannot be written."
+REPLIERS_NEXT = dict.fromkeys((ReasonCode.ABUSIVE, ReasonCode.OFF_TOPIC, ReasonCode.TELLS_SECRETS), _REPLIER)
+"""Of replies to reviews: what the seller can do next. The reasons themselves speak to the review's author."""
+REFUSED_NEXT = {
+    ReasonCode.UNFOUNDED: "The purchase stays yours, and you can write a review of what you bought.",
+}
+"""Of refunds that are refused: what the buyer can do next. The reasons themselves speak to who reported."""
 
 
 def views() -> tuple[ReasonView, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pydantic import TypeAdapter
@@ -61,7 +61,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     **SPENDING_INDEXES,
     **FINGERPRINT_INDEXES,
 }
-_APPEALED = {"kind": CaseKind.APPEAL.value}
+_APPEALED = {"kind": {"$in": [CaseKind.APPEAL.value, CaseKind.SALE_APPEAL.value]}}
 """The words are the seller's own; in every other kind they are those of whoever brought it up first."""
 HELD = {
     CASES: Held(
@@ -70,12 +70,16 @@ HELD = {
             Subject("seller_id", marks(REDACTED, "title", "reason"), where=_APPEALED),
             Subject(
                 "seller_id",
-                {**marks(REDACTED, "title"), **marks(EMPTIED, "findings"), **marks(CLEARED, "recommendation")},
+                {
+                    **marks(REDACTED, "title"),
+                    **marks(EMPTIED, "findings", "reported"),
+                    **marks(CLEARED, "recommendation"),
+                },
             ),
             Subject("seller_id", marks(REDACTED, "reason"), exported=False),  # what others say of them
             Subject("brought_by.0", marks(REDACTED, "reason")),
             Subject("brought_by"),  # those who came after the first, whose words are not in it
-            Subject("subject", of="reviews"),  # of theirs, which others reported
+            Subject("subject", marks(EMPTIED, "reported"), of="reviews"),  # of theirs, which others reported
         ),
         plain=frozenset(
             {
@@ -91,6 +95,7 @@ HELD = {
                 "public_note",
                 "decided_by",
                 "purchase_id",
+                "against",
             }
         ),
         secret=frozenset({"internal_note", "claim", "findings", "recommendation", "brought_by"}),
@@ -100,7 +105,9 @@ HELD = {
     **FINGERPRINT_HELD,
 }
 MOST_PEOPLE = 1000
-"""Who brought up one case; those who come later are counted and not kept."""
+"""Who brought up one case; those who come later are counted and not kept with it."""
+MOST_REPORTED = 20
+"""Editions of what is reported; half as many for those who have reported it before."""
 
 MOST_DECIDED = 5000
 _recommendations = TypeAdapter(RecommendationView)
@@ -135,8 +142,11 @@ class CaseStore:
             if await self._cases.find_one(there, {"_id": 1}, session=session):
                 return None
         key = {"open_key": open_key(message)}
-        known = await self._cases.find_one(key, {"brought_by": 1}, session=session)
-        if known is not None and (opens_once(message.kind) or message.brought_by in known["brought_by"]):
+        known = await self._cases.find_one(key, {"brought_by": 1, "reported": 1}, session=session)
+        if known is not None and opens_once(message.kind):
+            return None
+        await self._add_reported(known, message, session)
+        if known is not None and message.brought_by in known["brought_by"]:
             return None
         case_id = new_id("cas")
         update: Document = {"$setOnInsert": _opened(case_id, message, now), "$inc": {"times": 1}}
@@ -148,6 +158,17 @@ class CaseStore:
         if opens_once(message.kind):
             await self._close_older(message, now, session)
         return case_id if row["_id"] == case_id else None
+
+    async def _add_reported(self, known: Document | None, message: OpenCase, session: Session) -> None:
+        """Also where somebody reports it again: it was changed since. Half of the room is kept for others, or whoever
+        changes it and reports each version would leave none for the one that matters.
+        """
+        if known is None or message.reported is None:
+            return
+        again = message.brought_by in known["brought_by"]
+        if len(known.get("reported", ())) < (MOST_REPORTED // 2 if again else MOST_REPORTED):
+            update = {"$addToSet": {"reported": message.reported}}
+            await self._cases.update_one({"_id": known["_id"]}, update, session=session)
 
     async def _close_older(self, message: OpenCase, now: datetime, session: Session) -> None:
         """Of an earlier revision there is nothing to decide; who has claimed one hears that when they decide it."""
@@ -209,6 +230,17 @@ class CaseStore:
         row = await self._cases.find_one(refused, {"decided_by": 1}, session=session)
         return None if row is None else row["decided_by"]
 
+    async def find_decider(self, case_id: str, *, session: Session | None) -> str | None:
+        row = await self._cases.find_one({"_id": case_id}, {"decided_by": 1}, session=session)
+        return None if row is None else row.get("decided_by")
+
+    async def find_decided_before(self, case: CaseView, *, session: Session | None) -> datetime:
+        """When the last case about the same ended in a decision; long ago where there was none."""
+        same = {"listing_id": case.listing_id, "kind": case.kind.value, "subject": case.subject}
+        wanted = {**same, "_id": {"$ne": case.id}, "decided_at": {"$lte": case.created_at}}
+        row = await self._cases.find_one(wanted, {"decided_at": 1}, sort=[("decided_at", -1)], session=session)
+        return datetime.min.replace(tzinfo=UTC) if row is None else row["decided_at"]
+
     async def list_durations(self, *, since: datetime) -> dict[CaseKind, list[timedelta]]:
         """From opening to decision, of the newest `MOST_DECIDED` since then."""
         wanted = {"state": CaseState.DECIDED.value, "decided_at": {"$gte": since}}
@@ -220,9 +252,9 @@ class CaseStore:
 
     # Findings
 
-    async def list_findings(self, case_id: str) -> tuple[Finding, ...]:
+    async def list_findings(self, case_id: str, *, session: Session | None = None) -> tuple[Finding, ...]:
         """The worst first."""
-        return findings_of(await self._row(case_id, None))
+        return findings_of(await self._row(case_id, session))
 
     async def keep_findings(
         self, case_id: str, source: str, findings: Sequence[Finding], *, session: Session | None
@@ -230,6 +262,23 @@ class CaseStore:
         """In the place of what the same source found before."""
         found = [asdict(finding) for finding in findings]
         await self._cases.update_one({"_id": case_id}, {"$set": {f"findings.{source}": found}}, session=session)
+
+    async def add_findings(
+        self, case_id: str, source: str, findings: Sequence[Finding], *, session: Session | None
+    ) -> None:
+        """Beside what the same source found before."""
+        found = [asdict(finding) for finding in findings]
+        changes = {"$push": {f"findings.{source}": {"$each": found}}}
+        await self._cases.update_one({"_id": case_id}, changes, session=session)
+
+    async def keep_checked(self, case_id: str, *, now: datetime, session: Session | None) -> None:
+        await self._cases.update_one({"_id": case_id}, {"$set": {"checked_at": now}}, session=session)
+
+    async def find_checked(self, case_id: str, *, session: Session | None) -> datetime:
+        """When the checks have last run; where they have not, when the case was opened."""
+        row = await self._row(case_id, session)
+        checked_at: datetime = row.get("checked_at") or row["created_at"]
+        return checked_at
 
     # What a model would decide
 
@@ -340,6 +389,8 @@ def _opened(case_id: str, message: OpenCase, now: datetime) -> Document:
         "reason": message.reason,
         "purchase_id": message.purchase_id,
         "subject": message.subject,
+        "against": message.against,
+        "reported": [] if message.reported is None else [message.reported],
         "claim": None,
         "findings": {},
         "created_at": now,
@@ -394,6 +445,8 @@ def _case_from(row: Document, now: datetime) -> CaseView:
         decided_at=row.get("decided_at"),
         created_at=row["created_at"],
         subject=row.get("subject"),
+        against=row.get("against"),
+        reported=tuple(row.get("reported", ())),
     )
 
 

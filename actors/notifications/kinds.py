@@ -14,7 +14,10 @@ from promptforge.actors.notifications.preferences.messages import Channel
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`email`: whether it goes by email by default. `never_mailed`: not at all, whatever somebody chose."""
+    """`email`: whether it goes by email by default. `never_mailed`: not at all, whatever somebody chose.
+
+    `reasoned`: something was decided against somebody, or is kept from them, and `subject` has the `reason_code`.
+    """
 
     name: str
     title: str
@@ -22,6 +25,7 @@ class Kind:
     email: bool = False
     never_mailed: bool = False
     known: bool = True
+    reasoned: bool = False
 
     def by_default(self, channel: Channel) -> bool:
         return self.email if channel is Channel.EMAIL else True
@@ -31,26 +35,33 @@ def _important(name: str, title: str) -> Kind:
     return Kind(name, title, mandatory=True, email=True)
 
 
+def _reasoned(name: str, title: str) -> Kind:
+    return Kind(name, title, mandatory=True, email=True, reasoned=True)
+
+
 _ALL = (
     # Credits and money
     Kind("credits.granted", "Credits are yours", mandatory=True),
     _important("credits.expiring", "Credits expire soon"),
     Kind("credits.expired", "Credits have expired", mandatory=True),
-    _important("credits.taken_back", "Credits were taken back"),
+    _reasoned("credits.taken_back", "Credits were taken back"),
     Kind("credits.given_back", "Credits are yours again", mandatory=True),
-    _important("credits.owed", "You owe credits"),
-    _important("credits.frozen", "Credits are frozen"),
+    _reasoned("credits.owed", "You owe credits"),
+    _reasoned("credits.frozen", "Credits are frozen"),
     Kind("credits.thawed", "Credits can be spent again", mandatory=True),
     _important("subscription.payment_failed", "A subscription could not be paid"),
-    _important("connect.bank_details", "Your bank details have changed"),
+    _reasoned("connect.bank_details", "Your bank details have changed"),
     _important("payout.sent", "A payout is on its way"),
-    _important("payout.returned", "A payout was refused"),
-    _important("payout.reversed", "A payout was reversed"),
-    _important("payout.held", "A payout is on hold"),
+    _reasoned("payout.returned", "A payout was refused"),
+    _reasoned("payout.reversed", "A payout was reversed"),
+    _reasoned("payout.held", "A payout is on hold"),
+    _reasoned("payout.waiting", "A payout waits"),
     _important("account.deletion", "Your account will be deleted"),
     _important("account.export", "The export of your data is ready"),
-    _important("account.suspended", "Your account is suspended"),
+    _reasoned("account.suspended", "Your account is suspended"),
+    _reasoned("account.upheld", "Your account stays suspended"),
     _important("account.reinstated", "Your account is not suspended any more"),
+    _important("account.appealed", "Somebody appeals against the suspension of their account"),
     _important("account.roles_changed", "Your roles have changed"),
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
@@ -63,37 +74,45 @@ _ALL = (
     Kind("listing.sold", "A listing of yours was bought", email=True),
     Kind("purchase.completed", "You bought a listing", email=True),
     Kind("purchase.newer_version", "Something that you bought has a newer version"),
-    _important("sale.refunded", "A sale of yours was refunded"),
-    _important("purchase.refunded", "A purchase of yours was refunded"),
-    _important("refund.refused", "A refund was refused"),
-    _important("runs.stopped", "Your runs of a listing were stopped"),
-    _important("runs.decided", "Your runs of a listing were looked at"),
-    _important("runs.suspended", "A listing that you bought runs of was suspended"),
+    _reasoned("sale.refunded", "A sale of yours was refunded"),
+    _important("sale.compensated", "A sale of yours that was refunded was made good"),
+    _reasoned("purchase.refunded", "A purchase of yours was refunded"),
+    _reasoned("refund.refused", "A refund was refused"),
+    Kind("refund.heard", "An appeal of the seller against your refund was heard", mandatory=True),
+    _reasoned("runs.stopped", "Your runs of a listing were stopped"),
+    _reasoned("runs.decided", "Your runs of a listing were looked at"),
+    _reasoned("runs.suspended", "A listing that you bought runs of was suspended"),
     _important("runs.resumed", "A listing that you bought runs of is no longer suspended"),
     Kind("listing.reviewed", "A listing of yours was reviewed"),
+    Kind("listing.review_restored", "A review of a listing of yours is back"),
+    Kind("listing.runs_restored", "Runs of a listing of yours go on"),
     # Partnerships
     _important("partnership.applied", "Somebody applies to become a partner"),
     _important("partnership.appealed", "A partner appeals against a suspension"),
     _important("partnership.undecided", "Frozen earnings of a partner wait for a decision"),
     _important("partnership.approved", "Your application for a partnership was approved"),
-    _important("partnership.rejected", "Your application for a partnership was rejected"),
-    _important("partnership.suspended", "Your partnership is suspended"),
+    _reasoned("partnership.rejected", "Your application for a partnership was rejected"),
+    _reasoned("partnership.suspended", "Your partnership is suspended"),
     _important("partnership.lifted", "Your partnership is not suspended any more"),
-    _important("partnership.upheld", "Your partnership stays suspended"),
-    _important("partnership.ended", "Your partnership has ended"),
-    _important("partnership.commission", "Your commission has changed"),
+    _reasoned("partnership.upheld", "Your partnership stays suspended"),
+    _reasoned("partnership.ended", "Your partnership has ended"),
+    _reasoned("partnership.commission", "Your commission has changed"),
     _important("partnership.app_secret", "An app of yours has a new secret"),
-    _important("partnership.earnings_decided", "It was decided about your frozen earnings"),
+    _reasoned("partnership.earnings_decided", "It was decided about your frozen earnings"),
     # Decisions of moderators
-    _important("review.removed", "A review of yours was removed"),
+    _reasoned("review.removed", "A review of yours was removed"),
+    _important("review.restored", "A review of yours is back"),
+    _reasoned("review.reply_removed", "A reply of yours to a review was removed"),
+    _important("review.reply_restored", "A reply of yours to a review is back"),
     _important("listing.approved", "A listing of yours was approved"),
-    _important("listing.changes_requested", "A listing of yours needs changes"),
-    _important("listing.rejected", "A listing of yours was rejected"),
-    _important("listing.suspended", "A listing of yours was suspended"),
+    _reasoned("listing.changes_requested", "A listing of yours needs changes"),
+    _reasoned("listing.rejected", "A listing of yours was rejected"),
+    _reasoned("listing.revoked", "A listing of yours sells a package that was revoked"),
+    _reasoned("listing.suspended", "A listing of yours was suspended"),
     _important("listing.lifted", "A listing of yours is no longer suspended"),
     _important("change.approved", "A change of a listing was approved"),
-    _important("change.changes_requested", "A change of a listing needs changes"),
-    _important("change.rejected", "A change of a listing was rejected"),
+    _reasoned("change.changes_requested", "A change of a listing needs changes"),
+    _reasoned("change.rejected", "A change of a listing was rejected"),
     Kind("report.decided", "A report of yours was decided"),
 )
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}

@@ -366,6 +366,14 @@ class ReadPackageParts(Query[tuple[PackagePart, ...]]):
 
 
 @internal
+class ExpectUnrevoked(Query[None]):
+    """Raises `PackageRevoked` where a version was, or its file by its hash."""
+
+    package_id: str
+    version: str
+
+
+@internal
 class MarkRevokedFile(Command[None]):
     """Revoke the version whose file was revoked by its hash while it was being published, if there is one."""
 

@@ -70,6 +70,16 @@ class PartnershipReason(StrEnum):
     INACTIVE = "inactive"
 
 
+class CommissionReason(StrEnum):
+    """Why a commission is changed; `other` where the note alone says it."""
+
+    AGREED = "agreed"
+    MORE_SALES = "more_sales"
+    FEWER_SALES = "fewer_sales"
+    NEW_TERMS = "new_terms"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class PartnershipReasonView:
     """A reason that decisions can have: its words, and what can be done next."""
@@ -234,7 +244,7 @@ class WithdrawApplication(Command[PartnershipView]):
     partner_id: PartnerId
 
 
-@requires()
+@requires(while_suspended=True, fresh=True)
 class AppealSuspension(Command[PartnershipView]):
     """Say why your partnership should not be suspended; administrators are told, and answer with a decision.
 
@@ -300,6 +310,7 @@ class ChangeCommission(Command[PartnershipDetailView]):
     version: Version
     commission_bp: BasisPoints
     note: Note
+    reason_code: CommissionReason = CommissionReason.OTHER
 
 
 # Inside the service

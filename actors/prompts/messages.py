@@ -24,6 +24,8 @@ def _clean_folder(path: str) -> str:
 
 
 PromptId = Annotated[str, Len(1, 64)]
+MAX_EXPANDED_CHARACTERS = 1_048_576
+"""Of all texts of a version together, its includes in their places."""
 VersionNumber = Annotated[int, Ge(1), Le(1_000_000)]
 PromptName = Annotated[str, Len(1, 120), LINE, Field(examples=["Hurried reader"])]
 Description = Annotated[str, Len(1, 2000), TEXT]

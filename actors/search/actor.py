@@ -12,13 +12,15 @@ from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.actors.search.engine import MOST_HITS, Engine, Filters, Found, Request, Scope
 from promptforge.actors.search.errors import SearchUnavailable, TooDeep
 from promptforge.actors.search.indexing import Indexing
-from promptforge.actors.search.local.engine import LocalEngine, LocalIndex
+from promptforge.actors.search.local.engine import LocalEngine
 from promptforge.actors.search.local.fulltext import SCHEMA_VERSION
+from promptforge.actors.search.local.index import LocalIndex
 from promptforge.actors.search.messages import (
     PUBLIC,
     FindListings,
     FoundListings,
     GetSearchIndex,
+    IndexState,
     Kind,
     Mode,
     Search,
@@ -33,7 +35,7 @@ from promptforge.actors.search.views import hit_view, id_of, place_of, token_of
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.principal import Principal
-from promptforge.core.runtime import Actor, handles
+from promptforge.core.runtime import Actor, at_hand, handles
 
 OWN = {
     Kind.PROJECT: "projects:read",
@@ -63,8 +65,25 @@ class SearchActor(Actor):
 
     # Searching
 
+    @at_hand(Search)
+    def find_page(self, message: Search, context: Context) -> SearchPage | None:
+        """For who has not signed in, while all changes are heard of: what others see depends on the database."""
+        serving = self._engine.serving
+        if context.principal is not None or serving is None or self._indexing.state is not IndexState.READY:
+            return None
+        return serving.pages.find(serving.moment, message)
+
     @handles(Search)
     async def search(self, message: Search, context: Context) -> SearchPage:
+        serving = self._engine.serving
+        begun = 0 if serving is None else serving.moment
+        page = await self._search(message, context)
+        ready = self._indexing.state is page.state is IndexState.READY
+        if context.principal is None and serving is not None and serving is self._engine.serving and ready:
+            serving.pages.keep(begun, serving.moment, message, page)
+        return page
+
+    async def _search(self, message: Search, context: Context) -> SearchPage:
         scope, bought = await self._scope(context, message.kind, message.project_id)
         filters = Filters(
             category=message.category,
@@ -122,6 +141,7 @@ class SearchActor(Actor):
             limit=message.limit,
             after=place_of(message.cursor),
             facets=message.facets,
+            marked=False,
         )
         found = await self._find(request)
         return FoundListings(
@@ -179,9 +199,12 @@ class SearchActor(Actor):
             state=indexing.state,
             schema=str(SCHEMA_VERSION),
             generation=indexing.generation,
+            commits=serving.moment if serving is not None else 0,
             documents=serving.meanings.counts() if serving is not None else {},
             waiting=self._changed.waiting,
+            oldest_seconds=round(self._changed.oldest_seconds, 3),
             lag_seconds=indexing.lag_seconds,
+            looked=self._engine.looked,
             bytes=serving.meanings.bytes if serving is not None else 0,
             built_at=indexing.built_at,
             build_seconds=indexing.build_seconds,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from promptforge.actors.search.messages import Facet, Highlight, Kind, Match, Mode, Order, SearchDocument
 
@@ -32,12 +33,40 @@ class Filters:
     """Only what carries one."""
 
 
+class ShownOffer(NamedTuple):
+    """As in a document's `Offer`."""
+
+    category: str
+    licence: str
+    sells: str
+    price: int
+    stars: int
+    scorecard: bool
+
+
+class Shown(NamedTuple):
+    """What is shown of a document; in tuples, of which many are made for each page."""
+
+    kind: Kind
+    id: str
+    audience: str
+    title: str
+    changed_at: datetime
+    summary: str
+    tags: tuple[str, ...]
+    names: tuple[str, ...]
+    offer: ShownOffer | None
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Who may be shown what: these kinds, of these audiences. Nothing outside of it is looked at."""
 
     audiences: frozenset[str]
     kinds: frozenset[Kind]
+
+    def sees(self, document: Shown) -> bool:
+        return document.audience in self.audiences and document.kind in self.kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +87,13 @@ class Request:
     limit: int = 20
     after: Place | None = None
     facets: bool = True
+    marked: bool = True
+    """Whether it is shown what was meant; otherwise there are no highlights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    document: SearchDocument
+    document: Shown
     highlights: tuple[Highlight, ...]
 
 

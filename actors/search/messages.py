@@ -59,7 +59,7 @@ class Match(StrEnum):
 class IndexState(StrEnum):
     """`warming`: the index is being read from the database, so something may be missing, or be as it was before.
 
-    `behind`: nothing was heard of changes for some seconds.
+    `behind`: for some seconds nothing was heard of changes, or something that was has not been taken in.
     """
 
     READY = "ready"
@@ -253,16 +253,21 @@ class Suggest(Query[SuggestionsView]):
 
 @dataclass(frozen=True, slots=True)
 class SearchIndexView:
-    """The index of the answering process. `generation` counts how often it was read anew, `waiting` is how many changes
-    it has heard of and not taken in yet, `lag_seconds` how long the last ones took, `bytes` about what vectors take.
+    """The index of the answering process. `generation` counts how often it was read anew, `commits` how often this one
+    was written to; `waiting` is how many changes it has heard of and not taken in yet, `oldest_seconds` how long ago
+    the first of them was heard of (0: none; those that only change an order do not count), `lag_seconds` how long the
+    last ones took, `looked` how often an answer was looked for and not remembered, `bytes` about what vectors take.
     """
 
     state: IndexState
     schema: str
     generation: int
+    commits: int
     documents: dict[str, int]
     waiting: int
+    oldest_seconds: float
     lag_seconds: float
+    looked: int
     bytes: int
     built_at: datetime | None
     build_seconds: float | None

@@ -45,13 +45,16 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`fields`: of an update, those that show in documents; None: any may."""
+    """`fields`: of an update, those that show in documents; None: any may. An update of nothing but `may_wait` changes
+    an order, and who may see what it never does: it is taken in after everything else.
+    """
 
     kind: Kind
     collection: str
     read: Callable[[Ids], Query[tuple[SearchDocument, ...]]]
     scan: Callable[[str | None, int], Query[DocumentPage]]
     fields: frozenset[str] | None = None
+    may_wait: frozenset[str] = frozenset()
     related: Related | None = None
 
 
@@ -61,6 +64,7 @@ SOURCES: tuple[Source, ...] = (
         "marketplace_listings",
         read=lambda ids: ReadListingDocuments(ids=ids),
         scan=lambda after, limit: ScanListingDocuments(after=after, limit=limit),
+        may_wait=frozenset({"ranks"}),
         related=Related("users", frozenset({"handle"}), lambda ids: ListListingsOfSellers(seller_ids=ids)),
     ),
     Source(
@@ -68,7 +72,7 @@ SOURCES: tuple[Source, ...] = (
         "users",
         read=lambda ids: ReadPersonDocuments(ids=ids),
         scan=lambda after, limit: ScanPersonDocuments(after=after, limit=limit),
-        fields=frozenset({"handle", "display_name", "bio", "suspended"}),
+        fields=frozenset({"handle", "display_name", "bio", "suspended", "closed_at"}),
     ),
     Source(
         Kind.PROJECT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from promptforge.actors.search.engine import MOST_HITS, Hit, Place
-from promptforge.actors.search.messages import Kind, Offer, OfferView, SearchDocument, SearchHit
+from promptforge.actors.search.engine import MOST_HITS, Hit, Place, Shown, ShownOffer
+from promptforge.actors.search.messages import Kind, OfferView, SearchHit
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import FieldError, Invalid
 
@@ -13,7 +13,7 @@ IN_PROJECTS = frozenset({Kind.PROJECT, Kind.PROMPT})
 _MOST_DIGITS = len(str(MOST_HITS)) + 1
 
 
-def id_of(document: SearchDocument, bought: Mapping[str, str]) -> str:
+def id_of(document: Shown, bought: Mapping[str, str]) -> str:
     """Of what was bought that of the purchase, which each of its buyers has their own of."""
     return bought.get(document.id, document.id) if document.kind is Kind.PURCHASE else document.id
 
@@ -35,7 +35,7 @@ def hit_view(hit: Hit, bought: Mapping[str, str]) -> SearchHit:
     )
 
 
-def _offer_view(offer: Offer) -> OfferView:
+def _offer_view(offer: ShownOffer) -> OfferView:
     return OfferView(
         category=offer.category,
         licence=offer.licence,

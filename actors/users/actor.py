@@ -32,6 +32,7 @@ from promptforge.actors.users.messages import (
     GetPublicProfile,
     HoldBackHandles,
     Identity,
+    IsAccountClosed,
     ListAdministrators,
     MeView,
     PersonName,
@@ -193,6 +194,11 @@ class UsersActor(Actor):
         stopped = await self._store.list_stopped(message.user_ids, session=context.session)
         if stopped:
             raise AccountClosed if any(user.closed_at is not None for user in stopped) else AccountSuspended
+
+    @handles(IsAccountClosed, transactional=True)
+    async def is_closed(self, message: IsAccountClosed, context: Context) -> bool:
+        stopped = await self._store.list_stopped((message.user_id,), session=context.session)
+        return any(user.closed_at is not None for user in stopped)
 
     @handles(FindStoppedAccounts, transactional=True)
     async def find_stopped(self, message: FindStoppedAccounts, context: Context) -> tuple[str, ...]:

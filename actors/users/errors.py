@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.core.errors import Conflict, Moved
+from promptforge.core.errors import Conflict, Forbidden, Moved
 
 
 class HandleTaken(Conflict):
@@ -33,3 +33,23 @@ class NotOneself(Conflict):
 class RolesChanged(Conflict):
     code = "roles_changed"
     title = "Somebody else has changed these roles since you saw them"
+
+
+class NothingToAppeal(Conflict):
+    code = "nothing_to_appeal"
+    title = "There is no decision that could be appealed"
+
+
+class AlreadyAppealed(Conflict):
+    code = "already_appealed"
+    title = "This decision was appealed before, and each can be appealed once"
+
+
+class AppealWaits(Conflict):
+    code = "appeal_waits"
+    title = "They have appealed: decide that first"
+
+
+class OwnSuspension(Forbidden):
+    code = "own_suspension"
+    title = "An appeal is decided by another administrator than the one who suspended"

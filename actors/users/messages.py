@@ -303,6 +303,16 @@ class ExpectOpenAccounts(Query[None]):
 
 
 @internal
+class IsAccountClosed(Query[bool]):
+    """Whether nobody signs in to this account any more; one that is only suspended is open.
+
+    In a transaction it is as of its snapshot.
+    """
+
+    user_id: UserId
+
+
+@internal
 class FindStoppedAccounts(Query[tuple[str, ...]]):
     """Those of these people whose account is suspended or closed, for whatever of theirs is under way."""
 

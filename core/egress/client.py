@@ -3,7 +3,8 @@
 The name is resolved once, every address it has is judged, and the connection goes to one of those that were judged: a
 name that answers differently the second time (DNS rebinding) changes nothing. TLS and the Host header keep the name. A
 redirect is an answer like any other, no proxy is used, no connection is kept, and of an answer only its status counts:
-its head and the waiting are bounded by one deadline, its body is read a little and thrown away.
+its head and the waiting are bounded by one deadline, and once the head is there the body, of which a little is read and
+thrown away, changes nothing any more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -24,6 +26,7 @@ import httpcore
 
 from promptforge.core.egress.addresses import is_public
 from promptforge.core.egress.urls import UrlPolicy
+from promptforge.core.tls import authorities
 
 DRAINED_BYTES = 16_384
 DRAIN_SECONDS = 1.0
@@ -146,13 +149,13 @@ class Outward:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, timeout_seconds: float) -> Answer:
         """Never raises for what the receiver or the network do."""
         started = time.monotonic()
-        status: int | None = None
-        problem: Problem | None = Problem.TIMEOUT
-        retry_after: float | None = None
+        head: tuple[int, float | None] | None = None
+        problem = Problem.TIMEOUT
         with anyio.move_on_after(timeout_seconds):
             try:
-                status, retry_after = await self._exchange(url, headers, body)
-                problem = None
+                async with self._exchanged(url, headers, body) as response:
+                    head = response.status, _retry_after(response.headers)
+                    await _drain(response)
             except _AddressRefused:
                 problem = Problem.ADDRESS_REFUSED
             except _NameUnknown:
@@ -164,20 +167,23 @@ class Outward:
             except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError):
                 problem = Problem.BROKEN
         seconds = time.monotonic() - started
-        return Answer(seconds, status, problem, retry_after)
+        if head is None:
+            return Answer(seconds, None, problem)
+        return Answer(seconds, head[0], None, head[1])  # whatever came of its body
 
-    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, float | None]:
+    def _exchanged(
+        self, url: str, headers: Mapping[str, str], body: bytes
+    ) -> AbstractAsyncContextManager[httpcore.Response]:
+        """The answer, as soon as its head is there."""
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=self._ssl_context or ssl.create_default_context(),
+                ssl_context=self._ssl_context or authorities("http"),
                 max_connections=MOST_CONNECTIONS,
                 max_keepalive_connections=0,
                 network_backend=_JudgingBackend(self._policy, self._resolve),
             )
         sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        async with self._pool.stream("POST", url, headers=sent, content=body) as response:
-            await _drain(response)
-            return response.status, _retry_after(response.headers)
+        return self._pool.stream("POST", url, headers=sent, content=body)
 
     async def close(self) -> None:
         if self._pool is not None:

@@ -109,10 +109,10 @@ class FirebaseVerifier:
     async def put_roles(self, uid: str, roles: Sequence[str]) -> None:
         """See `TokenVerifier.put_roles`.
 
-        It is waited for to the end, half a minute at most: a write that nobody waits for could come after a newer one.
+        It is waited for to the end, half a minute at most, also by who is cancelled meanwhile: a thread that is left to
+        itself could write after a newer one. What has not begun by then never does.
         """
-        limiter = self._limiter(2)
-        await anyio.to_thread.run_sync(self._put_roles, uid, list(roles), limiter=limiter, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(self._put_roles, uid, list(roles), limiter=self._limiter(2))
 
     async def _look_up(self, uid: str) -> tuple[Any, float]:  # Any: the SDK's UserRecord, which has no types
         """The account, and as of when. Raises `RevokedToken` where it is disabled or gone."""

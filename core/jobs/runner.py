@@ -320,7 +320,7 @@ class JobRunner:
             principal=principal,
             timeout_seconds=math.inf,  # counted from when a worker takes it up
             trusted=True,
-            job=JobInfo(job.id, job.attempt),
+            job=JobInfo(job.id, job.attempt, job.snoozed),
         )
         context.job_handle = run
         run.principal = principal

@@ -45,12 +45,7 @@ class Standing:
         """Look, for ever."""
         while True:
             await anyio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except PromptForgeError as error:
-                log.warning("jobs.standing_not_looked_at", reason=error.code)
-            except Exception:  # it must not end the runner's other loops
-                log.exception("jobs.standing_failed")
+            await self.look()
 
     async def look(self) -> int:
         """Interrupt what runs for those who were suspended, or closed, since it began; answers how many runs."""
@@ -61,11 +56,23 @@ class Standing:
                 of.setdefault(run.principal.user_id, []).append(run)
         interrupted = 0
         for user_id, runs in of.items():
-            now = await self._find_principal(user_id)
-            if now is None or now.suspended:
-                for run in runs:
-                    run.interrupt(Stopping("Whose job this is was suspended or has left: it is judged anew"))
-                interrupted += len(runs)
+            if await self._may_go_on(user_id):
+                continue
+            for run in runs:
+                run.interrupt(Stopping("Whose job this is was suspended or has left: it is judged anew"))
+            interrupted += len(runs)
         if interrupted:
             log.info("jobs.judged_anew", count=interrupted)
         return interrupted
+
+    async def _may_go_on(self, user_id: str) -> bool:
+        """As it was where it cannot be read: one person's document must keep nobody else from being looked at."""
+        try:
+            now = await self._find_principal(user_id)
+        except PromptForgeError as error:
+            log.warning("jobs.standing_not_looked_at", reason=error.code, user_id=user_id)
+            return True
+        except Exception:  # it must not end the runner's other loops
+            log.exception("jobs.standing_failed", user_id=user_id)
+            return True
+        return now is not None and not now.suspended

@@ -58,6 +58,7 @@ class ChangeFeed:
         self._last_batch = float("-inf")
         self._told_until: Timestamp | None = None
         """What had happened when the stream was heard of again; None once that has been told."""
+        self._told_at = float("-inf")
         self.started = anyio.Event()
         """Set once the stream is open: what is committed after that will be seen."""
 
@@ -73,12 +74,19 @@ class ChangeFeed:
             self._only[collection] = only
 
     def on_gap(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever changes may have been missed."""
+        """Call `callback` whenever changes may have been missed: also when the stream opens anew, at the start too."""
         self._gap_subscribers.append(callback)
 
     def silent_seconds(self) -> float:
         """How long ago the last batch came, empty ones included; infinite before the first."""
         return time.monotonic() - self._last_batch
+
+    def untold_seconds(self) -> float:
+        """How long ago all that had happened was told; infinite before the first batch.
+
+        After a silence it goes on growing until what happened in the silence has been told.
+        """
+        return time.monotonic() - self._told_at
 
     @property
     def healthy(self) -> bool:
@@ -111,9 +119,13 @@ class ChangeFeed:
         stream = self._mongo.raw.watch(
             [{"$match": match}], resume_after=self._resume_token, max_await_time_ms=MAX_AWAIT_MS
         )
+        from_here = self._resume_token is None
         async with stream:
             while True:
                 change = await stream.try_next()
+                if from_here:  # what was committed before it was open has been told to nobody
+                    from_here = False
+                    self._tell_gap()
                 if self.silent_seconds() >= HEALTHY_SECONDS:
                     self._told_until = (await self._mongo.raw.command("ping"))["operationTime"]
                 self._last_batch = time.monotonic()
@@ -123,16 +135,19 @@ class ChangeFeed:
                     self._deliver(change)
                 if self._told_until is not None and (change is None or change["clusterTime"] >= self._told_until):
                     self._told_until = None
+                if self._told_until is None:
+                    self._told_at = self._last_batch
                 self._resume_token = stream.resume_token
 
     def _deliver(self, raw: Mapping[str, Any]) -> None:
         updated = raw.get("updateDescription", {})
+        shortened = (one["field"] for one in updated.get("truncatedArrays", ()))
         change = Change(
             collection=raw["ns"]["coll"],
             operation=raw["operationType"],
             document_id=raw["documentKey"]["_id"],
             document=raw.get("fullDocument"),
-            updated=frozenset((*updated.get("updatedFields", ()), *updated.get("removedFields", ()))),
+            updated=frozenset((*updated.get("updatedFields", ()), *updated.get("removedFields", ()), *shortened)),
         )
         for callback in self._subscribers.get(change.collection, ()):
             self._call(callback, change)
@@ -146,5 +161,8 @@ class ChangeFeed:
     def _forget(self, code: int | None) -> None:
         log.error("changes.gap", code=code)
         self._resume_token = None
+        self._tell_gap()
+
+    def _tell_gap(self) -> None:
         for callback in self._gap_subscribers:
             callback()

@@ -19,7 +19,7 @@ from pymongo.write_concern import WriteConcern
 
 from promptforge.core.errors import ConfigurationError, DatabaseUnavailable
 from promptforge.core.mongo.collections import Collection, Document
-from promptforge.core.mongo.errors import refusal, translate
+from promptforge.core.mongo.errors import refusal
 
 MAX_POOL_SIZE = 100
 START_SECONDS = 5.0
@@ -36,6 +36,7 @@ class Mongo:
         self._client = client
         options: CodecOptions[Document] = CodecOptions(tz_aware=True)
         self.name = database
+        self._collections: dict[str, Collection] = {}
         self.raw: AsyncIOMotorDatabase[Document] = client.get_database(
             database,
             codec_options=options,
@@ -68,14 +69,25 @@ class Mongo:
         return cls(client, database)
 
     def collection(self, name: str) -> Collection:
-        return Collection(self.raw[name])
+        """The same one each time: to make one takes as long as a small command."""
+        if (known := self._collections.get(name)) is None:
+            known = self._collections[name] = Collection(self.raw[name])
+        return known
 
-    async def start_session(self, *, snapshot: bool = False) -> AsyncIOMotorClientSession:
-        """`snapshot`: for reads of one moment only. Raises `DatabaseUnavailable`."""
-        try:
-            return await self._client.start_session(snapshot=snapshot)
-        except PyMongoError as error:
-            raise translate(error) or error from error
+    def start_session(self, *, snapshot: bool = False) -> AsyncIOMotorClientSession:
+        """`snapshot`: for reads of one moment only.
+
+        Nothing is sent, so it needs no thread as Motor's own does: in a busy process the way there and back takes
+        milliseconds, for every transaction.
+        """
+        return AsyncIOMotorClientSession(self._client.delegate.start_session(snapshot=snapshot), self._client)
+
+    async def end_session(self, session: AsyncIOMotorClientSession) -> None:
+        """As `start_session`, but where a transaction is open still, which is aborted."""
+        if session.delegate.in_transaction:
+            await session.end_session()
+        else:
+            session.delegate.end_session()
 
     async def ping(self) -> None:
         """Raises `DatabaseUnavailable` where the primary does not answer."""

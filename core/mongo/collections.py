@@ -26,6 +26,7 @@ Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Sort = Sequence[tuple[str, int]]
 T = TypeVar("T")
 _DUPLICATE = 11000
+DELETED_TOGETHER = 5_000
 
 __all__ = ["Collection", "Document", "Filter", "RawBSONDocument", "Rows", "Session", "Sort", "Update", "UpdateOne"]
 
@@ -199,6 +200,17 @@ class Collection:
 
     async def delete_many(self, wanted: Filter, *, session: Session | None = None) -> DeleteResult:
         return await _run(self._raw.delete_many(wanted, session=session), session)
+
+    async def delete_between(self, first: str, end: str) -> int:
+        """Delete what has its `_id` between these two, some thousands at a time; answers how many.
+
+        For what may be millions: a command is given up after half a minute, and goes on in the server nevertheless.
+        """
+        wanted, number = {"_id": {"$gt": first, "$lt": end}}, 0
+        while rows := await self.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(DELETED_TOGETHER).to_list(None):
+            some = {"_id": {"$gte": rows[0]["_id"], "$lte": rows[-1]["_id"]}}
+            number += (await self.delete_many(some)).deleted_count
+        return number
 
     async def bulk_write(
         self, requests: Sequence[Any], *, ordered: bool = True, session: Session | None = None

@@ -2,20 +2,23 @@
 
 A file is there once it is closed: its document is written last. What was written of one that never was closed is
 nobody's; so who writes files keeps the id of each before the first piece is written, and removes those that came to
-nothing by it; what is nobody's all the same can be swept. An id is used once.
+nothing by it (`Files.writing` does where its writer fails); what is nobody's all the same, as after a kill, can be
+swept. An id is used once.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import anyio
+import structlog
 from bson import Binary, ObjectId
 
-from promptforge.core.errors import NotFound
+from promptforge.core.errors import DATABASE_AWAY, NotFound
 from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.collections import Document
 from promptforge.core.mongo.indexes import Index
@@ -29,6 +32,10 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 CHUNK_BYTES = 255 * 1024
 WRITTEN_TOGETHER = 8
 """Chunks in one write; so much a writer holds at most, and a reader likewise."""
+REMOVED_WITHIN_SECONDS = 5.0
+"""What a writer that was cut short waits at most for its pieces to be removed."""
+
+log = structlog.get_logger(__name__)
 
 
 class FileBroken(NotFound):
@@ -57,6 +64,24 @@ class Files:
     def writer(self, file_id: str, name: str) -> FileWriter:
         """Begin a file; it is there once the writer is closed."""
         return FileWriter(self, file_id, name)
+
+    @asynccontextmanager
+    async def writing(self, file_id: str, name: str) -> AsyncGenerator[FileWriter, None]:
+        """As `writer`; whatever fails, or is cut short, before the end of this leaves no file and no pieces.
+
+        What names the file may be gone by then, as with the account whose it was: nobody else would remove them.
+        """
+        try:
+            yield self.writer(file_id, name)
+        except BaseException:
+            with anyio.move_on_after(REMOVED_WITHIN_SECONDS, shield=True) as scope:
+                try:
+                    await self.delete(file_id)
+                except DATABASE_AWAY as error:
+                    log.warning("files.not_removed", file_id=file_id, reason=type(error).__name__)
+            if scope.cancelled_caught:
+                log.warning("files.not_removed", file_id=file_id, reason="timeout")
+            raise
 
     async def find(self, file_id: str) -> StoredFile | None:
         row = await self._files.find_one({"_id": file_id})
@@ -87,6 +112,12 @@ class Files:
         await self._files.delete_one({"_id": file_id})
         await self._chunks.delete_many({"files_id": file_id})
 
+    async def list_between(self, first: str, end: str, at_once: int) -> list[str]:
+        """The ids of closed files from `first` to before `end`, in order."""
+        wanted = {"_id": {"$gte": first, "$lt": end}}
+        rows = self._files.find(wanted, {"_id": 1}).sort([("_id", 1)]).limit(at_once)
+        return [row["_id"] for row in await rows.to_list(at_once)]
+
     async def list_named(self, name: str, before: datetime, at_once: int) -> AsyncGenerator[list[str], None]:
         """The ids of files of this name that were closed before then; they may be removed meanwhile."""
         wanted, found = {"filename": name, "uploadDate": {"$lt": before}}, list[str]()
@@ -100,17 +131,21 @@ class Files:
             yield found
 
     async def delete_unclosed(self, before: datetime) -> int:
-        """Remove what was begun before then and never closed; answers of how many files. It reads indexes only."""
+        """Remove what was begun before then and never closed; answers of how many files.
+
+        Where a file was removed while it was written, its first pieces are missing: the first that is left says when.
+        It reads indexes only, and one piece of each such file.
+        """
         pieces: list[Document] = [
             {"$sort": {"files_id": 1}},
             {"$group": {"_id": "$files_id"}},
             {"$lookup": {"from": FILES, "localField": "_id", "foreignField": "_id", "as": "closed"}},
             {"$match": {"closed": []}},
         ]
-        begun, number = {"$lt": ObjectId.from_datetime(before)}, 0
+        begun, number = ObjectId.from_datetime(before), 0
         for row in await self._chunks.aggregate(pieces).to_list(None):
-            first = {"files_id": row["_id"], "n": 0, "_id": begun}
-            if await self._chunks.find_one(first, {"_id": 1}) is not None:
+            piece = await self._chunks.find_one({"files_id": row["_id"]}, {"_id": 1}, sort=[("n", 1)])
+            if piece is not None and piece["_id"] < begun:
                 await self.delete(row["_id"])
                 number += 1
         return number

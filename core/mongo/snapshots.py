@@ -27,7 +27,7 @@ async def read_snapshot(mongo: Mongo, work: Callable[[Session], Awaitable[T]]) -
     in the present. It costs less than a transaction, which has to be committed. Raises `DatabaseUnavailable`.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        session = await mongo.start_session(snapshot=True)
+        session = mongo.start_session(snapshot=True)
         try:
             return await work(session)
         except PyMongoError as error:
@@ -36,6 +36,6 @@ async def read_snapshot(mongo: Mongo, work: Callable[[Session], Awaitable[T]]) -
                 raise translate(error) or error from error
         finally:
             with anyio.CancelScope(shield=True):
-                await session.end_session()
+                await mongo.end_session(session)
         await anyio.sleep(PAUSE_SECONDS * attempt)
     raise AssertionError("the last attempt answers or raises")

@@ -49,7 +49,7 @@ async def run_transaction(
     went away before the commit, `OutcomeUnknown` where it went away during it.
     """
     until = min(deadline, anyio.current_time() + LONGEST_SECONDS)
-    session = await mongo.start_session()
+    session = mongo.start_session()
     attempt = 0
     away_since: float | None = None
     try:
@@ -71,7 +71,7 @@ async def run_transaction(
             await anyio.sleep(pause)
     finally:
         with anyio.CancelScope(shield=True):
-            await session.end_session()
+            await mongo.end_session(session)
 
 
 def backoff_ceiling(attempt: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.deploy.sandbox import invoices
+from promptforge.deploy.sandbox import invoices, subscriptions
 from promptforge.deploy.sandbox.currencies import read_currency
 from promptforge.deploy.sandbox.customers import use_payment_method
 from promptforge.deploy.sandbox.invoices import Billing
@@ -78,11 +78,16 @@ def pay_invoice(call: Call) -> Object:
         invoices.finalize(world, invoice)
     if invoice["status"] != "open":
         raise declined_by_rule(f"Invoice is already {invoice['status']}", code="invoice_not_editable")
+    subscription = subscriptions.of_invoice(world, invoice)
     if call.params.find("payment_method") is not None:
         method: Object | None = use_payment_method(world, call.params.text("payment_method"), account=call.account)
+    elif subscription is not None:
+        method = subscriptions.method_of(world, subscription)
     else:
         method = invoices.default_method(world, invoice["customer"], account=call.account)
     invoices.pay(world, invoice, method)
+    if subscription is not None:
+        subscriptions.paid_after_all(world, subscription, invoice)
     return invoice
 
 

@@ -20,7 +20,7 @@ from promptforge.deploy.sandbox.guard import refuse_other_hosts
 from promptforge.deploy.sandbox.idempotency import Keys
 from promptforge.deploy.sandbox.sender import Sender
 from promptforge.deploy.sandbox.timeline import Timeline
-from promptforge.deploy.sandbox.world import World
+from promptforge.deploy.sandbox.world import MOST_OBJECTS, World
 from promptforge.deploy.server import bind, serve
 
 TICK_SECONDS = 0.25
@@ -30,12 +30,16 @@ MOST_CONNECTIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """`seed` makes ids repeat, for tests. `pending_seconds`: how long a charge's money is not available yet."""
+    """`seed` makes ids repeat, for tests. `pending_seconds`: how long a charge's money is not available yet.
+
+    `most_objects`: how many of a kind are kept, the newest.
+    """
 
     api_key: str = "sk_test_sandbox"
     endpoints: tuple[Endpoint, ...] = ()
     seed: str | None = None
     pending_seconds: int = 2 * 86_400
+    most_objects: int = MOST_OBJECTS
     retries: Retries = field(default_factory=Retries)
     deliveries_at_once: int = 4
 
@@ -45,7 +49,12 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings, *, timeline: Timeline | None = None) -> None:
         self.settings = settings
-        self.world = World(seed=settings.seed, timeline=timeline, pending_seconds=settings.pending_seconds)
+        self.world = World(
+            seed=settings.seed,
+            timeline=timeline,
+            most=settings.most_objects,
+            pending_seconds=settings.pending_seconds,
+        )
         self.faults = Faults()
         self.deliveries = Deliveries(
             time.monotonic, endpoints=settings.endpoints, retries=settings.retries, seed=settings.seed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from promptforge.core.tls import authorities
 from promptforge.deploy.sandbox.deliveries import Deliveries, Delivery
 from promptforge.deploy.sandbox.world import public
 
@@ -37,7 +38,7 @@ class Sender:
         httpx = await _imported("httpx")
         stripe = await _imported("stripe")
         async with (
-            httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client,
+            httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, verify=authorities("http")) as client,
             anyio.create_task_group() as tasks,
         ):
             while True:

@@ -182,8 +182,7 @@ def renew(world: World, subscription: Object, *, declines: bool = False) -> None
         begins = item["current_period_end"]
         ends = period_end(begins, repeats["interval"], repeats["interval_count"])
         item |= {"current_period_start": begins, "current_period_end": ends}
-    method = world.find("payment_method", subscription["default_payment_method"] or "", account=account)
-    method = method or invoices.default_method(world, subscription["customer"], account=account)
+    method = method_of(world, subscription)
     if method is not None and declines:
         method = {
             **method,
@@ -198,6 +197,29 @@ def renew(world: World, subscription: Object, *, declines: bool = False) -> None
         subscription["status"] = "past_due"
     world.emit("customer.subscription.updated", subscription, account=account, previous={"status": before})
     _plan_renewal(world, subscription)
+
+
+def method_of(world: World, subscription: Object) -> Object | None:
+    """What it is paid with: its own, or the customer's default."""
+    account = world.owner("subscription", subscription["id"])
+    method = world.find("payment_method", subscription["default_payment_method"] or "", account=account)
+    return method or invoices.default_method(world, subscription["customer"], account=account)
+
+
+def of_invoice(world: World, invoice: Object) -> Object | None:
+    """The subscription that an invoice is for."""
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    account = world.owner("invoice", invoice["id"])
+    return world.find("subscription", details.get("subscription") or "", account=account)
+
+
+def paid_after_all(world: World, subscription: Object, invoice: Object) -> None:
+    """One that was past due goes on once its newest invoice is paid."""
+    if subscription["status"] != "past_due" or subscription["latest_invoice"] != invoice["id"]:
+        return
+    previous = changed(subscription, {"status": "active"})
+    account = world.owner("subscription", subscription["id"])
+    world.emit("customer.subscription.updated", subscription, account=account, previous=previous)
 
 
 def cancel(world: World, subscription: Object, reason: str = "cancellation_requested") -> None:

@@ -24,10 +24,20 @@ async def drop_old_indexes_of_sales(mongo: Mongo) -> None:
         await drop_index(mongo, "ledger_sales", name)
 
 
+async def drop_old_index_of_reports(mongo: Mongo) -> None:
+    """One in whose order all who reported something are told has taken its place."""
+    await drop_index(mongo, "marketplace_reports", "listing_id_1_created_at_-1")
+
+
+async def drop_old_index_of_views(mongo: Mongo) -> None:
+    """A longer one, from which views are added up without their documents, has taken its place."""
+    await drop_index(mongo, "listing_days", "seller_id_1_day_1")
+
+
 async def empty_late_events(mongo: Mongo) -> None:
     """Stripe's events that came after their person was erased, before the end of an event saw to that.
 
-    They are erased as they would have been with the account: what has no payload any more is left as it is.
+    They are erased as they would have been with the account; done again, it changes nothing.
     """
     records = PersonalRecords(mongo, HELD)
     people = mongo.collection(DELETIONS).find({"state": {"$in": [state.value for state in GONE]}}, {"_id": 1})

@@ -8,7 +8,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.faulty_models import faulty_models
-from tests.support.running import eventually
+from tests.support.running import assert_ledger_whole, eventually
 from tests.support.service import Service, serving
 
 PRICES = {"LLM_PRICES": "mock=10000000/20000000"}
@@ -21,6 +21,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         serving(tmp_path_factory.mktemp("evaluations"), **{**models.settings(), **PRICES}) as started,
     ):
         yield started
+        assert_ledger_whole(started)
 
 
 def test_a_version_is_evaluated_on_a_dataset_as_a_job(service: Service) -> None:

@@ -13,7 +13,7 @@ import pytest
 from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
 from tests.support.planting import Jobs, dead, put
-from tests.support.running import Person, eventually
+from tests.support.running import Person, assert_ledger_whole, eventually
 from tests.support.service import Service, assert_problem, serving
 from tests.support.waiving import WAIVED
 
@@ -22,6 +22,7 @@ from tests.support.waiving import WAIVED
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("jobs"), METRICS_TOKEN="scrape-me") as running:
         yield running
+        assert_ledger_whole(running)
 
 
 @pytest.fixture(scope="module")

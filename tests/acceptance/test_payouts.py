@@ -15,9 +15,9 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.billing_setups import SELLER_DETAILS
-from tests.support.killing import beside_stripe, control, onboarded
 from tests.support.running import Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
+from tests.support.trade.beside import beside_stripe, control, onboarded
 from tests.support.waiving import WAIVED
 
 
@@ -172,19 +172,31 @@ def test_operators_hold_and_release_with_a_reason_that_is_kept(shop: Shop) -> No
     eventually(lambda: seller.get("/billing/connect")["state"] == "active")
     shop.control("/faults", {"operation": "accounts.retrieve", "kind": "rate_limit", "times": 9})
     payout = request(seller).json()
-    held = shop.operator.post(f"/ops/payouts/{payout['id']}/hold", {"reason": "Looks odd"})
-    assert (held["state"], held["reason"]) == ("held", "Looks odd")
+    held = shop.operator.post(
+        f"/ops/payouts/{payout['id']}/hold", {"reason": "Looks odd", "reason_code": "sales_under_review"}
+    )
+    assert [held[name] for name in ("state", "reason", "reason_code")] == ["held", "Looks odd", "sales_under_review"]
+    eventually(lambda: "payout.held" in [one["kind"] for one in seller.get("/notifications")["items"]])
+    (told,) = [one for one in seller.get("/notifications")["items"] if one["kind"] == "payout.held"]
+    assert told["subject"]["reason_code"] == "sales_under_review"
+    assert "Looks odd" in told["body"]
+    wrong = {"reason": "Looks odd", "reason_code": "no_such_reason"}
+    refused = shop.operator.client.post(f"/ops/payouts/{payout['id']}/hold", json=wrong)
+    assert_problem(refused, 422, "invalid_request")
     listed = shop.operator.get("/ops/payouts?state=held")["items"]
     assert [one["id"] for one in listed] == [payout["id"]]
     assert_problem(request(seller, "20"), 409, "payout_under_way")
     shop.stripe.request("DELETE", "/_sandbox/faults", json={})
-    shop.operator.post(f"/ops/payouts/{payout['id']}/release", {"reason": "It is in order"})
+    released = shop.operator.post(f"/ops/payouts/{payout['id']}/release", {"reason": "It is in order"})
+    assert [released[name] for name in ("state", "reason")] == ["requested", "It is in order"]
     in_state(seller, payout, "sent")
     decided = {"payout.held", "payout.released"}
     log = shop.operator.get("/ops/audit-log?limit=100")["items"]
     entries = [entry for entry in log if entry["target"] == payout["id"] and entry["action"] in decided]
-    reasons = {entry["action"]: entry["after"]["reason"] for entry in entries}
-    assert reasons == {"payout.held": "Looks odd", "payout.released": "It is in order"}
+    assert {entry["action"]: entry["after"]["state"] for entry in entries} == {
+        "payout.held": "held",
+        "payout.released": "requested",
+    }
 
 
 # What keeps credits from being paid out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pymongo import MongoClient
 
 from promptforge.core.mongo.mongod import find_mongod
 from tests.support.running import clean_environment, free_port
+from tests.support.starting import Files, start
 
 EXIT_CONFIGURATION = 78
 PASSWORD = "hunter2"
@@ -50,23 +52,24 @@ def foreign_port(foreign_directory: Path) -> Iterator[int]:
 def _refused(data_dir: Path, **settings: str) -> str:
     """Try to serve; answers the one line, after making sure that nobody was answered meanwhile."""
     port = int(settings.pop("PORT", "0")) or free_port()
-    with subprocess.Popen(
-        [sys.executable, "-m", "promptforge.deploy", "serve", "--port", str(port), "--data-dir", str(data_dir)],
-        env=clean_environment(**settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as problems:
+        process = start(
+            ["serve", "--port", str(port), "--data-dir", str(data_dir)],
+            clean_environment(**settings),
+            Files(problems.fileno(), told.fileno()),
+        )
         try:
             host = settings.get("HOST", "127.0.0.1")
             while process.poll() is None:
                 assert not _answers("127.0.0.1" if host == "0.0.0.0" else host, port)
-                time.sleep(0.1)
-            output, errors = process.communicate(timeout=30)
+                time.sleep(0.02)
+            code = process.wait(30)
         finally:
             process.kill()
-    assert process.returncode == EXIT_CONFIGURATION, errors
+        told.seek(0)
+        problems.seek(0)
+        output, errors = told.read(), problems.read()
+    assert code == EXIT_CONFIGURATION, errors
     assert output == ""
     lines = errors.splitlines()
     assert len(lines) == 1, errors

@@ -207,5 +207,8 @@ def test_runs_that_die_are_released_and_the_ledger_is_right(tmp_path: Path) -> N
                 runs.update_one({"_id": run["_id"]}, {"$set": {"expires_at": run["started_at"]}})
         island.operator.post("/jobs/schedules/sweep-model-runs/trigger", expect=202)
         eventually(lambda: credits(island.buyer) == before)
+        (bought,) = island.buyer.get("/marketplace/purchases")["items"]
+        assert bought["used_at"] is None
+        assert bought["automatic_refund_until"] is not None
         assert island.run("Dear keeper").json()["output"] == "one two three "
         assert verified_ledger(island.operator)["ok"]

@@ -333,7 +333,7 @@ def test_the_index_has_what_there_is_and_is_made_anew_at_a_start(
     soon(nobody, "summaries", listing)
     eventually(lambda: operator.get("/ops/search")["documents"] == there_is(service))
     before = operator.get("/ops/search")
-    assert (before["state"], before["generation"], before["schema"]) == ("ready", 1, "2")
+    assert (before["state"], before["generation"], before["schema"]) == ("ready", 1, "3")
     service.terminate()
     service.start()
     soon(nobody, "summaries", listing)

@@ -15,7 +15,15 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.raw import Talk
-from tests.support.running import LISTING, Person, clean_environment, command, eventually, published_listing
+from tests.support.running import (
+    LISTING,
+    Person,
+    assert_ledger_whole,
+    clean_environment,
+    command,
+    eventually,
+    published_listing,
+)
 from tests.support.service import Service, serving
 from tests.support.waiving import WAIVED
 
@@ -65,6 +73,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         for story in (_identity, _texts, _money, _malformed, _database_away):
             story(found)
         yield found
+        assert_ledger_whole(service)
 
 
 def _identity(seen: Seen) -> None:

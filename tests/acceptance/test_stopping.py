@@ -178,12 +178,6 @@ def _prompts(person: Person) -> set[str]:
     return found
 
 
-@pytest.fixture(scope="module", autouse=True)
-def whole_lives() -> Iterator[None]:
-    with as_users_do():
-        yield
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("stopping")) as service:
@@ -191,7 +185,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def test_a_sigterm_under_load_leaves_nobody_without_an_answer(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
+    with as_users_do(), serving(tmp_path) as service:
         load = Load(service)
         with load.running():
             load.until_answered(10)

@@ -114,6 +114,31 @@ def test_programs_get_nothing_any_more_not_even_what_they_only_read(house: House
     assert ivan.get(paths[0])["content"] == "Hello", "one may look at what is one's own"
 
 
+def test_who_is_suspended_reads_why_and_appeals_and_another_administrator_decides(house: House) -> None:
+    zoe, second = house.service.person("zoe"), house.service.person("second", Role.ADMIN)
+    user_id = zoe.get("/users/me")["id"]
+    assert_problem(zoe.client.get("/users/me/suspension"), 404, "not_found")
+    assert second.get("/users/me")["id"]
+    body = {"reason": "The same listing, forty times", "reason_code": "spam"}
+    house.admin.post(f"/ops/users/{user_id}/suspend", body, expect=200)
+    eventually(lambda: zoe.get("/users/me")["suspended"], seconds=MINUTE)
+    why = zoe.get("/users/me/suspension")
+    assert (why["reason_code"], why["note"], why["final"]) == ("spam", body["reason"], False)
+    assert_problem(zoe.client.post("/users/me/suspension/appeal", json={"words": "Too short"}), 422, "invalid_request")
+    appeal = {"words": "They are forty languages, and each is wanted."}
+    assert zoe.post("/users/me/suspension/appeal", appeal, expect=200)["appealed_at"]
+    assert_problem(zoe.client.post("/users/me/suspension/appeal", json=appeal), 409, "already_appealed")
+    assert [one["id"] for one in second.get("/ops/users?appealed=true")["items"]] == [user_id]
+    upheld = f"/ops/users/{user_id}/suspension/uphold"
+    assert_problem(house.admin.client.post(upheld, json={"reason": "No"}), 422, "invalid_request")
+    assert_problem(house.admin.client.post(upheld, json={"reason": "It stays."}), 403, "own_suspension")
+    assert_problem(zoe.client.post(upheld, json={"reason": "It stays."}), 403, "forbidden")
+    second.post(upheld, {"reason": "Four of them are the same."}, expect=200)
+    eventually(lambda: "account.upheld" in [one["kind"] for one in zoe.get("/notifications")["items"]])
+    assert zoe.get("/users/me/suspension")["final"]
+    house.reinstate(zoe)
+
+
 def has_failed(person: Person, path: str) -> bool:
     return bool(person.get(path)["status"] == "failed")
 

@@ -4,6 +4,9 @@ A million runs of one prompt, in three versions: in thirty days while they end o
 has one counter for each version; in the same time while four end at the same moment all the time, so that it has four;
 and in 2,000 days. Before their hours are folded (the job does that every ten minutes) and after it. And a user's own
 runs in 366 days. All is in the future, where the job folds nothing by itself.
+
+And the dashboard of somebody whose programs told of 200 kinds of events on each of 366 days, beside adding up the
+73,200 sums of these, which mongod does alone. `analytics=kinds` measures this only, and takes a minute.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from random import Random
 from typing import Any
 
 import anyio
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from promptforge.actors.ai.messages import CallerKind, RunOutcome, RunUsage, UsageRecord
@@ -28,12 +32,15 @@ from promptforge.actors.ai.usage.cells import COUNTED, Cell, latency_of, merged
 from promptforge.actors.ai.usage.domain import HOUR, Share, shares_of
 from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.actors.ai.usage.store import COUNTERS, RollupStore, counter_key
+from promptforge.actors.analytics.rollups.store import ROLLUPS
 from promptforge.core.mongo import EmbeddedMongod, Mongo, Session, run_transaction
+from promptforge.deploy.upgrade.event_sums import make_coarse_sums
 from tests.bench.table import Row, print_rows
 from tests.support.running import Person
 from tests.support.service import Service, serving
 
 RUNS, DAYS, LONG_DAYS, VERSIONS = 1_000_000, 30, 2000, 3
+YEAR, KINDS = 366, 200
 WRITERS, BATCH = 4, 20_000
 ROUNDS = 15
 START = datetime(2030, 10, 1, tzinfo=UTC)
@@ -176,10 +183,61 @@ def _timed(work: Callable[[], None], rounds: int) -> list[float]:
     return taken
 
 
-def run() -> None:
-    """Print how long a question takes over HTTP, from sums, and how long mongod alone takes over the records."""
+def run(part: str = "") -> None:
+    """Print how long a question takes over HTTP, from sums, and how long mongod alone takes over what they are of."""
     with tempfile.TemporaryDirectory() as directory, serving(Path(directory), LOG_LEVEL="warning") as service:
-        _measure(service)
+        _measure_kinds(service)
+        if part != "kinds":
+            _measure(service)
+
+
+def _measure_kinds(service: Service) -> None:
+    person = service.person("teller")
+    owner, today = person.get("/users/me")["id"], datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    hours = {str(hour): {"events": 5, "value": 2.5} for hour in range(24)}
+    sums = [
+        {
+            "_id": f"{owner}:k:{day:%Y-%m-%d}:kind.{kind:03}",
+            "owner": owner,
+            "day": day,
+            "kind": f"kind.{kind:03}",
+            "events": 120,
+            "value": 60.0,
+            "hours": hours,
+        }
+        for day in (today - timedelta(days=ago) for ago in range(YEAR))
+        for kind in range(KINDS)
+    ]
+    with service.database() as client:
+        rollups = client["promptforge"][ROLLUPS]
+        rollups.insert_many(sums, ordered=False)
+        anyio.run(_coarse, service.mongo_directory)
+        rows = [Row("all sums by mongod", _timed(lambda: _from_fine(rollups, owner), 5), "ms")]
+        for days in (30, YEAR):
+            ask = partial(_dashboard, person, days)
+            rows.append(Row(f"dashboard, {days} days", _timed(ask, ROUNDS), "ms", "all sums by mongod", "≤ 100 ms"))
+    print_rows(f"{KINDS} kinds of events on each of {YEAR} days: {len(sums):,} sums", rows)
+
+
+async def _coarse(mongod: Path) -> None:
+    server = EmbeddedMongod.start(mongod)
+    mongo = await Mongo.connect(server.url, "promptforge")
+    await make_coarse_sums(mongo)
+    mongo.close()
+    server.stop()
+
+
+def _from_fine(rollups: Collection[dict[str, Any]], owner: str) -> None:
+    both = {"events": {"$sum": "$events"}, "value": {"$sum": "$value"}}
+    facets = {name: [{"$group": {"_id": f"${name}", **both}}] for name in ("day", "kind")}
+    wanted = {"_id": {"$gt": f"{owner}:k:", "$lt": f"{owner}:k;"}}
+    shown = {"_id": 0, "day": 1, "kind": 1, "events": 1, "value": 1}
+    (found,) = rollups.aggregate([{"$match": wanted}, {"$project": shown}, {"$facet": facets}])
+    assert (len(found["day"]), len(found["kind"])) == (YEAR, KINDS)
+
+
+def _dashboard(person: Person, days: int) -> None:
+    assert person.get(f"/analytics/dashboard?days={days}")["totals"]["events"] == days * KINDS * 120
 
 
 def _measure(service: Service) -> None:

@@ -40,7 +40,8 @@ def sales(number: int) -> Iterator[tuple[str, str, datetime]]:
 
 async def fill(mongo: Mongo, number: int) -> None:
     spent: dict[str, int] = {}
-    rows: dict[str, list[Row]] = {"ledger_journals": [], "transactions": [], "ledger_sales": [], "purchases": []}
+    written = ("ledger_journals", "transactions", "ledger_sales", "purchases", "checkouts", "receipts")
+    rows: dict[str, list[Row]] = {name: [] for name in written}
     for index, (buyer, seller, at) in enumerate(sales(number)):
         purchase_id = f"pur_{index:08d}"
         key = f"purchase:{purchase_id}"
@@ -65,7 +66,8 @@ async def fill(mongo: Mongo, number: int) -> None:
                 "paid_with": [f"topup:{buyer}"],
             }
         )
-        rows["purchases"].append({"_id": purchase_id, "refunded_at": None})
+        terms = {"buyer_id": buyer, "seller_id": seller, "price": PRICE}
+        rows["purchases"].append({"_id": purchase_id, **terms, "refunded_at": None})
         if len(rows["ledger_journals"]) >= BATCH:
             await _write(mongo, rows)
     users = []
@@ -76,6 +78,10 @@ async def fill(mongo: Mongo, number: int) -> None:
         legs = [(None, "stripe:topups", -bought, key, None), (user, "purchased", bought, key, None)]
         _journal(rows, key, "topup", {}, START, legs)
         lots = [{"lot": key, "fund": "purchased", "remaining": PRICE}]
+        paid = {"user_id": user, "created_at": START}
+        pack = {"pack": {"credits": bought, "bonus": 0}, "state": "paid", "session_id": user}
+        rows["checkouts"].append({"_id": f"chk_{number_:05d}", **paid, **pack})
+        rows["receipts"].append({"_id": f"rct_{number_:05d}", **paid, "topup_id": key, "credits": bought})
         users.append({"_id": user, "credits": {"purchased": PRICE, "lots": lots}})
     await _write(mongo, rows)
     await mongo.collection("users").insert_many(users)

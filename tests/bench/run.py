@@ -1,4 +1,7 @@
-"""`make bench`: every benchmark, each beside its baseline. `python -m tests.bench.run asks` runs one of them."""
+"""`make bench`: every benchmark, each beside its baseline. `python -m tests.bench.run asks` runs one of them.
+
+`events=1000000` runs one with another number, `search=browse,hybrid` the lines of one whose names have such words.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,11 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
 
 
 def main() -> None:
-    """Run those named on the command line, or all; `events=1000000` runs one with another number."""
+    """Run those named on the command line, or all."""
     for asked in sys.argv[1:] or BENCHMARKS:
-        name, _, number = asked.partition("=")
-        BENCHMARKS[name](*([int(number)] if number else []))
+        name, _, given = asked.partition("=")
+        BENCHMARKS[name](*([int(given) if given.isdecimal() else given] if given else []))
 
 
-main()
+if __name__ == "__main__":  # a benchmark may start processes that import this
+    main()

@@ -1,200 +1,196 @@
 """Search and browsing over HTTP at 100,000 listings and 20,000 private prompts, 20 clients at once.
 
-The real service with a mongod of its own. Words are made up but for those of the labelled set, and as unevenly frequent
-as words are. Beside search by words stands MongoDB's own `$text` over the same listings, and beside facets an
-aggregation, asked directly by as many clients. Clients, service and mongod share the machine.
+The real service with a mongod of its own (`tests/bench/market`). Each line says which budget it is held against: a line
+"never asked before" asks for nothing twice, "asked before" for 250 queries again and again, and "as in a log" for 5,000
+different queries of one to three words, some far more often than others (Zipf, exponent 1, seeded). While a listing
+changes, every 0.2 s the index is written to and forgets what it had found: a line for which the index has not moved is
+an error. Each client of each line and round begins somewhere else. What had to be looked for, and was not remembered,
+is counted by the service; as many of the slowest answers are taken for these, and have a p95 of their own.
+
+Beside search by words stands MongoDB's own `$text` over the same listings, and beside facets an aggregation, asked
+directly by as many clients. Clients, service and mongod share the machine.
+
+`search=fresh` measures instead how soon a change is found in each of three processes (`tests/bench/freshness`).
 """
 
 from __future__ import annotations
 
 import json
-import re
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.client import HTTPConnection
-from itertools import count
-from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-from pymongo import MongoClient
+from rich.console import Console
+from rich.table import Table
 
-from promptforge.core.mongo import EmbeddedMongod
 from promptforge.core.principal import Role
+from tests.bench import freshness
+from tests.bench.closed_loop import CLIENTS, SECONDS, Ask, Round, measured, over_http
+from tests.bench.market import CATEGORIES, LISTINGS, PROMPTS, Database, Texts, market
 from tests.bench.search_quality import LABELLED
-from tests.bench.table import Row, print_rows
-from tests.support.running import RunningService, eventually
+from tests.support.running import Person, RunningService, eventually
 
-LISTINGS, PROMPTS = 100_000, 20_000
-PROJECTS_OF_BENCH = 20
-CLIENTS = 20
-SECONDS = 4.0
 ROUNDS = 3
-NEVER_ASKED = 15_000
-BATCH = 2_000
-NOW = datetime(2026, 11, 26, tzinfo=UTC)
-CATEGORIES = ("writing", "coding", "analysis", "education", "marketing", "design", "research", "support", "other")
-Rows = list[dict[str, Any]]
+NEVER_ASKED = 60_000
+LOGGED, LOG_LENGTH = 5_000, 40_000
+SEARCH, BROWSE = 40.0, 30.0
+"""What p95 may be, in milliseconds."""
+CHANGING, FRESH = "while a listing changes", "fresh"
+SORTS = ("new", "price", "top_rated", "best_selling", "trending")
+Lines = dict[str, tuple[Callable[[], Ask], float | None]]
+"""What is asked, and what its p95 is held against."""
 
 
-class Texts:
-    """Words from a Zipf-like distribution over 20,000, the labelled set's among them."""
+def run(wanted: str = "") -> None:
+    """Print p50, p95 and CPU of each line, or of those whose names have one of the words in `wanted`, by commas."""
+    with market() as (service, client):
+        begun = time.perf_counter()
+        index = eventually(lambda: _ready(service), seconds=900)
+        print(
+            f"index of {index['documents']:,} documents ready {time.perf_counter() - begun:.1f} s after the start",
+            flush=True,
+        )
+        parts = [part for part in wanted.split(",") if part]
+        if not parts or FRESH in parts:
+            freshness.measure(service, client)
+        lines = {
+            name: line
+            for name, line in _lines(service, client).items()
+            if not parts or any(part in name for part in parts)
+        }
+        rounds: dict[str, list[Measured]] = {name: [] for name in lines}
+        rng, operator = Random(11), service.person("oscar", Role.OPERATOR)
+        for number in range(ROUNDS + 1):
+            for name, (connected, _) in lines.items():
+                with _changing(client, operator, name):
+                    before = operator.get("/ops/search")
+                    one = measured(connected, (service.pid, service.mongod_pid()), rng)
+                    after = operator.get("/ops/search")
+                found = Measured(one, after["looked"] - before["looked"], after["commits"] - before["commits"])
+                if CHANGING in name and found.commits < SECONDS:
+                    raise RuntimeError(f"{name}: the index was written to {found.commits} times")
+                if number:  # the first round warms up
+                    rounds[name].append(found)
+        if lines:
+            _print(lines, rounds)
 
-    def __init__(self) -> None:
-        rng = Random(20261126)
-        real = sorted(set(re.findall(r"[a-z]{3,}", LABELLED.read_text().lower())))
-        rng.shuffle(real)
-        made = ["".join(rng.choice("abcdefghilmnoprstu") for _ in range(rng.randint(4, 10))) for _ in range(20_000)]
-        self.words = (real + made)[:20_000]
-        weights = 1 / np.arange(5, 20_005)
-        self._weights = weights / weights.sum()
-        self._rng = np.random.default_rng(20261126)
 
-    def many(self, length: int, count: int) -> list[str]:
-        chosen = self._rng.choice(len(self.words), (count, length), p=self._weights)
-        return [" ".join(self.words[at] for at in row) for row in chosen]
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`looked`: for how many answers the index was looked into; `commits`: how often it was written to meanwhile."""
+
+    round: Round
+    looked: int
+    commits: int
+
+    def quantile(self, part: float) -> float:
+        return self.round.quantile(part)
+
+    @property
+    def cpu(self) -> Sequence[float]:
+        return self.round.cpu
+
+    def of_looked(self, part: float) -> float | None:
+        return self.round.quantile(part, slowest=self.looked) if self.looked else None
 
 
-def _listings(texts: Texts) -> Iterator[Rows]:
-    for begin in range(0, LISTINGS, BATCH):
-        parts = zip(texts.many(5, BATCH), texts.many(12, BATCH), texts.many(60, BATCH), strict=True)
-        yield [_listing(begin + at, *words) for at, words in enumerate(parts)]
+def _lines(service: RunningService, client: Database) -> Lines:
+    texts = Texts()
+    return {**_searches(service, texts), **_browsing(service, texts), **_mongo(client, texts)}
 
 
-def _listing(number: int, title: str, summary: str, description: str) -> dict[str, Any]:
+# What is asked
+
+
+def _searches(service: RunningService, texts: Texts) -> Lines:
+    token = service.person("bench").client.headers["authorization"]
+    queries = _queries(texts)
+    logged = _logged(texts)
+
+    def search(
+        mode: str, asked: Sequence[str], who: str = "", *, once: bool = False
+    ) -> tuple[Callable[[], Ask], float]:
+        paths = _paths("/search", [{"q": query, "mode": mode} for query in asked])
+        return over_http(service.port, paths, token=who, once=once), SEARCH
+
+    suggested = _paths("/search/suggestions", [{"q": query[:4]} for query in queries])
+    typed = _paths("/search/suggestions", [{"q": query[: 3 + len(query) // 2]} for query in _never_asked(texts, 3)])
     return {
-        "_id": f"lst_{number:06}",
-        "seller_id": f"usr_{number % 5000}",
-        "state": "published",
-        "revision": 1,
-        "prompt_id": f"prm_{number}",
-        "version": 1,
-        "content_hash": "0",
-        "title": title,
-        "summary": summary,
-        "description": description,
-        "category": CATEGORIES[number % 9],
-        "tags": title.split()[:3],
-        "price": number * 7919 % 1000 * 500,
-        "licence": "source",
-        "review": None,
-        "proposal": None,
-        "rating": {"count": number % 7, "stars": number % 7 * (1 + number % 5)},
-        "ranks": {
-            "trending": number * 31 % 5000,
-            "sales": number * 17 % 900,
-            "rated": number % 5000,
-            "average": (1 + number % 5) * 1000 if number % 7 else 0,
-        },
-        "created_at": NOW,
-        "updated_at": NOW + timedelta(seconds=number),
-        "published_at": NOW + timedelta(seconds=number),
+        "words, never asked before": search("text", _never_asked(texts, 1), once=True),
+        "words, signed in, never asked before": search("text", _never_asked(texts, 4), token, once=True),
+        "words with typos, never asked before": search("text", _typos(_never_asked(texts, 5)), once=True),
+        "words, asked before": search("text", queries),
+        "words, as in a log": search("text", logged),
+        "words, as in a log, while a listing changes": search("text", logged),
+        "by meaning, never asked before": search("semantic", _never_asked(texts, 6), once=True),
+        "hybrid, never asked before": search("hybrid", _never_asked(texts, 2), once=True),
+        "hybrid, asked before": search("hybrid", queries),
+        "hybrid, signed in, asked before": search("hybrid", queries, token),
+        "hybrid, as in a log": search("hybrid", logged),
+        "hybrid, as in a log, while a listing changes": search("hybrid", logged),
+        "suggestions, never asked before": (over_http(service.port, typed, token=token, once=True), SEARCH),
+        "suggestions, asked before": (over_http(service.port, suggested, token=token), SEARCH),
     }
 
 
-def _prompts(texts: Texts, projects: Sequence[str]) -> Iterator[Rows]:
-    for begin in range(0, PROMPTS, BATCH):
-        parts = zip(texts.many(4, BATCH), texts.many(12, BATCH), strict=True)
-        yield [
-            {
-                "_id": f"prm_own_{begin + at:06}",
-                "project_id": projects[(begin + at) % len(projects)] if at % 10 == 0 else f"prj_{at}",
-                "name": f"{name} {begin + at}",
-                "kind": "text",
-                "description": description,
-                "tags": name.split()[:2],
-                "folder": "",
-                "latest_version": 0,
-                "forked_from": None,
-                "created_by": "usr_1",
-                "archived": False,
-                "archived_at": None,
-                "created_at": NOW,
-                "updated_at": NOW,
-            }
-            for at, (name, description) in enumerate(parts)
-        ]
+def _browsing(service: RunningService, texts: Texts) -> Lines:
+    def browse(parameters: Sequence[dict[str, Any]], *, once: bool = False) -> tuple[Callable[[], Ask], float]:
+        return over_http(service.port, _paths("/marketplace/listings", parameters), once=once), BROWSE
+
+    by_sort = [{"sort": sort} for sort in SORTS]
+    narrowed = [{**one, "category": category} for one in by_sort for category in CATEGORIES]
+    ranges = [
+        {
+            **one,
+            "category": CATEGORIES[at],
+            "min_price": str(at * 20),
+            "max_price": str(at * 20 + 100),
+            "min_rating": "3",
+        }
+        for one in by_sort
+        for at in range(9)
+    ]
+    prices = [
+        {"sort": SORTS[at % 5], "min_price": str(at % 400), "max_price": f"{400 + at / 1000:.3f}"}
+        for at in range(NEVER_ASKED)
+    ]
+    return {
+        "browse: sorts": browse(by_sort),
+        "browse: sorts in a category": browse(narrowed),
+        "browse: sorts in a category, while a listing changes": browse(narrowed),
+        "browse: price, rating, category": browse(ranges),
+        "browse: facets": browse([{**one, "facets": "true"} for one in narrowed]),
+        "browse: prices, never asked before": browse(prices, once=True),
+        "browse: prices and facets, never asked before": browse(
+            [{**one, "facets": "true"} for one in prices], once=True
+        ),
+        "browse: words, never asked before": browse([{"q": query} for query in _never_asked(texts, 7)], once=True),
+        "browse: words, asked before": browse([{"q": query} for query in _queries(texts)]),
+    }
 
 
-@contextmanager
-def filled() -> Iterator[tuple[RunningService, MongoClient[dict[str, Any]], Texts]]:
-    """A service that has read its index from a full database."""
-    with tempfile.TemporaryDirectory() as directory:
-        service, texts = RunningService(Path(directory), LOG_LEVEL="warning"), Texts()
-        service.start()
-        server = EmbeddedMongod.start(service.data_dir / "mongo")
-        client: MongoClient[dict[str, Any]] = MongoClient(server.url, tz_aware=True)
-        try:
-            person = service.person("bench")
-            projects = [
-                person.post("/projects", {"name": f"P{at}"}, expect=201)["id"] for at in range(PROJECTS_OF_BENCH)
-            ]
-            # The ranks made up below would be worked out again, from sales that there are not.
-            service.person("otto", Role.OPERATOR).post("/jobs/queues/default/pause")
-            service.terminate()
-            database = client["promptforge"]
-            for rows in _listings(texts):
-                database["marketplace_listings"].insert_many(rows)
-            for rows in _prompts(texts, projects):
-                database["prompts"].insert_many(rows)
-            service.start()
-            yield service, client, texts
-        finally:
-            client.close()
-            service.stop()
+def _mongo(client: Database, texts: Texts) -> Lines:
+    collection, queries = client["promptforge"]["marketplace_listings"], _queries(texts)
+    wanted = {"title": 1, "summary": 1, "score": {"$meta": "textScore"}}
 
+    def text(number: int) -> None:
+        words = {"$text": {"$search": queries[number % len(queries)]}, "state": "published"}
+        list(collection.find(words, wanted).sort([("score", {"$meta": "textScore"})]).limit(20))
 
-Ask = Callable[[int], None]
+    def facets(number: int) -> None:
+        counted = {name: [{"$sortByCount": f"${name}"}] for name in ("licence", "tags")}
+        found = {"state": "published", "category": CATEGORIES[number % 9]}
+        list(collection.aggregate([{"$match": found}, {"$facet": counted}]))
 
-
-def _over_http(service: RunningService, token: str, paths: Sequence[str], *, once: bool = False) -> Callable[[], Ask]:
-    """Makes a client with a connection of its own, who asks for one path after the other.
-
-    `once`: all clients together ask for none twice, as long as there are more.
-    """
-    fresh = count()
-
-    def connected() -> Ask:
-        connection = HTTPConnection("127.0.0.1", service.port)
-        headers = {"Authorization": token} if token else {}
-
-        def ask(number: int) -> None:
-            path = f"/api/v1{paths[(next(fresh) if once else number) % len(paths)]}"
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            body = response.read()
-            if response.status != 200:
-                raise RuntimeError(f"{path}: {response.status} {body[:200]!r}")
-
-        return ask
-
-    return connected
-
-
-def _latencies(connected: Callable[[], Ask]) -> list[float]:
-    """Of one round, in milliseconds."""
-    until = time.perf_counter() + SECONDS
-
-    def client(number: int) -> list[float]:
-        ask, took, at = connected(), [], number * 37
-        while (begun := time.perf_counter()) < until:
-            ask(at)
-            took.append((time.perf_counter() - begun) * 1000)
-            at += 1
-        return took
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        return sorted(one for took in pool.map(client, range(CLIENTS)) for one in took)
-
-
-def _quantile(latencies: Sequence[float], part: float) -> float:
-    return latencies[min(int(len(latencies) * part), len(latencies) - 1)]
+    return {"MongoDB's $text": (lambda: text, None), "MongoDB's $facet": (lambda: facets, None)}
 
 
 def _paths(path: str, parameters: Sequence[dict[str, Any]]) -> list[str]:
@@ -209,14 +205,21 @@ def _queries(texts: Texts) -> list[str]:
     return [" ".join(chosen[at : at + 1 + at % 3]) for at in range(0, 600, 3)] + labelled
 
 
-def _never_asked(texts: Texts, seed: int) -> list[str]:
-    """More different queries of one to three words than can be asked in all rounds."""
+def _never_asked(texts: Texts, seed: int, number: int = NEVER_ASKED) -> list[str]:
+    """Different queries of one to three words, from very common to rare: more than can be asked in all rounds."""
     rng = Random(seed)
     found: dict[str, None] = {}
-    while len(found) < NEVER_ASKED:
+    while len(found) < number:
         words = (texts.words[int(len(texts.words) ** rng.random())] for _ in range(rng.choice((1, 2, 2, 3, 3, 3))))
         found[" ".join(words)] = None
     return list(found)
+
+
+def _logged(texts: Texts) -> list[str]:
+    queries = _never_asked(texts, 8, LOGGED)
+    weights = 1 / np.arange(1, LOGGED + 1)
+    chosen = np.random.default_rng(9).choice(LOGGED, LOG_LENGTH, p=weights / weights.sum())
+    return [queries[at] for at in chosen]
 
 
 def _typos(queries: Sequence[str]) -> list[str]:
@@ -224,114 +227,81 @@ def _typos(queries: Sequence[str]) -> list[str]:
     return [query[:2] + query[3] + query[2] + query[4:] for query in long]
 
 
-def _contenders(
-    service: RunningService, client: MongoClient[dict[str, Any]], texts: Texts
-) -> dict[str, Callable[[], Ask]]:
-    token = service.person("bench").client.headers["authorization"]
-    queries = _queries(texts)
+@contextmanager
+def _changing(client: Database, operator: Person, name: str) -> Iterator[None]:
+    """Where the line says so, a listing is changed every 0.2 s; it begins once the index has taken in the first.
 
-    def search(mode: str, asked: Sequence[str], who: str = "", *, once: bool = False) -> Callable[[], Ask]:
-        paths = _paths("/search", [{"q": query, "mode": mode} for query in asked])
-        return _over_http(service, who, paths, once=once)
+    Each change is one: what was written before would change nothing, and nobody would hear of it.
+    """
+    ended = threading.Event()
 
-    def browse(*parameters: dict[str, Any]) -> Callable[[], Ask]:
-        return _over_http(service, "", _paths("/marketplace/listings", parameters))
+    def change() -> None:
+        rng = Random()
+        listings = client["promptforge"]["marketplace_listings"]
+        while not ended.wait(0.2):
+            changed = {"updated_at": datetime.now(UTC), "ranks.trending": rng.randrange(5000)}
+            listings.update_one({"_id": f"lst_{rng.randrange(LISTINGS):06}"}, {"$set": changed})
 
-    sorts = ("new", "price", "top_rated", "best_selling", "trending")
-    by_sort = [{"sort": sort} for sort in sorts]
-    narrowed = [{**one, "category": category} for one in by_sort for category in CATEGORIES]
-    ranges = [
-        {
-            **one,
-            "category": CATEGORIES[at],
-            "min_price": str(at * 20),
-            "max_price": str(at * 20 + 100),
-            "min_rating": "3",
-        }
-        for one in by_sort
-        for at in range(9)
-    ]
-    prices = [
-        {"sort": sorts[at % 5], "min_price": str(at % 400), "max_price": f"{400 + at / 100:.2f}"}
-        for at in range(40_000)
-    ]
-    return {
-        "search by words": search("text", queries),
-        "by words, signed in": search("text", queries, token),
-        "by words with typos": search("text", _typos(queries)),
-        "by words, never asked before": search("text", _never_asked(texts, 1), once=True),
-        "by meaning": search("semantic", queries),
-        "hybrid": search("hybrid", queries),
-        "hybrid, signed in": search("hybrid", queries, token),
-        "hybrid, never asked before": search("hybrid", _never_asked(texts, 2), once=True),
-        "suggestions": _over_http(service, token, _paths("/search/suggestions", [{"q": q[:4]} for q in queries])),
-        "MongoDB's $text": _mongo_text(client, queries),
-        "browse: sorts": browse(*by_sort),
-        "browse: sorts in a category": browse(*narrowed),
-        "browse: price, rating, category": browse(*ranges),
-        "browse: with facets": browse(*({**one, "facets": "true"} for one in narrowed)),
-        "browse: prices never asked for before": _over_http(
-            service, "", _paths("/marketplace/listings", prices), once=True
-        ),
-        "browse: words": browse(*({"q": query} for query in queries)),
-        "MongoDB's facets": _mongo_facets(client),
-    }
+    thread = threading.Thread(target=change)
+    try:
+        if CHANGING in name:
+            before = operator.get("/ops/search")["commits"]
+            thread.start()
+            eventually(lambda: operator.get("/ops/search")["commits"] > before, seconds=60)
+        yield
+    finally:
+        ended.set()
+        if thread.ident is not None:
+            thread.join()
 
 
-def _mongo_text(client: MongoClient[dict[str, Any]], queries: Sequence[str]) -> Callable[[], Ask]:
-    collection = client["promptforge"]["marketplace_listings"]
-    wanted = {"title": 1, "summary": 1, "score": {"$meta": "textScore"}}
-
-    def ask(number: int) -> None:
-        words = {"$text": {"$search": queries[number % len(queries)]}, "state": "published"}
-        list(collection.find(words, wanted).sort([("score", {"$meta": "textScore"})]).limit(20))
-
-    return lambda: ask
+# What is told
 
 
-def _mongo_facets(client: MongoClient[dict[str, Any]]) -> Callable[[], Ask]:
-    collection = client["promptforge"]["marketplace_listings"]
-
-    def ask(number: int) -> None:
-        counted = {name: [{"$sortByCount": f"${name}"}] for name in ("licence", "tags")}
-        wanted = {"state": "published", "category": CATEGORIES[number % 9]}
-        list(collection.aggregate([{"$match": wanted}, {"$facet": counted}]))
-
-    return lambda: ask
-
-
-BUDGETS = {"hybrid": "p95 ≤ 40 ms", "search by words": "p95 ≤ 40 ms", "browse: sorts": "p95 ≤ 30 ms"}
-BASELINES = {"search by words": "MongoDB's $text", "browse: with facets": "MongoDB's facets"}
-
-
-def run() -> None:
-    """Print p50 and p95 of each, and how long the index took to be made."""
-    with filled() as (service, client, texts):
-        begun = time.perf_counter()
-        index = eventually(lambda: _ready(service), seconds=900)
-        print(
-            f"index of {index['documents']:,} documents ready {time.perf_counter() - begun:.1f} s after the start",
-            flush=True,
+def _print(lines: Lines, rounds: dict[str, list[Measured]]) -> None:
+    title = f"{CLIENTS} clients at once, {LISTINGS:,} listings, {PROMPTS:,} prompts; medians of {ROUNDS} rounds"
+    table = Table(title=title, title_justify="left")
+    columns = (
+        "what",
+        "p50 ms",
+        "p95 ms",
+        "(rounds)",
+        "looked for",
+        "their p95",
+        "CPU ms",
+        "mongod's",
+        "p95 may be",
+        "",
+    )
+    for column in columns:
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for name, (_, budget) in lines.items():
+        own = rounds[name]
+        half, most = (sorted(one.quantile(part) for one in own) for part in (0.5, 0.95))
+        service, mongod = (sorted(one.cpu[at] for one in own)[len(own) // 2] for at in (0, 1))
+        reached = most[len(most) // 2]
+        table.add_row(
+            name,
+            f"{half[len(half) // 2]:.1f}",
+            f"{reached:.1f}",
+            f"{most[0]:.0f} to {most[-1]:.0f}",
+            *_looked(own),
+            f"{service:.2f}",
+            f"{mongod:.2f}",
+            "" if budget is None else f"{budget:.0f}",
+            "" if budget is None else "met" if reached <= budget else "not met",
         )
-        client["promptforge"]["marketplace_listings"].create_index(
-            [("title", "text"), ("summary", "text"), ("description", "text")], name="bench_text"
-        )
-        contenders = _contenders(service, client, texts)
-        half: dict[str, list[float]] = {name: [] for name in contenders}
-        most: dict[str, list[float]] = {name: [] for name in contenders}
-        for number in range(ROUNDS + 1):
-            for name, connected in contenders.items():
-                latencies = _latencies(connected)
-                if number:  # the first round warms up
-                    half[name].append(_quantile(latencies, 0.5))
-                    most[name].append(_quantile(latencies, 0.95))
-        rows = [Row(name, values, "ms", BASELINES.get(name)) for name, values in half.items()]
-        print_rows(f"p50, {CLIENTS} clients at once, {LISTINGS:,} listings, {PROMPTS:,} prompts", rows)
-        rows = [Row(name, values, "ms", BASELINES.get(name), BUDGETS.get(name, "")) for name, values in most.items()]
-        print_rows("p95 of the same", rows)
+    Console(width=160).print(table)
 
 
-def _ready(service: RunningService) -> Any:
+def _looked(own: Sequence[Measured]) -> tuple[str, str]:
+    """Which part of the answers was looked for, and the p95 of these; medians."""
+    parts = sorted(one.looked / len(one.round.took) for one in own)
+    most = sorted(reached for one in own if (reached := one.of_looked(0.95)) is not None)
+    return f"{parts[len(parts) // 2]:.0%}", f"{most[len(most) // 2]:.1f}" if most else ""
+
+
+def _ready(service: RunningService) -> Any:  # Any: JSON
     connection = HTTPConnection("127.0.0.1", service.port)
     connection.request("GET", "/health")
     told = json.loads(connection.getresponse().read())["search"]

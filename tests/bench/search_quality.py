@@ -16,7 +16,8 @@ from pathlib import Path
 import anyio
 
 from promptforge.actors.search.engine import Request, Scope
-from promptforge.actors.search.local.engine import LocalEngine, LocalIndex
+from promptforge.actors.search.local.engine import LocalEngine
+from promptforge.actors.search.local.index import LocalIndex
 from promptforge.actors.search.messages import PUBLIC, Kind, Mode, SearchDocument
 
 LABELLED = Path(__file__).with_name("search_quality.json")

@@ -64,6 +64,10 @@ NOT_IN_THE_SCHEMA = {
     "rotateAppSecret": 422,  # webhooks are dropped with a leaked secret only
     "getAppToken": 401,  # nobody can make up a secret
     "decidePartnership": 422,  # a reason fits its decision, and only an approval has a commission
+    "decideFrozenEarnings": 422,  # a reason fits its decision
+    "suspendAccount": 422,
+    "reinstateAccount": 422,
+    "upholdSuspension": 422,
     "changeCommission": 422,  # the most that a partner gets is a setting
     "claimReferral": 422,  # nobody can make up what a link gives away
     "grantCredits": 422,  # the cap is a setting
@@ -119,8 +123,10 @@ def _refusal(operation: str) -> int:
     return NOT_IN_THE_SCHEMA[operation]
 
 
-def fuzz(service: Service, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run schemathesis against a running service."""
+def fuzz(
+    service: Service, directory: Path, *options: str, boundaries_every: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """Run schemathesis against a running service. There are some 45 boundary values per operation: all, or some."""
     auth = []
     for name, roles in PEOPLE.items():
         person = service.person(name, *roles)
@@ -146,7 +152,8 @@ def fuzz(service: Service, directory: Path, *options: str) -> subprocess.Complet
         *("--config-file", str(directory / "schemathesis.toml"), "run", f"{service.base_url}/api/v1/openapi.json"),
         *("--checks", "all", "--exclude-path-regex", "/stream$", "--request-timeout", "10", *options),
     ]
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"NO_COLOR": "1"}
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment |= {"NO_COLOR": "1", "BOUNDARIES_EVERY": str(boundaries_every)}
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 

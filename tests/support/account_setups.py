@@ -42,6 +42,24 @@ def _suspended(world: World) -> dict[str, Any]:
     return made
 
 
+def _told_why(world: World) -> dict[str, Any]:
+    """Everybody, but they are let in as before."""
+    told = {"reason": "A test of permissions", "by": "usr_another", "at": datetime.now(UTC)}
+    for caller, person in world.people.items():
+        if caller != "anonymous":
+            mine = {"_id": person.get("/users/me")["id"]}
+            world.database["users"].update_one(mine, {"$set": {"suspension": told}})
+    return {}
+
+
+def _appealed(world: World) -> dict[str, Any]:
+    made = _suspended(world)
+    now = datetime.now(UTC)
+    told = {"reason": "A test", "by": "usr_another", "at": now, "appeal": "It is not so.", "appealed_at": now}
+    world.database["users"].update_one({"_id": made["user_id"]}, {"$set": {"suspension": told}})
+    return made
+
+
 def _leaving(world: World) -> dict[str, Any]:
     """Everybody has asked to be deleted, and is heard when they ask again, whatever keeps them."""
     now = datetime.now(UTC)
@@ -94,6 +112,9 @@ def cases() -> dict[str, Case]:
         "listAccounts": Case(),
         "getAccount": Case(somebody),
         "suspendAccount": Case(_bystanding, lambda _: {"reason": "A test of permissions"}),
+        "getMySuspension": Case(_told_why),
+        "appealMySuspension": Case(_told_why, lambda _: {"words": "The prompts are mine, as everybody can see."}),
+        "upholdSuspension": Case(_appealed, lambda _: {"reason": "A test of permissions"}),
         "listAccountEvents": Case(_suspended),
         "getRoles": Case(somebody),
         "setRoles": Case(_newly_known, lambda _: {"roles": ["seller"], "expected": [], "reason": "A test"}),

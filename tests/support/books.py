@@ -10,14 +10,22 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from promptforge.actors.billing.errors import InsufficientCredits, JournalMismatch
+from promptforge.actors.billing.ledger.audit import Returned
 from promptforge.actors.billing.ledger.books import MOST_SALES, Books
 from promptforge.actors.billing.ledger.budgets.domain import Budget
 from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, Freeze, PartnerBalance, freeze_id
 from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, PartnerAccount, Platform
-from promptforge.actors.billing.ledger.holdings import Holdings, Lots, stored_legs, with_debts_paid
+from promptforge.actors.billing.ledger.holdings import (
+    Holdings,
+    Lots,
+    brought_by,
+    came_back,
+    stored_legs,
+    with_debts_paid,
+)
 from promptforge.actors.billing.ledger.payouts.domain import Payout
 from promptforge.actors.billing.ledger.sales.domain import Sale, SaleState
-from promptforge.actors.billing.ledger.store import leg_rows
+from promptforge.actors.billing.ledger.store import journal_row, leg_rows
 from promptforge.actors.billing.ledger.topups.domain import Topup
 from promptforge.actors.billing.verification.provenance import (
     CLAIMS_GIVEN_BACK,
@@ -26,13 +34,14 @@ from promptforge.actors.billing.verification.provenance import (
     fault_of_return,
     needs_its_origin,
 )
+from promptforge.actors.billing.verification.ways import about, stranger_of, stranger_to
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document
 
 T = TypeVar("T")
 START = datetime(2026, 11, 25, tzinfo=UTC)
-GIVING_BACK = frozenset({JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND})
-"""The fee comes back as well, so they are judged beside what was paid."""
+GIVING_BACK = frozenset({JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND, JournalKind.COMPENSATION_RETURN})
+"""The fee comes back as well, or what gifts had paid for, so they are judged beside what was paid."""
 
 
 def run(command: Coroutine[Any, Any, T]) -> T:  # Any: a command in memory never waits for anything
@@ -67,9 +76,11 @@ class Pages:
 
 
 class MemoryBooks(Books):
-    def __init__(self) -> None:
+    def __init__(self, *, most_sales: int = MOST_SALES) -> None:
+        """`most_sales`: how many one command looks at."""
         self.pages = Pages()
         self.clock = START
+        self._most_sales = most_sales
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -105,8 +116,12 @@ class MemoryBooks(Books):
         if (fault := self._fault_of(journal)) is not None:
             self.pages.faults[journal.id] = fault
         for user_id, legs in stored_legs(journal).items():
-            holdings = (await self.holdings(user_id)).after(legs)
-            self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))
+            before = await self.holdings(user_id)
+            holdings = before.after(legs)
+            lots = brought_by(journal, holdings.lots)
+            if came_back(before.lots, lots, journal.id):
+                lots = self._in_order(lots)
+            self.pages.users[user_id] = replace(holdings, lots=lots)
         for leg in journal.legs:
             if isinstance(leg.account, PartnerAccount) and leg.account.settled:
                 self._fold_partner(leg.account.partner_id, leg.amount)
@@ -120,7 +135,12 @@ class MemoryBooks(Books):
         legs = leg_rows(journal, self.clock)
         for leg in legs:
             moved.add(leg)
-        if (fault := fault_of(journal.id, journal.kind, moved)) is not None:
+        fault = (
+            fault_of(journal.id, journal.kind, moved)
+            or self._fault_of_its_time(journal)
+            or self._stranger_of(journal, legs)
+        )
+        if fault is not None:
             return fault
         if journal.kind not in GIVING_BACK and (made := payable_mass(journal.legs)) > 0:
             return f"{made} became payable"
@@ -135,17 +155,64 @@ class MemoryBooks(Books):
             return None
         return fault_of_return(journal.kind, legs, self._origin_of(journal))
 
+    def _fault_of_its_time(self, journal: Journal) -> str | None:
+        """What it should have waited for."""
+        if journal.kind is JournalKind.SETTLEMENT and self._is_being_undone(journal):
+            return "it settles what is to be undone"
+        if journal.kind is JournalKind.PAYOUT_RESERVE and (left := self.left_to_withhold(journal.parties[0])):
+            return f"{left} of linked accounts is still among what is paid out"
+        return None
+
+    def left_to_withhold(self, seller_id: str) -> int:
+        """What has settled of sales to linked accounts, less what was withheld, as the journals say it."""
+        left: dict[str, int] = defaultdict(int)
+        for journal in self.pages.journals.values():
+            if journal.kind is JournalKind.SETTLEMENT and "linked" not in journal.refs:
+                left[journal.refs["sale"]] -= journal.total(Owed.PENDING, source=Fund.PURCHASED)
+            elif journal.kind is JournalKind.WITHHOLDING:
+                left[journal.refs["sale"]] += journal.total(Fund.EARNED)
+        standing = [sale for sale in self.pages.sales.values() if sale.state is not SaleState.REVERSED]
+        mine = [sale for sale in standing if sale.seller_id == seller_id]
+        linked = sum(left[sale.id] for sale in mine if self.group(sale.buyer_id) == self.group(seller_id))
+        return linked + self._commissions_left(seller_id, standing)
+
+    def _commissions_left(self, referrer_id: str, standing: Sequence[Sale]) -> int:
+        left: dict[str, int] = defaultdict(int)
+        for journal in self.pages.journals.values():
+            if journal.kind is JournalKind.COMMISSION_RELEASE:
+                left[journal.refs["sale"]] += sum(leg.amount for leg in journal.legs if leg.amount > 0)
+            elif journal.kind is JournalKind.COMMISSION_WITHHOLDING:
+                left[journal.refs["sale"]] += sum(leg.amount for leg in journal.legs if leg.amount < 0)
+        mine = [sale for sale in standing if sale.referrer_id == referrer_id]
+        return sum(left[sale.id] for sale in mine if self._is_known(sale))
+
+    def _is_being_undone(self, settlement: Journal) -> bool:
+        lots = self.pages.sales[settlement.refs["sale"]].paid_with
+        return any(lot in self.pages.topups and self.pages.topups[lot].undoing for lot in lots)
+
+    def _stranger_of(self, journal: Journal, legs: Sequence[Document]) -> str | None:
+        """Whose credits it moves and should not."""
+        row = journal_row(journal, self.clock)
+        if strangers := [found for leg in legs if (found := stranger_of(row, leg)) is not None]:
+            return strangers[0]
+        if (key := about(journal.id, row)) is None:
+            return None
+        return stranger_to(row, journal_row(self.pages.journals[key], self.clock))
+
     def _parties_of(self, journal: Journal) -> tuple[str, str] | None:
-        """Buyer and seller of what is sold or settled."""
-        if journal.kind is JournalKind.SETTLEMENT:
-            sale = self.pages.sales[journal.refs["sale"]]
+        """Buyer and seller of what is sold, settled or made good."""
+        if journal.kind in {JournalKind.SETTLEMENT, JournalKind.COMPENSATION}:
+            sale = self.pages.sales[journal.refs.get("sale", journal.id)]
             return sale.buyer_id, sale.seller_id
         if journal.kind in {JournalKind.PURCHASE, JournalKind.RUN_CLOSE} and "seller_id" in journal.refs:
             return journal.parties[0], journal.refs["seller_id"]
         return None
 
     def _origin_of(self, journal: Journal) -> list[Document]:
-        if journal.kind in CLAIMS_GIVEN_BACK:
+        if journal.kind is JournalKind.COMPENSATION:
+            keys = Returned(journal.id, journal.kind).origins()
+            of = [self.pages.journals[key] for key in keys if key in self.pages.journals]
+        elif journal.kind in CLAIMS_GIVEN_BACK:
             of = [one for one in self.pages.journals.values() if one.refs.get("topup") == journal.refs["topup"]]
         else:
             of = [self.pages.journals[journal.reverses or ""]]
@@ -183,17 +250,29 @@ class MemoryBooks(Books):
     async def open_sales(self, seller_id: str) -> Sequence[Sale]:
         mine = [sale for sale in self.pages.sales.values() if sale.seller_id == seller_id]
         found = [sale for sale in mine if sale.open and sale.payable]
-        return sorted(found, key=lambda sale: (sale.sold_at, sale.id))[:MOST_SALES]
+        return sorted(found, key=lambda sale: (sale.sold_at, sale.id))[: self._most_sales]
 
     async def open_sales_paid_with(self, lot: str) -> Sequence[Sale]:
         found = [sale for sale in self.pages.sales.values() if sale.open and lot in sale.paid_with]
-        return sorted(found, key=lambda sale: (sale.sold_at, sale.id), reverse=True)[:MOST_SALES]
+        return sorted(found, key=lambda sale: (sale.sold_at, sale.id), reverse=True)[: self._most_sales]
 
     async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
         return any(
-            sale.seller_id == seller_id and sale.state is SaleState.SETTLED and sale.sold_at <= moment
+            sale.seller_id == seller_id and sale.state is SaleState.SETTLED and sale.sold_at <= moment and sale.earned
             for sale in self.pages.sales.values()
         )
+
+    async def earned_of_linked(self, seller_id: str) -> Sequence[Sale]:
+        mine = [sale for sale in self.pages.sales.values() if sale.seller_id == seller_id and sale.earned]
+        return [sale for sale in mine if self.group(sale.buyer_id) == self.group(seller_id)][: self._most_sales]
+
+    async def commissions_of_linked(self, referrer_id: str) -> Sequence[Sale]:
+        mine = [sale for sale in self.pages.sales.values() if sale.referrer_id == referrer_id and sale.released]
+        return [sale for sale in mine if self._is_known(sale)][: self._most_sales]
+
+    def _is_known(self, sale: Sale) -> bool:
+        """Whether the referrer belongs together with buyer or seller."""
+        return self.group(sale.referrer_id) in {self.group(sale.buyer_id), self.group(sale.seller_id)}
 
     async def are_linked(self, one: str, other: str) -> bool:
         return self.group(one) == self.group(other)
@@ -219,7 +298,8 @@ class MemoryBooks(Books):
 
     async def freeze_lot(self, user_id: str, lot: str, *, frozen: bool) -> None:
         holdings = self.pages.users[user_id]
-        self.pages.users[user_id] = replace(holdings, lots=self._in_order(holdings.lots))
+        lots = tuple(replace(one, frozen=frozen) if one.id == lot else one for one in holdings.lots)
+        self.pages.users[user_id] = replace(holdings, lots=lots)
 
     async def find_budget(self, budget_id: str) -> Budget | None:
         return self.pages.budgets.get(budget_id)
@@ -261,6 +341,7 @@ def broken_invariants(pages: Pages) -> list[str]:
         *_wrong_partners(pages),
         *_wrong_sales(pages, legs),
         *_wrong_topups(pages, legs),
+        *_wrongly_frozen(pages),
         *_unearned(pages),
         *(f"{key}: {fault}" for key, fault in pages.faults.items()),
         *_wrong_budgets(pages),
@@ -347,6 +428,13 @@ def _wrong_topups(pages: Pages, legs: Sequence[Leg]) -> list[str]:
         if topup.taken != topup.due or net[topup.id] != topup.taken - topup.credits
     ]
     return found + [f"{topup.id}: taken {topup.taken}, due {topup.due}, at Stripe {net[topup.id]}" for topup in wrong]
+
+
+def _wrongly_frozen(pages: Pages) -> list[str]:
+    """A lot is frozen exactly while something freezes the payment that it came with."""
+    frozen = {topup.id for topup in pages.topups.values() if topup.frozen_by}
+    lots = [lot for holdings in pages.users.values() for lot in holdings.lots]
+    return [f"{lot.id}: frozen is {lot.frozen}" for lot in lots if lot.frozen != (lot.id in frozen)]
 
 
 def _wrong_budgets(pages: Pages) -> list[str]:

@@ -85,6 +85,12 @@ class Google:
         self.look_up_status = 200
         self.look_up_seconds = 0.0
         self.look_ups: list[str] = []
+        self.held = threading.Event()
+        """Set once `hold` keeps an update waiting."""
+        self.hold: threading.Event | None = None
+        """What the next update waits for, before it counts."""
+        self.updates: list[dict[str, Any]] = []
+        """Custom claims, in the order in which they came to count."""
 
     def serve(self, *keys: SigningKey) -> None:
         """Publish the certificates of these keys, and no others."""
@@ -94,6 +100,8 @@ class Google:
         if path == "/certificates":
             self.fetches += 1
             return (500, {}) if self.down else (200, self.certificates)
+        if path.endswith(":update"):
+            return self._update(**json.loads(body))
         uid = json.loads(body)["localId"][0]
         self.look_ups.append(uid)
         time.sleep(self.look_up_seconds)
@@ -101,6 +109,15 @@ class Google:
             return self.look_up_status, {"error": {"message": "no"}}
         account = self.accounts.get(uid, {})
         return 200, {} if account is None else {"users": [{"localId": uid, **account}]}
+
+    def _update(self, localId: str, customAttributes: str) -> tuple[int, object]:  # noqa: N803  # Google's names
+        hold, self.hold = self.hold, None
+        if hold is not None:
+            self.held.set()
+            hold.wait(20)
+        self.accounts[localId] = {**(self.accounts.get(localId) or {}), "customAttributes": customAttributes}
+        self.updates.append(json.loads(customAttributes))
+        return 200, {"localId": localId}
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from promptforge.actors.marketplace.messages import (
     SubmitListing,
 )
 from promptforge.actors.moderation.messages import CaseView, ClaimCase, DecideCase, ListCases, ReasonCode, Verdict
+from promptforge.actors.notifications.kinds import KINDS
 from promptforge.actors.notifications.messages import ListNotifications, NotificationView
 from promptforge.actors.prompts.messages import CreatePrompt, CreateVersion, PromptView
 from promptforge.actors.users.messages import EnsureUser
@@ -28,6 +29,7 @@ from promptforge.core.errors import PromptForgeError
 from promptforge.core.messages import Message
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
+from tests.support.payments import write_papers
 from tests.support.processes import TestProcess
 
 
@@ -93,7 +95,11 @@ class Market:
 
     async def notices(self, person: Context) -> list[NotificationView]:
         await self.jobs_done()
-        return list((await person.ask(ListNotifications(limit=100))).items)
+        told = list((await person.ask(ListNotifications(limit=100))).items)
+        for one in told:
+            reasoned = one.kind in KINDS and KINDS[one.kind].reasoned  # tests have kinds of their own
+            assert not reasoned or one.subject.get("reason_code"), f"{one.kind} says no reason"
+        return told
 
     async def jobs_done(self) -> None:
         """Run every job that is due, here and now."""
@@ -115,6 +121,8 @@ _REASONS = {
     Verdict.DISMISS: ReasonCode.UNFOUNDED,
     Verdict.REFUND: ReasonCode.DOES_NOT_WORK,
     Verdict.REMOVE: ReasonCode.OFF_TOPIC,
+    Verdict.RESTORE: ReasonCode.MISTAKEN,
+    Verdict.COMPENSATE: ReasonCode.MISTAKEN,
 }
 
 
@@ -138,6 +146,7 @@ async def top_up(mongo: Mongo, person: Context, credits: int) -> None:
     journal = topup_journal(f"cs_{person.user_id}", user_id=person.user_id, amount=credits * MILLI, refs={})
 
     async def work(tx: Context) -> None:
-        await ledger.open(tx).post(journal)
+        if await ledger.open(tx).post(journal):
+            await write_papers(mongo, journal, tx)
 
     await person.transaction(work)

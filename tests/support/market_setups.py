@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from promptforge.core.ids import new_id
 from tests.support.planting import make_payable
-from tests.support.running import LISTING
+from tests.support.running import LISTING, published_listing
 
 if TYPE_CHECKING:
     from tests.support.permission_world import World
@@ -53,6 +54,48 @@ def refused_refund(world: World) -> dict[str, Any]:
     return made
 
 
+def ruling() -> dict[str, Any]:
+    """A moderator's decision that can be appealed."""
+    now = datetime.now(UTC)
+    told = {"case_id": "cas_before", "reason_code": "off_topic", "note": "No.", "decided_at": now}
+    until = {"appeal_until": now + timedelta(days=1), "appealed_at": None, "final": False, "overturned_at": None}
+    return {**told, **until}
+
+
+def removed_review(world: World) -> dict[str, Any]:
+    made = reviewed_purchase(world)
+    changes = {"$set": {"removed_at": datetime.now(UTC), "removal": ruling()}}
+    world.database["reviews"].update_one({"purchase_id": made["purchase_id"]}, changes)
+    return made
+
+
+def refunded_sale(world: World) -> dict[str, Any]:
+    """Of the owner's, with what a moderator would have decided; the ledger was not asked for it."""
+    path = f"/marketplace/listings/{world.published()['listing_id']}/purchases"
+    bought = world.people["bystander"].post(path, {"expected_price": "0"}, expect=201)
+    world.database["purchases"].update_one({"_id": bought["id"]}, {"$set": {"ruling": ruling()}})
+    return {"purchase_id": bought["id"]}
+
+
+def stopped_runs(world: World) -> dict[str, Any]:
+    """Of the owner's, on a listing of a seller's."""
+    listing_id = published_listing(
+        world.service, world.people["seller"], world.people["moderator"], name=new_id("name"), price="0"
+    )
+    row: dict[str, Any] = {
+        "listing_id": listing_id,
+        "prompt_id": world.database["marketplace_listings"].find_one({"_id": listing_id})["prompt_id"],
+        "subject": world.owner_id,
+        "people": [world.owner_id],
+    }
+    row |= {"_id": new_id("cas"), "ruling": ruling(), "created_at": datetime.now(UTC)}
+    world.database["sealed_rulings"].insert_one(row)
+    return {"listing_id": listing_id}
+
+
+APPEAL = {"words": "It was not as it was taken for."}
+
+
 def review_of_owners(world: World) -> dict[str, Any]:
     """A review of what the owner sells."""
     listing_id, bystander = world.published()["listing_id"], world.people["bystander"]
@@ -62,6 +105,14 @@ def review_of_owners(world: World) -> dict[str, Any]:
     return {"review_id": review["id"]}
 
 
+def removed_reply(world: World) -> dict[str, Any]:
+    """Of the owner's, to a review of what they sell."""
+    made = review_of_owners(world)
+    changes = {"reply": "Buy the other one.", "reply_removed_at": datetime.now(UTC), "reply_removal": ruling()}
+    world.database["reviews"].update_one({"_id": made["review_id"]}, {"$set": changes})
+    return made
+
+
 CaseT = TypeVar("CaseT")
 
 
@@ -69,9 +120,16 @@ def reviews_and_reports(case: Callable[..., CaseT]) -> dict[str, CaseT]:
     return {
         "writeReview": case(lambda world: world.purchase(), lambda _: REVIEW),
         "deleteReview": case(reviewed_purchase),
+        "getOwnReview": case(removed_review),
+        "appealRemoval": case(removed_review, lambda _: APPEAL),
+        "appealSaleRefund": case(refunded_sale, lambda _: APPEAL),
+        "getRunsRuling": case(stopped_runs),
+        "appealRuns": case(stopped_runs, lambda _: APPEAL),
         "listReviews": case(lambda world: world.published()),
         "replyToReview": case(review_of_owners, lambda _: {"text": "Thank you."}),
         "deleteReply": case(review_of_owners),
+        "getOwnReply": case(removed_reply),
+        "appealReplyRemoval": case(removed_reply, lambda _: APPEAL),
         "reportReview": case(review_of_owners, lambda _: REPORT),
         "reportListing": case(lambda world: world.published(), lambda _: REPORT),
     }
@@ -152,12 +210,16 @@ SELLERS_OWN = frozenset(
         "fundTrials",
         "getTrialBudget",
         "withdrawTrialBudget",
+        "getRunsRuling",
+        "appealRuns",
         "appealListing",
         "appealProposal",
         "getListingHistory",
         "withdrawProposal",
         "replyToReview",
         "deleteReply",
+        "getOwnReply",
+        "appealReplyRemoval",
         "attachEvidence",
         "removeEvidence",
     }

@@ -1,7 +1,8 @@
 """One embedded mongod for a whole test run, and an empty database for each test that asks for one.
 
 Making and dropping the collections and their indexes costs more than most tests do, so databases have all of the
-product's from the first, and are emptied and used again; what is not the product's is taken away before.
+product's from the first, and are emptied and used again; what is not the product's is taken away before. Connections
+are used again as well: to open one, and to prove to be somebody on it, costs as much as dozens of small commands.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from motor.motor_asyncio import AsyncIOMotorClient
 
 from promptforge.core.mongo import EmbeddedMongod, Index, Mongo, ensure_indexes
 from promptforge.core.mongo.indexes import Declared
@@ -57,18 +59,23 @@ def shared_mongod() -> Iterator[EmbeddedMongod]:
 
 
 class Databases:
-    """The databases of one server."""
+    """The databases of one server, by the connections of one client, which `close` closes."""
 
     def __init__(self, server: EmbeddedMongod) -> None:
         self._server = server
         self._used: deque[str] = deque()
+        self._connected: Mongo | None = None
+
+    def close(self) -> None:
+        if self._connected is not None:
+            self._connected.close()
 
     @asynccontextmanager
     async def empty(self, *, unused: bool = False) -> AsyncIterator[Mongo]:
         """A client of a database without documents; with `unused`, without collections and indexes too."""
         again = len(self._used) >= RESTING and not unused
         name = self._used.popleft() if again else f"test_{secrets.token_hex(6)}"
-        mongo = await Mongo.connect(self._server.url, name)
+        mongo = await self._open(name)
         try:
             if again:
                 await _empty(mongo)
@@ -77,10 +84,24 @@ class Databases:
                 _complete.add(name)
             yield mongo
         finally:
-            if not await _tidy(mongo):
-                _complete.discard(name)
-            self._used.append(name)
-            mongo.close()
+            if unused:
+                await mongo.drop()  # the next that asks would have to make all indexes
+            else:
+                await self._put_back(mongo)
+
+    async def _open(self, name: str) -> Mongo:
+        """A client of the running test's event loop; Motor asks PyMongo's, which knows no loops: that one is shared."""
+        if self._connected is None:
+            self._connected = await Mongo.connect(self._server.url, "admin")
+        shared = self._connected.raw.client
+        client = AsyncIOMotorClient.__new__(AsyncIOMotorClient)
+        client.__dict__.update(shared.__dict__, _io_loop=None)
+        return Mongo(client, name)
+
+    async def _put_back(self, mongo: Mongo) -> None:
+        if not await _tidy(mongo):
+            _complete.discard(mongo.name)
+        self._used.append(mongo.name)
 
 
 async def with_indexes(mongo: Mongo, declared: Declared) -> None:

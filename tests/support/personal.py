@@ -14,6 +14,7 @@ _WORDS = {
     Erased.REMOVED: "removed",
     Erased.CLEARED: "cleared",
     Erased.EMPTIED: "emptied",
+    Erased.REDUCED: "reduced to what tells nothing of you",
     Erased.REDACTED: "redacted",
     Erased.RENAMED: "redacted",
 }
@@ -40,9 +41,10 @@ def _of(subject: Subject) -> Iterator[str]:
     if subject.pulled:
         yield "you are taken out of it"
     for how in dict.fromkeys(_WORDS.values()):
-        names = [f"`{name}`" for name, mark in subject.fields.items() if _WORDS.get(mark.erased) == how]
-        if names:
-            yield f"{', '.join(names)} {how}"
+        marked = {name: mark for name, mark in subject.fields.items() if _WORDS.get(mark.erased) == how}
+        terms = {f", after {_YEARS[mark.years]} years {_WORDS[mark.then]}" for mark in marked.values() if mark.years}
+        if marked:
+            yield f"{', '.join(f'`{name}`' for name in marked)} {how}{''.join(sorted(terms))}"
     for kept in dict.fromkeys(mark for mark in subject.fields.values() if mark.because):
         names = [f"`{name}`" for name, mark in subject.fields.items() if mark == kept]
         term = f": {_YEARS[kept.years]} years, then {_WORDS[kept.then]}" if kept.years else ""

@@ -1,16 +1,17 @@
 """Processes of `promptforge`: started as users start them, or forked from one that has imported the product.
 
-Imports are most of what a start costs. `python -m tests.support.starting 3` has done with them, and forks itself
-whenever its socket (here number 3) asks for it. A child has its own environment, arguments and files, runs the command
-line and ends as any other process; what it shares with its siblings is the seed of hashes, which is drawn as an
-interpreter starts. Tests fork, inside `forking()`; benchmarks, and tests of whole lives and of several processes
-(`as_users_do`), do not.
+Imports, and what is compiled of the routes, are most of what a start costs. `python -m tests.support.starting 3` has
+done with them, and forks itself whenever its socket (here number 3) asks for it. A child has its own environment,
+arguments and files, runs the command line and ends as any other process; what it shares with its siblings is the seed
+of hashes, which is drawn as an interpreter starts. Tests fork, inside `forking()`; benchmarks, and tests of whole lives
+and of several processes (`as_users_do`), do not.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -183,9 +184,16 @@ def _become(request: dict[str, Any], files: Sequence[int]) -> None:  # Any: JSON
     sys.argv[1:] = request["arguments"]
 
 
+def _compile_routes() -> None:
+    app = importlib.import_module("promptforge.http.app")
+    tables = importlib.import_module("promptforge.http.tables")
+    app.described(tuple(tables.routes), importlib.metadata.version("promptforge"))
+
+
 def main() -> None:
     cli = importlib.import_module("promptforge.deploy.cli")
     importlib.import_module("promptforge.deploy.serve")  # nearly all of the product
+    _compile_routes()
     gc.collect()
     gc.freeze()  # what is not looked at is not copied
     with socket.socket(fileno=int(sys.argv[1])) as asked:

@@ -11,6 +11,7 @@ from promptforge.actors.accounts.errors import PersonalExportExpired, PersonalEx
 from promptforge.actors.accounts.exports.archive import File, archive
 from promptforge.actors.accounts.exports.messages import (
     DownloadPersonalExport,
+    ForgetPersonalExport,
     GetPersonalExport,
     PersonalExportState,
     PersonalExportView,
@@ -101,12 +102,12 @@ class PersonalExportsActor(Actor):
             await self._remove(user_id, [file_id])
 
     async def _write(self, user_id: str, file_id: str, context: Context) -> StoredFile:
-        writer = self._files.writer(file_id, FILE_NAME)
-        async with aclosing(archive(self._contents(user_id, context), now=context.now())) as pieces:
-            async for piece in pieces:
-                await writer.write(piece)
-        reach("personal_export.written")
-        return await writer.close(now=context.now())
+        async with self._files.writing(file_id, FILE_NAME) as writer:
+            async with aclosing(archive(self._contents(user_id, context), now=context.now())) as pieces:
+                async for piece in pieces:
+                    await writer.write(piece)
+            reach("personal_export.written")
+            return await writer.close(now=context.now())
 
     def _contents(self, user_id: str, context: Context) -> Iterator[File]:
         for name in sorted(self._records.collections):
@@ -133,6 +134,11 @@ class PersonalExportsActor(Actor):
         )
         await tx.enqueue(notice, owner_id=user_id)
         return True
+
+    @handles(ForgetPersonalExport)
+    async def forget(self, message: ForgetPersonalExport, context: Context) -> None:
+        """Whoever still writes finds that nobody waits for it, and removes what they wrote."""
+        await self._remove(message.user_id, await self._store.end(message.user_id))
 
     @handles(SweepPersonalExports)
     async def sweep(self, message: SweepPersonalExports, context: Context) -> int:

@@ -1,4 +1,7 @@
-"""A zip of JSON files, written while what goes into it is read: what is ready is taken out, and memory stays flat."""
+"""A zip of JSON files, written while what goes into it is read: what is ready is taken out, and memory stays flat.
+
+It is pressed together in a thread: a few megabytes of texts would hold up everybody else for a quarter of a second.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ import base64
 import io
 import zipfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from datetime import datetime
-from typing import IO
 
+import anyio
 import orjson
 
 from promptforge.core.mongo import Document
 
 README = "README.md"
-TAKEN_AT_BYTES = 64 * 1024
+PRESSED_AT_BYTES = 64 * 1024
 
 
 class _Ready(io.RawIOBase):
@@ -30,9 +34,6 @@ class _Ready(io.RawIOBase):
         piece = bytes(data)  # type: ignore[call-overload]  # whatever has a buffer, as the zip writes it
         self._bytes += piece
         return len(piece)
-
-    def __len__(self) -> int:
-        return len(self._bytes)
 
     def take(self) -> bytes:
         data = bytes(self._bytes)
@@ -53,10 +54,9 @@ async def archive(files: Iterable[File], *, now: datetime) -> AsyncGenerator[byt
     with zipfile.ZipFile(ready, "w", zipfile.ZIP_DEFLATED) as target:
         for name, what, documents in files:
             number = 0
-            async for entry, text in _entries(target, _info(f"{name}.json", now), documents):
-                entry.write(text)
-                number += 1
-                if len(ready) >= TAKEN_AT_BYTES:
+            async with aclosing(_written(target, _info(f"{name}.json", now), documents)) as written:
+                async for so_far in written:
+                    number = so_far
                     yield ready.take()
             if number:
                 contents.append((f"{name}.json", what, number))
@@ -64,19 +64,25 @@ async def archive(files: Iterable[File], *, now: datetime) -> AsyncGenerator[byt
     yield ready.take()
 
 
-async def _entries(
+async def _written(
     target: zipfile.ZipFile, info: zipfile.ZipInfo, documents: AsyncIterator[Document]
-) -> AsyncGenerator[tuple[IO[bytes], bytes], None]:
-    """What to write into which entry, which is begun with the first document: without one there is none."""
+) -> AsyncGenerator[int, None]:
+    """How many documents are written by now; an entry is begun with the first one, and without one there is none."""
     first = await anext(aiter(documents), None)
     if first is None:
         return
+    number, waiting = 1, bytearray(b"[\n" + _json(first))
     # Nobody knows yet how large it becomes, and what is above 2 GiB has to be said before.
     with target.open(info, "w", force_zip64=True) as entry:
-        yield entry, b"[\n" + _json(first)
         async for document in documents:
-            yield entry, b",\n" + _json(document)
-        entry.write(b"\n]\n")
+            waiting += b",\n" + _json(document)
+            number += 1
+            if len(waiting) >= PRESSED_AT_BYTES:
+                await anyio.to_thread.run_sync(entry.write, bytes(waiting))
+                waiting.clear()
+                yield number
+        await anyio.to_thread.run_sync(entry.write, bytes(waiting + b"\n]\n"))
+    yield number
 
 
 def readme(contents: Iterable[tuple[str, str, int]], now: datetime) -> str:

@@ -73,3 +73,10 @@ class SweepPersonalExports(Command[int]):
     """Remove the files of exports that have expired or were given up, and those that nobody's export names; answers
     how many.
     """
+
+
+@internal
+class ForgetPersonalExport(Command[None]):
+    """The account is erased: nobody writes an export of it any more, and what was written of it is gone."""
+
+    user_id: str

@@ -42,7 +42,7 @@ class ModelsActor(Actor):
     """It has more workers than others: a model takes seconds, and the guards of the providers bound how many run."""
 
     name = "models"
-    asks = ("billing", "users")
+    asks = ("billing", "users", "purchases")
     workers = 128
 
     def __init__(self, store: RunStore, catalogue: Catalogue, *, look_seconds: float = LOOK_SECONDS) -> None:
@@ -104,6 +104,7 @@ class ModelsActor(Actor):
             budget=message.max_millicredits,
             share=message.share,
             trial_of=message.trial_of,
+            purchase_id=message.purchase_id,
             for_platform=message.for_platform,
         )
         return await context.transaction(lambda tx: self._runs.begin(order, tx))

@@ -4,7 +4,8 @@ Credits for the estimated input and all of `max_tokens` are set aside in the tra
 the model runs; then one transaction charges for what it took, gives back the rest, writes the usage record and strikes
 the run out. A failure charges nothing. Where the answer's reader leaves, or the provider tells no count, the tokens are
 counted here; so they are where its asker is suspended meanwhile. A run whose process dies in between stays written
-down, and is released by the sweeper.
+down, and is released by the sweeper. Whatever ends it, one transaction strikes it out: of two that want to, the other
+one finds it gone. So what was used for it is given back once, or never where it answered.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from promptforge.actors.ai.models.store import OpenRun, RunStore
 from promptforge.actors.ai.providers.interface import End, Prompt, Speaker, Stream, Tokens, Turn
 from promptforge.actors.ai.providers.tokens import spoken_tokens
 from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare, credits_turn
+from promptforge.actors.marketplace.purchases.messages import GiveBackUse
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, AccountSuspended, PromptForgeError
@@ -71,6 +73,7 @@ class Order:
     """Millicredits."""
     share: SellersShare | None = None
     trial_of: str | None = None
+    purchase_id: str | None = None
     for_platform: bool = False
 
 
@@ -82,6 +85,7 @@ class _Ending:
     outcome: RunOutcome = RunOutcome.OK
     code: str | None = None
     earned: bool = False
+    unclaimed: bool = False
 
 
 @dataclass(slots=True)
@@ -208,6 +212,7 @@ class Runs:
             started_at=context.now(),
             share=order.share,
             trial_of=order.trial_of,
+            purchase_id=order.purchase_id,
         )
         if order.budget is not None and run.held > order.budget:
             held, wanted = from_millicredits(run.held), from_millicredits(order.budget)
@@ -263,9 +268,12 @@ class Runs:
         if run.held:
             share = None
             if run.share is not None and ended.earned:
-                share = RunShare(run.share.seller_id, run.share.gross_millicredits, run.share.listing_id)
+                seller_id = None if ended.unclaimed else run.share.seller_id
+                share = RunShare(seller_id, run.share.gross_millicredits, run.share.listing_id)
             charge = await tx.ask(CloseRun(run_id=run.id, charge_millicredits=run.charge(usage), share=share))
             charged = 0 if run.trial_of is not None else charge.charged_millicredits + charge.share_millicredits
+        if run.purchase_id is not None and ended.outcome is not RunOutcome.OK:
+            await tx.ask(GiveBackUse(purchase_id=run.purchase_id))
         usage = replace(usage, credits=from_millicredits(charged))
         await self._store.insert_usage(_record(run, replace(ended, usage=usage), tx), tx)
         return usage
@@ -275,7 +283,7 @@ class Runs:
         run = await self._store.find(message.run_id, session=tx.session)
         if run is None:
             raise RunClosed
-        ended = _Ending(message.usage, earned=message.earned)
+        ended = _Ending(message.usage, earned=message.earned, unclaimed=message.unclaimed)
         if message.error_code is not None:
             ended = _Ending(NOTHING, RunOutcome.FAILED, message.error_code)
         return await self._close(run, ended, tx)

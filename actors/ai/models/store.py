@@ -56,6 +56,8 @@ class OpenRun:
     """What of the hold is a seller's, if the run earns it."""
     trial_of: str | None = None
     """The listing whose budget pays."""
+    purchase_id: str | None = None
+    """What it uses, and gives back where it answers nothing."""
 
     def charge(self, usage: RunUsage) -> int:
         """What the model costs for this, in millicredits: what is beyond its reservation is the platform's."""
@@ -161,6 +163,7 @@ def _run_row(run: OpenRun) -> Document:
         "share": None if run.share is None else [run.share.seller_id, run.share.gross_millicredits],
         "share_of": None if run.share is None else run.share.listing_id,
         "trial_of": run.trial_of,
+        "purchase_id": run.purchase_id,
     }
 
 
@@ -180,6 +183,7 @@ def _run_from(row: Document) -> OpenRun:
         started_at=row["started_at"],
         share=None if share is None else SellersShare(share[0], share[1], row.get("share_of")),
         trial_of=row.get("trial_of"),
+        purchase_id=row.get("purchase_id"),
     )
 
 

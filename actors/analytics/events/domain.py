@@ -16,6 +16,8 @@ AHEAD = timedelta(minutes=5)
 """Clocks differ."""
 MOST_TOLD = 50
 """Errors of one batch that are told."""
+LONGEST_ADDRESS = 64
+"""Of the internet, with a zone's name."""
 
 _EMAIL = re.compile(r"[^\s@]@[^\s@]{1,255}\.[^\s@.]{2,}")
 """One character before the @ says as much as all of them, and where there are many, not each of them is a beginning."""
@@ -63,8 +65,11 @@ def looks_personal(value: object) -> bool:
         return True
     if value.count(".") != 3 and value.count(":") < 2:
         return False
+    value = value.strip()
+    if len(value) > LONGEST_ADDRESS:  # a long text would be taken apart for nothing
+        return False
     try:
-        ipaddress.ip_address(value.strip())
+        ipaddress.ip_address(value)
     except ValueError:
         return False
     return True

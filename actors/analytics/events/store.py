@@ -64,8 +64,7 @@ class EventStore:
         return Scan(found, found[-1].external_id if len(found) == limit else None, total)
 
     async def forget(self, owner: str) -> int:
-        deleted = await self._events.delete_many({"_id": {"$gt": f"{owner}:", "$lt": f"{owner};"}})
-        return deleted.deleted_count
+        return await self._events.delete_between(f"{owner}:", f"{owner};")
 
 
 def event_row(owner: str, event: NewEvent, *, now: datetime) -> Document:

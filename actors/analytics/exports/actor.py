@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -32,13 +33,16 @@ from promptforge.actors.jobs.messages import FindEndedJobs
 from promptforge.core.context import Context
 from promptforge.core.downloads import Download
 from promptforge.core.errors import FieldError, Forbidden, Invalid, NotFound
-from promptforge.core.ids import new_id
+from promptforge.core.ids import least_id, new_id
 from promptforge.core.jobs import JobState
 from promptforge.core.mongo import Files, StoredFile
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
 
 SWEPT_AT_ONCE = 100
+EXPORT = "exp"
+NOBODYS_AFTER = timedelta(days=2)
+"""No job writes a file for as long."""
 log = structlog.get_logger(__name__)
 
 
@@ -70,7 +74,7 @@ class ExportsActor(Actor):
             if await self._store.count_under_way(tx.user_id, session=tx.session) >= MOST_AT_ONCE:
                 raise TooManyExports(f"{MOST_AT_ONCE} exports of yours wait or are written: wait, or cancel one")
             await self._store.make_room(tx.user_id, now=tx.now(), session=tx.session)
-            export_id = new_id("exp")
+            export_id = new_id(EXPORT)
             export = ExportView(
                 id=export_id,
                 source=message.source,
@@ -118,23 +122,23 @@ class ExportsActor(Actor):
         await self._remove(left)
         failure = _refusal(export, context)
         if failure is None:
-            writer = self._files.writer(file_id, _name(export))
-            failure = await self._write(Attempt(export, writer, file_id, self._store), context)
+            failure = await self._write(export, file_id, context)
         if failure is not None:
             await self._store.end(export.id, ExportState.FAILED, now=context.now(), failure=failure)
             await self._remove([file_id])
 
-    async def _write(self, attempt: Attempt, context: Context) -> ExportFailure | None:
+    async def _write(self, export: ExportView, file_id: str, context: Context) -> ExportFailure | None:
         try:
-            file = await attempt.write(context.user_id, context)
+            async with self._files.writing(file_id, _name(export)) as writer:
+                attempt = Attempt(export, writer, file_id, self._store)
+                file = await attempt.write(context.user_id, context)
         except TooLarge:
             detail = f"An export has at most {MAX_ROWS:,} rows and 4 GiB: choose a shorter time"
             return ExportFailure("export_too_large", detail)
         except NotWanted:
-            await self._remove([attempt.file_id])
             return None
         if not await context.transaction(partial(self._finish, attempt, file), completes=True):
-            await self._remove([attempt.file_id])
+            await self._remove([file_id])
         return None
 
     async def _finish(self, attempt: Attempt, file: StoredFile, tx: Context) -> bool:
@@ -188,6 +192,21 @@ class ExportsActor(Actor):
             for one in due:
                 await self._settle(one, context)
             number += len(due)
+        return number + await self._remove_nobodys(now)
+
+    async def _remove_nobodys(self, now: datetime) -> int:
+        """Files whose export is gone, with its person: the process that wrote one died before it saw that.
+
+        Of the last days they are not looked for, where nearly all files are somebody's.
+        """
+        first, end, number = f"{EXPORT}_", least_id(EXPORT, now - NOBODYS_AFTER), 0
+        while files := await self._files.list_between(first, end, SWEPT_AT_ONCE):
+            there = await self._store.which_are_there([file_id.partition(":")[0] for file_id in files])
+            for file_id in files:
+                if file_id.partition(":")[0] not in there:
+                    await self._files.delete(file_id)
+                    number += 1
+            first = f"{files[-1]}\0"
         return number
 
     async def _settle(self, due: Due, context: Context) -> None:

@@ -199,6 +199,10 @@ class ExportStore:
         gone = {"$pull": {"file_ids": {"$in": list(file_ids)}}, "$unset": {"sweep_at": "", "file_id": ""}}
         await self._exports.update_one({"_id": export_id}, gone)
 
+    async def which_are_there(self, export_ids: Sequence[str]) -> set[str]:
+        rows = self._exports.find({"_id": {"$in": list(export_ids)}}, {"_id": 1})
+        return {row["_id"] async for row in rows}
+
     async def list_of(self, user_id: str) -> list[Due]:
         """All of a user's; there are never more than their requests of ninety days."""
         rows = self._exports.find({"user_id": user_id, "source": {"$exists": True}})

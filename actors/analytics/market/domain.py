@@ -71,6 +71,8 @@ class DaySum:
             counts[name] += journal.accounts.get(account, 0)
         # Losses are legs out of the platform's account: below zero there, above it here.
         counts["losses"] -= 2 * journal.accounts.get(_ACCOUNTS["losses"], 0)
+        # So is what sellers were given because a refund was a mistake.
+        counts["losses"] -= journal.accounts.get("platform:compensations", 0)
         # What the platform pays for models itself is no income: it is taken from here.
         counts["model_income"] += journal.accounts.get("platform:checks", 0)
         if journal.trade is None:

@@ -24,7 +24,7 @@ class MarketFigures:
 
     `refunds` were given back in that time, whenever they had been bought: `refunded` to buyers. `take` is what came to
     the platform's fees less what went out of them again, `model_income` what runs paid for models, and `losses` what
-    the platform had to bear of disputes. `views` are those of listings.
+    the platform had to bear of disputes, and of refunds that were mistakes. `views` are those of listings.
     """
 
     purchases: int

@@ -41,7 +41,7 @@ class QueriesActor(Actor):
         start = end - timedelta(days=message.days)
         user_id = context.user_id
         usage = await context.ask(SumUsage(user_id=user_id, since=start, until=end))
-        listings = await context.ask(SumSales(seller_id=user_id, since=start, until=end))
+        listings = await context.ask(SumSales(seller_id=user_id, since=start, until=end, by_listing=False))
         events = await self._rollups.overview(user_id, start, end, kinds=TOP)
         view = partial(dashboard, start, end, usage=usage, listings=listings, events=events)
         return await anyio.to_thread.run_sync(view)  # thousands of sums: others are served meanwhile
@@ -54,25 +54,28 @@ class QueriesActor(Actor):
         rows = await anyio.to_thread.run_sync(partial(grouped, facts, message, offer))
         return AnalyticsAnswer(message.view, start, end, message.bucket, rows)
 
-    async def _facts(self, message: QueryAnalytics, start: datetime, end: datetime, context: Context) -> list[Fact]:
+    async def _facts(self, message: QueryAnalytics, start: datetime, end: datetime, context: Context) -> Iterable[Fact]:
+        """They are made where they are grouped: there may be thousands."""
         user_id = context.user_id
         if message.view is View.EVENTS:
             return await self._events(message, start, end, user_id)
         if message.view is View.USAGE:
             return await _usage(message, start, end, context)
-        return _listing_facts(await context.ask(SumSales(seller_id=user_id, since=start, until=end)), message.view)
+        apart = bool(message.dimensions or message.filters)
+        sold = await context.ask(SumSales(seller_id=user_id, since=start, until=end, by_listing=apart))
+        return _listing_facts(sold, message.view)
 
-    async def _events(self, message: QueryAnalytics, start: datetime, end: datetime, user_id: str) -> list[Fact]:
+    async def _events(self, message: QueryAnalytics, start: datetime, end: datetime, user_id: str) -> Iterable[Fact]:
         asked = {*message.dimensions, *(one.dimension for one in message.filters)}
-        level = Level.KIND if asked <= _BY_KIND else Level.DETAIL
+        level = Level.DETAIL if asked - _BY_KIND else Level.KIND if asked else Level.DAY
         only = [(one.dimension, one.values) for one in message.filters if all(map(_can_be_stored, one.values))]
         by_hour = message.bucket is Bucket.HOUR
         sums: Sequence[StretchSum]
         if asked or by_hour:
             sums = await self._rollups.list_sums(user_id, level, start, end, by_hour=by_hour, only=only)
         else:
-            sums = (await self._rollups.overview(user_id, start, end, kinds=1)).days
-        return [
+            sums = await self._rollups.list_days(user_id, start, end)
+        return (
             Fact(
                 one.start,
                 {
@@ -84,7 +87,7 @@ class QueriesActor(Actor):
                 {"events": one.events, "value": one.value},
             )
             for one in sums
-        ]
+        )
 
 
 def _can_be_stored(value: str | int) -> bool:
@@ -92,20 +95,20 @@ def _can_be_stored(value: str | int) -> bool:
     return isinstance(value, str) or -(2**63) <= value < 2**63
 
 
-async def _usage(message: QueryAnalytics, start: datetime, end: datetime, context: Context) -> list[Fact]:
+async def _usage(message: QueryAnalytics, start: datetime, end: datetime, context: Context) -> Iterable[Fact]:
     prompt_id = prompt_of(message)
     if prompt_id is None:
         view = await context.ask(SumUsage(user_id=context.user_id, since=start, until=end))
-        return [Fact(day.start, {}, _spent(day.totals)) for day in view.days]
+        return (Fact(day.start, {}, _spent(day.totals)) for day in view.days)
     bucket = Bucket.HOUR if message.bucket is Bucket.HOUR else Bucket.DAY
     # It says who may see it: whoever works on the prompt.
     prompt = await context.ask(
         GetPromptAnalytics(prompt_id=prompt_id, since=start, until=end, bucket=bucket, by_version=True)
     )
-    return [
+    return (
         Fact(one.start, {"prompt_id": prompt_id, "prompt_version": one.version}, _spent(one.totals))
         for one in prompt.buckets
-    ]
+    )
 
 
 def _spent(totals: SpendTotals) -> dict[str, float]:
@@ -120,9 +123,9 @@ def _spent(totals: SpendTotals) -> dict[str, float]:
     }
 
 
-def _listing_facts(days: Iterable[ListingDay], view: View) -> list[Fact]:
+def _listing_facts(days: Iterable[ListingDay], view: View) -> Iterable[Fact]:
     """What was seen has rows of its own, and what was sold too."""
-    return [
+    return (
         Fact(
             datetime.combine(one.day, time(), UTC),
             {"listing_id": one.listing_id},
@@ -137,4 +140,4 @@ def _listing_facts(days: Iterable[ListingDay], view: View) -> list[Fact]:
         )
         for one in days
         if bool(one.views) is (view is View.VIEWS)
-    ]
+    )

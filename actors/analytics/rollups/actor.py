@@ -10,7 +10,7 @@ from promptforge.core.context import Context
 from promptforge.core.runtime import Actor, handles
 
 AT_ONCE = 10
-"""Batches in one transaction: at most some thousands of events."""
+"""Batches in one transaction, or fewer where they have many sums."""
 
 
 class RollupsActor(Actor):

@@ -1,13 +1,16 @@
 """Sums of events: which there are, and what they are kept under.
 
 A day of an owner has sums by kind, and finer ones by kind, prompt, version and variant. Names that an owner's programs
-make up without end are added up under `OTHER`, so that a day has a bounded number of sums.
+make up without end are added up under `OTHER`, so that a day has a bounded number of sums. Coarse ones are sums of
+those by kind: one of each day, and one of each kind in a month.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -20,9 +23,14 @@ class Level(StrEnum):
 
     KIND = "k"
     DETAIL = "d"
+    DAY = "t"
+    MONTH = "m"
 
 
-MOST_A_DAY = {Level.KIND: 200, Level.DETAIL: 2000}
+MOST = {Level.KIND: 200, Level.DETAIL: 2000, Level.MONTH: 1000}
+"""Of a day, or of a month."""
+COARSE = frozenset({Level.DAY, Level.MONTH})
+"""They are the sums of the sums by kind; those of months have no hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Label:
 
 ALL_KINDS = Label("")
 """No event has an empty kind."""
+_ALL = "(all)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +69,63 @@ class Overview:
     kinds: tuple[StretchSum, ...]
 
 
+Key = tuple[str, Level, datetime, Label]
+"""Owner, level, day (of a month its first one) and label."""
+Cells = dict[Key, dict[int, tuple[int, float]]]
+"""By hour, events and value; of months everything is at 0."""
+
+
+def add(hours: dict[int, tuple[int, float]], hour: int, events: int, value: float) -> None:
+    before = hours.get(hour, (0, 0.0))
+    hours[hour] = (before[0] + events, before[1] + value)
+
+
+def coarse(cells: Mapping[Key, Mapping[int, tuple[int, float]]]) -> Cells:
+    """What sums by kind add to their days and months, once they are bounded: so both tell of the same kinds."""
+    found: Cells = defaultdict(dict)
+    for (owner, level, day, label), hours in cells.items():
+        if level is Level.KIND:
+            for hour, (events, value) in hours.items():
+                add(found[owner, Level.DAY, day, ALL_KINDS], hour, events, value)
+                add(found[owner, Level.MONTH, month_of(day), label], 0, events, value)
+    return found
+
+
+def month_of(day: datetime) -> datetime:
+    return day.replace(day=1)
+
+
+def month_after(month: datetime) -> datetime:
+    return month_of(month + timedelta(days=31))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Sums of one level from `start` until before `end`."""
+
+    level: Level
+    start: datetime
+    end: datetime
+
+
+def spans_of_kinds(start: datetime, end: datetime) -> list[Span]:
+    """Days from `start` until before `end` in few sums by kind: whole months, and the days beside them."""
+    first, last = month_of(start), month_of(end)
+    if first < start:
+        first = month_after(first)
+    if first >= last:
+        return [Span(Level.KIND, start, end)]
+    parts = [Span(Level.KIND, start, first), Span(Level.MONTH, first, last), Span(Level.KIND, last, end)]
+    return [part for part in parts if part.start < part.end]
+
+
 def sum_key(owner: str, level: Level, day: datetime, label: Label) -> str:
-    """The `_id` of a day's sum, so that a stretch of days is a range."""
-    return f"{day_key(owner, level, day)}:{label.kind if level is Level.KIND else _digest(label)}"
+    """The `_id` of a sum, so that a stretch of days or months is a range."""
+    return f"{day_key(owner, level, day)}:{_digest(label) if level is Level.DETAIL else label.kind or _ALL}"
+
+
+DAY_BYTES = len(":k:2026-11-20")
+"""Of a day's key, behind its owner, whose id has no colon."""
 
 
 def day_key(owner: str, level: Level, day: datetime) -> str:

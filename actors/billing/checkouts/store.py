@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
 from promptforge.actors.billing.checkouts.domain import Checkout
+from promptforge.actors.billing.customers.store import PAID
 from promptforge.actors.billing.messages import CheckoutState
 from promptforge.actors.billing.packs import CreditPack
 from promptforge.actors.billing.stripe.sessions import CheckoutSession
@@ -25,8 +27,8 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     CHECKOUTS: Held(
         "Purchases of credits that you began",
-        (Subject("user_id", marks(CLEARED, "url"), owned=True),),
-        plain=frozenset({"pack", "customer_id", "waiver", "idempotency_key", "state", "session_id", "pending_at"}),
+        (Subject("user_id", {**marks(CLEARED, "url"), "customer_id": PAID}, owned=True),),
+        plain=frozenset({"pack", "waiver", "idempotency_key", "state", "session_id", "pending_at"}),
     ),
 }
 
@@ -97,6 +99,20 @@ class CheckoutStore:
     async def find_by_session(self, session_id: str, *, session: Session | None = None) -> Checkout | None:
         row = await self._checkouts.find_one({"session_id": session_id}, session=session)
         return None if row is None else _checkout_from(row)
+
+    async def has_unsettled(self, user_id: str, *, since: datetime, session: Session | None) -> bool:
+        """Whether the money of one that began then or later is under way."""
+        return await self._has(user_id, (CheckoutState.PROCESSING,), since, session)
+
+    async def has_page(self, user_id: str, *, since: datetime, session: Session | None) -> bool:
+        """Whether there is a page, or may be, of then or later on which nobody has paid."""
+        return await self._has(user_id, (CheckoutState.CREATING, CheckoutState.OPEN), since, session)
+
+    async def _has(
+        self, user_id: str, states: Sequence[CheckoutState], since: datetime, session: Session | None
+    ) -> bool:
+        wanted = {"user_id": user_id, "created_at": {"$gte": since}, "state": {"$in": [one.value for one in states]}}
+        return await self._checkouts.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def mark_processing(self, checkout_id: str, *, session: Session | None) -> None:
         """The buyer is done, and the money comes later; a checkout that is paid already stays so."""

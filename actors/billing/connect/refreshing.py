@@ -33,6 +33,8 @@ class ConnectRefresher:
             if account is None:
                 return None
             told = account.told(facts, asked_at=asked_at)
+            if await self._store.has_left(account.user_id, session=session_of(tx)):
+                return told  # nothing is kept any more of who has left
             if told is not account:
                 await self._store.put_facts(told, session=session_of(tx))
                 await learn_instruments(self._links, told.user_id, facts.instruments, tx)

@@ -9,7 +9,7 @@ from promptforge.actors.billing.connect.domain import KEY_LIVES, ConnectAccount
 from promptforge.actors.billing.connect.messages import BankPayoutView
 from promptforge.actors.billing.stripe.connect import AccountFacts, BankPayout
 from promptforge.core.mongo import Document, Index, Mongo, Session
-from promptforge.core.personal import CLEARED, Held, Subject, kept, marks
+from promptforge.core.personal import CLEARED, PEOPLE, Held, Subject, kept, left, marks
 
 ACCOUNTS = "connect_accounts"
 INDEXES: dict[str, tuple[Index, ...]] = {
@@ -29,10 +29,15 @@ _LISTS = ("requirements_due", "instruments")
 class ConnectStore:
     def __init__(self, mongo: Mongo) -> None:
         self._accounts = mongo.collection(ACCOUNTS)
+        self._people = mongo.collection(PEOPLE)
 
     async def find(self, user_id: str, *, session: Session | None = None) -> ConnectAccount | None:
         row = await self._accounts.find_one({"_id": user_id}, session=session)
         return None if row is None else _account_from(row)
+
+    async def has_left(self, user_id: str, *, session: Session | None) -> bool:
+        """Whether the seller's account is closed."""
+        return await self._people.find_one(left([user_id]), {"_id": 1}, session=session) is not None
 
     async def find_by_account(self, account_id: str, *, session: Session | None = None) -> ConnectAccount | None:
         row = await self._accounts.find_one({"account_id": account_id}, session=session)

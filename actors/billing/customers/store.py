@@ -17,13 +17,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
     ),
 }
 _PAID = "it leads to the invoices at Stripe, which are tax records"
+PAID = kept(_PAID, years=10)
 HELD = {
     CUSTOMERS: Held(
         "You as a customer at Stripe",
         (
             Subject(
                 "_id",
-                {"customer_id": kept(_PAID, years=10), "gone": kept(_PAID, years=10, then=Erased.EMPTIED)},
+                {"customer_id": PAID, "gone": kept(_PAID, years=10, then=Erased.EMPTIED)},
                 owned=True,
             ),
         ),

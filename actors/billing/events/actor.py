@@ -73,7 +73,7 @@ class StripeEventsActor(Actor):
         if (reason := refusal_of_origin(event, handler.origin)) is not None:
             # Our own account has payouts too, and no seller's.
             return ignored(reason) if handler.origin is Origin.CONNECTED else quarantined(reason)
-        return await handler.read(event)
+        return await handler.read(event.needed())
 
     async def _apply(self, event_id: str, verdict: Outcome | Effect, tx: Context) -> None:
         session = session_of(tx)

@@ -15,7 +15,7 @@ from pydantic import StrictInt, TypeAdapter, ValidationError
 from promptforge.actors.billing.checkouts.domain import Checkout
 from promptforge.actors.billing.checkouts.store import CheckoutStore
 from promptforge.actors.billing.errors import UnknownCheckout
-from promptforge.actors.billing.events.domain import Outcome, StripeEvent, ignored, quarantined
+from promptforge.actors.billing.events.domain import OF_WHO_LEFT, Outcome, StripeEvent, ignored, quarantined
 from promptforge.actors.billing.events.handling import Effect, Origin
 from promptforge.actors.billing.ledger.topups.domain import topup_journal
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
@@ -144,6 +144,8 @@ class CheckoutEvents:
         if not fact.paid:
             await self._checkouts.mark_processing(checkout.id, session=session)
             return Outcome(WebhookEventState.PROCESSED, "not paid yet: nothing is granted")
+        if await self._ledger.entries.is_closed(checkout.user_id, session=session):
+            return quarantined(OF_WHO_LEFT)
         await self._grant(checkout, fact.session_id, tx)
         return Outcome(WebhookEventState.PROCESSED)
 

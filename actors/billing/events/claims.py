@@ -8,6 +8,7 @@ remembers which have failed; of disputes, `DisputeStore` remembers which are clo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from promptforge.actors.billing.errors import UnknownPayment
 from promptforge.actors.billing.events.domain import Outcome, StripeEvent, ignored, quarantined
@@ -62,9 +63,21 @@ class RefundEvents:
 
 
 async def _apply_refunds(payment: Payment, refunds: Sequence[Refund], tx: Context) -> Outcome:
-    for refund in refunds:
-        await _ask(order_for_refund(payment, refund), tx)
+    for order in orders_for_refunds(payment, refunds):
+        await _ask(order, tx)
     return PROCESSED
+
+
+def orders_for_refunds(payment: Payment, refunds: Sequence[Refund]) -> list[Order]:
+    """What the ledger is told of several refunds in one transaction: one of them undoes sales in it, at most."""
+    orders: list[Order] = []
+    undone = False
+    for refund in refunds:
+        order = order_for_refund(payment, refund)
+        if isinstance(order, TakeBackTopup) and order.undo_sales:
+            order, undone = replace(order, undo_later=undone), True
+        orders.append(order)
+    return orders
 
 
 def order_for_refund(payment: Payment, refund: Refund) -> Order:
@@ -124,10 +137,14 @@ class DisputeEvents(ObjectEvents):
 
     async def of_dispute(self, dispute_id: str) -> Outcome | Effect:
         dispute = await self._claims.dispute(dispute_id)
-        if dispute.is_inquiry:
+        if not dispute.matters(open_here=bool(await self.open_here([dispute_id]))):
             return Outcome(WebhookEventState.PROCESSED, "an inquiry: no money has moved")
         payment = await self._claims.payment(dispute.charge)
         return lambda tx: self._apply(payment, dispute, tx)
+
+    async def open_here(self, dispute_ids: Sequence[str]) -> set[str]:
+        """Of these, the disputes that were told of, and whose end was not."""
+        return await self._disputes.open_among(dispute_ids)
 
     async def _apply(self, payment: Payment, dispute: Dispute, tx: Context) -> Outcome:
         if not await self._disputes.advance(dispute, payment.topup_id, now=tx.now(), session=session_of(tx)):

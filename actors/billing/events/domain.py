@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from promptforge.actors.billing.messages import WebhookEventState, WebhookEventView
+from promptforge.core.personal import reduced_to
 
 FINISHED = frozenset({WebhookEventState.PROCESSED, WebhookEventState.IGNORED, WebhookEventState.QUARANTINED})
 NEWEST_API_VERSION = "2026-10-28"
@@ -16,6 +17,11 @@ OLDEST_API_VERSION = "2011-01-01"
 """Stripe's first ones are of that year."""
 _API_VERSION = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(\.[a-z][a-z_]*)?", re.ASCII)
 """`2026-10-28.endive`, and before 2024-09-30 the bare date (docs.stripe.com/sdks/versioning)."""
+_OF_THE_OBJECT = ("object", "id", "mode", "payment_status", "amount_subtotal", "currency", "client_reference_id")
+_NEEDED = ("object", "id", "type", "context", *(f"data.object.{name}" for name in _OF_THE_OBJECT))
+NEEDED = reduced_to(*_NEEDED, years=10)
+"""All of a payload that handlers get to see: everything else they ask Stripe. None of it tells of anybody, so it is
+what is left when its person has gone, and the event can still be applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class StripeEvent:
     reason: str | None
     received_at: datetime
     finished_at: datetime | None
+
+    def needed(self) -> StripeEvent:
+        return replace(self, payload=NEEDED.after(self.payload, self.event_id))
 
     def view(self) -> WebhookEventView:
         return WebhookEventView(
@@ -60,6 +69,10 @@ class Outcome:
 
 def ignored(reason: str) -> Outcome:
     return Outcome(WebhookEventState.IGNORED, reason)
+
+
+OF_WHO_LEFT = "the account is closed, and nobody has the credits: refund the payment at Stripe"
+"""An account waits for payments before it closes, so this is one that began in the same moment."""
 
 
 def quarantined(reason: str) -> Outcome:

@@ -2,6 +2,8 @@
 
 A commit that is flushed to disk takes milliseconds, and in a storm many events wait for one. Each is answered once its
 group is committed, with its job; a group with an event that another process has recorded meanwhile is taken one by one.
+In a storm whoever was just answered sends the next event within milliseconds. A commit for all of those costs little
+more than one for the few that came first, so it waits for most of them, as PostgreSQL does with `commit_delay`.
 """
 
 from __future__ import annotations
@@ -23,24 +25,31 @@ from promptforge.core.mongo import DuplicateKey
 from promptforge.core.runtime import Actor, handles
 
 MOST_AT_ONCE = 100
+MOST_BYTES = 4 * 1024 * 1024
+"""Of one group: a transaction of tens of MiB does not fit into a small cache, and would fail for all of them."""
 REMEMBERED = 10_000
 STORM_GROUP = 4
 STORM_SECONDS = 0.2
 """A storm is over once no group of that size has come for so long."""
+GATHERED = 0.9
+"""A group waits for so much of what was in flight at the last one."""
+GATHER_SECONDS = 0.03
+"""But no longer than this."""
 PATIENCE_SECONDS = 3.0
 EVENT_ATTEMPTS = 15
 """With the job runner's backoff the last one starts some eight hours after the first."""
 
 
 class _Waiting:
-    """An event that is to be recorded. `leads`: it was woken to take care of the next group, not because it is done."""
+    """An event that is to be recorded. `leads`: it takes care of the next group, and `taken`: it is in one."""
 
-    __slots__ = ("answer", "error", "leads", "message", "woken")
+    __slots__ = ("answer", "error", "leads", "message", "taken", "woken")
 
     def __init__(self, message: RecordStripeEvent) -> None:
         self.message = message
         self.woken = anyio.Event()
         self.leads = False
+        self.taken = False
         self.answer: RecordedEvent | None = None
         self.error: PromptForgeError | None = None
 
@@ -60,6 +69,10 @@ class Storm:
         if group >= STORM_GROUP:
             self._until = self._now() + STORM_SECONDS
 
+    @property
+    def is_on(self) -> bool:
+        return self._now() < self._until
+
     async def pass_by(self) -> None:
         """Wait until it is over, but no longer than a storm may hold up one event."""
         patience = self._now() + PATIENCE_SECONDS
@@ -68,13 +81,16 @@ class Storm:
 
 
 class EventRecorder:
-    """Whoever asks must not be cancelled meanwhile, which commands are not: one of them commits for the others."""
+    """One of those who ask commits for the others. Whoever is interrupted leaves, and hands over what they led."""
 
     def __init__(self, events: EventStore, storm: Storm) -> None:
         self._events = events
         self._storm = storm
         self._waiting: deque[_Waiting] = deque()
         self._busy = False
+        self._in_flight = 0
+        """How many were answered together with the last group, or were waiting then."""
+        self._enough = anyio.Event()
         self._recorded: LRUCache[str, None] = LRUCache(REMEMBERED)
         """Events that are committed: what is sent again soon, as most duplicates are, costs no look into MongoDB."""
 
@@ -83,16 +99,25 @@ class EventRecorder:
             return RecordedEvent(duplicate=True)
         mine = _Waiting(message)
         self._waiting.append(mine)
+        try:
+            await self._lead_or_follow(mine, context)
+        finally:
+            if not mine.taken:
+                self._waiting.remove(mine)
+            if mine.leads:
+                self._hand_over()
+        return _answer_of(mine)
+
+    async def _lead_or_follow(self, mine: _Waiting, context: Context) -> None:
         if self._busy:
+            if self._are_enough():
+                self._enough.set()
             await mine.woken.wait()
             if not mine.leads:
-                return _answer_of(mine)
-        self._busy = True
-        try:
-            await self._commit_group(context)
-        finally:
-            self._hand_over()
-        return _answer_of(mine)
+                return
+        self._busy = mine.leads = True
+        await self._gather()
+        await self._commit_group(context)
 
     def _hand_over(self) -> None:
         """The first who waits takes care of the next group."""
@@ -102,8 +127,28 @@ class EventRecorder:
         self._waiting[0].leads = True
         self._waiting[0].woken.set()
 
+    def _are_enough(self) -> bool:
+        return len(self._waiting) >= min(self._in_flight * GATHERED, MOST_AT_ONCE)
+
+    async def _gather(self) -> None:
+        self._enough = anyio.Event()
+        if self._storm.is_on and not self._are_enough():
+            with anyio.move_on_after(GATHER_SECONDS):
+                await self._enough.wait()
+
+    def _take_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(group) < MOST_AT_ONCE:
+            size += self._waiting[0].message.size
+            if group and size > MOST_BYTES:
+                break
+            group.append(self._waiting.popleft())
+            group[-1].taken = True
+        return group
+
     async def _commit_group(self, context: Context) -> None:
-        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        group = self._take_group()
         self._storm.note(len(group))
         try:
             fresh = {one.message.event_id: one for one in reversed(group)}
@@ -116,6 +161,7 @@ class EventRecorder:
                 one.error = error
             raise
         finally:
+            self._in_flight = len(group) + len(self._waiting)
             for one in group:
                 one.woken.set()
 

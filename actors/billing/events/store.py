@@ -1,7 +1,8 @@
 """Every query on `webhook_events` and `disputes`. Events are kept for good: they are the evidence for the ledger.
 
-What Stripe told goes with the person: the erasure empties it in events that have ended, and the end of an event in what
-had not ended by then or comes later (Stripe may tell of a payment years after). Until an event has ended it is needed.
+What Stripe told goes with the person: the erasure reduces it to what an event is applied by (its object's id, amount
+and kind), and so does the end of one that comes later, for Stripe may tell of a payment years after. A replay therefore
+does what it always did, whoever has left meanwhile.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from promptforge.actors.billing.events.domain import FINISHED, Outcome, StripeEvent
+from promptforge.actors.billing.connect.store import PAID_OUT
+from promptforge.actors.billing.events.domain import FINISHED, NEEDED, Outcome, StripeEvent
 from promptforge.actors.billing.events.subjects import EventSubjects
 from promptforge.actors.billing.messages import RecordStripeEvent, WebhookEventState
 from promptforge.actors.billing.stripe.claims import Dispute
@@ -17,13 +19,16 @@ from promptforge.core.errors import NotFound
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import EMPTIED, Held, Subject, marks, nobody
+from promptforge.core.personal import Held, Subject, nobody
 
 EVENTS = "webhook_events"
 DISPUTES = "disputes"
 _FINISHED = sorted(state.value for state in FINISHED)
 
-_TELLS_OF = ("account", *(f"payload.data.object.{one}" for one in ("id", "customer", "client_reference_id", "charge")))
+_TELLS_OF = (
+    "account",
+    *(f"payload.data.object.{one}" for one in ("id", "customer", "client_reference_id", "charge", "destination")),
+)
 """What leads from an event to the person whose it is: without an index, erasing somebody would read every event."""
 INDEXES: dict[str, tuple[Index, ...]] = {
     EVENTS: (
@@ -37,12 +42,14 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 }
 
 
-def _told_of(path: str, of: str | None = None) -> Subject:
-    """What leads from an event to a person; `finish` empties what had not ended when they left."""
-    return Subject(path, marks(EMPTIED, "payload"), of=of, ended={"state": {"$in": _FINISHED}})
-
-
 _OBJECT = "payload.data.object"
+
+
+def _told_of(path: str, of: str | None = None) -> Subject:
+    """What leads from an event to a person; ids at Stripe go when the others do."""
+    return Subject(path, {"payload": NEEDED, "account": PAID_OUT}, of=of)
+
+
 HELD = {
     EVENTS: Held(
         "What Stripe told of your payments and payouts",
@@ -52,13 +59,14 @@ HELD = {
             _told_of(f"{_OBJECT}.id", "stripe_customers:customer_id"),
             _told_of("account", "connect_accounts:account_id"),
             _told_of(f"{_OBJECT}.id", "connect_accounts:account_id"),
+            _told_of(f"{_OBJECT}.destination", "connect_accounts:account_id"),
             _told_of(f"{_OBJECT}.client_reference_id"),
             _told_of(f"{_OBJECT}.client_reference_id", "checkouts"),
             _told_of(f"{_OBJECT}.id", "checkouts:session_id"),
             _told_of(f"{_OBJECT}.charge", "receipts:paid.charge"),
             _told_of(f"{_OBJECT}.id", "receipts:paid.charge"),
         ),
-        plain=frozenset({"before_ledger", "event_id", "type", "api_version", "account", "state", "reason"}),
+        plain=frozenset({"before_ledger", "event_id", "type", "api_version", "state", "reason"}),
     ),
     DISPUTES: nobody("How far disputes of payments have come"),
 }
@@ -81,22 +89,29 @@ class EventStore:
         return _event_from(row)
 
     async def finish(self, event: StripeEvent, outcome: Outcome, *, now: datetime, session: Session) -> None:
-        """Write how an event ended, in the transaction of its effect. Of somebody who has left nothing else is kept."""
+        """Write how an event ended, in the transaction of its effect."""
         ended: Document = {"state": outcome.state.value, "reason": outcome.reason, "finished_at": now}
-        told: Document = {"account": event.account, "payload": event.payload}
-        if await self._subjects.have_left(told, session=session):
-            ended["payload"] = {}
+        ended |= await self._without_who_left(event, session=session)
         await self._events.update_one(
             {"event_id": event.event_id, "state": {"$nin": _FINISHED}},
             {"$set": ended, "$inc": {"attempts": 1}},
             session=session,
         )
 
+    async def _without_who_left(self, event: StripeEvent, *, session: Session | None = None) -> Document:
+        """What to set in an event that the erasure may not find any more."""
+        told: Document = {"account": event.account, "payload": event.payload}
+        if not await self._subjects.have_left(told, session=session):
+            return {}
+        return {"payload": event.needed().payload}
+
     async def note_failure(self, event_id: str, state: WebhookEventState, reason: str) -> None:
         """Write that an attempt failed; an event that has ended meanwhile stays as it is."""
+        failed: Document = {"state": state.value, "reason": reason}
+        if state is WebhookEventState.DEAD:
+            failed |= await self._without_who_left(await self.get(event_id))
         await self._events.update_one(
-            {"event_id": event_id, "state": {"$nin": _FINISHED}},
-            {"$set": {"state": state.value, "reason": reason}, "$inc": {"attempts": 1}},
+            {"event_id": event_id, "state": {"$nin": _FINISHED}}, {"$set": failed, "$inc": {"attempts": 1}}
         )
 
     async def reopen(self, event_id: str, *, session: Session) -> None:
@@ -156,6 +171,12 @@ class DisputeStore:
         changes = {"$set": kept, "$setOnInsert": {"created_at": now}}
         await self._disputes.update_one({"_id": dispute.id}, changes, upsert=True, session=session)
         return True
+
+    async def open_among(self, dispute_ids: Sequence[str]) -> set[str]:
+        """Those that are known, and not closed."""
+        wanted = {"_id": {"$in": list(dispute_ids)}, "closed": False}
+        rows = self._disputes.find(wanted, {"_id": 1})
+        return {row["_id"] for row in await rows.to_list(len(dispute_ids) or 1)}
 
 
 def _row_of(event: RecordStripeEvent, now: datetime) -> Document:

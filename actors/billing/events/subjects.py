@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from promptforge.core.mongo import Document, Mongo, Session
-from promptforge.core.personal import PEOPLE, Subject
+from promptforge.core.personal import PEOPLE, Subject, left
 
 _OWNER = {"stripe_customers": "_id", "connect_accounts": "_id", "checkouts": "user_id", "receipts": "user_id"}
 """Which field of what an event names holds the person."""
@@ -26,7 +26,7 @@ class EventSubjects:
                 through[parent].append((subject.path, key or "_id"))
         self._through = [(parent, _OWNER[parent], steps) for parent, steps in through.items()]
 
-    async def have_left(self, document: Document, *, session: Session) -> bool:
+    async def have_left(self, document: Document, *, session: Session | None) -> bool:
         """Whether the account of somebody whom the event tells of is closed."""
         people = {_at(document, path) for path in self._direct}
         for parent, owner, steps in self._through:
@@ -34,8 +34,8 @@ class EventSubjects:
             if named:
                 rows = self._mongo.collection(parent).find({"$or": named}, {owner: 1}, session=session)
                 people |= {row[owner] for row in await rows.to_list(None)}
-        closed = {"_id": {"$in": sorted(one for one in people if one is not None)}, "closed_at": {"$type": "date"}}
-        return await self._people.find_one(closed, {"_id": 1}, session=session) is not None
+        gone = left(one for one in people if one is not None)
+        return await self._people.find_one(gone, {"_id": 1}, session=session) is not None
 
 
 def _at(document: Document, path: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptforge.actors.billing.errors import UnknownSubscription
-from promptforge.actors.billing.events.domain import Outcome, StripeEvent, ignored, quarantined
+from promptforge.actors.billing.events.domain import OF_WHO_LEFT, Outcome, StripeEvent, ignored, quarantined
 from promptforge.actors.billing.events.handling import Effect, ObjectEvents, Origin
 from promptforge.actors.billing.ledger.topups.domain import invoice_journal
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
@@ -80,6 +80,8 @@ class InvoiceEvents(ObjectEvents):
         )
         if reason is not None:
             return quarantined(reason)
+        if await self._ledger.entries.is_closed(subscription.user_id, session=session_of(tx)):
+            return quarantined(OF_WHO_LEFT)
         refs = {"subscription_id": subscription.id, "invoice_id": invoice.id, "plan_id": subscription.plan.id}
         total = subscription.plan.total
         journal = invoice_journal(invoice.id, user_id=subscription.user_id, amount=total, refs=refs)

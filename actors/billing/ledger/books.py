@@ -7,7 +7,7 @@ memory, where ten thousand steps take seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -56,7 +56,19 @@ class Books(Protocol):
         ...
 
     async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
-        """Whether a sale that the seller made before `moment` has settled."""
+        """Whether a sale that the seller made before `moment` has settled, and brought them something payable."""
+        ...
+
+    async def earned_of_linked(self, seller_id: str) -> Sequence[Sale]:
+        """A seller's sales to accounts linked with theirs of which something has settled into earned credits and was
+        not withheld; at most `MOST_SALES`.
+        """
+        ...
+
+    async def commissions_of_linked(self, referrer_id: str) -> Sequence[Sale]:
+        """Sales that somebody referred, to or of accounts linked with theirs, of whose commission something was
+        released and not withheld; at most `MOST_SALES`.
+        """
         ...
 
     async def are_linked(self, one: str, other: str) -> bool:
@@ -98,3 +110,11 @@ class Books(Protocol):
     async def find_payout(self, payout_id: str) -> Payout | None: ...
 
     async def put_payout(self, payout: Payout) -> None: ...
+
+
+async def unposted(books: Books, key: Callable[[int], str]) -> str:
+    """The first of the keys for 1, 2 and so on under which nothing is posted yet."""
+    number = 1
+    while await books.find_journal(key(number)) is not None:
+        number += 1
+    return key(number)

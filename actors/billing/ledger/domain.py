@@ -42,6 +42,7 @@ class Platform(StrEnum):
     LLM = "platform:llm"
     CHECKS = "platform:checks"
     LOSSES = "platform:losses"
+    COMPENSATIONS = "platform:compensations"
     TOPUPS = "stripe:topups"
     PAYOUTS = "stripe:payouts"
 
@@ -90,6 +91,8 @@ class JournalKind(StrEnum):
     WRITE_OFF = "write_off"
     PURCHASE = "purchase"
     PURCHASE_REFUND = "purchase_refund"
+    COMPENSATION = "compensation"
+    COMPENSATION_RETURN = "compensation_return"
     SETTLEMENT = "settlement"
     WITHHOLDING = "withholding"
     TOPUP_REFUND = "topup_refund"
@@ -107,6 +110,7 @@ class JournalKind(StrEnum):
     COMMISSION_RELEASE = "commission_release"
     COMMISSION_FORFEIT = "commission_forfeit"
     COMMISSION_COLLECT = "commission_collect"
+    COMMISSION_WITHHOLDING = "commission_withholding"
 
 
 MAY_BE_EMPTY = frozenset(

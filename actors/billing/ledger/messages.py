@@ -96,6 +96,25 @@ class ReverseSale(Command[SaleReversed]):
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class SaleCompensated:
+    """What the seller of a refunded sale was given for it, in millicredits; `first`: by this very command."""
+
+    amount_millicredits: int
+    first: bool
+
+
+@internal
+class CompensateSale(Command[SaleCompensated]):
+    """The refund of a sale was a mistake: the platform gives the seller what it took of their share, once, by
+    `compensation:{purchase}`, as payable as it was. The buyer keeps the refund. Raises `NotFound` where there was none,
+    `PaymentLost` where the buyer's payment was lost to a dispute or to fraud.
+    """
+
+    purchase_id: Id
+    reason: Reason
+
+
 @internal
 @job(timeout_seconds=300)
 class SettleSales(Command[int]):
@@ -135,9 +154,12 @@ class RunHold:
 
 @dataclass(frozen=True, slots=True)
 class RunShare:
-    """What a run earns a seller, in millicredits, before the platform's fee; `listing_id`: of what it is a run."""
+    """What a run earns a seller, in millicredits, before the platform's fee; `listing_id`: of what it is a run.
 
-    seller_id: Id
+    Without a seller, whose account is closed, the platform's fee is all of it.
+    """
+
+    seller_id: Id | None
     gross_millicredits: Annotated[int, Ge(1), Le(10**12)]
     listing_id: Id | None = None
 
@@ -209,7 +231,10 @@ class TakeBackTopup(Command[TopupClaimed]):
 
     `topup_id` is the key of the payment's journal (`topup:cs_…`, `invoice:in_…`). `claim_id` is the `re_…` or `dp_…`;
     `amount` and `captured` are minor units of the same currency. `undo_sales`: also the unpaid sales that those credits
-    paid for are refunded (a dispute, or a refund for fraud). Raises `NotFound` for an unknown payment.
+    paid for are refunded (a dispute, or a refund for fraud), those that are too many for one transaction by
+    `UndoSales`, and all of them where another claim has undone some in this transaction (`undo_later`).
+
+    Raises `NotFound` for an unknown payment.
     """
 
     topup_id: JournalId
@@ -218,6 +243,17 @@ class TakeBackTopup(Command[TopupClaimed]):
     amount: MinorUnits
     captured: MinorUnits
     undo_sales: bool = False
+    undo_later: bool = False
+
+
+@internal
+@job(timeout_seconds=600, keep_dead=None)
+class UndoSales(Command[int]):
+    """A claim has more sales to undo than one transaction can: undo some more of those that the payment paid for, the
+    newest first, and enqueue the same for the rest. Answers how many.
+    """
+
+    topup_id: JournalId
 
 
 @internal

@@ -33,9 +33,12 @@ PLATFORM = "platform"
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """What a run earns its seller before the platform's fee, in millicredits; of a linked buyer nothing is payable."""
+    """What a run earns its seller before the platform's fee, in millicredits; of a linked buyer nothing is payable.
 
-    seller_id: str
+    Without a seller the fee is all of it.
+    """
+
+    seller_id: str | None
     gross: int
     fee_bp: int
     linked: bool = False
@@ -79,15 +82,19 @@ def charge_journal(run_id: str, reserved: Journal, charge: int, earned: Earned |
     parties: tuple[str, ...] = (user_id,)
     if earned is not None and gross:
         legs += _earning_legs(run_id, parts_before(parts_after(parts, charge), gross), earned)
-        refs |= {"seller_id": earned.seller_id, "share": from_millicredits(gross)}
+        refs["share"] = from_millicredits(gross)
         if earned.listing_id is not None:
             refs["listing_id"] = earned.listing_id
-        parties = (user_id, earned.seller_id)
+        if earned.seller_id is not None:
+            refs["seller_id"] = earned.seller_id
+            parties = (user_id, earned.seller_id)
     return Journal(close_key(run_id), JournalKind.RUN_CLOSE, refs, tuple(legs), parties, reverses=reserved.id)
 
 
 def _earning_legs(run_id: str, parts: Sequence[Part], earned: Earned) -> list[Leg]:
     """As a purchase divides its price: what was paid with gifts, and of a linked buyer all, is not payable."""
+    if earned.seller_id is None:
+        return [Leg(Platform.FEES, earned.gross)]
     share = share_of(earned.gross, earned.fee_bp)
     payable = 0 if earned.linked else sum(part.amount for part in parts if part.fund is not Fund.GRANTED)
     payable_share = share_of(payable, earned.fee_bp).seller
@@ -194,7 +201,7 @@ async def close(books: Books, run_id: str, *, charge: int, earned: Earned | None
         return await budgets.spend(books, close_key(run_id), reserved, charge), True
     if earned is not None and earned.gross:
         (user_id,) = reserved.parties
-        linked = await books.are_linked(user_id, earned.seller_id)
+        linked = earned.seller_id is not None and await books.are_linked(user_id, earned.seller_id)
         earned = replace(earned, gross=min(earned.gross, held(reserved)), linked=linked)
     room = held(reserved) - (earned.gross if earned is not None else 0)
     journal = charge_journal(run_id, reserved, min(charge, room), earned)

@@ -40,7 +40,7 @@ from promptforge.actors.billing.ledger.topups.store import TOPUPS
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Held, Subject, kept
+from promptforge.core.personal import Held, Subject, kept, left
 
 JOURNALS = "ledger_journals"
 LEGS = "transactions"
@@ -212,10 +212,13 @@ class LedgerStore:
             await self._partners.update_one(wanted, {"$inc": {"earned": amount}}, upsert=True, session=session)
 
     async def freeze_lot(self, user_id: str, lot_id: str, *, frozen: bool, session: Session) -> None:
-        """Mark what is left of a lot, if anything is."""
+        """Mark what is left of a lot, if anything is. The user is written either way: where the lot comes back at the
+        same time, one of both starts over on what the other left.
+        """
         lots = (await self.get_holdings(user_id, session=session)).lots
         marked = tuple(replace(lot, frozen=frozen) if lot.id == lot_id else lot for lot in lots)
         await self.fold(user_id, {}, lots, marked, session=session)
+        await self._users.update_one({"_id": user_id}, {"$inc": {"credits.freezes": 1}}, session=session)
 
     async def fold_pending(self, user_id: str, *, until: datetime, session: Session) -> bool:
         """Add the pending legs made up to `until` to the stored balance; whether there were any.
@@ -250,6 +253,10 @@ class LedgerStore:
         if row is None:
             raise NotFound(f"There is no user {user_id}")
         return holdings_from(row.get("credits") or {})
+
+    async def is_closed(self, user_id: str, *, session: Session | None) -> bool:
+        """Whether the account is, for good; whatever is posted to it conflicts with its closing."""
+        return await self._users.find_one(left([user_id]), {"_id": 1}, session=session) is not None
 
     async def sum_unfolded(
         self, user_id: str, after: datetime | None, *, until: datetime | None = None, session: Session | None = None

@@ -12,10 +12,10 @@ def debt_of(journal: Journal, user_id: str) -> int:
     return max(0, -journal.total(Owed.DEBT, user_id=user_id))
 
 
-async def tell_of_debts(journal: Journal | None, why: str, tx: Context) -> None:
+async def tell_of_debts(journal: Journal | None, code: str, tx: Context) -> None:
     """In the journal's own transaction."""
     if journal is None:
         return
     for user_id in journal.parties:
         if owed := debt_of(journal, user_id):
-            await tx.enqueue(credits_owed(journal.id, user_id, owed, why))
+            await tx.enqueue(credits_owed(journal.id, user_id, owed, code))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.books import MOST_SALES, Books
 from promptforge.actors.billing.ledger.budgets.domain import Budget
 from promptforge.actors.billing.ledger.budgets.store import BudgetStore
 from promptforge.actors.billing.ledger.commissions.domain import Freeze, PartnerBalance
@@ -86,6 +86,21 @@ class MongoBooks(Books):
 
     async def has_settled_since_before(self, seller_id: str, moment: datetime) -> bool:
         return await self._ledger.sales.has_settled_since_before(seller_id, moment, session=self._session)
+
+    async def earned_of_linked(self, seller_id: str) -> Sequence[Sale]:
+        group = await self._ledger.links.group_of(seller_id, session=self._session)
+        others = [user for user in group if user != seller_id]
+        if not others:
+            return ()
+        sales = self._ledger.sales
+        return await sales.list_earned_from(seller_id, others, limit=MOST_SALES, session=self._session)
+
+    async def commissions_of_linked(self, referrer_id: str) -> Sequence[Sale]:
+        group = await self._ledger.links.group_of(referrer_id, session=self._session)
+        if len(group) < 2:
+            return ()
+        commissions = self._ledger.commissions
+        return await commissions.list_released(referrer_id, group, limit=MOST_SALES, session=self._session)
 
     async def are_linked(self, one: str, other: str) -> bool:
         return await self._ledger.links.are_linked(one, other, session=self._session)

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from promptforge.actors.billing.ledger.messages import WithholdLinked
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.links.store import LinkStore
+from promptforge.actors.marketplace.reviews.messages import LeaveOutLinked
 from promptforge.core.context import Context
+
+LOOKED_AGAIN_SECONDS = 2 * 3600.0
+"""By then every transaction has ended that had not heard of the link."""
 
 
 async def learn_instruments(links: LinkStore, user_id: str, instruments: Sequence[str], tx: Context) -> None:
@@ -18,3 +22,6 @@ async def learn_instruments(links: LinkStore, user_id: str, instruments: Sequenc
         await tx.audit("account.linked", user_id, after=facts)
     if joined:  # what had settled between them by now
         await tx.enqueue(WithholdLinked(user_id=user_id))
+        await tx.enqueue(LeaveOutLinked(user_id=user_id))
+        # Once more for what was being bought or reviewed in the same moment.
+        await tx.enqueue(LeaveOutLinked(user_id=user_id), delay_seconds=LOOKED_AGAIN_SECONDS)

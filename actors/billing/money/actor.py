@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from promptforge.actors.billing.money.domain import Sweep, compare
+from promptforge.actors.billing.money.domain import OVERLAP_SECONDS, Sweep, compare
 from promptforge.actors.billing.money.messages import CompareMoney, PostMoney
 from promptforge.actors.billing.money.store import MoneyStore
 from promptforge.actors.billing.stripe.movements import StripeMoney
@@ -14,8 +14,6 @@ from promptforge.core.context import Context
 from promptforge.core.errors import Unavailable
 from promptforge.core.runtime import Actor, handles
 
-OVERLAP_SECONDS = 3 * 24 * 3600
-"""How far back each walk goes beyond where the last one began: a movement may be listed later than it was made."""
 LOOKS = 5
 """How often a comparison starts over because money moved meanwhile."""
 

@@ -8,6 +8,10 @@ from datetime import datetime
 
 BALANCE = "stripe:balance"
 FEES = "stripe:fees"
+OVERLAP_SECONDS = 3 * 24 * 3600
+"""How far back each walk goes beyond where the last one began: a movement may be listed later than it was made."""
+TRANSFER = "transfer"
+"""The kind of what went to connected accounts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.errors import MoneyMismatch
-from promptforge.actors.billing.money.domain import Checked, Comparison, Movement, Sweep
+from promptforge.actors.billing.money.domain import TRANSFER, Checked, Comparison, Movement, Sweep
 from promptforge.core.ids import new_id
-from promptforge.core.mongo import Document, Index, Mongo, Rows, UpdateOne
+from promptforge.core.mongo import Document, Index, Mongo, Rows, Session, UpdateOne
 from promptforge.core.personal import nobody
 
 JOURNALS = "money_journals"
@@ -20,7 +20,10 @@ SWEEPS = "money_sweeps"
 COMPARISONS = "money_comparisons"
 
 INDEXES: dict[str, tuple[Index, ...]] = {
-    JOURNALS: (Index((("livemode", 1), ("currency", 1), ("net", 1))),),
+    JOURNALS: (
+        Index((("livemode", 1), ("currency", 1), ("net", 1))),
+        Index((("source", 1),), partial={"kind": TRANSFER}),
+    ),
     SWEEPS: (),
     COMPARISONS: (Index((("livemode", 1), ("at", -1))),),
 }
@@ -63,6 +66,20 @@ class MoneyStore:
     def journals(self) -> Rows:
         """All of them, for verification."""
         return self._journals.find({}, {"legs": 1, "net": 1}).sort([("_id", 1)]).batch_size(1000)
+
+    def transfers(self) -> Rows:
+        """Those to connected accounts, by what they are called at Stripe, for verification."""
+        fields = {"source": 1, "amount": 1, "currency": 1, "created": 1}
+        return self._journals.find({"kind": TRANSFER, "source": {"$gt": ""}}, fields).sort([("source", 1)])
+
+    async def list_moved_by(self, transfer_id: str, *, session: Session) -> list[Document]:
+        wanted = {"kind": TRANSFER, "source": transfer_id}
+        return await self._journals.find(wanted, session=session).to_list(100)
+
+    async def posted_through(self) -> int | None:
+        """Until when (in seconds, by Stripe's clock) all is posted; None where nothing ever was."""
+        rows = await self._sweeps.find({}, {"through": 1}).to_list(2)
+        return max((row["through"] for row in rows), default=None)
 
     # How far the list has been walked
 

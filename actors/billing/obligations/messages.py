@@ -12,14 +12,17 @@ from promptforge.core.messages import Query, internal
 
 @dataclass(frozen=True, slots=True)
 class Obligations:
-    """`reserved`: credits are set aside for a payout or a run. `left`: balances, and sales and commissions that are not
-    settled or collected; in millicredits.
+    """`reserved`: credits are set aside for a payout or a run. `payment`: one for credits is made and has not settled;
+    `page`: one on which somebody may still pay is not a day old. `left`: balances, and sales and commissions that are
+    not settled or collected; in millicredits.
     """
 
     debt: bool
     reserved: bool
     payout: bool
     dispute: bool
+    payment: bool
+    page: bool
     subscription: bool
     left: int
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from promptforge.actors.billing.connect.store import ConnectStore
-from promptforge.actors.billing.errors import NotOnboarded, PayoutNotOpen, PayoutUnderWay
-from promptforge.actors.billing.ledger.messages import CancelPayout, ReservePayout
+from promptforge.actors.billing.errors import (
+    InsufficientCredits,
+    LinkedSales,
+    NotOnboarded,
+    PayoutNotOpen,
+    PayoutUnderWay,
+)
+from promptforge.actors.billing.ledger.messages import CancelPayout, ReservePayout, ReturnPayout
 from promptforge.actors.billing.ledger.transaction import session_of
 from promptforge.actors.billing.notices import payout_held
-from promptforge.actors.billing.payouts.domain import CANCELLABLE, Payout, PayoutRules
+from promptforge.actors.billing.payouts.domain import AT_STRIPE, CANCELLABLE, Payout, PayoutRules
+from promptforge.actors.billing.payouts.endings import withhold_later
 from promptforge.actors.billing.payouts.messages import (
     GetPayout,
     HoldPayout,
@@ -20,7 +30,9 @@ from promptforge.actors.billing.payouts.messages import (
     SendPayout,
     WithdrawPayout,
 )
+from promptforge.actors.billing.payouts.reasons import RELEASED
 from promptforge.actors.billing.payouts.store import PayoutStore
+from promptforge.actors.billing.stripe.connect import Transfers
 from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
@@ -35,13 +47,18 @@ HELD = frozenset({PayoutProgress.HELD})
 
 
 class PayoutsActor(Actor):
-    """Nothing here waits for Stripe: what is to be sent is a job, committed with its reserve in the ledger."""
+    """What is to be sent is a job, committed with its reserve in the ledger. Stripe is asked for nothing but whether it
+    has a transfer, of a payout that waits for something: as long as there is none, it can be held and cancelled.
+    """
 
     name = "payouts"
     asks = ("payout_holds", "users")
 
-    def __init__(self, payouts: PayoutStore, accounts: ConnectStore, *, rules: PayoutRules) -> None:
+    def __init__(
+        self, payouts: PayoutStore, accounts: ConnectStore, transfers: Transfers, *, rules: PayoutRules
+    ) -> None:
         self._payouts = payouts
+        self._transfers = transfers
         self._accounts = accounts
         self._rules = rules
 
@@ -60,7 +77,11 @@ class PayoutsActor(Actor):
             reach("payout.requested.before_commit")
             return Made(payout.view())
 
-        made = await context.transaction(work, completes=True)
+        try:
+            made = await context.transaction(work, completes=True)
+        except (LinkedSales, InsufficientCredits):  # what it has withheld, if anything, is rolled back with it
+            await withhold_later(context.user_id, context)
+            raise
         reach("payout.requested.after_commit")
         return made
 
@@ -110,16 +131,17 @@ class PayoutsActor(Actor):
     @handles(WithdrawPayout, key="payout_id", transactional=True)
     async def withdraw(self, message: WithdrawPayout, context: Context) -> PayoutView:
         """Against whoever sends it: both write the payout on a condition, and one of them is too late."""
+        spent_key = await self._spent_key(message.payout_id, context)
 
         async def work(tx: Context) -> PayoutView:
             payout = await self._payouts.get(message.payout_id, owner_id=_only_of(tx), session=session_of(tx))
             if payout.state is PayoutProgress.CANCELLED:
                 return payout.view()
             ended = {"state": PayoutProgress.CANCELLED, "ended_at": tx.now()}
-            after = await self._payouts.move(payout.id, CANCELLABLE, now=tx.now(), session=session_of(tx), **ended)
-            if after is None:
-                raise _moved_on(payout)
-            await tx.ask(CancelPayout(payout_id=payout.id))
+            after = await self._stop(payout, spent_key, ended, tx)
+            # Once it was sent, the ledger knows it as such.
+            stopped = ReturnPayout if payout.key_number else CancelPayout
+            await tx.ask(stopped(payout_id=payout.id))
             await tx.audit("payout.withdrawn", payout.id, before=_facts(payout), after=_facts(after))
             return after.view()
 
@@ -127,29 +149,50 @@ class PayoutsActor(Actor):
 
     @handles(HoldPayout, key="payout_id", transactional=True)
     async def hold(self, message: HoldPayout, context: Context) -> PayoutView:
+        spent_key = await self._spent_key(message.payout_id, context)
+
         async def work(tx: Context) -> PayoutView:
             payout = await self._payouts.get(message.payout_id, owner_id=None, session=session_of(tx))
-            changes = {"state": PayoutProgress.HELD, "reason": message.reason}
-            after = await self._payouts.move(payout.id, CANCELLABLE, now=tx.now(), session=session_of(tx), **changes)
-            if after is None:
-                raise _moved_on(payout)
-            await tx.enqueue(payout_held(after.id, after.user_id, message.reason, tx.now()))
-            await tx.audit("payout.held", payout.id, before=_facts(payout), after=_facts(after))
+            changes = {"state": PayoutProgress.HELD, "reason": message.reason, "reason_code": message.reason_code.value}
+            after = await self._stop(payout, spent_key, changes, tx)
+            await tx.enqueue(
+                payout_held(after.id, after.user_id, (message.reason_code, message.reason), moment=tx.now())
+            )
+            because = {"reason_code": message.reason_code.value}
+            await tx.audit("payout.held", payout.id, before=_facts(payout), after={**_facts(after), **because})
             return after.view()
 
         return await context.transaction(work, completes=True)
+
+    async def _spent_key(self, payout_id: str, context: Context) -> int | None:
+        """Of a payout that waits and that Stripe has no transfer of, the key that is used no more. Whoever asks Stripe
+        again stores another one first.
+        """
+        payout = await self._payouts.find(payout_id)
+        if payout is None or not payout.is_waiting(context.now()) or await self._transfers.list_group(payout.group):
+            return None
+        return payout.key_number
+
+    async def _stop(self, payout: Payout, spent_key: int | None, changes: Mapping[str, Any], tx: Context) -> Payout:
+        """Raises `PayoutNotOpen` where it is being sent. `changes` are BSON."""
+        waits = spent_key is not None and payout.is_waiting(tx.now())
+        states, key = (AT_STRIPE, spent_key) if waits else (CANCELLABLE, None)
+        after = await self._payouts.move(payout.id, states, now=tx.now(), session=session_of(tx), of_key=key, **changes)
+        if after is None:
+            raise _moved_on(payout)
+        return after
 
     @handles(ReleasePayout, key="payout_id", transactional=True)
     async def release(self, message: ReleasePayout, context: Context) -> PayoutView:
         async def work(tx: Context) -> PayoutView:
             payout = await self._payouts.get(message.payout_id, owner_id=None, session=session_of(tx))
-            changes = {"state": PayoutProgress.REQUESTED, "reason": None}
+            told = {"reason": message.reason, "reason_code": RELEASED}
+            changes: dict[str, Any] = {"state": PayoutProgress.REQUESTED, **told}  # Any: BSON
             after = await self._payouts.move(payout.id, HELD, now=tx.now(), session=session_of(tx), **changes)
             if after is None:
                 raise _moved_on(payout)
             await tx.enqueue(SendPayout(payout_id=after.id))  # beside one that may be waiting for a later time
-            told = {**_facts(after), "reason": message.reason}
-            await tx.audit("payout.released", payout.id, before=_facts(payout), after=told)
+            await tx.audit("payout.released", payout.id, before=_facts(payout), after=_facts(after))
             return after.view()
 
         return await context.transaction(work, completes=True)
@@ -166,12 +209,11 @@ def _moved_on(payout: Payout) -> PayoutNotOpen:
 
 
 def _facts(payout: Payout) -> dict[str, object]:
-    """For the audit log."""
+    """For the audit log, which holds no texts: the reason is the payout's."""
     return {
         "user_id": payout.user_id,
         "state": payout.state.value,
         "credits": from_millicredits(payout.amount),
         "money": payout.money,
         "currency": payout.currency,
-        "reason": payout.reason,
     }

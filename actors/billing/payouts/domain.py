@@ -23,6 +23,8 @@ OPEN = frozenset(
 GOING_ON = OPEN - {PayoutProgress.HELD}
 AT_STRIPE = frozenset({PayoutProgress.SENDING, PayoutProgress.WAITING_FOR_FUNDS})
 CANCELLABLE = frozenset({PayoutProgress.REQUESTED, PayoutProgress.HELD})
+ANSWERED_WITHIN = timedelta(hours=1)
+"""By then whoever has asked Stripe has heard, or has given up: its client waits for minutes at most."""
 _OUR_OWN_FAULT = frozenset({401, 403})
 """The key is wrong or may not do this: nothing that a seller should lose a payout for."""
 
@@ -106,6 +108,7 @@ class Payout:
     state: PayoutProgress
     created_at: datetime
     reason: str | None = None
+    reason_code: str | None = None
     key_number: int = 0
     key_stored_at: datetime | None = None
     look_first: bool = False
@@ -130,6 +133,14 @@ class Payout:
     def shown_money(self) -> str:
         return CURRENCIES[self.currency].show(self.money)
 
+    def is_waiting(self, now: datetime) -> bool:
+        """Whether Stripe is asked nothing until another key is stored: it has answered the present one with an error,
+        or that is so old that it may have been forgotten, and nobody waits any more for what it would say to it.
+        """
+        since = self.key_stored_at
+        forgotten = since is not None and now - since > KEY_LIVES + ANSWERED_WITHIN
+        return self.state in AT_STRIPE and (self.look_first or forgotten)
+
     def must_look(self, now: datetime) -> bool:
         """Whether the present key would only repeat an error, or may have been forgotten by Stripe."""
         return self.look_first or self.key_stored_at is None or now - self.key_stored_at > KEY_LIVES
@@ -151,6 +162,7 @@ class Payout:
             money=self.money,
             currency=self.currency,
             reason=self.reason,
+            reason_code=self.reason_code,
             reversed_money=self.reversed_money,
             bank_status=self.bank_status,
             created_at=self.created_at,

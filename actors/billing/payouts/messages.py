@@ -22,7 +22,8 @@ Reason = Annotated[str, Len(3, 500)]
 
 
 class PayoutProgress(StrEnum):
-    """`requested` and `held` can be cancelled.
+    """`requested`, `held` and, where Stripe has refused and made no transfer, `waiting_for_funds` and `sending` can be
+    cancelled, and held.
 
     `sending`: Stripe is asked; `waiting_for_funds`: the platform's balance there is too low at present; `sent`: the
     money is the seller's at Stripe, which pays it to the bank. `returned`: Stripe refused for good; `reversed`: all of
@@ -39,11 +40,23 @@ class PayoutProgress(StrEnum):
     REVERSED = "reversed"
 
 
+class HoldReason(StrEnum):
+    """Why an operator holds a payout; `other` where the words alone say it."""
+
+    BANK_ACCOUNT_IN_DOUBT = "bank_account_in_doubt"
+    IDENTITY_IN_DOUBT = "identity_in_doubt"
+    SALES_UNDER_REVIEW = "sales_under_review"
+    LEGAL_ORDER = "legal_order"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class PayoutView:
     """A payout: `amount` credits are `money` minor units of `currency`, at the rate of the moment it was requested.
 
-    `reason` says why it waits, is held or was returned. `reversed_money` was taken back. `bank_status` is what Stripe
+    `reason` says why it waits, is held or was returned, and `reason_code` the same for programs: a hold's, that of what
+    is in the way (as a request would be refused with it), `platform_short_of_funds`, `stripe_unavailable`,
+    `refused_by_stripe` or `released`. `reversed_money` was taken back. `bank_status` is what Stripe
     said last of its own payouts to the seller's bank since (`paid`, `failed`); it moves no credits.
     """
 
@@ -54,6 +67,7 @@ class PayoutView:
     money: int
     currency: str
     reason: str | None
+    reason_code: str | None
     reversed_money: int
     bank_status: str | None
     created_at: datetime
@@ -88,7 +102,9 @@ class GetPayout(Query[PayoutView]):
 
 @requires(fresh=True)
 class WithdrawPayout(Command[PayoutView]):
-    """Take a payout back that is not being sent yet: the credits are yours again. Operators may do so for anybody."""
+    """Take a payout back that Stripe is not being asked for: the credits are yours again. Operators may do so for
+    anybody.
+    """
 
     payout_id: PayoutId
 
@@ -104,15 +120,16 @@ class ListAllPayouts(Query[Page[PayoutView]]):
 
 @requires(Role.OPERATOR, Role.ADMIN)
 class HoldPayout(Command[PayoutView]):
-    """Keep a payout from being sent, with the reason, which its seller is told."""
+    """Keep a payout from being sent. Its seller is told the reason, its code's words, and what they can do."""
 
     payout_id: PayoutId
     reason: Reason
+    reason_code: HoldReason = HoldReason.OTHER
 
 
 @requires(Role.OPERATOR, Role.ADMIN)
 class ReleasePayout(Command[PayoutView]):
-    """Let a payout that is held be sent."""
+    """Let a payout that is held be sent. The reason takes the place of that for which it was held."""
 
     payout_id: PayoutId
     reason: Reason

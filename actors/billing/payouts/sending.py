@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from promptforge.actors.billing.connect.refreshing import ConnectRefresher
 from promptforge.actors.billing.errors import (
     DebtOutstanding,
+    LinkedSales,
     PayoutOnHold,
     StripeDeclined,
     StripeRefused,
@@ -24,6 +25,7 @@ from promptforge.actors.billing.errors import (
 )
 from promptforge.actors.billing.ledger.messages import BeginPayoutTransfer, CheckPayoutTransfer
 from promptforge.actors.billing.ledger.transaction import session_of
+from promptforge.actors.billing.notices import payout_waits
 from promptforge.actors.billing.payouts.domain import (
     AT_STRIPE,
     FIRST_WAIT_SECONDS,
@@ -33,8 +35,9 @@ from promptforge.actors.billing.payouts.domain import (
     is_final,
     is_short_of_funds,
 )
-from promptforge.actors.billing.payouts.endings import PayoutEndings
+from promptforge.actors.billing.payouts.endings import PayoutEndings, withhold_later
 from promptforge.actors.billing.payouts.messages import PayoutProgress, SendPayout, SweepPayouts
+from promptforge.actors.billing.payouts.reasons import SHORT_OF_FUNDS, STRIPE_SILENT, WAITS
 from promptforge.actors.billing.payouts.store import PayoutStore
 from promptforge.actors.billing.stripe.connect import Transfer, Transfers
 from promptforge.actors.users.messages import ExpectOpenAccounts
@@ -73,13 +76,14 @@ class PayoutSendingActor(Actor):
         payout = await self._payouts.find(message.payout_id)
         if payout is not None and payout.state is PayoutProgress.REQUESTED:
             await self._wait_for_obstacles(payout, context)
-            payout = await self._unless_owing(payout, partial(self._begin, message.payout_id), context)
+            payout = await self._unless_owing(payout, partial(self._begin, payout), context)
         if payout is None or payout.state not in AT_STRIPE:
             return
         transfer = None
         if payout.must_look(context.now()):
             transfer = await self._find_transfer(payout)
             if transfer is None:  # nothing has left so far
+                await self._wait_for_obstacles(payout, context)
                 await self._unless_owing(payout, partial(self._check, payout.id), context)
         if transfer is None:
             transfer = await self._ask(payout, context)
@@ -91,11 +95,12 @@ class PayoutSendingActor(Actor):
         try:
             account = await self._refresher.refresh(payout.account_id, context)
         except (StripeRefused, UnknownAtStripe) as error:
-            await self._note(payout, f"Stripe does not tell how the account stands ({error.code})", context)
+            said = f"Stripe does not tell how the account stands ({error.code})"
+            await self._note(payout, STRIPE_SILENT, said, context)
             raise Snooze(OBSTACLE_SECONDS) from error
         obstacle = None if account is None else account.obstacle(now=context.now(), hold=self._rules.bank_hold)
         if obstacle is not None:
-            await self._note(payout, obstacle.detail, context)
+            await self._note(payout, obstacle.code, obstacle.detail, context)
             raise Snooze(OBSTACLE_SECONDS)
 
     async def _unless_owing(self, payout: Payout, work: Callable[[Context], Awaitable[T]], context: Context) -> T:
@@ -110,25 +115,46 @@ class PayoutSendingActor(Actor):
         try:
             return await context.transaction(unless_suspended)
         except (DebtOutstanding, PayoutOnHold, AccountSuspended) as obstacle:
-            await self._note(payout, obstacle.detail, context)
+            await self._note(payout, obstacle.code, obstacle.detail, context)
+            if isinstance(obstacle, LinkedSales):
+                await withhold_later(payout.user_id, context)
             raise Snooze(OBSTACLE_SECONDS, obstacle.detail) from obstacle
 
     async def _check(self, payout_id: str, tx: Context) -> None:
         await tx.ask(CheckPayoutTransfer(payout_id=payout_id))
 
-    async def _note(self, payout: Payout, reason: str, context: Context) -> None:
-        await self._payouts.move(payout.id, {payout.state}, now=context.now(), session=None, reason=reason)
+    async def _note(self, payout: Payout, code: str, reason: str, context: Context) -> None:
+        """Its seller is told, once of each code, where there is something that they can do about it."""
 
-    async def _begin(self, payout_id: str, tx: Context) -> Payout | None:
-        """Mark it, with its first key, before Stripe hears of it. None where it was cancelled or held meanwhile."""
+        async def work(tx: Context) -> None:
+            told: dict[str, Any] = {"reason": reason, "reason_code": code}  # Any: BSON
+            waits = await self._payouts.move(payout.id, {payout.state}, now=tx.now(), session=session_of(tx), **told)
+            if waits is not None and code in WAITS:
+                await tx.enqueue(payout_waits(payout.id, payout.user_id, code, reason))
+
+        if (payout.reason_code, payout.reason) != (code, reason):
+            await context.transaction(work)
+        else:
+            await self._payouts.move(payout.id, {payout.state}, now=context.now(), session=None)
+
+    async def _begin(self, payout: Payout, tx: Context) -> Payout | None:
+        """Mark it, with its first key, before Stripe hears of it; with the one that Stripe has refused, where it was
+        held after that. None where it was cancelled or held meanwhile.
+        """
         now = tx.now()
-        first = {"state": PayoutProgress.SENDING, "reason": None, "key_number": 1, "key_stored_at": now}
-        payout = await self._payouts.move(
-            payout_id, {PayoutProgress.REQUESTED}, now=now, session=session_of(tx), **first
+        key = {"look_first": True} if payout.key_number else {"key_number": 1, "key_stored_at": now}
+        changes: dict[str, Any] = {
+            "state": PayoutProgress.SENDING,
+            "reason": None,
+            "reason_code": None,
+            **key,
+        }  # Any: BSON
+        begun = await self._payouts.move(
+            payout.id, {PayoutProgress.REQUESTED}, now=now, session=session_of(tx), **changes
         )
-        if payout is not None:
-            await tx.ask(BeginPayoutTransfer(payout_id=payout_id))
-        return payout
+        if begun is not None:
+            await tx.ask(BeginPayoutTransfer(payout_id=payout.id))
+        return begun
 
     async def _find_transfer(self, payout: Payout) -> Transfer | None:
         """What was done for this payout before. One that does not fit is nothing to build on: people look at it."""
@@ -159,13 +185,20 @@ class PayoutSendingActor(Actor):
         return transfer
 
     async def _answered(self, payout: Payout, error: StripeDeclined, context: Context) -> Transfer | None:
-        """Stripe said no, or that it failed: the key is spent, and the next attempt looks first."""
+        """Stripe said no, or that it failed: the key is spent, and the next attempt looks first. An answer that comes
+        when another attempt has stored another key says nothing of that one.
+        """
         short = is_short_of_funds(error)
         state = PayoutProgress.WAITING_FOR_FUNDS if short else PayoutProgress.SENDING
         reason = "The platform's balance at Stripe is too low at present" if short else f"Stripe said {error.reason}"
-        changes = {"state": state, "reason": reason, "look_first": True, "waits": payout.waits + 1}
-        await self._payouts.move(payout.id, AT_STRIPE, now=context.now(), session=None, **changes)
+        told = {"reason": reason, "reason_code": SHORT_OF_FUNDS if short else STRIPE_SILENT}
+        changes = {"state": state, **told, "look_first": True, "waits": payout.waits + 1}
+        kept = await self._payouts.move(
+            payout.id, AT_STRIPE, now=context.now(), session=None, of_key=payout.key_number, **changes
+        )
         log.warning("payout.declined", payout_id=payout.id, reason=error.reason, status=error.http_status)
+        if kept is None:
+            return None
         if not is_final(error):
             raise Snooze(payout.wait_seconds(SOON_SECONDS if error.http_status >= 500 else FIRST_WAIT_SECONDS), reason)
         transfer = await self._find_transfer(payout)

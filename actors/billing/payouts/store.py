@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from promptforge.actors.billing.payouts.domain import GOING_ON, OPEN, Payout
+from promptforge.actors.billing.payouts.domain import AT_STRIPE, GOING_ON, OPEN, Payout
 from promptforge.actors.billing.payouts.messages import PayoutProgress
 from promptforge.actors.billing.stripe.connect import BankPayout
 from promptforge.core.errors import NotFound
@@ -22,6 +22,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         Index((("state", 1), ("created_at", -1), ("_id", -1))),
         Index((("created_at", -1), ("_id", -1))),
         Index((("account_id", 1), ("transferred_at", -1))),
+        Index((("transfer_id", 1),), partial={"transfer_id": {"$type": "string"}}),
     ),
 }
 RECORD = kept("a record of money paid", years=10, since="created_at", then=Erased.REDACTED)
@@ -29,12 +30,13 @@ HELD = {
     PAYOUTS: Held(
         "Your payouts",
         (Subject("user_id", {"account_id": RECORD, **marks(CLEARED, "reason")}),),
-        plain=frozenset({"currency", "rate", "state", "transfer_id", "bank_status", "bank_payout_id"}),
+        plain=frozenset({"currency", "rate", "state", "transfer_id", "bank_status", "bank_payout_id", "reason_code"}),
     ),
 }
 _FIELDS = [field.name for field in fields(Payout) if field.name != "id"]
 _OPEN = sorted(OPEN)
 _GOING_ON = sorted(GOING_ON)
+_AT_STRIPE = sorted(AT_STRIPE)
 
 
 class PayoutStore:
@@ -68,12 +70,15 @@ class PayoutStore:
         *,
         now: datetime,
         session: Session | None,
+        of_key: int | None = None,
         **changes: Any,  # Any: BSON
     ) -> Payout | None:
-        """Change a payout that is in one of `states`; None where it has moved on."""
+        """Change a payout that is in one of `states`, and `of_key` where that matters; None where it has moved on."""
+        wanted: Document = {"_id": payout_id, "state": {"$in": [state.value for state in states]}}
+        wanted |= {} if of_key is None else {"key_number": of_key}
         changed = {name: value.value if isinstance(value, PayoutProgress) else value for name, value in changes.items()}
         row = await self._payouts.find_one_and_update(
-            {"_id": payout_id, "state": {"$in": [state.value for state in states]}},
+            wanted,
             {"$set": {**changed, "touched_at": now}},
             session=session,
         )
@@ -82,7 +87,7 @@ class PayoutStore:
     async def use_another_key(self, payout: Payout, *, now: datetime) -> Payout | None:
         """Before Stripe hears of it. None where another process has done so, or the payout has moved on."""
         row = await self._payouts.find_one_and_update(
-            {"_id": payout.id, "state": {"$in": _GOING_ON}, "key_number": payout.key_number},
+            {"_id": payout.id, "state": {"$in": _AT_STRIPE}, "key_number": payout.key_number},
             {"$inc": {"key_number": 1}, "$set": {"key_stored_at": now, "look_first": False, "touched_at": now}},
         )
         return None if row is None else _payout_from(row)
@@ -116,6 +121,7 @@ class PayoutStore:
 
 
 def _payout_from(row: Document) -> Payout:
-    known: dict[str, Any] = {name: row[name] for name in _FIELDS}  # Any: BSON
+    known: dict[str, Any] = {name: row[name] for name in _FIELDS if name != "reason_code"}  # Any: BSON
+    known["reason_code"] = row.get("reason_code")  # reasons from before there were codes have none
     known["state"] = PayoutProgress(row["state"])
     return Payout(id=row["_id"], **known)

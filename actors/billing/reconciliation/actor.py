@@ -125,7 +125,8 @@ class ReconciliationActor(Actor):
         async for disputes in self._listing.disputes(since=since, until=until):
             tally.disputes.seen += len(disputes)
             standing = {dispute.id: dispute.stands for dispute in disputes}
-            unknown = await self._unlike(standing)
+            ended = await self._claims.disputes.open_here([dispute.id for dispute in disputes if dispute.closed])
+            unknown = sorted({*await self._unlike(standing), *ended})
             tally.disputes.applied += await self._apply(unknown, self._claims.disputes.of_dispute, tally, context)
         report = tally.report()
         log.info(

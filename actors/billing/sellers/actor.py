@@ -143,4 +143,5 @@ def _totals(row: Document, details: SellerDetails | None) -> SellerTotalsView:
         refunded_net=from_millicredits(row["refunded_net"]),
         paid_out=tuple(PaidOutView(one["currency"], one["amount"], one["payouts"]) for one in row["paid_out"]),
         added_up_at=row["created_at"],
+        compensated=from_millicredits(row.get("compensated", 0)),  # added up before there were any
     )

@@ -122,7 +122,8 @@ class PaidOutView:
 class SellerTotalsView:
     """What somebody sold in a quarter (UTC), in credits: `gross` = `fees` + `net`, and what refunds took back of each.
 
-    A sale counts in the quarter in which it was made, a refund in that in which it was given. `details` are null where
+    A sale counts in the quarter in which it was made, a refund in that in which it was given. `compensated` is what the
+    platform gave them in it for refunds that turned out to be mistakes. `details` are null where
     the seller has not given them. `added_up_at` is the same in all of a report.
     """
 
@@ -138,6 +139,7 @@ class SellerTotalsView:
     refunded_net: str
     paid_out: tuple[PaidOutView, ...]
     added_up_at: datetime
+    compensated: str = "0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from promptforge.actors.billing.sellers.messages import SellerDetails, SellerTot
 from promptforge.core.sheets import Value
 
 _WHO = tuple(field.name for field in fields(SellerDetails) if field.name != "trader_email")
-_SUMS = ("sales", "gross", "fees", "net", "refunds", "refunded_gross", "refunded_fees", "refunded_net")
+_SUMS = (
+    *("sales", "gross", "fees", "net"),
+    *("refunds", "refunded_gross", "refunded_fees", "refunded_net", "compensated"),
+)
 COLUMNS = (
     "seller_id",
     *_WHO,

@@ -49,6 +49,7 @@ HELD = {
 }
 _SOLD = [JournalKind.PURCHASE.value, JournalKind.RUN_CLOSE.value]
 _BACK = [JournalKind.PURCHASE_REFUND.value, JournalKind.RUN_REFUND.value]
+_MADE_GOOD = [JournalKind.COMPENSATION.value, JournalKind.COMPENSATION_RETURN.value]
 _RUNS = [JournalKind.RUN_CLOSE.value, JournalKind.RUN_REFUND.value]
 _details = TypeAdapter(SellerDetails)
 NOBODY = SellerDetailsView(None, trader=False, updated_at=None)
@@ -186,7 +187,7 @@ def _sums(begins: datetime, ends: datetime) -> list[Document]:
 
     got = legs_with("user_id", "$refs.seller_id")
     shared: Document = {"$multiply": [-1, {"$add": [got, legs_with("account", Platform.FEES.value)]}]}
-    wanted: Document = {"kind": {"$in": [*_SOLD, *_BACK]}, "created_at": {"$gte": begins, "$lt": ends}}
+    wanted: Document = {"kind": {"$in": [*_SOLD, *_BACK, *_MADE_GOOD]}, "created_at": {"$gte": begins, "$lt": ends}}
     return [
         {"$match": {**wanted, "refs.seller_id": {"$exists": True}}},
         {"$lookup": {"from": LEGS, "localField": "_id", "foreignField": "journal_id", "as": "legs"}},
@@ -207,6 +208,7 @@ def _sums(begins: datetime, ends: datetime) -> list[Document]:
                 "refunds": when(_BACK, 1),
                 "refunded_gross": when(_BACK, "$paid"),
                 "refunded_net": when(_BACK, {"$multiply": ["$got", -1]}),
+                "compensated": when(_MADE_GOOD, "$got"),
             }
         },
         {"$sort": {"_id": 1}},

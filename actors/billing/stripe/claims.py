@@ -18,6 +18,10 @@ MOST_PAGES = 10
 """Nobody refunds one charge a thousand times."""
 
 
+_CAME_TO_NOTHING = frozenset({"warning_closed", "prevented"})
+"""How an inquiry ends, or what was kept from becoming a dispute."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refund:
     """`amount` in the charge's minor units. `charge` is None for what was never charged."""
@@ -56,25 +60,30 @@ class Dispute:
     @property
     def is_inquiry(self) -> bool:
         """A warning, or one that was prevented: no money moves (docs.stripe.com/disputes/how-disputes-work)."""
-        return self.status.startswith("warning_") or self.status == "prevented"
+        return (self.status.startswith("warning_") or self.status == "prevented") and not self.withdrawn
 
     @property
     def closed(self) -> bool:
-        return self.status in {"won", "lost"}
+        return self.status in {"won", "lost", *_CAME_TO_NOTHING}
 
     @property
     def won(self) -> bool:
-        return self.status == "won"
+        """Or ended with no money gone."""
+        return self.status == "won" or (self.status in _CAME_TO_NOTHING and not self.withdrawn)
 
     @property
     def stands(self) -> bool:
         """Whether it has taken money, and keeps it so far."""
-        return self.withdrawn and not self.won and not self.is_inquiry
+        return self.withdrawn and not self.won
 
     @property
     def withdrawn(self) -> bool:
         """Whether the money is gone: some banks take it only once the dispute is lost."""
         return self.status == "lost" or sum(movement.amount for movement in self.balance_transactions) < 0
+
+    def matters(self, *, open_here: bool) -> bool:
+        """Whether the ledger is told of it: of an inquiry nothing but the end of what was a dispute before."""
+        return not self.is_inquiry or (self.closed and open_here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,10 +117,10 @@ class SubscriptionsActor(Actor):
         if earlier is None:
             return
         session_id = earlier.session_id
-        if earlier.created_at > context.now() - KEY_LIVES:  # an older page has passed by itself
-            session_id = session_id or await self._page_of(earlier)
-            if session_id is not None and not await self._stripe.end_page(session_id):
-                raise AlreadySubscribed("You have paid for a subscription just now")
+        if session_id is None and earlier.created_at > context.now() - KEY_LIVES:  # an older page has passed by itself
+            session_id = await self._page_of(earlier)
+        if session_id is not None and not await self._stripe.end_page(session_id):
+            raise AlreadySubscribed("You have paid for a subscription, and Stripe's news of it is still to come")
         await self._store.mark_expired(earlier.id, session_id)
 
     async def _page_of(self, subscription: Subscription) -> str | None:

@@ -96,6 +96,11 @@ class SubscriptionStore:
         row = await self._subscriptions.find_one({"user_id": user_id, "state": {"$in": states}}, session=session)
         return None if row is None else _subscription_from(row)
 
+    async def has_page(self, user_id: str, *, since: datetime, session: Session | None) -> bool:
+        """Whether there is a page, or may be, of then or later on which nobody has subscribed."""
+        wanted = {"user_id": user_id, "created_at": {"$gte": since}, "state": {"$in": _UNPAID}}
+        return await self._subscriptions.find_one(wanted, {"_id": 1}, session=session) is not None
+
     async def open(self, subscription_id: str, session: CheckoutSession) -> Subscription:
         """Keep the page that was made; one that was paid meanwhile stays so."""
         await self._subscriptions.update_one(

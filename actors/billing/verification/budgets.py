@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
+from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, Platform
+from promptforge.actors.billing.ledger.streams import keys_of
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings, credits
+from promptforge.actors.billing.verification.ways import Whose
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.mongo import Document
 
@@ -18,11 +20,14 @@ class _BudgetSum:
         self._left: dict[str | None, int] = {}
         self._holds: dict[str, int] = {}
         self._closed: str | None = None
+        self._stranger: str | None = None
         self.journals = 0
 
     def add(self, journal: Document) -> None:
         self.journals += 1
         refs = journal["refs"]
+        if self._row is not None and (owner := Whose.OWNER.of(journal)) != self._row["user_id"]:
+            self._stranger = str(owner)
         for leg in journal["legs"]:
             if leg["account"] == Owed.RESERVED and isinstance(leg["amount"], int):
                 self._left[leg["source"]] = self._left.get(leg["source"], 0) + leg["amount"]
@@ -41,6 +46,8 @@ class _BudgetSum:
         row = self._row
         if row is None:
             return self._wrong(f"{self.journals} journals are about it, and there is no such budget")
+        if self._stranger is not None:
+            return self._wrong(f"it is {row['user_id']}'s, and {self._stranger}'s credits were moved for it")
         funded = sum(amount for _, amount, _ in row["parts"])
         returned = funded - row["spent"] if row["ended"] else 0
         found = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
+from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.domain import is_amount
+from promptforge.actors.billing.ledger.streams import keys_of
 from promptforge.actors.billing.ledger.topups.store import topup_from
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings, credits
@@ -20,7 +21,7 @@ class _ChargeSum:
         self._taken = 0
 
     def add(self, leg: Document) -> None:
-        if not is_amount(leg["amount"]):  # reported with its journal
+        if not is_amount(leg.get("amount")):  # reported with its journal
             return
         if leg["journal_id"] == self._id:
             self._given -= leg["amount"]

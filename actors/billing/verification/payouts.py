@@ -7,9 +7,10 @@ transfer was reversed, and nothing is set aside for no payout.
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
+from promptforge.actors.billing.ledger.audit import LedgerAudit
 from promptforge.actors.billing.ledger.domain import Owed, Platform, is_amount
 from promptforge.actors.billing.ledger.payouts.domain import PayoutState
+from promptforge.actors.billing.ledger.streams import keys_of
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.payouts.messages import PayoutProgress
 from promptforge.actors.billing.verification.findings import Findings, credits
@@ -34,12 +35,15 @@ class _PayoutSum:
         self._kept = kept
         self._payout = payout
         self._held = self._gone = self._ever_gone = 0
+        self._stranger: str | None = None
         self.count = 0
 
     def add(self, leg: Document) -> None:
         self.count += 1
-        if not is_amount(leg["amount"]):  # reported with its journal
+        if not is_amount(leg.get("amount")):  # reported with its journal
             return
+        if self._kept is not None and leg["user_id"] not in (None, self._kept["user_id"]):
+            self._stranger = str(leg["user_id"])
         if leg["account"] == Owed.RESERVED:
             self._held += leg["amount"]
         elif leg["account"] == Platform.PAYOUTS:
@@ -51,6 +55,8 @@ class _PayoutSum:
         if kept is None or payout is None:
             missing = "the ledger keeps nothing of it" if kept is None else "there is no such payout"
             return self._wrong(f"{self.count} legs are about it, and {missing}")
+        if self._stranger is not None:
+            return self._wrong(f"it is {kept['user_id']}'s, and moves credits of {self._stranger}")
         state, amount, returned = kept["state"], kept["amount"], kept.get("returned", 0)
         held = amount if state in {PayoutState.RESERVED, PayoutState.SENDING} else 0
         gone = amount - returned if state == PayoutState.SENT else 0
@@ -64,7 +70,10 @@ class _PayoutSum:
     def _disagreements(self, kept: Document, payout: Document) -> list[Violation]:
         """Between the ledger and the payout itself."""
         progress, reversed_money = payout["state"], payout["reversed_money"]
-        if STATES.get(progress) != kept["state"]:
+        expected = STATES.get(progress)
+        if expected is PayoutState.RESERVED and payout.get("key_number"):  # held after Stripe had refused it
+            expected = PayoutState.SENDING
+        if expected != kept["state"]:
             return self._wrong(f"it is {progress}, and {kept['state']} in the ledger")
         if (payout["user_id"], payout["amount"]) != (kept["user_id"], kept["amount"]):
             return self._wrong("its seller or its amount is another one in the ledger")

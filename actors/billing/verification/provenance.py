@@ -13,61 +13,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed, PartnerAccount, Platform, account_named
+from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed, Platform
 from promptforge.actors.billing.ledger.sales.domain import BASIS_POINTS
 from promptforge.actors.billing.verification.findings import credits
+from promptforge.actors.billing.verification.ways import PARTNER, WAYS, named
 from promptforge.core.mongo import Document
 
-PARTNER = "partner"
-"""Stands for the accounts of all partners."""
 PAYABLE = (Fund.PURCHASED, Fund.EARNED)
-_BOUGHT = frozenset({Fund.PURCHASED, Owed.DEBT})
-_INCOME = frozenset({Fund.EARNED, Owed.DEBT})
-_ANY_FUND = frozenset(Fund)
-_BACK = _ANY_FUND | {Owed.DEBT}
-_TAKEN = frozenset({Owed.PENDING, Fund.EARNED, Fund.PURCHASED, Owed.DEBT})
-_REFUNDED = _BACK | {Owed.PENDING, Platform.FEES, Platform.LOSSES, PARTNER}
-
-Names = frozenset[str]
-
-
-def _ways(out_of: Iterable[str], into: Iterable[str]) -> tuple[Names, Names]:
-    return frozenset(out_of), frozenset(into)
-
-
-_TAKE = _ways(_TAKEN | {Platform.LOSSES}, {Platform.TOPUPS})
-_GIVE = _ways({Platform.TOPUPS}, _BOUGHT | _INCOME | {Platform.LOSSES})
-_REFUND = _ways(_REFUNDED, _BACK)
-_HOLD = _ways(_ANY_FUND, {Owed.RESERVED})
-WAYS: Mapping[str, tuple[Names, Names]] = {
-    JournalKind.OPENING: _ways({Platform.OPENING, Owed.DEBT}, {Platform.OPENING, Fund.GRANTED}),
-    JournalKind.TOPUP: _ways({Platform.TOPUPS}, _BOUGHT),
-    JournalKind.INVOICE: _ways({Platform.TOPUPS}, _BOUGHT),
-    JournalKind.GRANT: _ways({Platform.GRANTS}, {Fund.GRANTED}),
-    JournalKind.EXPIRY: _ways({Fund.GRANTED}, {Platform.GRANTS}),
-    JournalKind.WRITE_OFF: _ways({Platform.LOSSES}, {Owed.DEBT}),
-    JournalKind.PURCHASE: _ways(_ANY_FUND | {Platform.FEES}, {Owed.PENDING, Platform.FEES, PARTNER}),
-    JournalKind.PURCHASE_REFUND: _REFUND,
-    JournalKind.RUN_REFUND: _REFUND,
-    JournalKind.SETTLEMENT: _ways({Owed.PENDING}, _INCOME | {Fund.GRANTED}),
-    JournalKind.WITHHOLDING: _ways({Fund.EARNED}, {Fund.GRANTED}),
-    JournalKind.TOPUP_REFUND: _TAKE,
-    JournalKind.DISPUTE_WITHDRAWN: _TAKE,
-    JournalKind.TOPUP_REFUND_FAILED: _GIVE,
-    JournalKind.DISPUTE_REINSTATED: _GIVE,
-    JournalKind.PAYOUT_RESERVE: _ways({Fund.EARNED}, {Owed.RESERVED}),
-    JournalKind.PAYOUT_FINAL: _ways({Owed.RESERVED}, {Platform.PAYOUTS}),
-    JournalKind.PAYOUT_RELEASE: _ways({Owed.RESERVED, Platform.PAYOUTS}, _INCOME),
-    JournalKind.RUN_RESERVE: _HOLD,
-    JournalKind.TRIAL_FUND: _HOLD,
-    JournalKind.TRIAL_RETURN: _ways({Owed.RESERVED}, _BACK),
-    JournalKind.RUN_CLOSE: _ways({Owed.RESERVED, Platform.CHECKS}, _BACK | {Platform.LLM, Owed.PENDING, Platform.FEES}),
-    JournalKind.COMMISSION_RELEASE: _ways({PARTNER}, {PARTNER}),
-    JournalKind.COMMISSION_FORFEIT: _ways({PARTNER}, {Platform.FEES}),
-    JournalKind.COMMISSION_COLLECT: _ways({PARTNER}, _INCOME),
-}
-"""What each kind of journal takes out of, and what it puts into. A commission above its fee has a rule of its own."""
-RETURNS = frozenset({JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND, JournalKind.RUN_CLOSE})
+_INCOME = (Fund.EARNED, Owed.DEBT)
+RETURNS = frozenset(
+    {JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND, JournalKind.RUN_CLOSE, JournalKind.COMPENSATION}
+)
 CLAIMS_GIVEN_BACK = frozenset({JournalKind.TOPUP_REFUND_FAILED, JournalKind.DISPUTE_REINSTATED})
 _OF_HOLDS = frozenset(
     {JournalKind.RUN_RESERVE, JournalKind.TRIAL_FUND, JournalKind.TRIAL_RETURN, JournalKind.RUN_CLOSE}
@@ -83,7 +39,7 @@ class Moved:
     into: dict[tuple[str, str | None], int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, leg: Document) -> None:
-        name, amount = _name(leg.get("account")), leg["amount"]
+        name, amount = named(leg.get("account")), leg["amount"]
         way = self.into if amount > 0 else self.out
         way[name, leg.get("source")] += abs(amount)
 
@@ -98,34 +54,36 @@ def _total(way: Mapping[tuple[str, str | None], int], accounts: tuple[str, ...],
     return sum(amount for (name, of), amount in way.items() if name in accounts and source in (None, of))
 
 
-def _name(account: object) -> str:
-    try:
-        named = account_named(account if isinstance(account, str) else "")
-    except KeyError:
-        return repr(account)
-    return PARTNER if isinstance(named, PartnerAccount) else named.value
-
-
 def fault_of(key: str, kind: str, moved: Moved, *, linked: bool = False) -> str | None:
     """What is wrong with where a journal's credits come from or go to, as far as its own legs show it.
 
     `linked`: it says that it settles a sale between accounts that belong together.
     """
-    ways = WAYS.get(kind)
-    if ways is None:
-        return f"there is no kind of journal {kind!r}"
-    for way, allowed, word in ((moved.out, ways[0], "out of"), (moved.into, ways[1], "into")):
-        for name, _ in way:
-            if name not in allowed:
-                return f"it moves credits {word} {name}, as no {kind} does"
+    if (fault := _wrong_way(key, kind, moved)) is not None:
+        return fault
     if kind == JournalKind.PURCHASE:
         paid = moved.took(*Fund)
         return _too_payable(moved, paid=paid, payable=moved.took(*PAYABLE))
     if kind == JournalKind.SETTLEMENT:
         return _wrong_settlement(moved, linked=linked)
+    if kind == JournalKind.COMMISSION_WITHHOLDING and moved.took(PARTNER) != moved.put(Platform.FEES):
+        return "what goes back into the fee is not what was taken of the partner"
     if kind in _OF_PAYOUTS:
-        return _wrong_payout(key, kind, moved)
+        return _wrong_payout(kind, moved)
     return _wrong_hold(kind, moved) if kind in _OF_HOLDS else None
+
+
+def _wrong_way(key: str, kind: str, moved: Moved) -> str | None:
+    ways = WAYS.get(kind)
+    if ways is None:
+        return f"there is no kind of journal {kind!r}"
+    if not key.startswith(ways.keys):
+        return f"a {kind} has another key: it begins with {' or '.join(ways.keys)}"
+    for way, allowed, word in ((moved.out, ways.out_of, "out of"), (moved.into, ways.into, "into")):
+        for name, _ in way:
+            if name not in allowed:
+                return f"it moves credits {word} {name}, as no {kind} does"
+    return None
 
 
 def _too_payable(moved: Moved, *, paid: int, payable: int) -> str | None:
@@ -153,10 +111,8 @@ def _wrong_settlement(moved: Moved, *, linked: bool) -> str | None:
     return None
 
 
-def _wrong_payout(key: str, kind: str, moved: Moved) -> str | None:
-    """Payouts hold what was earned, and nothing else; by their keys they are found and compared with their payout."""
-    if not key.startswith("payout:"):
-        return f"a {kind} is of no payout"
+def _wrong_payout(kind: str, moved: Moved) -> str | None:
+    """Payouts hold what was earned, and nothing else."""
     held, of_earned = [
         moved.took(Owed.RESERVED, source=source) + moved.put(Owed.RESERVED, source=source)
         for source in (None, Fund.EARNED)
@@ -194,9 +150,12 @@ def needs_its_origin(kind: str, moved: Moved) -> bool:
 
 
 def fault_of_return(kind: str, legs: Iterable[Document], origin: Iterable[Document]) -> str | None:
-    """`origin`: the legs of what a refund gives back of, those that held for a run that is closed, and of a claim that
-    came to nothing all legs of the claims on its payment, its own among them.
+    """`origin`: the legs of what a refund gives back of, those that held for a run that is closed, those of a sale that
+    is made good, its settlement and its refund, and of a claim that came to nothing all legs of the claims on its
+    payment, its own among them.
     """
+    if kind == JournalKind.COMPENSATION:
+        return _wrong_compensation(legs, origin)
     if kind == JournalKind.RUN_CLOSE:
         return _wrong_close(legs, origin)
     if kind in CLAIMS_GIVEN_BACK:
@@ -242,4 +201,33 @@ def _wrong_refund(refund: Iterable[Document], origin: Iterable[Document]) -> str
         owed = account == Owed.DEBT  # paid with what comes back, so it is no part of what was paid
         if user_id not in payers or price < 0 or payable < 0 or (paid[account, leg["lot"]] < 0 and not owed):
             return f"{credits(amount)} go back to {user_id} as {account}, which is more than was paid so"
+    return None
+
+
+def _wrong_compensation(compensated: Iterable[Document], origin: Iterable[Document]) -> str | None:
+    """A seller is made whole for a sale that was refunded: for all of their share, and no more of it payable than was.
+
+    What of it was never to be paid out, for buyer and seller were linked, is told by those journals.
+    """
+    share = payable = 0
+    seller, refunded = None, False
+    for leg in origin:
+        account, amount, journal_id = leg["account"], leg["amount"], leg["journal_id"]
+        if journal_id.startswith("purchase:"):
+            refunded = refunded or journal_id.endswith(":refund")
+            if account == Owed.PENDING and not journal_id.endswith(":refund"):
+                seller, share = leg["user_id"], share + amount
+                payable += amount if leg["source"] == Fund.PURCHASED else 0
+        elif account == Fund.GRANTED or (account == Owed.PENDING and leg["source"] == Fund.GRANTED):
+            payable -= amount  # what came to be granted beyond what was pending of gifts
+    if not refunded:
+        return "it makes a sale good that was not refunded"
+    for leg in compensated:
+        if leg["account"] == Owed.PENDING:
+            share -= leg["amount"]
+            payable -= leg["amount"] if leg["source"] == Fund.PURCHASED else 0
+            if leg["user_id"] != seller:
+                return f"{credits(leg['amount'])} go to {leg['user_id']}, who sold nothing"
+    if share or payable < 0:
+        return f"the seller gets {credits(-share or -payable)} more, or more of it payable, than the refund took"
     return None

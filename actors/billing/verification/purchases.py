@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from promptforge.actors.billing.ledger.audit import LedgerAudit, RefundSeen, SortedStream, keys_of
-from promptforge.actors.billing.ledger.domain import Fund
+from promptforge.actors.billing.ledger.audit import LedgerAudit, RefundSeen
+from promptforge.actors.billing.ledger.domain import Fund, Owed
+from promptforge.actors.billing.ledger.streams import SortedStream, keys_of
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings, credits
 from promptforge.core.mongo import Document
@@ -20,17 +21,25 @@ async def verify_purchases(audit: LedgerAudit, findings: Findings) -> None:
         purchase = await purchases.take(purchase_id)
         journal = await journals.take(purchase_id)
         findings.purchases += purchase is not None
-        if (purchase is None) != (journal is None):
-            findings.add(await _confirm_purchase(audit, purchase_id))
+        if _wrong_purchase(purchase_id, purchase, journal):
+            findings.add(_wrong_purchase(purchase_id, *await audit.purchase(purchase_id)))
 
 
-async def _confirm_purchase(audit: LedgerAudit, purchase_id: str) -> list[Violation]:
-    bought, charged = await audit.purchase(purchase_id)
-    if bought and not charged:
-        return [Violation("purchase_without_journal", purchase_id, "it was never charged")]
-    if charged and not bought:
-        return [Violation("journal_without_purchase", purchase_id, "it was charged, and there is no such purchase")]
-    return []
+def _wrong_purchase(purchase_id: str, bought: Document | None, charged: Document | None) -> list[Violation]:
+    if bought is None or charged is None:
+        if bought is not None:
+            return [Violation("purchase_without_journal", purchase_id, "it was never charged")]
+        if charged is not None:
+            return [Violation("journal_without_purchase", purchase_id, "it was charged, and there is no such purchase")]
+        return []
+    refs = charged["refs"]
+    told: dict[str, object] = {"purchase_id": purchase_id, "price": credits(bought.get("price"))}
+    told |= {name: bought.get(name) for name in ("buyer_id", "seller_id")}
+    return [
+        Violation("purchase_differs", purchase_id, f"its {name} is {said}, and {refs.get(name)} was charged")
+        for name, said in told.items()
+        if refs.get(name) != said
+    ]
 
 
 # Refunds
@@ -67,14 +76,25 @@ class _SaleSum:
         self._id = sale_id
         self._stored = {name: stored.get(name, 0) for name in ("payable", "granted", "commission")}
         self._legs = {"payable": 0, "granted": 0, "commission": 0}
+        self._owners: dict[bool, str | None] = {}
+        if sale is not None:
+            self._owners = {False: sale.get("seller_id"), True: sale.get("partner_id")}
+        self._stranger: str | None = None
 
     def add(self, leg: Document) -> None:
-        names = {Fund.PURCHASED.value: "payable", Fund.GRANTED.value: "granted", None: "commission"}
-        if isinstance(leg["amount"], int):  # anything else is reported with its journal
-            self._legs[names[leg["source"]]] += leg["amount"]
+        names = {Fund.GRANTED.value: "granted", None: "commission"}
+        if isinstance(leg.get("amount"), int):  # anything else is reported with its journal
+            self._legs[names.get(leg.get("source"), "payable")] += leg["amount"]
+        partners = leg["account"] != Owed.PENDING
+        whose = leg["account"].split(":")[1] if partners else leg.get("user_id")
+        if self._owners.setdefault(partners, whose) != whose:  # of sales without a document, whoever comes first
+            self._stranger = self._stranger or str(whose)
 
     def violations(self) -> list[Violation]:
         found = []
+        if self._stranger is not None:
+            detail = f"{self._stranger} has something pending of it, who neither sold it nor is its partner"
+            found.append(Violation("sale", self._id, detail))
         for name, stored in self._stored.items():
             total = self._legs[name]
             if stored != total or total < 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.ledger.audit import LedgerAudit, keys_of
+from promptforge.actors.billing.ledger.audit import LedgerAudit
+from promptforge.actors.billing.ledger.streams import keys_of
 from promptforge.actors.billing.messages import Violation
 from promptforge.actors.billing.verification.findings import Findings
 

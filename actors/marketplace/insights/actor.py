@@ -67,7 +67,9 @@ class InsightsActor(Actor):
 
     @handles(SumSales)
     async def sum_sales(self, message: SumSales, context: Context) -> tuple[ListingDay, ...]:
-        found = await self._store.days_of_seller(message.seller_id, since=message.since, until=message.until)
+        found = await self._store.days_of_seller(
+            message.seller_id, since=message.since, until=message.until, by_listing=message.by_listing
+        )
         return tuple(found)
 
     @handles(SumViews)
@@ -94,8 +96,8 @@ class InsightsActor(Actor):
         changed, after = 0, ""
         while listings := await self._store.list_published(after, AT_ONCE):
             tallies = await self._store.tally([one.id for one in listings], now=context.now())
-            ranks = {one.id: _ranks_of(one, tallies.get(one.id, Tally())) for one in listings}
-            differing = {one.id: ranks[one.id] for one in listings if ranks[one.id] != one.ranks}
+            ranked = [(one, _ranks_of(one, tallies.get(one.id, Tally()))) for one in listings]
+            differing = [(one, ranks) for one, ranks in ranked if ranks != one.ranks]
             if differing:
                 await self._store.write_ranks(differing)
             changed, after = changed + len(differing), listings[-1].id

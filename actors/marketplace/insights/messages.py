@@ -107,7 +107,10 @@ class GetSellerDashboard(Query[SellerDashboard]):
 
 @dataclass(frozen=True, slots=True)
 class ListingDay:
-    """What was sold of one listing on one day, or what was seen of it: a day with both has two. In millicredits."""
+    """What was sold of one listing on one day, or what was seen of it: a day with both has two. In millicredits.
+
+    Of all listings together, where they were not told apart: they have no id then.
+    """
 
     listing_id: str
     day: date
@@ -121,11 +124,12 @@ class ListingDay:
 
 @internal
 class SumSales(Query[tuple[ListingDay, ...]]):
-    """How each of a seller's listings did on the days (UTC) from `since` to before `until`."""
+    """How each of a seller's listings did on the days (UTC) from `since` to before `until`; or all of them together."""
 
     seller_id: str
     since: datetime
     until: datetime
+    by_listing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

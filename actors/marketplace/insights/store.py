@@ -16,7 +16,10 @@ from promptforge.actors.marketplace.purchases.store import PURCHASES, PurchaseSt
 from promptforge.core.mongo import Document, Mongo, UpdateOne
 
 _PUBLISHED = {"state": ListingState.PUBLISHED.value}
-_COUNTS: Document = {"$expr": {"$and": [{"$gt": ["$payable", 0]}, {"$eq": ["$payable", "$seller_share"]}]}}
+_COUNTS: Document = {
+    "linked": {"$ne": True},
+    "$expr": {"$and": [{"$gt": ["$payable", 0]}, {"$eq": ["$payable", "$seller_share"]}]},
+}
 """As `purchases.domain.counts` says it."""
 
 
@@ -27,7 +30,8 @@ class Ranked:
     id: str
     rating_count: int
     rating_stars: int
-    ranks: Ranks
+    ranks: Ranks | None
+    """None: it has never had any."""
 
 
 @dataclass(slots=True)
@@ -86,42 +90,60 @@ class InsightStore:
             found[row["listing_id"]].views_by_age[(today - row["day"]).days] = row["views"]
         return found
 
-    async def write_ranks(self, changed: Mapping[str, Ranks]) -> None:
-        writes = [UpdateOne({"_id": one}, {"$set": {"ranks": asdict(ranks)}}) for one, ranks in changed.items()]
+    async def write_ranks(self, changed: Sequence[tuple[Ranked, Ranks]]) -> None:
+        """Only what differs: pages of lists that do not go by it are remembered."""
+        writes = [UpdateOne({"_id": one.id}, {"$set": _differing(one.ranks, ranks)}) for one, ranks in changed]
         await self._listings.bulk_write(writes, ordered=False)
 
     # A seller's
 
-    async def days_of_seller(self, seller_id: str, *, since: datetime, until: datetime) -> list[ListingDay]:
+    async def days_of_seller(
+        self, seller_id: str, *, since: datetime, until: datetime, by_listing: bool = True
+    ) -> list[ListingDay]:
         """What was sold in the days from `since` to before `until`, and separately what was seen."""
-        found = []
         between = {"$gte": since, "$lt": until}
-        refunded = {"$ne": [{"$ifNull": ["$refunded_at", None]}, None]}
         day = {"$dateTrunc": {"date": "$created_at", "unit": "day"}}
+        refunded = {"$ne": [{"$ifNull": ["$refunded_at", None]}, None]}
+        sold = {
+            "sales": {"$sum": 1},
+            "gross": {"$sum": "$price"},
+            "net": {"$sum": "$seller_share"},
+            "refunds": {"$sum": {"$cond": [refunded, 1, 0]}},
+            "refunded_net": {"$sum": {"$cond": [refunded, "$seller_share", 0]}},
+        }
+        listing = {"listing": "$listing_id"} if by_listing else {}
         pipeline: list[Document] = [
             {"$match": {"seller_id": seller_id, "created_at": between}},
-            {
-                "$group": {
-                    "_id": {"listing": "$listing_id", "day": day},
-                    "sales": {"$sum": 1},
-                    "gross": {"$sum": "$price"},
-                    "net": {"$sum": "$seller_share"},
-                    "refunds": {"$sum": {"$cond": [refunded, 1, 0]}},
-                    "refunded_net": {"$sum": {"$cond": [refunded, "$seller_share", 0]}},
-                }
-            },
+            {"$group": {"_id": {**listing, "day": day}, **sold}},
         ]
-        async for row in self._purchases.aggregate(pipeline):
-            key = row.pop("_id")
-            found.append(ListingDay(key["listing"], key["day"].date(), **row))
-        seen = self._days.find({"seller_id": seller_id, "day": between})
-        return found + [ListingDay(row["listing_id"], row["day"].date(), views=row["views"]) async for row in seen]
+        found = [_day_from(row) async for row in self._purchases.aggregate(pipeline)]
+        wanted = {"seller_id": seller_id, "day": between}
+        if by_listing:
+            seen = self._days.find(wanted)
+            return found + [ListingDay(row["listing_id"], row["day"].date(), views=row["views"]) async for row in seen]
+        together: list[Document] = [
+            {"$match": wanted},
+            {"$group": {"_id": {"day": "$day"}, "views": {"$sum": "$views"}}},
+        ]
+        return found + [_day_from(row) async for row in self._days.aggregate(together)]
 
     async def titles(self, listing_ids: Sequence[str]) -> dict[str, str]:
         rows = self._listings.find({"_id": {"$in": list(listing_ids)}}, {"title": 1})
         return {row["_id"]: row["title"] for row in await rows.to_list(len(listing_ids))}
 
 
+def _day_from(row: Document) -> ListingDay:
+    key = row.pop("_id")
+    return ListingDay(key.get("listing", ""), key["day"].date(), **row)
+
+
+def _differing(before: Ranks | None, after: Ranks) -> Document:
+    if before is None:
+        return {"ranks": asdict(after)}
+    known = asdict(before)
+    return {f"ranks.{name}": value for name, value in asdict(after).items() if value != known[name]}
+
+
 def _ranked_from(row: Document) -> Ranked:
-    rating = row.get("rating") or {}
-    return Ranked(row["_id"], rating.get("count", 0), rating.get("stars", 0), Ranks(**(row.get("ranks") or {})))
+    rating, ranks = row.get("rating") or {}, row.get("ranks")
+    return Ranked(row["_id"], rating.get("count", 0), rating.get("stars", 0), Ranks(**ranks) if ranks else None)

@@ -17,7 +17,7 @@ from promptforge.actors.marketplace.listings.decisions import appealed, appealed
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
 from promptforge.actors.marketplace.listings.evidence import evidence_row
 from promptforge.actors.marketplace.listings.finding import browse
-from promptforge.actors.marketplace.listings.history import Act
+from promptforge.actors.marketplace.listings.history import Act, versions_then
 from promptforge.actors.marketplace.listings.leaving import leave_market
 from promptforge.actors.marketplace.listings.messages import (
     AppealListing,
@@ -25,6 +25,7 @@ from promptforge.actors.marketplace.listings.messages import (
     AttachEvidence,
     CreatePackageListing,
     GetListingHistory,
+    GetVersionsThen,
     HistoryEntry,
     LeaveMarket,
     ListingsPage,
@@ -32,13 +33,17 @@ from promptforge.actors.marketplace.listings.messages import (
     ListOfferedVersions,
     OfferPackageVersion,
     RemoveEvidence,
+    TakeRevokedOffMarket,
+    VersionsThen,
     WithdrawProposal,
 )
 from promptforge.actors.marketplace.listings.proposals import ON_OFFER, pending, proposed, split, without
+from promptforge.actors.marketplace.listings.revoked import expect_unrevoked, take_off_market
 from promptforge.actors.marketplace.listings.store import Listing, ListingStore, no_listing, proposal_row
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
     CreateListing,
+    Decision,
     GetListing,
     GetListingForReview,
     Licence,
@@ -165,6 +170,7 @@ class ListingsActor(Actor):
     async def submit(self, message: SubmitListing, context: Context) -> ListingView:
         """The moderator's case is enqueued in the same transaction: no listing waits for a case nobody opened."""
         listing = await self._moved(message.listing_id, Move.SUBMIT, context)
+        await expect_unrevoked(listing, context)
         await context.enqueue(_case_of(listing, CaseKind.REVIEW), unique=_case_key(listing))
         return listing.view(for_seller=True)
 
@@ -179,6 +185,7 @@ class ListingsActor(Actor):
     @handles(RelistListing, key="listing_id", atomic=True)
     async def relist(self, message: RelistListing, context: Context) -> ListingView:
         listing = await self._moved(message.listing_id, Move.RELIST, context)
+        await expect_unrevoked(listing, context)
         await _tell_holders(listing, context)
         return listing.view(for_seller=True)
 
@@ -286,11 +293,21 @@ class ListingsActor(Actor):
     async def list_offered(self, message: ListOfferedVersions, context: Context) -> tuple[tuple[str, int], ...]:
         return tuple(await self._store.list_offered(message.prompt_ids, but_by=message.but_by))
 
+    @handles(TakeRevokedOffMarket)
+    async def take_revoked_off_market(self, message: TakeRevokedOffMarket, context: Context) -> int:
+        return await take_off_market(self._store, message, context)
+
     # Moderation
 
     @handles(GetListingForReview, transactional=True)
     async def get_for_review(self, message: GetListingForReview, context: Context) -> ListingView:
         return (await self._store.get(message.listing_id, session=context.session)).view(for_seller=True)
+
+    @handles(GetVersionsThen, transactional=True)
+    async def get_versions_then(self, message: GetVersionsThen, context: Context) -> tuple[VersionsThen, ...]:
+        listing = await self._store.get(message.listing_id, session=context.session)
+        steps = await self._store.history.list_versions(listing.id, session=context.session)
+        return tuple(versions_then(steps, listing.version, revision, at) for revision, at in message.moments)
 
     @handles(ApplyDecision, key="listing_id", atomic=True)
     async def apply_decision(self, message: ApplyDecision, context: Context) -> ListingView:
@@ -300,6 +317,9 @@ class ListingsActor(Actor):
         )
         changes = decided(listing, message, now=act.at, appeal_until=act.at + self._appeal_for)
         decided_on = await self._store.change(listing, changes, act, context)
+        goes_on_offer = decided_on.state is ListingState.PUBLISHED or decided_on.version != listing.version
+        if message.decision is Decision.APPROVE and goes_on_offer:
+            await expect_unrevoked(decided_on, context)
         before = (listing.state, listing.version)
         if listing.published_at is not None and before != (decided_on.state, decided_on.version):
             await _tell_holders(decided_on, context)

@@ -64,6 +64,11 @@ def _wanted(message: ListListings) -> Document:
     return found
 
 
+def fields_of(message: ListListings) -> frozenset[str]:
+    """What of a listing decides whether it is in a list, and where."""
+    return frozenset((*_wanted(message), SORTS[sort_of(message)][0]))
+
+
 def index_for(message: ListListings) -> str | None:
     """The name of the index that a page is read from; None where the planner finds the best one.
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from promptforge.actors.marketplace.listings.domain import Move
-from promptforge.actors.marketplace.listings.messages import (
-    HistoryEntry,
-)
+from promptforge.actors.marketplace.listings.messages import HistoryEntry, VersionsThen
 from promptforge.actors.marketplace.listings.proposals import changes_between
-from promptforge.actors.marketplace.messages import (
-    FieldChange,
-    ListingState,
-)
+from promptforge.actors.marketplace.messages import FieldChange, ListingState
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.personal import EMPTIED, Held, Subject, marks
@@ -35,6 +31,7 @@ _TOLD = (
     *("package", "evaluation_id"),
 )
 """Fields whose changes are kept with their values; the rest is told by the move."""
+MOST_READ = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,29 @@ class Act:
     at: datetime
     reason_code: str | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChange:
+    """A step in a listing's life: `after` is the version that it sells, or proposes, from then on, if that changed."""
+
+    revision: int
+    at: datetime
+    proposes: bool
+    before: int | None
+    after: int | None
+
+
+def versions_then(steps: Sequence[VersionChange], now_sold: int, revision: int, moment: datetime) -> VersionsThen:
+    """What was sold at `moment`, and proposed as of `revision`, by all that became of a listing."""
+    proposals = [step for step in steps if step.proposes and step.revision <= revision]
+    proposed = proposals[-1].after if proposals else None
+    if not steps or moment < steps[0].at:
+        return VersionsThen(None, proposed)
+    sold = [step for step in steps if not step.proposes and step.after is not None]
+    until = [step.after for step in sold if step.at <= moment]
+    later = [step.before for step in sold if step.at > moment]
+    return VersionsThen(until[-1] if until else later[0] if later else now_sold, proposed)
 
 
 class HistoryStore:
@@ -76,6 +96,19 @@ class HistoryStore:
             },
             session=session,
         )
+
+    async def list_versions(self, listing_id: str, *, session: Session | None) -> list[VersionChange]:
+        """What became of its versions, in order: the last `MOST_READ` steps, of which the first says since when."""
+        fields = {"revision": 1, "move": 1, "changes": 1, "created_at": 1}
+        rows = self._rows.find({"listing_id": listing_id}, fields, session=session)
+        newest = await rows.sort([("created_at", -1), ("_id", -1)]).limit(MOST_READ).to_list(MOST_READ)
+        found = []
+        for row in reversed(newest):
+            numbers = [(before, after) for name, before, after in row["changes"] if name == "version"]
+            before, after = numbers[0] if numbers else (None, None)
+            proposes = row["move"] == Move.PROPOSE.value
+            found.append(VersionChange(row["revision"], row["created_at"], proposes, before, after))
+        return found
 
     async def list_page(
         self, listing_id: str, *, seller_id: str | None, cursor: Cursor | None, limit: int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from promptforge.actors.marketplace.listings.domain import Move, next_state
 from promptforge.actors.marketplace.listings.history import Act
-from promptforge.actors.marketplace.listings.store import ListingStore
+from promptforge.actors.marketplace.listings.store import ListingStore, note_row
 from promptforge.actors.marketplace.messages import ListingState
 from promptforge.core.context import Context
 
@@ -22,7 +23,10 @@ async def leave_market(store: ListingStore, seller_id: str, context: Context) ->
 
 
 async def _leave(store: ListingStore, listing_id: str, seller_id: str, tx: Context) -> int:
-    """A case about it becomes obsolete with the revision; a suspended one does not come back where that is lifted."""
+    """A case about it becomes obsolete with the revision; a suspended one does not come back where that is lifted.
+
+    An appeal against a rejection is taken back: nobody is there to be heard.
+    """
     listing = await store.get(listing_id, session=tx.session)
     changes: dict[str, object] = {}
     move = _MOVES.get(listing.state)
@@ -32,6 +36,9 @@ async def _leave(store: ListingStore, listing_id: str, seller_id: str, tx: Conte
         changes["suspended_from"] = ListingState.UNLISTED.value
     if listing.proposal is not None:
         changes["proposal"] = None
+    if listing.state is ListingState.REJECTED and listing.review is not None and listing.review.appealed_at is not None:
+        changes["review"] = note_row(replace(listing.review, appealed_at=None))
+        move = Move.WITHDRAW
     if not changes:
         return 0
     act = Act(move or Move.WITHDRAW_PROPOSAL, seller_id, tx.now())

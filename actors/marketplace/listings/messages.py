@@ -54,7 +54,7 @@ class WithdrawProposal(Command[ListingView]):
     listing_id: ListingId
 
 
-@requires(Role.SELLER, scope="listings:write")
+@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
 class AppealListing(Command[ListingView]):
     """Appeal a rejection or a suspension, once, in your own words. Another moderator decides; until then it stands.
 
@@ -66,7 +66,7 @@ class AppealListing(Command[ListingView]):
     words: Words
 
 
-@requires(Role.SELLER, scope="listings:write")
+@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
 class AppealProposal(Command[ListingView]):
     """Appeal the rejection of a change that you proposed, once, in your own words. It is in review again as it was, and
     another moderator decides about it.
@@ -77,6 +77,25 @@ class AppealProposal(Command[ListingView]):
 
     listing_id: ListingId
     words: Words
+
+
+@dataclass(frozen=True, slots=True)
+class VersionsThen:
+    """What a listing sold at a moment, and which other version its proposal had; None: that it had none.
+
+    `sold` is None where that was before the listing had a history.
+    """
+
+    sold: int | None
+    proposed: int | None
+
+
+@internal
+class GetVersionsThen(Query[tuple[VersionsThen, ...]]):
+    """Which versions a listing sold and proposed at these moments: each a revision of its proposal, and a time."""
+
+    listing_id: ListingId
+    moments: tuple[tuple[int, datetime], ...]
 
 
 @requires(Role.SELLER, Role.MODERATOR, scope="listings:read")
@@ -195,3 +214,19 @@ class ListOfferedVersions(Query[tuple[tuple[str, int], ...]]):
 
     prompt_ids: tuple[str, ...]
     but_by: str
+
+
+# Packages that do harm
+
+
+@internal
+class TakeRevokedOffMarket(Command[int]):
+    """Take what sells a revoked version of a package off the market, or out of review; answers how many listings.
+
+    The seller is told, and may propose another version. Sent again, it does nothing again.
+    """
+
+    package_id: str
+    number: int
+    """Of the version."""
+    reason: str

@@ -1,24 +1,55 @@
-"""Pages of the market in this process's memory: bounded, and forgotten all together when any listing changes.
+"""Pages of the market in this process's memory: bounded, and forgotten when a listing changes and that concerns them.
 
-The change stream says that one has; of its own writes this process knows before they are committed, and keeps nothing
-that it reads until they are, since that may be from before the commit. While the stream is silent nothing is answered
-from here: nobody would hear of a change.
+That is a page that shows it, and every page of a list whose filters or order go by a field that was changed. Pages of
+all other lists are as they were. The change stream says what was changed; of its own writes this process knows before
+they are committed, and forgets everything then, and keeps nothing that it reads until they are, since that may be from
+before the commit. While the stream is silent nothing is answered from here: nobody would hear of a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
+from promptforge.actors.marketplace.listings import browsing
 from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
-from promptforge.actors.marketplace.messages import ListingView
+from promptforge.actors.marketplace.listings.shown import LISTING_OVERHEAD, size_of
 from promptforge.core.context import Context
 
 MAX_CHARACTERS = 16_000_000
 """Of all pages together."""
-LISTING_OVERHEAD = 1_000
-"""Characters that a listing counts for besides its texts."""
+MOST_CHANGES = 2_000
+"""That are known one by one. What was read before more of them is not kept."""
+DECIDING = frozenset(
+    {"state", "category", "tags", "licence", "price", *(field for field, _ in browsing.SORTS.values()), "ranks.average"}
+)
+"""Fields that lists go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A page, the listings on it, and the fields that its list goes by."""
+
+    page: ListingsPage
+    shown: frozenset[str]
+    fields: frozenset[str]
+
+    @classmethod
+    def of(cls, message: ListListings, page: ListingsPage) -> _Known:
+        return cls(page, frozenset(one.id for one in page.items), browsing.fields_of(message))
+
+    def concerned(self, listings: Iterable[str], fields: Iterable[str]) -> bool:
+        return not (self.shown.isdisjoint(listings) and self.fields.isdisjoint(fields))
+
+
+class _Change(NamedTuple):
+    listing_id: str
+    fields: frozenset[str]
 
 
 class MarketPages:
@@ -26,22 +57,35 @@ class MarketPages:
 
     def __init__(self, trusted: Callable[[], bool] = lambda: False, *, max_characters: int = MAX_CHARACTERS) -> None:
         self._trusted = trusted
-        self._pages: LRUCache[ListListings, ListingsPage] = LRUCache(max_characters, getsizeof=_size)
+        self._pages: LRUCache[ListListings, _Known] = LRUCache(
+            max_characters, getsizeof=lambda known: _size(known.page)
+        )
         self._changes = 0
+        self._latest: deque[_Change] = deque(maxlen=MOST_CHANGES)
+        """The latest of them."""
+        self._looked_at = 0
+        """How many changes there had been when pages were last forgotten because of them."""
+        self._cleared = 0
+        """How many there had been when all pages were."""
         self._uncommitted = 0
 
     def find(self, message: ListListings) -> ListingsPage | None:
-        return self._pages.get(message) if self._trusted() else None
+        self._forget()
+        known = self._pages.get(message) if self._trusted() else None
+        return None if known is None else known.page
 
     def begin(self) -> int:
         """To be called before reading what is to be kept."""
         return self._changes
 
     def keep(self, begun: int, message: ListListings, page: ListingsPage) -> None:
-        """Keep what was read since `begun`, unless something changed meanwhile or is about to."""
-        settled = begun == self._changes and not self._uncommitted
-        if settled and self._trusted() and _size(page) <= self._pages.maxsize:
-            self._pages[message] = page
+        """Keep what was read since `begun`, unless something that concerns it changed meanwhile or is about to."""
+        if self._uncommitted or begun < self._cleared or not self._trusted() or _size(page) > self._pages.maxsize:
+            return
+        self._forget()
+        known, since = _Known.of(message, page), self._since(begun)
+        if since is not None and not any(known.concerned((one.listing_id,), one.fields) for one in since):
+            self._pages[message] = known
 
     def changing(self, tx: Context) -> None:
         """A listing is written in this transaction."""
@@ -54,15 +98,47 @@ class MarketPages:
         self._uncommitted -= 1
         self.clear()
 
-    def clear(self) -> None:
-        """A listing has changed, or changes may have been missed."""
+    def changed(self, listing_id: str, updated: Iterable[str]) -> None:
+        """These fields of a listing, by their paths, have been changed."""
         self._changes += 1
+        self._latest.append(_Change(listing_id, frozenset().union(*map(_decided_by, updated))))
+
+    def clear(self) -> None:
+        """Listings came or went, or changes may have been missed."""
+        self._changes += 1
+        self._latest.append(_Change("", frozenset()))  # for its count: nobody asks what was before it
+        self._looked_at = self._cleared = self._changes
         self._pages.clear()
+
+    def _forget(self) -> None:
+        """What is concerned by changes since the last time: once for all of them, for there may be very many."""
+        if self._looked_at == self._changes:
+            return
+        since = self._since(self._looked_at)
+        self._looked_at = self._changes
+        if since is None:
+            self._pages.clear()
+            return
+        listings, fields = {one.listing_id for one in since}, frozenset[str]().union(*(one.fields for one in since))
+        for message in list(self._pages):
+            if Cache.__getitem__(self._pages, message).concerned(listings, fields):  # it is not used by that
+                del self._pages[message]
+
+    def _since(self, begun: int) -> list[_Change] | None:
+        """The changes after so many; None where not all of them are known any more."""
+        missing = self._changes - begun
+        if missing > len(self._latest):
+            return None
+        return [self._latest[-at] for at in range(1, missing + 1)]
+
+
+@lru_cache(1_000)
+def _decided_by(path: str) -> frozenset[str]:
+    """What lists go by of a path that was changed: it, what is in it, or what it is in."""
+    return frozenset(
+        field for field in DECIDING if field == path or field.startswith(f"{path}.") or path.startswith(f"{field}.")
+    )
 
 
 def _size(page: ListingsPage) -> int:
-    return LISTING_OVERHEAD + sum(map(_size_of_listing, page.items))
-
-
-def _size_of_listing(listing: ListingView) -> int:
-    return LISTING_OVERHEAD + len(listing.title) + len(listing.summary) + len(listing.description)
+    return LISTING_OVERHEAD + sum(map(size_of, page.items))

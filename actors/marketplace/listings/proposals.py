@@ -85,13 +85,17 @@ def proposed(
 
 
 def without(before: Proposal | None, name: str, *, revision: int, now: datetime) -> Proposal | None:
-    """The proposal that does not speak of this field any more; one that changes by that is another one to review."""
+    """The proposal that does not speak of this field any more; one that changes by that is another one to review.
+
+    What waits is no appeal then, as after any edit: its words were about what it was.
+    """
     if before is None or name not in before.changes:
         return before
     left = {field: value for field, value in before.changes.items() if field != name}
     if not left:
         return None
-    return replace(before, revision=revision, changes=left, proposed_at=now)
+    review = None if before.state is ProposalState.IN_REVIEW else before.review
+    return replace(before, revision=revision, changes=left, proposed_at=now, review=review)
 
 
 def changes_between(current: Values, changes: Values) -> tuple[FieldChange, ...]:

@@ -13,6 +13,7 @@ from promptforge.actors.marketplace.listings.history import Act, HistoryStore
 from promptforge.actors.marketplace.listings.messages import ListListings
 from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.listings.proposals import Proposal
+from promptforge.actors.marketplace.listings.shown import STAMP, ShownListings
 from promptforge.actors.marketplace.messages import (
     Category,
     Decision,
@@ -31,7 +32,7 @@ from promptforge.core.context import Context
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, Held, Subject, kept, marks
+from promptforge.core.personal import CLEARED, EMPTIED, REDACTED, REMOVED_TEXT, Held, Subject, kept, marks
 
 LISTINGS = "marketplace_listings"
 
@@ -169,6 +170,7 @@ class ListingStore:
     def __init__(self, mongo: Mongo, pages: MarketPages | None = None) -> None:
         self._listings = mongo.collection(LISTINGS)
         self.pages = pages or MarketPages()
+        self._shown = ShownListings()
         self.history = HistoryStore(mongo)
 
     async def insert(self, listing: Listing, act: Act, *, session: Session | None) -> None:
@@ -254,45 +256,65 @@ class ListingStore:
 
     async def published(self, listing_ids: Sequence[str]) -> dict[str, ListingView]:
         """Those of them that are on the market."""
-        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED}, _LISTED)
-        found = [_listing_from(row) for row in await rows.to_list(len(listing_ids))]
-        return {one.id: one.view(for_seller=False) for one in found}
+        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED}, STAMP)
+        return await self._views(await rows.to_list(len(listing_ids)))
 
     async def browse(self, message: ListListings) -> Page[ListingView]:
         """Raises `Invalid` for a cursor that this list did not give out."""
         limit, sort = message.limit, browsing.sort_of(message)
+        read = {**STAMP, browsing.SORTS[sort][0]: 1}
         found: list[Document] = []
         for stretch in browsing.stretches(message):
             missing = limit + 1 - len(found)
             if missing:
-                rows = self._listings.find(stretch, _LISTED).sort(browsing.order(sort))
+                rows = self._listings.find(stretch, read).sort(browsing.order(sort))
                 if (index := browsing.index_for(message)) is not None:
                     rows = rows.hint(index)
                 found += await rows.limit(missing).to_list(missing)
+        views = await self._views(found[:limit])
         return Page(
-            tuple(_listing_from(row).view(for_seller=False) for row in found[:limit]),
+            tuple(views[row["_id"]] for row in found[:limit] if row["_id"] in views),
             browsing.cursor_of(sort, found[limit - 1]) if len(found) > limit else None,
         )
+
+    async def _views(self, rows: Sequence[Document]) -> dict[str, ListingView]:
+        """The published listings of rows that have their `STAMP`, but for what has left the market just now."""
+        views = {row["_id"]: view for row in rows if (view := self._shown.find(row)) is not None}
+        missing = [row["_id"] for row in rows if row["_id"] not in views]
+        if missing:
+            wanted = {"_id": {"$in": missing}, **browsing.PUBLISHED}
+            for row in await self._listings.find(wanted, _LISTED).to_list(len(missing)):
+                views[row["_id"]] = _listing_from(row).view(for_seller=False)
+                self._shown.keep(row, views[row["_id"]])
+        return views
 
     async def list_to_leave(self, seller_id: str) -> list[str]:
         """What of a seller's is on the market or may come back to it."""
         states = [ListingState.PUBLISHED.value, ListingState.IN_REVIEW.value, ListingState.SUSPENDED.value]
-        there = {"$or": [{"state": {"$in": states}}, {"proposal": {"$ne": None}}]}
+        appealed = {"state": ListingState.REJECTED.value, "review.appealed_at": {"$ne": None}}
+        there = {"$or": [{"state": {"$in": states}}, {"proposal": {"$ne": None}}, appealed]}
         rows = self._listings.find({"seller_id": seller_id, **there}, {"_id": 1})
         return [row["_id"] for row in await rows.to_list(None)]  # one person's listings
 
     async def list_offered(self, prompt_ids: Sequence[str], *, but_by: str) -> list[tuple[str, int]]:
         """Prompt and number of the versions that listings of other sellers have, or would have, in any state.
 
-        Whichever state that is: a draft may be on the market the next moment, without another look at its prompt.
+        Whichever state that is: a draft may be on the market the next moment, without another look at its prompt. Not
+        so where the seller was erased: nobody can offer that any more.
         """
-        wanted = {"prompt_id": {"$in": list(prompt_ids)}, "seller_id": {"$ne": but_by}}
+        erased = dict.fromkeys(("title", "summary", "description"), REMOVED_TEXT)
+        wanted = {"prompt_id": {"$in": list(prompt_ids)}, "seller_id": {"$ne": but_by}, "$nor": [erased]}
         rows = self._listings.find(wanted, {"prompt_id": 1, "version": 1, "proposal.changes.version": 1})
         found: set[tuple[str, int]] = set()
         for row in await rows.to_list(None):  # of one person's prompts
             numbers = {row["version"], ((row.get("proposal") or {}).get("changes") or {}).get("version")}
             found |= {(row["prompt_id"], number) for number in numbers if number is not None}
         return sorted(found)
+
+    async def list_of_version(self, prompt_id: str, version: int) -> list[str]:
+        """What sells, or would sell, this version of a prompt or package, in any state."""
+        wanted = {"prompt_id": prompt_id, "$or": [{"version": version}, {"proposal.changes.version": version}]}
+        return [row["_id"] for row in await self._listings.find(wanted, {"_id": 1}).to_list(None)]  # its publisher's
 
     async def list_own(
         self, seller_id: str, *, state: ListingState | None, cursor: Cursor | None, limit: int

@@ -44,12 +44,14 @@ from promptforge.actors.marketplace.messages import (
 )
 from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.purchases import notices, refunds
+from promptforge.actors.marketplace.purchases.cases import refund_case
 from promptforge.actors.marketplace.purchases.domain import REFUND_POLICY
 from promptforge.actors.marketplace.purchases.messages import (
     AppealRefund,
+    GiveBackUse,
     GrantRefund,
     HasBought,
-    IsRefunded,
+    IsRefundWaiting,
     ListBoughtVersions,
     ListPackageBuyers,
     ListSoldVersions,
@@ -58,15 +60,18 @@ from promptforge.actors.marketplace.purchases.messages import (
     TellHolders,
     TellRunHolders,
 )
+from promptforge.actors.marketplace.purchases.notices import Because
 from promptforge.actors.marketplace.purchases.store import Purchase, PurchaseStore
 from promptforge.actors.marketplace.reviews.ratings import Ratings
+from promptforge.actors.marketplace.rulings import domain as rulings
+from promptforge.actors.marketplace.rulings.domain import Why
 from promptforge.actors.marketplace.sealed.store import AccountStore
 from promptforge.actors.marketplace.sealed.terms import find_terms
-from promptforge.actors.moderation.messages import CaseKind, OpenCase
+from promptforge.actors.moderation.messages import CaseKind
 from promptforge.actors.packages.messages import PinPackageVersion
 from promptforge.actors.partnerships.referrals.messages import FindReferral
 from promptforge.actors.prompts.messages import PromptVersionView, ReadPromptVersion
-from promptforge.actors.users.messages import ExpectOpenAccounts
+from promptforge.actors.users.messages import ExpectOpenAccounts, IsAccountClosed
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import AccountClosed, AccountSuspended, Conflict, NotFound
@@ -143,7 +148,7 @@ class PurchasesActor(Actor):
         group = await tx.ask(GetAccountGroup(user_id=tx.user_id))
         account = await self._accounts.get(listing.prompt_id, group, session=tx.session)
         if account.barred:
-            raise RunsBarred
+            raise RunsBarred.of(listing.id)
         if account.stopped_at is not None:
             raise RunsStopped
 
@@ -175,17 +180,19 @@ class PurchasesActor(Actor):
 
     @handles(RefundPurchase, key="purchase_id", transactional=True)
     async def refund(self, message: RefundPurchase, context: Context) -> PurchaseView:
-        return await context.transaction(lambda tx: self._refund(message.purchase_id, message.reason, tx))
+        because = notices.given_back(message.reason)
+        return await context.transaction(lambda tx: self._refund(message.purchase_id, because, tx))
 
     @handles(GrantRefund, key="purchase_id", atomic=True)
     async def grant_refund(self, message: GrantRefund, context: Context) -> PurchaseView:
-        return await self._refund(message.purchase_id, message.words, context, grant=message)
+        because = notices.given_back(message.words)
+        return await self._refund(message.purchase_id, because, context, grant=message)
 
     async def _refund(
-        self, purchase_id: str, reason: str, tx: Context, *, grant: GrantRefund | None = None
+        self, purchase_id: str, because: Because, tx: Context, *, grant: GrantRefund | None = None
     ) -> PurchaseView:
-        await tx.ask(ReverseSale(purchase_id=purchase_id, reason=reason))
-        await self._take_back(purchase_id, reason, tx, grant=grant)
+        await tx.ask(ReverseSale(purchase_id=purchase_id, reason=because.words))
+        await self._take_back(purchase_id, because, tx, grant=grant)
         return (await self._purchases.get(purchase_id, session=tx.session)).view()
 
     @handles(RequestRefund, key="purchase_id", atomic=True)
@@ -199,8 +206,8 @@ class PurchasesActor(Actor):
         asked = await self._purchases.set_refund(purchase.id, request, session=context.session)
         until = purchase.automatic_refund_until
         if until is not None and now < until:
-            return await self._refund(purchase.id, "The buyer asked for it within the refund policy", context)
-        case = await self._case_of(purchase, CaseKind.REFUND, message.words, context)
+            return await self._refund(purchase.id, notices.WITHIN_POLICY, context)
+        case = await refund_case(self._listings, purchase, context, kind=CaseKind.REFUND, words=message.words)
         await context.enqueue(case, unique=f"refund:{purchase.id}")
         return asked.view()
 
@@ -212,22 +219,9 @@ class PurchasesActor(Actor):
             raise PurchaseRefunded
         request = refunds.appealed(purchase.refund, message.words, context.now())
         appealed = await self._purchases.set_refund(purchase.id, request, session=context.session)
-        case = await self._case_of(purchase, CaseKind.REFUND_APPEAL, message.words, context)
+        case = await refund_case(self._listings, purchase, context, kind=CaseKind.REFUND_APPEAL, words=message.words)
         await context.enqueue(case, unique=f"refund_appeal:{purchase.id}")
         return appealed.view()
-
-    async def _case_of(self, purchase: Purchase, kind: CaseKind, words: str, tx: Context) -> OpenCase:
-        listing = await self._listings.get(purchase.listing_id, session=tx.session)
-        return OpenCase(
-            listing_id=listing.id,
-            revision=listing.revision,
-            seller_id=listing.seller_id,
-            title=purchase.title,
-            kind=kind,
-            reason=words,
-            purchase_id=purchase.id,
-            brought_by=purchase.buyer_id,
-        )
 
     @handles(RefuseRefund, key="purchase_id", atomic=True)
     async def refuse_refund(self, message: RefuseRefund, context: Context) -> PurchaseView:
@@ -243,19 +237,31 @@ class PurchasesActor(Actor):
 
     @handles(RevokePurchase, atomic=True)
     async def revoke(self, message: RevokePurchase, context: Context) -> None:
-        await self._take_back(message.purchase_id, "Its payment was disputed", context)
+        await self._take_back(message.purchase_id, notices.PAYMENT_DISPUTED, context)
 
-    async def _take_back(self, purchase_id: str, reason: str, tx: Context, *, grant: GrantRefund | None = None) -> None:
+    async def _take_back(
+        self, purchase_id: str, because: Because, tx: Context, *, grant: GrantRefund | None = None
+    ) -> None:
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return
         await self._ratings.purchase_is_gone(purchase_id, tx)
-        if grant is not None and refunded.refund is not None:
-            request = refunds.granted(refunded.refund, reason_code=grant.reason_code, note=grant.public_note)
-            await self._purchases.set_refund(purchase_id, request, session=tx.session)
-        for notice in notices.refunded(refunded, reason, grant):
+        if grant is not None:
+            refunded = await self._keep_grant(refunded, grant, tx)
+        for notice in notices.refunded(refunded, because, grant):
             await tx.enqueue(notice, owner_id=notice.user_id)
-        await tx.audit("purchase.refunded", purchase_id, after={**_facts(refunded), "reason": reason})
+        await tx.audit("purchase.refunded", purchase_id, after=_facts(refunded))
+
+    async def _keep_grant(self, refunded: Purchase, grant: GrantRefund, tx: Context) -> Purchase:
+        """Why a moderator has decided so, for the buyer who asked for it, and against the seller who lost something."""
+        if refunded.refund is not None:
+            request = refunds.granted(refunded.refund, reason_code=grant.reason_code, note=grant.public_note)
+            refunded = await self._purchases.set_refund(refunded.id, request, session=tx.session)
+        if not refunded.seller_share:
+            return refunded
+        why = Why(grant.case_id, grant.reason_code, grant.public_note)
+        ruling = rulings.made(why, tx.now(), appeal_until=tx.now() + self._appeal_for)
+        return await self._purchases.set_ruling(refunded.id, ruling, session=tx.session)
 
     @handles(UsePurchasedSource, transactional=True)
     async def use_source(self, message: UsePurchasedSource, context: Context) -> PurchasedSource | None:
@@ -264,6 +270,10 @@ class PurchasesActor(Actor):
         if found is not None:
             await self._purchases.mark_used(found.purchase_id, now=context.now(), session=session)
         return found
+
+    @handles(GiveBackUse, atomic=True)
+    async def give_back_use(self, message: GiveBackUse, context: Context) -> None:
+        await self._purchases.give_back_run(message.purchase_id, session=context.session)
 
     @handles(FindPurchasedSource, transactional=True)
     async def find_source(self, message: FindPurchasedSource, context: Context) -> PurchasedSource | None:
@@ -310,9 +320,12 @@ class PurchasesActor(Actor):
     async def has_bought(self, message: HasBought, context: Context) -> bool:
         return await self._purchases.has_bought(message.user_ids, message.listing_id, session=context.session)
 
-    @handles(IsRefunded, transactional=True)
-    async def is_refunded(self, message: IsRefunded, context: Context) -> bool:
-        return (await self._purchases.get(message.purchase_id, session=context.session)).refunded_at is not None
+    @handles(IsRefundWaiting, transactional=True)
+    async def is_refund_waiting(self, message: IsRefundWaiting, context: Context) -> bool:
+        purchase = await self._purchases.get(message.purchase_id, session=context.session)
+        if purchase.refunded_at is not None or not refunds.waits(purchase.refund):
+            return False
+        return not await context.ask(IsAccountClosed(user_id=purchase.buyer_id))
 
     @handles(ListSoldVersions)
     async def list_sold_versions(self, message: ListSoldVersions, context: Context) -> tuple[tuple[str, int], ...]:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from annotated_types import Len
 
-from promptforge.actors.marketplace.messages import ListingId, PurchaseId, PurchaseView, Words
+from promptforge.actors.marketplace.messages import ListingId, PurchaseId, PurchaseView, SaleView, Words
 from promptforge.core.messages import Command, Query, internal, requires
+from promptforge.core.principal import Role
 
 
 class RunsOutcome(StrEnum):
@@ -44,14 +45,53 @@ class AppealRefund(Command[PurchaseView]):
     words: Words
 
 
+@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
+class AppealSaleRefund(Command[SaleView]):
+    """Appeal a refund that a moderator granted of a sale of yours, once: another moderator decides, and that is final.
+
+    The buyer keeps what they were given back. If the appeal is granted, the platform gives you what the refund took of
+    your share, as payable as it was. 409 `nothing_to_appeal` where no moderator has granted one, it cost you nothing or
+    was decided for good, `already_appealed`, and `appeal_too_late` once `ruling.appeal_until` has passed.
+    """
+
+    purchase_id: PurchaseId
+    words: Words
+
+
+@internal
+class IsSaleAppealed(Query[bool]):
+    """Whether an appeal of its seller against a refund is to be decided; not any more where their account is closed."""
+
+    purchase_id: PurchaseId
+
+
+@internal
+class DecideSaleAppeal(Command[None]):
+    """A moderator has heard a seller's appeal against a refund. If it is `granted`, the platform makes them whole.
+
+    `words` are what the ledger keeps, `explanation` what the seller is told. Raises `NothingToAppeal` where there is
+    nothing to decide.
+    """
+
+    purchase_id: PurchaseId
+    case_id: Annotated[str, Len(1, 64)]
+    granted: bool
+    reason_code: Annotated[str, Len(1, 50)]
+    public_note: Annotated[str, Len(1, 2000)]
+    words: Annotated[str, Len(3, 500)]
+    explanation: Annotated[str, Len(1, 3500)]
+
+
 @internal
 class GrantRefund(Command[PurchaseView]):
-    """A moderator has granted a refund: the credits go back, and the purchase, where it was asked for, says why.
+    """A moderator has granted a refund: the credits go back, and the purchase, where it was asked for, says why. Its
+    seller can appeal it.
 
     `words` are what the ledger keeps; `to_buyer` and `to_seller` what they are told of the reason and of what to do.
     """
 
     purchase_id: PurchaseId
+    case_id: Annotated[str, Len(1, 64)]
     reason_code: Annotated[str, Len(1, 50)]
     public_note: Annotated[str, Len(1, 2000)]
     words: Annotated[str, Len(3, 500)]
@@ -90,13 +130,14 @@ class TellRunHolders(Command[int]):
     """Tell those who hold runs of a listing that moderators have stopped them or let them go on, each once.
 
     A page of them behind the purchase `after`, and then the next one; answers how many were told. `outcome` names what
-    was decided, `words` says why, and `decision` is one of a kind for each decision.
+    was decided, `words` and `reason_code` say why, and `decision` is one of a kind for each decision.
     """
 
     listing_id: ListingId
     decision: Annotated[str, Len(1, 64)]
     outcome: RunsOutcome
     words: Annotated[str, Len(1, 500)]
+    reason_code: str = ""
     after: str = ""
 
 
@@ -109,8 +150,23 @@ class HasBought(Query[bool]):
 
 
 @internal
-class IsRefunded(Query[bool]):
-    """Whether a purchase is the buyer's no more: given back, or its payment taken back."""
+class IsRefundWaiting(Query[bool]):
+    """Whether its buyer still waits for a decision: they have asked, or appealed, and the account is theirs.
+
+    Not where the purchase was given back meanwhile, in another way: its payment was disputed, or the policy had it
+    refunded at once.
+    """
+
+    purchase_id: PurchaseId
+
+
+@internal
+class GiveBackUse(Command[None]):
+    """A run that was counted as a use of the purchase has ended without an answer: where none other goes on or has
+    answered, it is unused again.
+
+    Only in the transaction that ends the run, which is what makes it once for each.
+    """
 
     purchase_id: PurchaseId
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from promptforge.actors.marketplace.listings.store import Listing
 from promptforge.actors.marketplace.packaged import Row, find_offer
-from promptforge.actors.marketplace.purchases.messages import GrantRefund, RefuseRefund, RunsOutcome, TellRunHolders
+from promptforge.actors.marketplace.purchases.messages import (
+    DecideSaleAppeal,
+    GrantRefund,
+    RefuseRefund,
+    RunsOutcome,
+    TellRunHolders,
+)
 from promptforge.actors.marketplace.purchases.store import Purchase
+from promptforge.actors.marketplace.rulings.telling import CHANGED, UPHELD, how_to_appeal
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.core.amounts import from_millicredits
 
-_APPEAL = (
-    "If you think that this is wrong, appeal until {until:%Y-%m-%d}, once and in your own words "
-    "(POST /marketplace/purchases/{purchase_id}/refund/appeal): another moderator decides."
-)
-_UPHELD = "Your appeal was heard by another moderator, who decided as before. That is final."
+_NOTHING_LOST = "It took nothing from you, so that there is nothing to appeal."
 
 
 def sold(purchase: Purchase) -> tuple[NotifyUser, NotifyUser]:
@@ -90,7 +94,7 @@ def runs_judged(purchase: Purchase, message: TellRunHolders) -> NotifyUser:
         kind=kind,
         title=title.format(title=purchase.title),
         body="\n\n".join(parts),
-        subject=_subject(purchase),
+        subject={**_subject(purchase), "reason_code": message.reason_code},
         dedupe_key=f"{kind}:{message.decision}:{purchase.id}",
     )
 
@@ -105,9 +109,10 @@ def refused(purchase: Purchase, message: RefuseRefund, *, appeal_until: datetime
     """Without an `appeal_until` it was the answer to an appeal."""
     head = f"A moderator has refused the refund of “{purchase.title}”; the purchase stays yours."
     if appeal_until is None:
-        parts = (head, _UPHELD, message.explanation)
+        parts = (head, UPHELD, message.explanation)
     else:
-        parts = (head, message.explanation, _APPEAL.format(purchase_id=purchase.id, until=appeal_until))
+        appeal = how_to_appeal(f"/marketplace/purchases/{purchase.id}/refund/appeal", appeal_until)
+        parts = (head, message.explanation, appeal)
     return NotifyUser(
         user_id=purchase.buyer_id,
         kind="refund.refused",
@@ -118,12 +123,44 @@ def refused(purchase: Purchase, message: RefuseRefund, *, appeal_until: datetime
     )
 
 
-def refunded(purchase: Purchase, reason: str, grant: GrantRefund | None) -> tuple[NotifyUser, NotifyUser]:
-    """`grant`: a moderator's; without one it says why in a sentence."""
-    subject = _subject(purchase)
-    if grant is not None:
-        subject["reason_code"] = grant.reason_code
+@dataclass(frozen=True, slots=True)
+class Because:
+    """Why a refund needed no decision; `buyers_next` and `sellers_next`: what either can do."""
+
+    code: str
+    words: str
+    buyers_next: str
+    sellers_next: str
+
+
+_NOTHING_TO_DO = "There is nothing that you have to do"
+WITHIN_POLICY = Because(
+    "within_policy",
+    "The buyer asked for it within the refund policy.",
+    "You can buy it again as long as it is on offer.",
+    f"{_NOTHING_TO_DO}: the refund policy is part of each sale.",
+)
+PAYMENT_DISPUTED = Because(
+    "payment_disputed",
+    "Its payment was disputed.",
+    "You can buy it again with other credits, as long as it is on offer.",
+    f"{_NOTHING_TO_DO}: who had paid, or their bank, has taken the money back.",
+)
+
+
+def given_back(words: str) -> Because:
+    """For another reason."""
+    return Because("given_back", words, WITHIN_POLICY.buyers_next, f"{_NOTHING_TO_DO}.")
+
+
+def refunded(purchase: Purchase, because: Because, grant: GrantRefund | None) -> tuple[NotifyUser, NotifyUser]:
+    """`grant`: a moderator's; without one `because` says why."""
+    code = because.code if grant is None else grant.reason_code
+    subject = {**_subject(purchase), "reason_code": code}
     price, net = from_millicredits(purchase.price), from_millicredits(purchase.seller_share)
+    why = f"Why ({code}): {because.words}"
+    for_buyer = [why, f"What you can do: {because.buyers_next}"] if grant is None else [grant.to_buyer]
+    for_seller = [why, because.sellers_next] if grant is None else [grant.to_seller, _sellers_appeal(purchase)]
     from_seller = f"A sale of “{purchase.title}” was refunded, {net} credits of it from you."
     to_buyer = f"Your purchase of “{purchase.title}” for {price} credits was refunded."
     return (
@@ -131,7 +168,7 @@ def refunded(purchase: Purchase, reason: str, grant: GrantRefund | None) -> tupl
             user_id=purchase.seller_id,
             kind="sale.refunded",
             title=f"Refunded: {purchase.title}",
-            body=f"{from_seller} {reason}" if grant is None else f"{from_seller}\n\n{grant.to_seller}",
+            body="\n\n".join([from_seller, *for_seller]),
             subject=subject,
             dedupe_key=f"sale.refunded:{purchase.id}",
         ),
@@ -139,9 +176,47 @@ def refunded(purchase: Purchase, reason: str, grant: GrantRefund | None) -> tupl
             user_id=purchase.buyer_id,
             kind="purchase.refunded",
             title=f"Refunded: {purchase.title}",
-            body=f"{to_buyer} {reason}" if grant is None else f"{to_buyer}\n\n{grant.to_buyer}",
+            body="\n\n".join([to_buyer, *for_buyer]),
             subject=subject,
             dedupe_key=f"purchase.refunded:{purchase.id}",
+        ),
+    )
+
+
+def _sellers_appeal(purchase: Purchase) -> str:
+    if purchase.ruling is None:
+        return _NOTHING_LOST
+    return how_to_appeal(f"/marketplace/sales/{purchase.id}/refund/appeal", purchase.ruling["appeal_until"])
+
+
+def sale_appeal_heard(purchase: Purchase, message: DecideSaleAppeal, compensated: int) -> tuple[NotifyUser, NotifyUser]:
+    """To the seller, and to the buyer, for whom nothing changes. `compensated` in millicredits."""
+    kind, title, parts = "sale.refunded", f"Stays refunded: {purchase.title}", [UPHELD]
+    if message.granted:
+        kind, title = "sale.compensated", f"Made good: {purchase.title}"
+        given = from_millicredits(compensated)
+        parts = [
+            CHANGED,
+            f"The platform gives you {given} credits for the sale of “{purchase.title}” that was refunded.",
+        ]
+    subject = _subject(purchase)
+    return (
+        NotifyUser(
+            user_id=purchase.seller_id,
+            kind=kind,
+            title=title,
+            body="\n\n".join([*parts, message.explanation]),
+            subject={**subject, "reason_code": message.reason_code},
+            dedupe_key=f"{kind}:{message.case_id}",
+        ),
+        NotifyUser(
+            user_id=purchase.buyer_id,
+            kind="refund.heard",
+            title=f"You keep your refund: {purchase.title}",
+            body=f"The seller of “{purchase.title}” appealed against your refund, and another moderator has heard that."
+            " Whatever it ended with, you keep the credits that you were given back.",
+            subject=subject,
+            dedupe_key=f"refund.heard:{message.case_id}",
         ),
     )
 

@@ -15,7 +15,7 @@ from promptforge.actors.marketplace.errors import (
     RefundPending,
     RefundRefused,
 )
-from promptforge.actors.marketplace.messages import RefundState, RefundView
+from promptforge.actors.marketplace.refunds.messages import RefundState, RefundView
 from promptforge.core.appeals import expect_in_time
 
 Request = dict[str, Any]  # Any: a MongoDB document
@@ -24,7 +24,7 @@ Request = dict[str, Any]  # Any: a MongoDB document
 def asked(before: Request | None, words: str, now: datetime) -> Request:
     """Raises `RefundPending` or `RefundRefused`: one asks once."""
     if before is not None:
-        raise RefundPending if _waits(before) else RefundRefused
+        raise RefundPending if waits(before) else RefundRefused
     return {"words": words, "requested_at": now}
 
 
@@ -33,7 +33,7 @@ def refused(request: Request | None, *, why: tuple[str, str], now: datetime, app
 
     Raises `NoRefundRequested` where nobody waits for a decision.
     """
-    if request is None or not _waits(request):
+    if request is None or not waits(request):
         raise NoRefundRequested
     final = request.get("appealed_at") is not None
     told = {"reason_code": why[0], "note": why[1], "final": final, "appeal_until": None if final else appeal_until}
@@ -58,7 +58,7 @@ def appealed(request: Request | None, words: str, now: datetime) -> Request:
 def refund_view(request: Request | None, refunded_at: datetime | None) -> RefundView | None:
     if request is None:
         return None
-    state = RefundState.IN_REVIEW if _waits(request) else RefundState.REFUSED
+    state = RefundState.IN_REVIEW if waits(request) else RefundState.REFUSED
     return RefundView(
         state=state if refunded_at is None else RefundState.REFUNDED,
         words=request["words"],
@@ -72,8 +72,10 @@ def refund_view(request: Request | None, refunded_at: datetime | None) -> Refund
     )
 
 
-def _waits(request: Request) -> bool:
+def waits(request: Request | None) -> bool:
     """Whether a moderator has yet to decide: about the request, or about the appeal."""
+    if request is None:
+        return False
     if request.get("refused_at") is None:
         return True
     return request.get("appealed_at") is not None and not request.get("final", False)

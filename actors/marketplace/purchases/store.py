@@ -16,6 +16,7 @@ from promptforge.actors.marketplace.messages import (
 from promptforge.actors.marketplace.packaged import find_offer
 from promptforge.actors.marketplace.purchases.domain import automatic_until, counts
 from promptforge.actors.marketplace.purchases.refunds import refund_view
+from promptforge.actors.marketplace.rulings.domain import Ruling, ruling_view
 from promptforge.actors.marketplace.sealed.terms import find_terms
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
@@ -45,8 +46,12 @@ HELD = {
     PURCHASES: Held(
         "What you bought and sold",
         (
-            Subject("buyer_id", {"title": RECORD, "package": PACKAGE, **marks(CLEARED, "refund")}),
-            Subject("seller_id", {"title": RECORD, "package": PACKAGE}),
+            Subject(
+                "buyer_id",
+                {"title": RECORD, "package": PACKAGE, **marks(CLEARED, "refund")},
+                hides={"content_hash": {"licence": Licence.RUNS.value}},  # it would confirm a guess at the text
+            ),
+            Subject("seller_id", {"title": RECORD, "package": PACKAGE, **marks(CLEARED, "ruling")}),
         ),
         plain=frozenset({"runs.*", "prompt_id", "content_hash", "licence", "journal_id", "refund_policy"}),
     ),
@@ -83,11 +88,15 @@ class Purchase:
     """How it is run, where runs are what was bought."""
     package: Document | None = None
     """Which package, where that is what was bought."""
+    ruling: Ruling | None = None
+    """Why a moderator granted a refund of it, against its seller."""
+    linked: bool = False
+    """Buyer and seller turned out to belong together later."""
 
     @property
     def counts(self) -> bool:
         """Whether it counts for its listing, while it stands."""
-        return counts(price=self.price, seller_share=self.seller_share, payable=self.payable)
+        return not self.linked and counts(price=self.price, seller_share=self.seller_share, payable=self.payable)
 
     @property
     def automatic_refund_until(self) -> datetime | None:
@@ -216,10 +225,36 @@ class PurchaseStore:
         rows = self._purchases.find({**wanted, "refunded_at": None}, session=session).sort([("_id", 1)])
         return [_purchase_from(row) for row in await rows.to_list(None)]  # of linked accounts
 
+    async def list_between(self, people: Sequence[str]) -> list[str]:
+        """The ids of what these have bought of each other, and is not marked so."""
+        among = {"$in": list(people)}
+        rows = self._purchases.find({"buyer_id": among, "seller_id": among, "linked": {"$ne": True}}, {"_id": 1})
+        return [row["_id"] for row in await rows.to_list(None)]  # of linked accounts
+
+    async def mark_linked(self, purchase_id: str, *, session: Session | None) -> None:
+        await self._purchases.update_one({"_id": purchase_id}, {"$set": {"linked": True}}, session=session)
+
     async def mark_used(self, purchase_id: str, *, now: datetime, session: Session | None) -> None:
         """Once. A refund at the same moment writes the same document, and one of the two sees the other."""
         unused = {"_id": purchase_id, "used_at": None}
         await self._purchases.update_one(unused, {"$set": {"used_at": now}}, session=session)
+
+    async def begin_run(self, purchase_id: str, *, now: datetime, session: Session | None) -> None:
+        """Used from here on. `runs_counted`: its runs that go on or have answered, where the first of them used it."""
+        first = {"$eq": ["$used_at", None]}
+        counted = {"$cond": [{"$isNumber": "$runs_counted"}, {"$add": ["$runs_counted", 1]}, "$$REMOVE"]}
+        changes = {"used_at": {"$ifNull": ["$used_at", now]}, "runs_counted": {"$cond": [first, 1, counted]}}
+        await self._purchases.update_one({"_id": purchase_id}, [{"$set": changes}], session=session)
+
+    async def give_back_run(self, purchase_id: str, *, session: Session | None) -> None:
+        """A run that `begin_run` counted has not answered: where none other goes on or has, it is unused again."""
+        counted = {"_id": purchase_id, "runs_counted": {"$gte": 1}}
+        last = {"$lte": ["$runs_counted", 1]}
+        changes = {
+            "used_at": {"$cond": [last, None, "$used_at"]},
+            "runs_counted": {"$cond": [last, "$$REMOVE", {"$subtract": ["$runs_counted", 1]}]},
+        }
+        await self._purchases.update_one(counted, [{"$set": changes}], session=session)
 
     async def list_buyers(self, package_id: str, number: int, *, after: str, limit: int) -> list[tuple[str, str]]:
         """Purchase and buyer of those who have this version of a package, behind a purchase."""
@@ -328,9 +363,32 @@ class PurchaseStore:
             raise PurchaseRefunded
         return _purchase_from(row)
 
+    async def touch(self, purchase_id: str, *, now: datetime, session: Session | None) -> Purchase:
+        """Written, so that whoever changes it at this moment conflicts. Raises `NotFound`."""
+        changes = {"$set": {"reviewed_at": now}}
+        row = await self._purchases.find_one_and_update({"_id": purchase_id}, changes, session=session)
+        if row is None:
+            raise no_purchase()
+        return _purchase_from(row)
+
     async def set_refund(self, purchase_id: str, refund: Document, *, session: Session | None) -> Purchase:
         """Keep what was asked and decided about a refund. Raises `NotFound`."""
         changes = {"$set": {"refund": refund}}
+        row = await self._purchases.find_one_and_update({"_id": purchase_id}, changes, session=session)
+        if row is None:
+            raise no_purchase()
+        return _purchase_from(row)
+
+    async def get_sold(self, purchase_id: str, seller_id: str, *, session: Session | None) -> Purchase:
+        """Raises `NotFound`, also for somebody else's sale."""
+        row = await self._purchases.find_one({"_id": purchase_id, "seller_id": seller_id}, session=session)
+        if row is None:
+            raise NotFound("There is no such sale, or it is not yours")
+        return _purchase_from(row)
+
+    async def set_ruling(self, purchase_id: str, ruling: Ruling, *, session: Session | None) -> Purchase:
+        """Keep what was decided against the seller. Raises `NotFound`."""
+        changes = {"$set": {"ruling": ruling}}
         row = await self._purchases.find_one_and_update({"_id": purchase_id}, changes, session=session)
         if row is None:
             raise no_purchase()
@@ -342,7 +400,9 @@ class PurchaseStore:
 
     async def list_sold(self, seller_id: str, *, cursor: Cursor | None, limit: int) -> Page[SaleView]:
         rows = self._page({"seller_id": seller_id}, cursor)
-        return page_of(await rows.limit(limit + 1).to_list(limit + 1), limit, _sale_from)
+        return page_of(
+            await rows.limit(limit + 1).to_list(limit + 1), limit, lambda row: sale_view(_purchase_from(row))
+        )
 
     def _page(self, wanted: Document, cursor: Cursor | None) -> Rows:
         return self._purchases.find({**wanted, **(cursor.after() if cursor else {})}).sort(
@@ -377,17 +437,21 @@ def _purchase_from(row: Document) -> Purchase:
         refund=row.get("refund"),
         runs=row.get("runs"),
         package=row.get("package"),
+        ruling=row.get("ruling"),
+        linked=row.get("linked", False),
     )
 
 
-def _sale_from(row: Document) -> SaleView:
+def sale_view(purchase: Purchase) -> SaleView:
+    """As its seller sees it."""
     return SaleView(
-        id=row["_id"],
-        listing_id=row["listing_id"],
-        title=row["title"],
-        price=from_millicredits(row["price"]),
-        net=from_millicredits(row["seller_share"]),
-        created_at=row["created_at"],
-        fee=from_millicredits(row["fee"]),
-        refunded_at=row.get("refunded_at"),
+        id=purchase.id,
+        listing_id=purchase.listing_id,
+        title=purchase.title,
+        price=from_millicredits(purchase.price),
+        net=from_millicredits(purchase.seller_share),
+        created_at=purchase.created_at,
+        fee=from_millicredits(purchase.fee),
+        refunded_at=purchase.refunded_at,
+        ruling=ruling_view(purchase.ruling),
     )

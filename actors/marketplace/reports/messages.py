@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from promptforge.actors.marketplace.messages import ListingId, Words
 from promptforge.actors.marketplace.reviews.messages import ReviewId
+from promptforge.core.jobs import job
 from promptforge.core.made import Made
-from promptforge.core.messages import Command, requires
+from promptforge.core.messages import Command, Query, internal, requires
 
 
 class ReportReason(StrEnum):
@@ -36,7 +37,10 @@ class ReportView:
 
 @requires(scope="reports:write")
 class ReportListing(Command[Made[ReportView]]):
-    """Tell moderators what is wrong with a published listing; once. The same again answers your first report (200)."""
+    """Tell moderators what is wrong with a published listing; once, until the listing is changed.
+
+    The same again answers your first report (200).
+    """
 
     listing_id: ListingId
     reason: ReportReason
@@ -45,8 +49,41 @@ class ReportListing(Command[Made[ReportView]]):
 
 @requires(scope="reports:write")
 class ReportReview(Command[Made[ReportView]]):
-    """Tell moderators what is wrong with a review; once. The same again answers your first report (200)."""
+    """Tell moderators what is wrong with a review or with the reply to it; once, until one of them is changed.
+
+    The same again answers your first report (200).
+    """
 
     review_id: ReviewId
     reason: ReportReason
     words: Words
+
+
+@internal
+@job(timeout_seconds=60)
+class TellReporters(Command[int]):
+    """Tell all who reported a listing, or a review of it, between two moments what became of that: page by page.
+
+    `key` is that of each person's notice but for their id: who has heard it already does not hear it twice. Answers how
+    many were told.
+    """
+
+    listing_id: str
+    review_id: str | None
+    since: datetime
+    until: datetime
+    title: str
+    body: str
+    subject: dict[str, str]
+    key: str
+    after: str = ""
+
+
+@internal
+class HasReported(Query[bool]):
+    """Whether one of these people has reported a listing, or a review of it, since then."""
+
+    user_ids: tuple[str, ...]
+    listing_id: str
+    review_id: str | None
+    since: datetime

@@ -1,29 +1,41 @@
-"""Reviews. Whatever changes one changes its listing's rating in the same transaction; a job checks that it did."""
+"""Reviews, and what becomes of those that moderators remove.
+
+Whatever changes one changes its listing's rating in the same transaction; a job checks that it did.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
-from promptforge.actors.marketplace.errors import ReviewRemoved
+from promptforge.actors.billing.messages import GetAccountGroup
+from promptforge.actors.marketplace.errors import NothingToAppeal, ReviewRemoved
 from promptforge.actors.marketplace.listings.store import ListingStore, no_listing
 from promptforge.actors.marketplace.messages import ListingState
 from promptforge.actors.marketplace.purchases.store import PurchaseStore
+from promptforge.actors.marketplace.reviews import notices
+from promptforge.actors.marketplace.reviews.appeals import appeal_case, why_of
 from promptforge.actors.marketplace.reviews.messages import (
+    AppealRemoval,
     CheckRatings,
-    DeleteReply,
+    DecideRemovalAppeal,
     DeleteReview,
+    FindRemovedReview,
     FindReview,
+    GetOwnReview,
+    LeaveOutLinked,
     ListReviews,
+    OwnReviewView,
     RemoveReview,
-    ReplyToReview,
     ReviewView,
     WriteReview,
 )
 from promptforge.actors.marketplace.reviews.ratings import Ratings
 from promptforge.actors.marketplace.reviews.store import Rating, Review, ReviewStore, no_review, review_id
-from promptforge.actors.notifications.messages import NotifyUser
+from promptforge.actors.marketplace.rulings import domain as rulings
+from promptforge.actors.users.messages import IsAccountClosed
 from promptforge.core.context import Context
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -32,9 +44,16 @@ log = structlog.get_logger(__name__)
 
 
 class ReviewsActor(Actor):
+    """`appeal_for`: how long the removal of a review can be appealed."""
+
     name = "reviews"
 
-    def __init__(self, reviews: ReviewStore, purchases: PurchaseStore, listings: ListingStore) -> None:
+    asks = ("users", "billing")
+
+    def __init__(
+        self, reviews: ReviewStore, purchases: PurchaseStore, listings: ListingStore, *, appeal_for: timedelta
+    ) -> None:
+        self._appeal_for = appeal_for
         self._reviews = reviews
         self._purchases = purchases
         self._listings = listings
@@ -70,15 +89,28 @@ class ReviewsActor(Actor):
             removed_at=None,
         )
         await self._ratings.put(None, after, context)
-        await context.enqueue(_told_to_seller(after, purchase.title), owner_id=after.seller_id)
+        await context.enqueue(notices.reviewed(after, purchase.title), owner_id=after.seller_id)
         return after.view()
 
     @handles(DeleteReview, key="purchase_id", atomic=True)
     async def delete(self, message: DeleteReview, context: Context) -> None:
-        review = await self._reviews.get_shown(review_id(message.purchase_id), session=context.session)
-        if review.author_id != context.user_id:
+        review = await self._own(message.purchase_id, context)
+        if review.withdrawn_at is not None:
             raise no_review()
-        await self._ratings.delete(review, context)
+        if review.removed_at is None:
+            await self._ratings.delete(review, context)
+        else:
+            await self._ratings.put(review, replace(review, text="", withdrawn_at=context.now()), context)
+
+    @handles(GetOwnReview, transactional=True)
+    async def get_own(self, message: GetOwnReview, context: Context) -> OwnReviewView:
+        return (await self._own(message.purchase_id, context)).own_view()
+
+    async def _own(self, purchase_id: str, context: Context) -> Review:
+        review = await self._reviews.find(review_id(purchase_id), session=context.session)
+        if review is None or review.author_id != context.user_id:
+            raise no_review()
+        return review
 
     @handles(ListReviews)
     async def list_reviews(self, message: ListReviews, context: Context) -> Page[ReviewView]:
@@ -88,26 +120,6 @@ class ReviewsActor(Actor):
             raise no_listing()
         cursor = Cursor.decode_optional(message.cursor)
         return await self._reviews.list_shown(listing.id, cursor=cursor, limit=message.limit)
-
-    # The seller's answer
-
-    @handles(ReplyToReview, key="review_id", atomic=True)
-    async def reply(self, message: ReplyToReview, context: Context) -> ReviewView:
-        review = await self._of_seller(message.review_id, context)
-        after = replace(review, reply=message.text, replied_at=context.now())
-        return (await self._ratings.put(review, after, context)).view()
-
-    @handles(DeleteReply, key="review_id", atomic=True)
-    async def delete_reply(self, message: DeleteReply, context: Context) -> ReviewView:
-        review = await self._of_seller(message.review_id, context)
-        after = replace(review, reply=None, replied_at=None)
-        return (await self._ratings.put(review, after, context)).view()
-
-    async def _of_seller(self, identifier: str, context: Context) -> Review:
-        review = await self._reviews.get_shown(identifier, session=context.session)
-        if review.seller_id != context.user_id:
-            raise no_review()
-        return review
 
     # Moderation
 
@@ -119,14 +131,75 @@ class ReviewsActor(Actor):
     @handles(RemoveReview, key="review_id", atomic=True)
     async def remove(self, message: RemoveReview, context: Context) -> ReviewView:
         review = await self._reviews.get_shown(message.review_id, session=context.session)
-        after = replace(review, counted=False, removed_at=context.now())
+        now, until = context.now(), context.now() + self._appeal_for
+        removal = rulings.made(why_of(message), now, appeal_until=until)
+        after = replace(review, counted=False, removed_at=now, removal=removal)
         await self._ratings.put(review, after, context)
-        await context.enqueue(_told_to_author(after, message), owner_id=after.author_id)
+        await context.enqueue(notices.removed(after, message, until), owner_id=after.author_id)
         facts = {"listing_id": review.listing_id, "reason_code": message.reason_code}
         await context.audit("review.removed", review.id, after=facts)
         return after.view()
 
+    @handles(AppealRemoval, key="purchase_id", atomic=True)
+    async def appeal(self, message: AppealRemoval, context: Context) -> OwnReviewView:
+        """Of two at once the second conflicts, starts over and sees the first."""
+        review = await self._own(message.purchase_id, context)
+        if review.removed_at is None or review.withdrawn_at is not None:
+            raise NothingToAppeal
+        appealed = replace(review, removal=rulings.appealed(review.removal, context.now()))
+        await self._ratings.put(review, appealed, context)
+        listing = await self._listings.get(review.listing_id, session=context.session)
+        case = appeal_case(listing, appealed, message.words)
+        await context.enqueue(case, unique=f"review_appeal:{case.against}")
+        return appealed.own_view()
+
+    @handles(FindRemovedReview, transactional=True)
+    async def find_removed(self, message: FindRemovedReview, context: Context) -> ReviewView | None:
+        review = await self._appealed(message.review_id, context)
+        return None if review is None else review.view()
+
+    async def _appealed(self, identifier: str, context: Context) -> Review | None:
+        review = await self._reviews.find(identifier, session=context.session)
+        if review is None or review.removed_at is None or review.withdrawn_at is not None:
+            return None
+        if not rulings.waits(review.removal) or await context.ask(IsAccountClosed(user_id=review.author_id)):
+            return None
+        return review
+
+    @handles(DecideRemovalAppeal, key="review_id", atomic=True)
+    async def decide_appeal(self, message: DecideRemovalAppeal, context: Context) -> None:
+        """The purchase is written too, so that a refund at the same moment comes before or after."""
+        review = await self._appealed(message.review_id, context)
+        if review is None or review.removal is None:
+            raise NothingToAppeal
+        removal = rulings.heard(review.removal, why_of(message), context.now(), granted=message.granted)
+        after = replace(review, removal=removal)
+        if message.granted:
+            purchase = await self._purchases.touch(review.purchase_id, now=context.now(), session=context.session)
+            counted = purchase.counts and purchase.refunded_at is None
+            after = replace(after, removed_at=None, counted=counted)
+        await self._ratings.put(review, after, context)
+        for notice in notices.appeal_heard(after, message):
+            await context.enqueue(notice, owner_id=notice.user_id)
+        facts = {"listing_id": review.listing_id, "reason_code": message.reason_code}
+        action = "review.restored" if message.granted else "review.removal_upheld"
+        await context.audit(action, review.id, after=facts)
+
     # Whether it adds up
+
+    @handles(LeaveOutLinked)
+    async def leave_out(self, message: LeaveOutLinked, context: Context) -> int:
+        """Each purchase with its review's stars in a transaction of its own; done again, there is nothing left."""
+        group = await context.ask(GetAccountGroup(user_id=message.user_id))
+        between = await self._purchases.list_between(group)
+        for purchase_id in between:
+
+            async def work(tx: Context, purchase_id: str = purchase_id) -> None:
+                await self._purchases.mark_linked(purchase_id, session=tx.session)
+                await self._ratings.purchase_is_gone(purchase_id, tx)
+
+            await context.transaction(work)
+        return len(between)
 
     @handles(CheckRatings)
     async def check_ratings(self, message: CheckRatings, context: Context) -> int:
@@ -152,25 +225,3 @@ class ReviewsActor(Actor):
             return shown is not None and Rating(*shown) != counted
 
         return await context.transaction(work)
-
-
-def _told_to_seller(review: Review, title: str) -> NotifyUser:
-    return NotifyUser(
-        user_id=review.seller_id,
-        kind="listing.reviewed",
-        title=f"Reviewed: {title}",
-        body=f"“{title}” has a new review, with {review.stars} of 5 stars.",
-        subject={"review_id": review.id, "listing_id": review.listing_id},
-        dedupe_key=f"listing.reviewed:{review.id}",
-    )
-
-
-def _told_to_author(review: Review, message: RemoveReview) -> NotifyUser:
-    return NotifyUser(
-        user_id=review.author_id,
-        kind="review.removed",
-        title="Your review was removed",
-        body=f"A moderator has removed a review of yours.\n\n{message.explanation}",
-        subject={"review_id": review.id, "listing_id": review.listing_id, "reason_code": message.reason_code},
-        dedupe_key=f"review.removed:{review.id}",
-    )

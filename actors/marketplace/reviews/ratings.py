@@ -25,7 +25,7 @@ class Ratings:
         await self._reviews.delete(review, session=tx.session)
 
     async def purchase_is_gone(self, purchase_id: str, tx: Context) -> None:
-        """A refunded purchase's review stays to be read, and counts no more."""
+        """Refunded, or between linked accounts: its review stays to be read, and counts no more."""
         review = await self._reviews.find(review_id(purchase_id), session=tx.session)
         if review is not None and review.counted:
             await self.put(review, replace(review, counted=False), tx)

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from promptforge.actors.marketplace.reviews.messages import ReviewView
+from promptforge.actors.marketplace.reviews.messages import OwnReplyView, OwnReviewView, ReviewView
+from promptforge.actors.marketplace.rulings.domain import Ruling, ruling_view
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import REDACTED, Held, Subject, marks
+from promptforge.core.personal import CLEARED, REDACTED, Held, Subject, marks
 
 REVIEWS = "reviews"
 _SHOWN = {"removed_at": None}
@@ -26,7 +27,10 @@ INDEXES: dict[str, tuple[Index, ...]] = {
 HELD = {
     REVIEWS: Held(
         "Reviews that you wrote, and your replies to reviews",
-        (Subject("author_id", marks(REDACTED, "text"), owned=True), Subject("seller_id", marks(REDACTED, "reply"))),
+        (
+            Subject("author_id", {**marks(REDACTED, "text"), **marks(CLEARED, "removal")}, owned=True),
+            Subject("seller_id", {**marks(REDACTED, "reply"), **marks(CLEARED, "reply_removal")}),
+        ),
     ),
 }
 
@@ -47,7 +51,12 @@ NONE = Rating()
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """As stored. `counted`: its stars are in the listing's rating, in the same commit."""
+    """As stored. `counted`: its stars are in the listing's rating, in the same commit.
+
+    `removal`: why a moderator has taken it away, which stays where it is back. `withdrawn_at`: its author has taken it
+    back after that; what is left of it keeps another one from being written. `reply_removed_at` and `reply_removal` say
+    the same of the seller's reply, whose text stays for an appeal.
+    """
 
     id: str
     purchase_id: str
@@ -63,6 +72,14 @@ class Review:
     created_at: datetime
     edited_at: datetime | None
     removed_at: datetime | None
+    removal: Ruling | None = None
+    withdrawn_at: datetime | None = None
+    reply_removed_at: datetime | None = None
+    reply_removal: Ruling | None = None
+
+    @property
+    def shows_reply(self) -> bool:
+        return self.reply is not None and self.reply_removed_at is None
 
     @property
     def rating(self) -> Rating:
@@ -77,10 +94,22 @@ class Review:
             stars=self.stars,
             text=self.text,
             counted=self.counted,
-            reply=self.reply,
-            replied_at=self.replied_at,
+            reply=self.reply if self.shows_reply else None,
+            replied_at=self.replied_at if self.shows_reply else None,
             created_at=self.created_at,
             edited_at=self.edited_at,
+        )
+
+    def own_view(self) -> OwnReviewView:
+        return OwnReviewView(self.view(), self.removed_at, self.withdrawn_at is not None, ruling_view(self.removal))
+
+    def own_reply_view(self) -> OwnReplyView:
+        return OwnReplyView(
+            review_id=self.id,
+            text=self.reply,
+            replied_at=self.replied_at,
+            removed_at=self.reply_removed_at,
+            removal=ruling_view(self.reply_removal),
         )
 
 
@@ -119,6 +148,10 @@ class ReviewStore:
             "created_at": review.created_at,
             "edited_at": review.edited_at,
             "removed_at": review.removed_at,
+            "removal": review.removal,
+            "withdrawn_at": review.withdrawn_at,
+            "reply_removed_at": review.reply_removed_at,
+            "reply_removal": review.reply_removal,
         }
         await self._reviews.update_one({"_id": review.id}, {"$set": row}, upsert=True, session=session)
         return review
@@ -168,4 +201,8 @@ def _review_from(row: Document) -> Review:
         created_at=row["created_at"],
         edited_at=row["edited_at"],
         removed_at=row["removed_at"],
+        removal=row.get("removal"),
+        withdrawn_at=row.get("withdrawn_at"),
+        reply_removed_at=row.get("reply_removed_at"),
+        reply_removal=row.get("reply_removal"),
     )

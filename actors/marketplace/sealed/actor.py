@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import anyio
-import anyio.to_thread
-from cachetools import LRUCache
+import structlog
 
 from promptforge.actors.ai.messages import (
     BeginRun,
@@ -26,13 +26,15 @@ from promptforge.actors.ai.messages import (
 from promptforge.actors.billing.ledger.messages import credits_turn
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.marketplace.errors import NotRunnable
+from promptforge.actors.marketplace.rulings.domain import Why, made
+from promptforge.actors.marketplace.sealed.checking import Checking
 from promptforge.actors.marketplace.sealed.grounds import Ground, Grounds
 from promptforge.actors.marketplace.sealed.matching import NOTHING as NOTHING_COPIED
 from promptforge.actors.marketplace.sealed.matching import (
     Limits,
     Match,
     Sealed,
-    compare,
+    is_guessed,
     is_much,
     is_trace,
     is_withheld,
@@ -48,6 +50,7 @@ from promptforge.actors.marketplace.sealed.messages import (
     WithheldBecause,
     WithheldView,
 )
+from promptforge.actors.marketplace.sealed.rulings import RunsRuling, RunsRulingStore
 from promptforge.actors.marketplace.sealed.runs import (
     messages_of,
     own_texts,
@@ -67,12 +70,13 @@ from promptforge.core.ids import new_id
 from promptforge.core.runtime import Actor, handles
 from promptforge.core.streams import Delta, ReplyStream
 
+log = structlog.get_logger(__name__)
+
 PURPOSES = {RunGround.PURCHASE: "sealed", RunGround.TRIAL: "sealed.trial", RunGround.OWN: "sealed.own"}
 MATCHES_TO_STOP = 5
 WHOLE_SECONDS = 300.0
+CLOSE_SECONDS = 30.0
 NOTHING = RunUsage(0, 0, estimated=True, cost_microusd=0, credits="0", latency_ms=0, first_token_ms=None)
-KEPT = 64
-"""Prepared texts."""
 WORDS = {
     WithheldBecause.COPIES_SEALED_TEXT: (
         "The output has more of the sealed prompt in it than may be shown, as it is or in disguise. You paid what the "
@@ -100,17 +104,41 @@ class _Begun:
     settings: RunSettings
     own_texts: tuple[str, ...]
 
+    @property
+    def sealed_name(self) -> tuple[str, int]:
+        return self.ground.listing.prompt_id, self.ground.version
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What an output gives away of a text, which is there where anything of it can be."""
+
+    match: Match
+    sealed: Sealed | None = None
+
 
 class SealedRunsActor(Actor):
-    name = "sealed"
-    asks = ("billing", "rendering", "models", "purchases")
+    """`appeal_for`: how long it can be appealed that somebody's runs were stopped for good."""
 
-    def __init__(self, grounds: Grounds, accounts: AccountStore, limits: Limits) -> None:
+    name = "sealed"
+    asks = ("billing", "rendering", "models", "purchases", "users")
+
+    def __init__(
+        self,
+        grounds: Grounds,
+        accounts: AccountStore,
+        limits: Limits,
+        rulings: RunsRulingStore,
+        *,
+        appeal_for: timedelta,
+    ) -> None:
+        self._rulings = rulings
+        self._appeal_for = appeal_for
         self._grounds = grounds
         self._listings, self._purchases = grounds.listings, grounds.purchases
         self._accounts = accounts
         self._limits = limits
-        self._prepared: LRUCache[tuple[str, int], Sealed] = LRUCache(KEPT)
+        self._checking = Checking()
 
     @handles(GetRunOffer)
     async def get_offer(self, message: GetRunOffer, context: Context) -> RunOfferView:
@@ -141,6 +169,7 @@ class SealedRunsActor(Actor):
                 lambda tx: self._begin(message, run_id, tx), turn=credits_turn(context.user_id)
             )
         reach("sealed.begun")
+        failed: str | None = "internal_error"
         try:
             result = await context.ask(
                 RunModel(
@@ -153,16 +182,36 @@ class SealedRunsActor(Actor):
                     settle=False,
                 )
             )
-            match = await self._compared(run, result.text)
-        except (GeneratorExit, anyio.get_cancelled_exc_class()):
-            with anyio.CancelScope(shield=True):  # nobody wants it any more
-                await context.ask(SettleRun(run_id=run_id, usage=NOTHING, error_code="cancelled"))
+            compared = await self._compared(run, result.text)
+            with anyio.CancelScope(shield=True):
+                view = await context.transaction(
+                    lambda tx: self._end(run, result, compared, tx), turn=credits_turn(context.user_id)
+                )
+            failed = None
+        except PromptForgeError as error:
+            failed = error.code
             raise
-        with anyio.CancelScope(shield=True):
-            view = await context.transaction(
-                lambda tx: self._end(run, result, match, tx), turn=credits_turn(context.user_id)
-            )
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            failed = "cancelled"  # nobody wants it any more
+            raise
+        finally:
+            if failed is not None:
+                await self._give_up(run_id, failed, context)
         yield view
+
+    async def _give_up(self, run_id: str, failed: str, context: Context) -> None:
+        """Release what a run holds that has shown nothing, and what it used of a purchase; the sweeper does what fails.
+
+        Where a run is closed already, the model that failed did it, the sweeper, or an end of which nobody heard.
+        """
+        context = context.outliving(CLOSE_SECONDS)
+        closing = SettleRun(run_id=run_id, usage=NOTHING, error_code=failed)
+        with anyio.CancelScope(shield=True):
+            try:
+                await context.transaction(lambda tx: tx.ask(closing), turn=credits_turn(context.user_id))
+            except PromptForgeError as error:
+                if error.code != "run_closed":
+                    log.warning("sealed.not_given_up", run_id=run_id, error=error.code)
 
     async def _begin(self, message: RunListing, run_id: str, tx: Context) -> _Begun:
         """Without credits, or with variables that are not right, nothing is used up."""
@@ -182,34 +231,29 @@ class SealedRunsActor(Actor):
                 max_millicredits=None if message.max_credits is None else to_millicredits(message.max_credits),
                 share=SellersShare(ground.listing.seller_id, ground.share, ground.listing.id) if ground.share else None,
                 trial_of=ground.listing.id if ground.right is RunGround.TRIAL else None,
+                purchase_id=ground.purchase_id,
             )
         )
         return _Begun(run_id, ground, prompt, messages, settings, tuple(own_texts(message.variables)))
 
-    async def _compared(self, run: _Begun, output: str) -> Match:
-        """In a thread: a long output takes some milliseconds."""
+    async def _compared(self, run: _Begun, output: str) -> _Compared:
         if run.ground.right is RunGround.OWN:
-            return NOTHING_COPIED
-        return await anyio.to_thread.run_sync(compare, self._sealed(run), output, run.own_texts)
-
-    def _sealed(self, run: _Begun) -> Sealed:
-        key = (run.ground.listing.prompt_id, run.ground.version)
-        prepared = self._prepared.get(key)
-        if prepared is None:
-            prepared = self._prepared[key] = Sealed(run.prompt.pieces)
-        return prepared
+            return _Compared(NOTHING_COPIED)
+        sealed = await self._checking.prepared(run.sealed_name, run.prompt.pieces)
+        return _Compared(await self._checking.compared(sealed, output, run.own_texts), sealed)
 
     async def _other_version(self, prompt_id: str, version: int, tx: Context) -> Sealed:
-        prepared = self._prepared.get((prompt_id, version))
+        prepared = self._checking.find((prompt_id, version))
         if prepared is None:
             read = await tx.ask(ReadSealedPrompt(prompt_id=prompt_id, version=version))
-            prepared = self._prepared[prompt_id, version] = Sealed(read.pieces)
+            prepared = await self._checking.prepared((prompt_id, version), read.pieces)
         return prepared
 
-    async def _end(self, run: _Begun, result: RunResult, match: Match, tx: Context) -> SealedRunView:
-        withheld = await self._judged(run, match, tx)
+    async def _end(self, run: _Begun, result: RunResult, compared: _Compared, tx: Context) -> SealedRunView:
+        withheld = await self._judged(run, compared, tx)
         earned = withheld is None and run.ground.share > 0
-        usage = await tx.ask(SettleRun(run_id=run.id, usage=result.usage, earned=earned))
+        unclaimed = earned and await self._grounds.is_unclaimed(run.ground, tx)
+        usage = await tx.ask(SettleRun(run_id=run.id, usage=result.usage, earned=earned, unclaimed=unclaimed))
         reach("sealed.before_commit")
         ground = run.ground
         trials_left = ground.trials_left - 1 if ground.right is RunGround.TRIAL else None
@@ -229,20 +273,23 @@ class SealedRunsActor(Actor):
             trials_left=trials_left,
         )
 
-    async def _judged(self, run: _Begun, match: Match, tx: Context) -> WithheldBecause | None:
+    async def _judged(self, run: _Begun, compared: _Compared, tx: Context) -> WithheldBecause | None:
         """What the output gives away is counted; why it is not shown, None where it is.
 
         All who count together write one document: of two who do it at the same moment, one sees the other. A piece that
-        is too small for a trace is remembered too: many of them add up. What was shown before is shown again.
+        is too small for a trace is remembered too: many of them add up. What was shown before is shown again. Who sent
+        a long copy themselves is counted: it is how one tries a guess.
         """
-        if not match.run and match.all_read:
+        match, sealed = compared.match, compared.sealed
+        if sealed is None or (not (match.letters or match.excused) and match.all_read):
             return None
-        sealed, limits, ground = self._sealed(run), self._limits, run.ground
+        limits, ground = self._limits, run.ground
         prompt_id, head = ground.listing.prompt_id, ground.group[0]
         account = await self._accounts.get(prompt_id, ground.group, session=tx.session)
-        before = await self._shown_before(run, account, tx)
+        before = await self._shown_before(run, sealed, account, tx)
         together = joined(before, match.blocks)
-        too_much, trace, more = is_withheld(sealed, match, limits), is_trace(match, limits), together != before
+        too_much, more = is_withheld(sealed, match, limits), together != before
+        trace = is_trace(match, limits) or is_guessed(match, limits)
         withheld = _why(match) if too_much else None
         if not too_much and any(before) and more and is_much(together, sealed, limits):
             withheld = WithheldBecause.ADDS_UP
@@ -254,7 +301,7 @@ class SealedRunsActor(Actor):
             await self._count(run, account, tx)
         return withheld
 
-    async def _shown_before(self, run: _Begun, account: Account, tx: Context) -> bytes:
+    async def _shown_before(self, run: _Begun, sealed: Sealed, account: Account, tx: Context) -> bytes:
         """Of the version that is run: what of it was shown, also by what another version shares with it."""
         copied, own = account.copied_by_version(), run.ground.version
         shown = [copied.pop(own, b"")]
@@ -263,7 +310,7 @@ class SealedRunsActor(Actor):
                 earlier = await self._other_version(run.ground.listing.prompt_id, version, tx)
             except NotFound:  # nor can anybody run it
                 continue
-            shown.append(self._sealed(run).blocks_from(earlier, blocks))
+            shown.append(sealed.blocks_from(earlier, blocks))
         return joined(*shown)
 
     async def _count(self, run: _Begun, account: Account, tx: Context) -> None:
@@ -284,13 +331,20 @@ class SealedRunsActor(Actor):
         group = await context.ask(GetAccountGroup(user_id=message.subject))
         listing = await self._listings.get(message.listing_id, session=context.session)
         account = await self._accounts.get(listing.prompt_id, group, session=context.session)
-        await self._accounts.let_go(listing.prompt_id, group, barred=message.upheld, session=context.session)
+        barred_by = message.case_id if message.upheld else None
+        await self._accounts.let_go(listing.prompt_id, group, barred_by=barred_by, session=context.session)
         holding = await self._purchases.list_runs(listing.prompt_id, group, session=context.session)
         people = sorted({*account.people, *(one.buyer_id for one in holding)})
+        until = None
         if message.upheld:
+            until = context.now() + self._appeal_for
+            why = Why(message.case_id, message.reason_code, message.public_note)
+            ruling = made(why, context.now(), appeal_until=until)
+            kept = RunsRuling(message.case_id, listing.id, listing.prompt_id, message.subject, tuple(people), ruling)
+            await self._rulings.insert(kept, now=context.now(), session=context.session)
             for purchase in holding:
                 await context.ask(grant_of(purchase.id, message))
-        for notice in decided_notices(message, people, context.now()):
+        for notice in decided_notices(message, people, appeal_until=until):
             await context.enqueue(notice, owner_id=notice.user_id)
 
 
@@ -305,7 +359,7 @@ async def _prompt(ground: Ground, tx: Context) -> SealedPrompt:
 
 
 def _why(match: Match) -> WithheldBecause:
-    return WithheldBecause.COPIES_SEALED_TEXT if match.run else WithheldBecause.CANNOT_BE_CHECKED
+    return WithheldBecause.COPIES_SEALED_TEXT if match.letters else WithheldBecause.CANNOT_BE_CHECKED
 
 
 def _purpose(ground: Ground) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated
 from annotated_types import Len
 
 from promptforge.actors.ai.messages import FinishReason, RunUsage
-from promptforge.actors.marketplace.messages import ListingId
+from promptforge.actors.marketplace.messages import ListingId, Words
+from promptforge.actors.marketplace.rulings.messages import RulingView
 from promptforge.actors.marketplace.sealed.terms import RunTerms
 from promptforge.actors.prompts.messages import VariableType
 from promptforge.actors.prompts.rendering.messages import Values
@@ -30,7 +31,7 @@ class RunGround(StrEnum):
 class WithheldBecause(StrEnum):
     """`copies_sealed_text`: this output has too much of it. `adds_up`: it does with those of earlier runs.
 
-    `cannot_be_checked`: it has more encodings within encodings than are taken apart.
+    `cannot_be_checked`: it has more encodings within encodings, or more pieces of a few letters, than are looked at.
     """
 
     COPIES_SEALED_TEXT = "copies_sealed_text"
@@ -118,8 +119,8 @@ class RunListing(Command[ReplyStream[SealedRunView]]):
     your runs of the listing until a moderator has looked at that. The seller never sees what you send.
 
     `max_credits` is the most that it may cost. 403 `runs_not_bought`, `runs_stopped` or `runs_barred`, 409
-    `trials_used_up`, `trial_budget_spent`, `listing_suspended` or `not_runnable`; a variable that is missing, unknown
-    or not of its type is a 422 that points to it.
+    `trials_used_up`, `trial_budget_spent`, `not_for_sale`, `listing_suspended` or `not_runnable`; a variable that is
+    missing, unknown or not of its type is a 422 that points to it.
     """
 
     listing_id: ListingId
@@ -159,14 +160,62 @@ class WithdrawTrialBudget(Command[TrialBudgetView]):
     listing_id: ListingId
 
 
+@requires(scope="purchases:read", while_suspended=True)
+class GetRunsRuling(Query[RulingView]):
+    """Read why your runs of a listing were stopped for good, and how an appeal against that stands.
+
+    It is the same for every listing of the prompt.
+
+    404 where nobody has decided so of you, or of accounts that are linked to yours.
+    """
+
+    listing_id: ListingId
+
+
+@requires(scope="purchases:write", while_suspended=True, fresh=True)
+class AppealRuns(Command[RulingView]):
+    """Appeal that your runs of a listing were stopped for good: another moderator decides, and that is final.
+
+    One appeal for you and the accounts that are linked to yours. If it is granted, you can run it, and buy runs of it,
+    again; what was given back stays so. 409 `nothing_to_appeal`, `already_appealed`, and `appeal_too_late` once
+    `appeal_until` has passed; 404 where nobody has decided so.
+    """
+
+    listing_id: ListingId
+    words: Words
+
+
+@internal
+class IsRunsAppealed(Query[bool]):
+    """Whether an appeal against what this case ended with is to be decided."""
+
+    case_id: Annotated[str, Len(1, 64)]
+
+
+@internal
+class DecideRunsAppeal(Command[None]):
+    """A moderator has heard the appeal `appeal_id` against what the case ended with. If it is `granted`, whom the case
+    has barred is barred no more, and matches are counted from zero. Raises `NothingToAppeal`.
+    """
+
+    case_id: Annotated[str, Len(1, 64)]
+    appeal_id: Annotated[str, Len(1, 64)]
+    granted: bool
+    reason_code: Annotated[str, Len(1, 50)]
+    public_note: Annotated[str, Len(1, 2000)]
+    explanation: Annotated[str, Len(1, 3500)]
+
+
 @internal
 class DecideSuspicion(Command[None]):
     """A moderator has looked at runs that gave a sealed text away: they go on, and matches are counted from zero again.
 
     `subject`: one of the accounts. Where it was `upheld`, they and those linked to them get back what they bought of
-    its runs, and can neither run nor buy runs of it, by whatever listing. What was shown stays counted either way.
+    its runs, and can neither run nor buy runs of it, by whatever listing; they can appeal. What was shown stays counted
+    either way.
     """
 
+    case_id: Annotated[str, Len(1, 64)]
     listing_id: ListingId
     subject: Annotated[str, Len(1, 64)]
     upheld: bool

@@ -26,7 +26,7 @@ HELD = {
 class Account:
     """`matches` since a moderator last looked; `copied`: by version, the blocks that outputs have ever shown.
 
-    `barred`: a moderator has found that they were after the text. It is for good.
+    `barred`: a moderator has found that they were after the text. It is for good, unless an appeal is granted.
     """
 
     trials: int = 0
@@ -34,6 +34,8 @@ class Account:
     copied: tuple[tuple[int, bytes], ...] = ()
     stopped_at: datetime | None = None
     barred: bool = False
+    barred_by: tuple[str, ...] = ()
+    """The cases that it is for; none where it is from before they were named."""
     people: tuple[str, ...] = ()
     """Those whose outputs gave something away, since then."""
 
@@ -57,7 +59,8 @@ class AccountStore:
             matches=sum(row["matches"] for row in rows),
             copied=tuple((int(one), bytes(blocks)) for row in rows for one, blocks in row["copied"].items()),
             stopped_at=min((row["stopped_at"] for row in rows if row["stopped_at"] is not None), default=None),
-            barred=any(row["barred"] for row in rows),
+            barred=any(row["barred"] or row.get("barred_by") for row in rows),
+            barred_by=tuple(dict.fromkeys(case_id for row in rows for case_id in row.get("barred_by", ()))),
             people=tuple(dict.fromkeys(person for row in rows for person in row["people"])),
         )
 
@@ -77,13 +80,24 @@ class AccountStore:
     async def stop(self, prompt_id: str, head: str, *, now: datetime, session: Session | None) -> None:
         await self._write(prompt_id, head, {"$set": {"stopped_at": now}}, session)
 
-    async def let_go(self, prompt_id: str, group: Sequence[str], *, barred: bool, session: Session | None) -> None:
-        """Matches are counted from zero again, for those who may go on. What was shown stays shown."""
+    async def let_go(
+        self, prompt_id: str, group: Sequence[str], *, barred_by: str | None, session: Session | None
+    ) -> None:
+        """Matches are counted from zero again, for those who may go on. What was shown stays shown.
+
+        `barred_by`: the case that they may not go on for. Bars from before they named their case are plain `barred`.
+        """
         wanted = {"_id": {"$in": [_key(prompt_id, member) for member in group]}}
-        changes: Document = {"matches": 0, "people": [], "stopped_at": None}
-        if barred:
-            changes["barred"] = True
-        await self._accounts.update_many(wanted, {"$set": changes}, session=session)
+        update: Document = {"$set": _UNCOUNTED}
+        if barred_by is not None:
+            update["$addToSet"] = {"barred_by": barred_by}
+        await self._accounts.update_many(wanted, update, session=session)
+
+    async def lift(self, prompt_id: str, case_id: str, *, session: Session | None) -> None:
+        """Whom this case has barred may go on, unless another one has barred them too."""
+        wanted = {"prompt_id": prompt_id, "barred_by": case_id}
+        update: Document = {"$pull": {"barred_by": case_id}, "$set": _UNCOUNTED}
+        await self._accounts.update_many(wanted, update, session=session)
 
     async def _write(self, prompt_id: str, head: str, change: Document, session: Session | None) -> None:
         new: Document = {"prompt_id": prompt_id, "head": head, **NEW}
@@ -95,6 +109,7 @@ class AccountStore:
         )
 
 
+_UNCOUNTED: Document = {"matches": 0, "people": [], "stopped_at": None}
 NEW: Document = {"trials": 0, "matches": 0, "copied": {}, "stopped_at": None, "barred": False, "people": []}
 
 

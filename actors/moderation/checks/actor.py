@@ -12,16 +12,17 @@ from anyio import to_thread
 
 from promptforge.actors.marketplace.documents.messages import ScanListingDocuments
 from promptforge.actors.marketplace.messages import GetListingForReview, ListingView
-from promptforge.actors.moderation.checks.findings import not_checked, not_compared, sorted_findings
-from promptforge.actors.moderation.checks.messages import CheckCase, Finding, FingerprintPublished
+from promptforge.actors.moderation.checks.findings import DUPLICATES, RULES, not_checked, not_compared, sorted_findings
+from promptforge.actors.moderation.checks.messages import CheckCase, Finding, FingerprintPublished, RenewFingerprints
 from promptforge.actors.moderation.checks.passages import passages_of
 from promptforge.actors.moderation.checks.personal import find_personal_data
+from promptforge.actors.moderation.checks.renewing import MOST_COMPARED, Renewal, fingerprints_of, taken_of
 from promptforge.actors.moderation.checks.secrets import find_secrets
 from promptforge.actors.moderation.checks.terms import TermList
 from promptforge.actors.moderation.contents import compared_texts, parts_sold_by, sold_by, versions_of
 from promptforge.actors.moderation.domain import RECOMMENDED
-from promptforge.actors.moderation.duplicates.fingerprints import Fingerprint, fingerprint
 from promptforge.actors.moderation.duplicates.looking import Duplicates
+from promptforge.actors.moderation.history import DecisionLog
 from promptforge.actors.moderation.messages import CaseView
 from promptforge.actors.moderation.recommending.messages import RecommendOnCase
 from promptforge.actors.moderation.store import CaseStore
@@ -31,10 +32,7 @@ from promptforge.core.context import Context
 from promptforge.core.errors import DATABASE_AWAY, NotFound
 from promptforge.core.runtime import Actor, handles
 
-RULES, DUPLICATES = "rules", "duplicates"
 LISTINGS_A_JOB = 50
-MOST_COMPARED = 100
-"""Texts of a package that copies are looked for by: the newest version of every prompt, and older ones."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +43,10 @@ class ChecksActor(Actor):
     name = "checks"
     asks = ("listing_documents", "marketplace", "prompts", "package_files")
 
-    def __init__(self, store: CaseStore, terms: TermList, duplicates: Duplicates, *, advised: bool = False) -> None:
+    def __init__(
+        self, store: CaseStore, terms: TermList, duplicates: Duplicates, history: DecisionLog, *, advised: bool = False
+    ) -> None:
+        self._renewal = Renewal(duplicates.store, history)
         self._store = store
         self._terms = terms
         self._duplicates = duplicates
@@ -66,6 +67,7 @@ class ChecksActor(Actor):
         await self._store.keep_findings(case.id, RULES, found, session=context.session)
         alike = await self._alike(listing, version, parts, context)
         await self._store.keep_findings(case.id, DUPLICATES, alike, session=context.session)
+        await self._store.keep_checked(case.id, now=context.now(), session=context.session)
         if self._advised and case.kind in RECOMMENDED:
             await context.enqueue(RecommendOnCase(case_id=case.id), unique=f"moderation.recommend:{case.id}")
         return len(found) + len(alike)
@@ -75,7 +77,7 @@ class ChecksActor(Actor):
     ) -> list[Finding]:
         """Kept first: of two copies checked at once, whichever is approved later is found by the next check."""
         texts = compared_texts(version, parts)
-        own = await to_thread.run_sync(_fingerprints, texts[:MOST_COMPARED])
+        own = await to_thread.run_sync(fingerprints_of, texts)
         store = self._duplicates.store
         await store.keep(listing.id, version.version, listing.seller_id, own, session=context.session)
         found = await self._duplicates.find(own, listing_id=listing.id, seller_id=listing.seller_id)
@@ -93,17 +95,19 @@ class ChecksActor(Actor):
             await context.enqueue(FingerprintPublished(after=page.next), unique=f"fingerprint-published:{page.next}")
         return len(unknown)
 
+    @handles(RenewFingerprints)
+    async def renew(self, message: RenewFingerprints, context: Context) -> int:
+        """Not atomic: each version is a transaction of its own, and the next job goes on where this one ends."""
+        return await self._renewal.some(context)
+
     async def _know(self, listing: ListingView, context: Context) -> None:
-        wanted = parts_sold_by(listing, listing.version)
         try:
-            version = await context.ask(sold_by(listing, listing.version))
-            parts = () if wanted is None else await context.ask(wanted)
+            found = await taken_of(listing, listing.version, context)
         except NotFound:  # what the service before offered has no text here
             return
-        found = await to_thread.run_sync(_fingerprints, compared_texts(version, parts)[:MOST_COMPARED])
         store = self._duplicates.store
-        await store.keep(listing.id, version.version, listing.seller_id, found, session=None)
-        await store.approve(listing.id, version.version, session=None)
+        await store.keep(listing.id, listing.version, listing.seller_id, found, session=None)
+        await store.approve(listing.id, listing.version, now=context.now(), session=None)
 
     async def _read(
         self, case_id: str, context: Context
@@ -118,12 +122,9 @@ class ChecksActor(Actor):
     def _rules(
         self, case: CaseView, listing: ListingView, version: PromptVersionView, parts: Sequence[PackagePart]
     ) -> Iterator[Finding]:
-        yield from not_checked(parts)
-        for passage in passages_of(case, listing, version, parts):
+        passages = list(passages_of(case, listing, version, parts))
+        yield from not_checked(passages)
+        for passage in passages:
             yield from find_secrets(passage)
             yield from find_personal_data(passage)
             yield from self._terms.find(passage)
-
-
-def _fingerprints(texts: Sequence[str]) -> list[Fingerprint]:
-    return [fingerprint(text) for text in texts]

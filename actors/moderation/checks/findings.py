@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from promptforge.actors.moderation.checks.messages import Check, Finding, Severity
-from promptforge.actors.packages.messages import PackagePart
 from promptforge.core.mongo import Document
 
 _WEIGHT = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2}
+RULES, DUPLICATES = "rules", "duplicates"
+"""The sources."""
 MOST = 100
 """Of one source: who needs more than that to judge, has seen enough."""
 
@@ -18,8 +20,22 @@ def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: _WEIGHT[finding.severity])[:MOST]
 
 
-def not_checked(parts: Sequence[PackagePart]) -> Iterator[Finding]:
-    """Where a package has more text than is looked at: how much, and of what."""
+class Cut(Protocol):
+    """A text that characters may be missing of."""
+
+    @property
+    def place(self) -> str: ...
+    @property
+    def left_out(self) -> int: ...
+
+
+def worst_first(finding: Finding) -> tuple[int, float]:
+    """The order of findings that have a score: by what it would mean, and then by how like it is."""
+    return _WEIGHT[finding.severity], -(finding.score or 0.0)
+
+
+def not_checked(parts: Sequence[Cut]) -> Iterator[Finding]:
+    """Where there is more text than is looked at: how much, and of what."""
     cut = [part for part in parts if part.left_out]
     if cut:
         places = ", ".join(part.place for part in cut[:5]) + (f" and {len(cut) - 5} more" if len(cut) > 5 else "")
@@ -29,9 +45,9 @@ def not_checked(parts: Sequence[PackagePart]) -> Iterator[Finding]:
 
 
 def not_compared(texts: int) -> Iterator[Finding]:
-    """`texts`: of how many prompts' versions no copies were looked for."""
+    """`texts`: of how many texts no copies were looked for."""
     if texts > 0:
-        detail = f"{texts} older versions of the prompts were not compared with other listings"
+        detail = f"{texts} texts, older versions or stretches of long ones, were not compared with other listings"
         yield Finding(Check.COVERAGE, Severity.MEDIUM, "not_all_compared", detail)
 
 

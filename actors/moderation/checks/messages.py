@@ -61,3 +61,12 @@ class FingerprintPublished(Command[int]):
     """
 
     after: str | None = None
+
+
+@internal
+@job(max_attempts=8, timeout_seconds=300)
+class RenewFingerprints(Command[int]):
+    """Take anew what was taken in another edition, some at a time, and correct what is wrongly remembered as refused.
+
+    What is of the present edition is not touched. Answers how many versions it looked at.
+    """

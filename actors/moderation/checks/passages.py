@@ -11,10 +11,10 @@ from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.moderation.contents import strings_of
 from promptforge.actors.moderation.messages import CaseKind, CaseView
 from promptforge.actors.packages.messages import PackagePart
-from promptforge.actors.prompts.messages import PromptVersionView
+from promptforge.actors.prompts.messages import MAX_EXPANDED_CHARACTERS, PromptVersionView
 
-LONGEST = 262_144
-"""Characters of one text that are looked at: longer than a prompt may be."""
+LONGEST = MAX_EXPANDED_CHARACTERS
+"""Characters of one text that are looked at: no text of a prompt is longer, whatever it includes."""
 _PUBLIC = ("title", "summary", "description", "tags", "samples")
 
 
@@ -23,11 +23,13 @@ class Passage:
     """A text and where it stands: `content`, `message 2 (user)`, `description`.
 
     `pointers`: of the strings of a JSON value, which the text is made of, where each begins and its JSON pointer.
+    `left_out`: characters that are missing of it.
     """
 
     place: str
     text: str
     pointers: tuple[tuple[int, str], ...] = ()
+    left_out: int = 0
 
     def where(self, position: int) -> str:
         """Of a character in the text, for a person to find it."""
@@ -51,11 +53,11 @@ def passages_of(
         public |= {change.field: change.after for change in listing.proposal.changes if change.field in _PUBLIC}
     samples = public.pop("samples")
     for number, sample in enumerate(samples if isinstance(samples, tuple) else (), 1):
-        yield Passage(f"sample {number}", str(sample)[:LONGEST])
+        yield _cut(f"sample {number}", str(sample))
     for name, value in public.items():
-        yield Passage(name, (", ".join(value) if isinstance(value, tuple) else str(value))[:LONGEST])
+        yield _cut(name, ", ".join(value) if isinstance(value, tuple) else str(value))
     if parts:
-        yield from (Passage(part.place, part.text) for part in parts)
+        yield from (Passage(part.place, part.text, left_out=part.left_out) for part in parts)
     else:
         yield from of_prompt(version)
 
@@ -63,23 +65,23 @@ def passages_of(
 def of_prompt(version: PromptVersionView) -> Iterator[Passage]:
     """All that is sold of a version and sent to a model: its content, and what stands beside it."""
     if isinstance(version.content, str):
-        yield Passage("content", version.content[:LONGEST])
+        yield _cut("content", version.content)
     else:
         for number, message in enumerate(version.content, 1):
-            yield Passage(f"message {number} ({message.role})", message.content[:LONGEST])
+            yield _cut(f"message {number} ({message.role})", message.content)
     if version.settings.model:
         yield Passage("model", version.settings.model)
     for variable in version.variables:
         place = f"the variable {variable.name}"
         if variable.description:
-            yield Passage(f"description of {place}", variable.description[:LONGEST])
+            yield _cut(f"description of {place}", variable.description)
         yield from _of_json(f"default of {place}", variable.default)
         yield from _of_json(f"values of {place}", list(variable.values))
     for tool in version.tools:
         place = f"the tool {tool.name}"
         yield Passage("name of a tool", tool.name)
         if tool.description:
-            yield Passage(f"description of {place}", tool.description[:LONGEST])
+            yield _cut(f"description of {place}", tool.description)
         yield from _of_json(f"parameters of {place}", tool.parameters)
     yield from _of_json("response schema", version.response_schema)
 
@@ -93,6 +95,10 @@ def _of_json(place: str, value: Any) -> Iterator[Passage]:  # Any: JSON
         pointers.append((size, pointer))
         pieces.append(text)
         size += len(text) + 1
-    whole = "\n".join(pieces)[:LONGEST]
+    whole = "\n".join(pieces)
     if whole:
-        yield Passage(place, whole, () if isinstance(value, str | int | float) else tuple(pointers))
+        yield _cut(place, whole, () if isinstance(value, str | int | float) else tuple(pointers))
+
+
+def _cut(place: str, text: str, pointers: tuple[tuple[int, str], ...] = ()) -> Passage:
+    return Passage(place, text[:LONGEST], pointers, max(len(text) - LONGEST, 0))

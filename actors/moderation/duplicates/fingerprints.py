@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 
 from promptforge.core.embeddings import embed
 
+EDITION = 2
+"""Of how fingerprints are taken, and of which texts: raised with each change of that, and a job takes those of before
+anew. 2: stretches of long texts, and what stands behind long includes; what is refused is so by what was decided."""
 WORDS = 4
 MOST_PASSAGES = 2000
 """Of longer texts the smallest hashes are kept: a sample that is the same for the same passages."""
 SAMPLES = 16
-LONGEST = 262_144
-"""Characters that are read: longer than a prompt may be."""
 _VARIABLE = re.compile(r"\{\{[^{}]{0,200}\}\}")
 _WORD = re.compile(r"\w+")
 
@@ -63,7 +65,7 @@ def fingerprint(text: str) -> Fingerprint:
 
 
 def words_of(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKC", _VARIABLE.sub(" _ ", text[:LONGEST])).casefold()
+    plain = unicodedata.normalize("NFKC", _VARIABLE.sub(" _ ", text)).casefold()
     return _WORD.findall(plain)
 
 
@@ -87,3 +89,32 @@ def likeness(one: Fingerprint, other: Fingerprint) -> Likeness:
         common=same / of_all if of_all else 0.0,
         contained=same / of_shorter if of_shorter else 0.0,
     )
+
+
+def sharing(own: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+    """Which of these may be copies of which of the others, or the other way round: by a few passages of the shorter.
+
+    Ordered by the others. A quick look at all of them together, after which few pairs are left to compare.
+    """
+    found = {(mine, other) for other, mine in _holding(others, own)} | set(_holding(own, others))
+    return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
+
+def _holding(wholes: Sequence[Fingerprint], parts: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
+    """Which of `wholes` has enough of the first passages of which of `parts`."""
+    first = [one.passages[:SAMPLES] for one in parts]
+    if not wholes or not first:
+        return
+    sampled = np.concatenate(first)
+    order = np.argsort(sampled, kind="stable")
+    owners = np.repeat(np.arange(len(first)), [len(one) for one in first])[order]
+    passages = np.concatenate([one.passages for one in wholes])
+    of = np.repeat(np.arange(len(wholes)), [len(one.passages) for one in wholes])
+    low = np.searchsorted(sampled[order], passages, "left")
+    high = np.searchsorted(sampled[order], passages, "right")
+    hit = np.flatnonzero(high > low)
+    times = np.zeros((len(wholes), len(parts)), np.uint8)
+    for at in hit.tolist():
+        times[of[at], owners[low[at] : high[at]]] += 1
+    enough = np.array([max(1, len(one) // 4) for one in first], np.uint8)
+    yield from map(tuple, np.argwhere(times >= enough).tolist())

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import anyio
 from anyio import to_thread
 
+from promptforge.actors.moderation.checks.findings import worst_first
 from promptforge.actors.moderation.checks.messages import Check, Finding, Severity
 from promptforge.actors.moderation.duplicates.fingerprints import Fingerprint, Likeness, likeness
 from promptforge.actors.moderation.duplicates.index import DuplicateIndex
@@ -44,26 +45,50 @@ class Duplicates:
                 undo.pop_all()
 
     async def find(self, wanted: Sequence[Fingerprint], *, listing_id: str, seller_id: str) -> list[Finding]:
-        """The listings that any of these texts is like, the likest first."""
-        found: dict[str, Finding] = {}
-        for like, known in await self._liked(wanted, listing_id):
-            finding = _finding(like, known, own=known.seller_id == seller_id)
-            if finding is not None:
-                found.setdefault(known.listing_id, finding)
-        return list(found.values())[:MOST_NAMED]
+        """The listings that any of these texts is like: `named`."""
+        found: list[tuple[Finding, bool]] = []
+        for one, others in await self._near(wanted, listing_id):
+            found += await to_thread.run_sync(_findings, one, others, seller_id)
+        return named(found)
 
-    async def _liked(self, wanted: Sequence[Fingerprint], listing_id: str) -> list[tuple[Likeness, Known]]:
+    async def _near(self, wanted: Sequence[Fingerprint], listing_id: str) -> list[tuple[Fingerprint, list[Known]]]:
         async with self._lock:
             await self._catch_up()
             candidates = await to_thread.run_sync(lambda: [self._index.candidates(one) for one in wanted])
-        liked: list[tuple[Likeness, Known]] = []
+        found = []
         for one, near in zip(wanted, candidates, strict=True):
             others = [known for known in await self.store.list_known(near) if known.listing_id != listing_id]
-            liked += [(likeness(one, known.fingerprint), known) for known in others]
-        return sorted(liked, key=lambda pair: max(pair[0].contained, pair[0].meaning), reverse=True)
+            found.append((one, others))
+        return found
 
 
-def _finding(like: Likeness, known: Known, *, own: bool) -> Finding | None:
+def _findings(one: Fingerprint, others: Sequence[Known], seller_id: str) -> list[tuple[Finding, bool]]:
+    """With whether the other listing is the same seller's, and was not refused."""
+    found = []
+    for known in others:
+        own = known.seller_id == seller_id
+        finding = finding_of(likeness(one, known.fingerprint), known, own=own)
+        if finding is not None:
+            found.append((finding, own and known.refused is None))
+    return found
+
+
+def named(found: Sequence[tuple[Finding, bool]]) -> list[Finding]:
+    """Those that a moderator is told: each listing once, the worst first, then the likest.
+
+    Of the seller's own listings, which a finding is paired with whether it names one, only one: many copies of one's
+    own do not push out the one that was there before them.
+    """
+    best: dict[str | None, tuple[Finding, bool]] = {}
+    for finding, own in sorted(found, key=lambda pair: worst_first(pair[0])):
+        best.setdefault(finding.listing_id, (finding, own))
+    others = [finding for finding, own in best.values() if not own]
+    mine = [finding for finding, own in best.values() if own][:1]
+    return sorted([*others, *mine], key=worst_first)[:MOST_NAMED]
+
+
+def finding_of(like: Likeness, known: Known, *, own: bool) -> Finding | None:
+    """What a text's likeness to one that was decided about says to a moderator; None where that is nothing."""
     if max(like.common, like.contained) >= PARTLY:
         severity = Severity.HIGH if max(like.common, like.contained) >= TAKEN_OVER else Severity.MEDIUM
         code, score = "same_passages", max(like.common, like.contained)

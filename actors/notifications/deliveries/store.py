@@ -63,23 +63,29 @@ class DeliveryStore:
         self, event_id: str | None, channel: str, *, user_id: str, kind: str, now: datetime, session: Session | None
     ) -> Recorded:
         """The delivery of this event by this channel, made where there is none; without an event that of a test."""
-        identifier = new_id("dlv")
-        key = {"event_id": event_id or identifier, "channel": channel}
-        document: Document = {
-            "_id": identifier,
-            "user_id": user_id,
-            "kind": kind,
-            "failures": 0,
-            "attempts": [],
-            "job_id": new_id("job"),
-            "created_at": now,
-            "expire_at": now + KEPT,
-            **_PENDING,
-        }
+        document = {**_new(user_id, kind, now), "job_id": new_id("job"), **_PENDING}
+        key = {"event_id": event_id or document["_id"], "channel": channel}
         row = await self._deliveries.find_one_and_upsert(
             key, {"$setOnInsert": document}, projection={"job_id": 1}, session=session
         )
         return Recorded(row["_id"], row["job_id"])
+
+    async def record_skipped(
+        self,
+        event_id: str,
+        channel: str,
+        *,
+        user_id: str,
+        kind: str,
+        reason: str,
+        now: datetime,
+        session: Session | None,
+    ) -> None:
+        """A delivery that nobody is to make, unless it is begun again."""
+        skipped = {"job_id": None, "state": DeliveryState.SKIPPED.value, "reason": reason, "ended_at": now}
+        document = {**_new(user_id, kind, now), **skipped}
+        key = {"event_id": event_id, "channel": channel}
+        await self._deliveries.update_one(key, {"$setOnInsert": document}, upsert=True, session=session)
 
     async def find(self, delivery_id: str, *, session: Session | None = None) -> Delivery | None:
         row = await self._deliveries.find_one({"_id": delivery_id}, session=session)
@@ -175,6 +181,18 @@ class DeliveryStore:
         fresh["job_id"] = job_id
         row = await self._deliveries.find_one_and_update(ended, {"$set": fresh}, session=session)
         return None if row is None else delivery_from(row)
+
+
+def _new(user_id: str, kind: str, now: datetime) -> Document:
+    return {
+        "_id": new_id("dlv"),
+        "user_id": user_id,
+        "kind": kind,
+        "failures": 0,
+        "attempts": [],
+        "created_at": now,
+        "expire_at": now + KEPT,
+    }
 
 
 def _pushed(attempt: Attempt, *, failed: bool) -> Document:

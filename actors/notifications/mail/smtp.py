@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from enum import StrEnum
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from promptforge.core.errors import ConfigurationError
+from promptforge.core.tls import authorities
 
 TIMEOUT_SECONDS = 30.0
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -85,12 +85,9 @@ class SmtpMailer:
     def __init__(self, server: SmtpServer, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._server = server
         self._timeout = timeout_seconds
-        self._tls: ssl.SSLContext | None = None
 
     async def hand(self, mail: EmailMessage, *, sender: str, to: str) -> Handed:
         server = self._server
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -99,7 +96,7 @@ class SmtpMailer:
             username=server.username,
             password=server.password,
             timeout=self._timeout,
-            tls_context=None if server.local and not server.tls else self._tls,
+            tls_context=None if server.local and not server.tls else authorities("smtp"),
         )
         try:
             async with client:

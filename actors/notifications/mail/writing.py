@@ -11,9 +11,10 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from promptforge.actors.notifications.deliveries.domain import Delivery
 from promptforge.actors.notifications.kinds import kind_of
@@ -42,6 +43,13 @@ class _Policy(EmailPolicy):
 _POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 
 
+@cache
+def _template(name: str, *, escaped: bool) -> Template:
+    """Compiled once. Only text that is no HTML is not escaped."""
+    loader = FileSystemLoader(_TEMPLATES)
+    return Environment(loader=loader, autoescape=escaped, undefined=StrictUndefined).get_template(name)  # noqa: S701
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """`address` is what mails come from; `base_url` where this service is reached."""
@@ -58,12 +66,8 @@ class MailWriter:
     def __init__(self, sender: Sender, links: Links) -> None:
         self._sender = sender
         self._links = links
-        loader = FileSystemLoader(_TEMPLATES)
-        self._html = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(
-            "notice.html.j2"
-        )
-        plain = Environment(loader=loader, autoescape=False, undefined=StrictUndefined)  # noqa: S701  # it is no HTML
-        self._text = plain.get_template("notice.txt.j2")
+        self._html = _template("notice.html.j2", escaped=True)
+        self._text = _template("notice.txt.j2", escaped=False)
 
     def write(self, told: NotificationView, delivery: Delivery, to: Address) -> EmailMessage:
         sender, kind = self._sender, kind_of(told.kind)

@@ -118,7 +118,7 @@ class WebhooksActor(Actor):
             _check_kinds(message.kinds)
             changes["kinds"] = list(message.kinds)
         if message.url is not MISSING:
-            changes["url"] = self._checked(message.url)
+            changes |= {"url": self._checked(message.url), "failing_since": None}
         if message.description is not MISSING:
             changes["description"] = message.description
         return await self._change(message.webhook_id, changes, context)
@@ -173,10 +173,15 @@ class WebhooksActor(Actor):
     async def test(self, message: TestWebhook, context: Context) -> DeliveryView:
         async def work(tx: Context) -> DeliveryView:
             webhook = await self._enabled(message.webhook_id, tx)
+            before = webhook.test_id and await self._deliveries.find_of(webhook.test_id, webhook.id, session=tx.session)
+            if before and before.pending:
+                raise DeliveryPending("The test before is still on its way")
             made = await self._deliveries.record(
                 None, webhook.id, user_id=tx.user_id, kind=TEST_KIND, now=tx.now(), session=tx.session
             )
-            await tx.enqueue(SendWebhook(delivery_id=made.id), owner_id=webhook.id, job_id=made.job_id)
+            await self._change(webhook.id, {"test_id": made.id}, tx)  # two tests at once write the same
+            send = SendWebhook(delivery_id=made.id, webhook_id=webhook.id)
+            await tx.enqueue(send, owner_id=webhook.id, job_id=made.job_id)
             return delivery_view(await self._delivery(webhook.id, made.id, tx))
 
         return await context.transaction(work)
@@ -203,7 +208,9 @@ class WebhooksActor(Actor):
             again = await self._deliveries.begin_again(delivery, job_id, gone=gone, now=tx.now(), session=tx.session)
             if again is None:
                 raise DeliveryPending
-            await tx.enqueue(SendWebhook(delivery_id=again.id), owner_id=webhook.id, job_id=job_id)
+            await tx.enqueue(
+                SendWebhook(delivery_id=again.id, webhook_id=webhook.id), owner_id=webhook.id, job_id=job_id
+            )
             return delivery_view(again)
 
         return await context.transaction(work)

@@ -15,7 +15,7 @@ from random import Random
 
 import orjson
 
-from promptforge.actors.notifications.deliveries.domain import Delivery
+from promptforge.actors.notifications.deliveries.domain import KEPT, Delivery
 from promptforge.actors.notifications.deliveries.messages import DeliveryState
 from promptforge.actors.notifications.messages import NotificationView
 from promptforge.actors.notifications.webhooks.messages import (
@@ -36,6 +36,10 @@ LEAST_SHARE, MOST_SHARE = 0.8, 1.2
 PERSISTENT = timedelta(hours=16)
 """Less than the least that all attempts take together."""
 LONGEST_ASKED_SECONDS = 3600.0
+MISSED_FOR = KEPT
+"""After it was disabled, or last changed."""
+WEBHOOK_DISABLED = "webhook_disabled"
+"""Why something was not sent."""
 TEST_KIND = "webhook.test"
 
 
@@ -60,13 +64,19 @@ class Webhook:
     app_id: str | None = None
     app_generation: int = 0
     """Of the app when this was made."""
+    test_id: str | None = None
+    """The delivery of the latest test."""
 
     @property
     def enabled(self) -> bool:
         return self.state is WebhookState.ENABLED
 
     def wants(self, kind: str) -> bool:
-        return self.enabled and (not self.kinds or kind in self.kinds)
+        return not self.kinds or kind in self.kinds
+
+    def notes_missed(self, now: datetime) -> bool:
+        """What a disabled one misses is kept for its owner, who may enable it again, but not for ever."""
+        return now - self.updated_at < MISSED_FOR
 
     def view(self) -> WebhookView:
         return WebhookView(
@@ -97,6 +107,10 @@ class Verdict:
     state: DeliveryState
     retry_seconds: float | None = None
     disable: str | None = None
+
+
+TO_THE_NEW = Verdict(DeliveryState.PENDING, retry_seconds=DELAYS_SECONDS[0])
+"""Where the address was changed while the one of before was called: that one's answer decides nothing."""
 
 
 def verdict_of(answer: Answer, delivery: Delivery, webhook: Webhook, *, now: datetime, rng: Random) -> Verdict:

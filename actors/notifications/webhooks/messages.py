@@ -169,7 +169,11 @@ class RotateWebhookSecret(Command[WebhookSecretView]):
 
 @requires(scope="webhooks:write", while_suspended=True)
 class DisableWebhook(Command[WebhookView]):
-    """Send nothing to a webhook for now. What happens meanwhile is not sent later."""
+    """Send nothing to a webhook for now.
+
+    What happens meanwhile is not sent by itself later. For 30 days its deliveries have it as `skipped`, and once the
+    webhook is enabled again each of them can be sent.
+    """
 
     webhook_id: WebhookId
 
@@ -183,7 +187,10 @@ class EnableWebhook(Command[WebhookView]):
 
 @requires(scope="webhooks:write")
 class TestWebhook(Command[DeliveryView]):
-    """Send a test event (`webhook.test`) to a webhook; how that went is in its deliveries."""
+    """Send a test event (`webhook.test`) to a webhook; how that went is in its deliveries.
+
+    One at a time: 409 `delivery_pending` while the one before is on its way.
+    """
 
     __test__ = False  # pytest looks at classes by their name
 
@@ -219,6 +226,7 @@ class RedeliverWebhook(Command[DeliveryView]):
 @internal
 @job(queue="webhooks", timeout_seconds=45.0)
 class SendWebhook(Command[None]):
-    """Make one attempt at a delivery to a webhook."""
+    """Make one attempt at a delivery to a webhook: `webhook_id`, so that nothing is read where it has to wait."""
 
     delivery_id: DeliveryId
+    webhook_id: WebhookId | None = None

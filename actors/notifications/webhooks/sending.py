@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 
@@ -22,7 +23,14 @@ from promptforge.actors.notifications.preferences.domain import carries
 from promptforge.actors.notifications.preferences.messages import Channel
 from promptforge.actors.notifications.preferences.store import PreferenceStore
 from promptforge.actors.notifications.store import NotificationStore
-from promptforge.actors.notifications.webhooks.domain import Webhook, outcome_of, payload_of, verdict_of
+from promptforge.actors.notifications.webhooks.domain import (
+    TO_THE_NEW,
+    WEBHOOK_DISABLED,
+    Webhook,
+    outcome_of,
+    payload_of,
+    verdict_of,
+)
 from promptforge.actors.notifications.webhooks.gate import PLACES, Gate
 from promptforge.actors.notifications.webhooks.messages import SendWebhook
 from promptforge.actors.notifications.webhooks.store import WebhookStore
@@ -74,7 +82,9 @@ class WebhookSendingActor(Actor):
 
     @handles(SendWebhook)
     async def send(self, message: SendWebhook, context: Context) -> None:
-        job_id = None if context.job is None else context.job.job_id
+        job_id, snoozed = (None, 0) if context.job is None else (context.job.job_id, context.job.snoozed)
+        if message.webhook_id is not None:
+            self._gate.check(message.webhook_id, snoozed=snoozed)
         delivery = await self._deliveries.find_to_send(message.delivery_id, job_id)
         if delivery is None:
             return
@@ -88,7 +98,8 @@ class WebhookSendingActor(Actor):
                 delivery.id, DeliveryState.SKIPPED, reason=reason, attempt=None, now=context.now()
             )
             return
-        with self._gate.entered(webhook.id, failing=webhook.failing_since is not None) as breaker:
+        failing = webhook.failing_since is not None
+        with self._gate.entered(webhook.id, owner=webhook.user_id, failing=failing, snoozed=snoozed) as breaker:
             payload = payload_of(delivery, told)
             headers = _signed(delivery.event_id, payload, secrets, context.now())
             answer = await self._outward.post(webhook.url, headers, payload, timeout_seconds=self._timeout_seconds)
@@ -106,7 +117,7 @@ class WebhookSendingActor(Actor):
         if webhook is None:
             return "webhook_deleted"
         if not webhook.enabled:
-            return "webhook_disabled"
+            return WEBHOOK_DISABLED
         contact = await context.ask(GetContact(user_id=delivery.user_id))
         if contact is None or contact.suspended:
             return "account_suspended"
@@ -135,12 +146,16 @@ class WebhookSendingActor(Actor):
         return [one.decode() for one in opened if one is not None]
 
     async def _record(self, delivery: Delivery, webhook: Webhook, answer: Answer, context: Context) -> None:
+        """`webhook` as it was called: it may have another address by now, of which the answer says nothing."""
         now = context.now()
         attempt = Attempt(now, outcome_of(answer), round(answer.seconds * 1000))
+        moved = False
         if not answer.ok:
-            await self._webhooks.note_failed(webhook.id, now=now, session=None)
-            webhook = await self._webhooks.find(webhook.id) or webhook
-        verdict = verdict_of(answer, delivery, webhook, now=now, rng=self._rng)
+            await self._webhooks.note_failed(webhook, now=now, session=None)
+            present = await self._webhooks.find(webhook.id) or webhook
+            moved = present.url != webhook.url
+            webhook = replace(present, url=webhook.url)
+        verdict = TO_THE_NEW if moved else verdict_of(answer, delivery, webhook, now=now, rng=self._rng)
         if verdict.retry_seconds is not None:
             await self._deliveries.note_attempt(delivery.id, attempt, failed=True)
             raise Snooze(verdict.retry_seconds, f"The receiver: {attempt.outcome}")  # no failure of ours
@@ -158,7 +173,7 @@ class WebhookSendingActor(Actor):
 
     async def _disable(self, webhook: Webhook, reason: str, delivery: Delivery, tx: Context) -> None:
         """Once, with one notice to its owner, however many deliveries find out at the same time."""
-        if not await self._webhooks.disable(webhook.id, reason, now=tx.now(), session=tx.session):
+        if not await self._webhooks.disable(webhook, reason, now=tx.now(), session=tx.session):
             return
         notice = NotifyUser(
             user_id=webhook.user_id,

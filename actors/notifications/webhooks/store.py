@@ -120,15 +120,15 @@ class WebhookStore:
         fields = {"failing_since": None, "delivered_at": now}
         await self._webhooks.update_one({"_id": webhook.id}, {"$set": fields}, session=session)
 
-    async def note_failed(self, webhook_id: str, *, now: datetime, session: Session | None) -> None:
-        await self._webhooks.update_one(
-            {"_id": webhook_id, "failing_since": None}, {"$set": {"failing_since": now}}, session=session
-        )
+    async def note_failed(self, webhook: Webhook, *, now: datetime, session: Session | None) -> None:
+        """Of the address that it has here: nothing where it has another one by now."""
+        failed = {"_id": webhook.id, "url": webhook.url, "failing_since": None}
+        await self._webhooks.update_one(failed, {"$set": {"failing_since": now}}, session=session)
 
-    async def disable(self, webhook_id: str, reason: str, *, now: datetime, session: Session | None) -> bool:
-        """False where it is disabled already, or gone."""
+    async def disable(self, webhook: Webhook, reason: str, *, now: datetime, session: Session | None) -> bool:
+        """False where it is disabled already, gone, or has another address by now."""
         done = await self._webhooks.update_one(
-            {"_id": webhook_id, "state": WebhookState.ENABLED.value},
+            {"_id": webhook.id, "url": webhook.url, "state": WebhookState.ENABLED.value},
             {"$set": {"state": WebhookState.DISABLED.value, "reason": reason, "updated_at": now}},
             session=session,
         )
@@ -178,4 +178,5 @@ def _webhook_from(row: Document) -> Webhook:
         updated_at=row["updated_at"],
         app_id=row.get("app_id"),  # those from before there were apps have none
         app_generation=row.get("app_generation", 0),
+        test_id=row.get("test_id"),
     )

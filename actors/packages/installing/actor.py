@@ -32,7 +32,7 @@ from promptforge.actors.packages.installing.messages import (
     UploadView,
 )
 from promptforge.actors.packages.installing.room import Room
-from promptforge.actors.packages.installing.store import no_upload
+from promptforge.actors.packages.installing.store import UPLOAD, no_upload
 from promptforge.actors.packages.registry.access import version_to_have
 from promptforge.actors.projects.messages import project_to_write
 from promptforge.actors.prompts.exchange.messages import OnConflict
@@ -93,7 +93,7 @@ class InstallsActor(Actor):
         now = context.now()
         made = verified.package.manifest
         upload = UploadView(
-            id=new_id("upl"),
+            id=new_id(UPLOAD),
             publisher=made.publisher,
             name=made.name,
             version=made.version,
@@ -109,7 +109,18 @@ class InstallsActor(Actor):
         writer = self._files.writer(upload.id, f"{made.name}-{made.version}.zip")
         await writer.write(message.data)
         await writer.close(now=now)
-        return upload
+        return await self._still_wanted(upload.id, context)
+
+    async def _still_wanted(self, upload_id: str, context: Context) -> UploadView:
+        """Raises `NotFound` where it was removed while its file was written, and leaves no file then.
+
+        Whoever removes it later finds a file that is closed.
+        """
+        try:
+            return await self._store.get_upload(upload_id, context.user_id, now=context.now())
+        except NotFound:
+            await self._files.delete(upload_id)
+            raise
 
     @handles(ListUploads)
     async def list_uploads(self, message: ListUploads, context: Context) -> UploadsView:

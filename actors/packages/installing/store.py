@@ -18,6 +18,8 @@ from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.personal import Held, Subject, kept, marks
 
 OTHERS = "only of what others have installed: the names are those of prompts and datasets that are theirs"
+UPLOAD = "upl"
+"""What the ids of uploads, and so of their files, begin with."""
 UPLOADS = "package_uploads"
 INSTALLS = "package_installs"
 
@@ -104,6 +106,10 @@ class InstallStore:
     async def list_expired(self, now: datetime, *, limit: int) -> Sequence[str]:
         rows = self._uploads.find({"expires_at": {"$lte": now}}, {"_id": 1}).limit(limit)
         return [row["_id"] for row in await rows.to_list(limit)]
+
+    async def which_are_there(self, upload_ids: Sequence[str]) -> set[str]:
+        rows = self._uploads.find({"_id": {"$in": list(upload_ids)}}, {"_id": 1})
+        return {row["_id"] async for row in rows}
 
     async def remove(self, upload_id: str) -> None:
         await self._uploads.delete_one({"_id": upload_id})

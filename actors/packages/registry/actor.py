@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import MISSING
 
 from promptforge.actors.datasets.messages import FreezeDataset
+from promptforge.actors.marketplace.listings.messages import TakeRevokedOffMarket
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.packages.errors import (
     NotADraft,
@@ -24,6 +25,7 @@ from promptforge.actors.packages.messages import (
     DiscardPackageVersion,
     DraftPackageVersion,
     EditPackageVersion,
+    ExpectUnrevoked,
     GetManifestSchema,
     GetPackage,
     GetPackageVersion,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from promptforge.actors.packages.registry.store import PackageStore
 
 TOLD_AGAIN_SECONDS = 120.0
-"""When buyers, or versions, are looked for once more: what began before a revocation may commit after it."""
+"""When buyers, listings, or versions are looked for once more: what began before a revocation may commit after it."""
 _EDITABLE = ("description", "readme", "prompts", "dataset_ids")
 
 
@@ -247,6 +249,10 @@ class PackagesActor(Actor):
         tell = TellOfRevocation(package_id=version.package_id, version=version.version)
         await context.enqueue(tell)
         await context.enqueue(tell, delay_seconds=TOLD_AGAIN_SECONDS)
+        number = await self._store.get_number(version.package_id, version.version, session=context.session)
+        off_market = TakeRevokedOffMarket(package_id=version.package_id, number=number, reason=mark.reason)
+        await context.enqueue(off_market)
+        await context.enqueue(off_market, delay_seconds=TOLD_AGAIN_SECONDS)
         return revoked
 
     async def _mark(
@@ -272,6 +278,13 @@ class PackagesActor(Actor):
             raise PackageYanked
         number = await self._store.get_number(version.package_id, version.version, session=context.session)
         return PinnedPackage(version.package_id, version.name, version.version, number, version.sha256)
+
+    @handles(ExpectUnrevoked, transactional=True)
+    async def expect_unrevoked(self, message: ExpectUnrevoked, context: Context) -> None:
+        version = await self._store.get_version(message.package_id, message.version, session=context.session)
+        revoked = await self._store.find_revocation(version, session=context.session)
+        if revoked is not None:
+            raise PackageRevoked(f"{version.name} {version.version} was revoked: {revoked.reason}")
 
     # For everybody
 

@@ -22,6 +22,7 @@ from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.packages.errors import PackageRevoked
 from promptforge.actors.packages.format.contents import MAX_ITEMS, DatasetFile
 from promptforge.actors.packages.format.manifest import encode
+from promptforge.actors.packages.installing.store import UPLOAD
 from promptforge.actors.packages.messages import (
     BuildFailure,
     BuildPackage,
@@ -45,7 +46,7 @@ from promptforge.core.context import Context
 from promptforge.core.downloads import Download
 from promptforge.core.errors import DATABASE_AWAY, NotFound, PromptForgeError
 from promptforge.core.failpoints import reach
-from promptforge.core.ids import new_id
+from promptforge.core.ids import least_id, new_id
 from promptforge.core.mongo import Files, StoredFile
 from promptforge.core.runtime import Actor, handles
 
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/zip"
 LOOK_AFTER = timedelta(minutes=10)
+NOBODYS_AFTER = timedelta(days=2)
+"""Uploads are kept for a day."""
 SWEPT_AT_ONCE = 100
 
 
@@ -102,9 +105,9 @@ class PackageFilesActor(Actor):
         datasets = [await _read(dataset_id, revision, context) for dataset_id, revision in sorted(revisions.items())]
         title = Title(version.publisher_id, version.name, version.version, version.description or "", version.readme)
         manifest, data = await anyio.to_thread.run_sync(build_file, title, prompts, datasets, self._keys)
-        writer = self._files.writer(file_id, file_name(version))
-        await writer.write(data)
-        file = await writer.close(now=context.now())
+        async with self._files.writing(file_id, file_name(version)) as writer:
+            await writer.write(data)
+            file = await writer.close(now=context.now())
         return Built(file, encode(manifest), self._keys.public[0].key_id)
 
     async def _publish(self, version: PackageVersionView, built: Built, tx: Context) -> bool:
@@ -164,6 +167,22 @@ class PackageFilesActor(Actor):
             await self._files.delete(upload_id)
             await self._uploads.remove(upload_id)
             number += 1
+        return number + await self._remove_nobodys_uploads(context)
+
+    async def _remove_nobodys_uploads(self, context: Context) -> int:
+        """Files whose upload is gone: a process died after the removal, before it looked for it.
+
+        Of the last days they are not looked for, where nearly all files are somebody's. An upload's document is there
+        before its file, and no id is used twice, so a file without one has none for good.
+        """
+        first, end, number = f"{UPLOAD}_", least_id(UPLOAD, context.now() - NOBODYS_AFTER), 0
+        while files := await self._files.list_between(first, end, SWEPT_AT_ONCE):
+            there = await self._uploads.which_are_there(files)
+            for file_id in files:
+                if file_id not in there:
+                    await self._files.delete(file_id)
+                    number += 1
+            first = f"{files[-1]}\0"
         return number
 
     # Handing out

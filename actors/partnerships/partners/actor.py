@@ -206,8 +206,8 @@ class PartnersActor(Actor):
         check_commission(message.commission_bp, None, self._most_commission_bp)
         moved = before.moved(Move.COMMISSION, now=context.now())
         after = replace(moved, commission_bp=message.commission_bp)
-        await self._move(Step(Move.COMMISSION, note=message.note), before, after, context)
-        await context.enqueue(commission_notice(before, after, message.note), owner_id=after.owner)
+        await self._move(Step(Move.COMMISSION, message.reason_code, message.note), before, after, context)
+        await context.enqueue(commission_notice(before, after, message), owner_id=after.owner)
         return await self._detail(after, context)
 
     async def _to_be_judged(self, partner_id: str, tx: Context) -> Partner:

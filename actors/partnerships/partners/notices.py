@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from promptforge.actors.notifications.messages import NotifyUser
-from promptforge.actors.partnerships.messages import PartnershipDecision
+from promptforge.actors.partnerships.messages import ChangeCommission, PartnershipDecision
 from promptforge.actors.partnerships.partners.domain import Partner
-from promptforge.actors.partnerships.partners.reasons import REASONS
+from promptforge.actors.partnerships.partners.reasons import COMMISSIONS, REASONS
+from promptforge.core.reasons import explained
 
 _TOLD = {
     PartnershipDecision.APPROVE: (
@@ -61,8 +62,7 @@ def decision_notice(partner: Partner) -> NotifyUser:
     reason = REASONS[verdict.reason_code]
     parts = [
         body.format(name=partner.name, percent=percent(partner.commission_bp or 0)),
-        f"Why ({verdict.reason_code}): {reason.words} {verdict.note}",
-        f"What you can do: {reason.next_step}",
+        explained(verdict.reason_code, f"{reason.words} {verdict.note}", reason.next_step),
     ]
     if partner.can_appeal and partner.appeal_until is not None:
         parts.append(f"You can appeal until {partner.appeal_until:%Y-%m-%d}.")
@@ -70,13 +70,15 @@ def decision_notice(partner: Partner) -> NotifyUser:
         parts.append("What is not settled yet is frozen until somebody decides about it, and you are told.")
     if partner.apply_again_at is not None:
         parts.append(f"apply_again_at is {partner.apply_again_at:%Y-%m-%d}.")
-    return _notice(partner, kind, title, "\n\n".join(parts))
+    return _notice(partner, kind, title, body="\n\n".join(parts), code=verdict.reason_code)
 
 
-def commission_notice(before: Partner, after: Partner, note: str) -> NotifyUser:
+def commission_notice(before: Partner, after: Partner, message: ChangeCommission) -> NotifyUser:
     was, is_now = percent(before.commission_bp or 0), percent(after.commission_bp or 0)
-    body = f"“{after.name}” got {was} % of sales and gets {is_now} % of those from now on.\n\nWhy: {note}"
-    return _notice(after, "partnership.commission", "Your commission has changed", body)
+    body = f"“{after.name}” got {was} % of sales and gets {is_now} % of those from now on."
+    code = message.reason_code
+    why = COMMISSIONS[code].told(code, message.note)
+    return _notice(after, "partnership.commission", "Your commission has changed", body=f"{body}\n\n{why}", code=code)
 
 
 def waiting_notices(partner: Partner, event: str, version: int, administrators: Iterable[str]) -> list[NotifyUser]:
@@ -101,12 +103,12 @@ def percent(basis_points: int) -> str:
     return f"{basis_points // 100}.{basis_points % 100:02d}".rstrip("0").rstrip(".")
 
 
-def _notice(partner: Partner, kind: str, title: str, body: str) -> NotifyUser:
+def _notice(partner: Partner, kind: str, title: str, *, body: str, code: str) -> NotifyUser:
     return NotifyUser(
         user_id=partner.owner,
         kind=kind,
         title=title,
         body=body,
-        subject={"partner_id": partner.id},
+        subject={"partner_id": partner.id, "reason_code": str(code)},
         dedupe_key=f"{kind}:{partner.id}:{partner.version}",
     )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from promptforge.actors.partnerships.messages import PartnershipDecision, PartnershipReason, PartnershipReasonView
-from promptforge.core.reasons import Reason
+from promptforge.actors.partnerships.messages import (
+    CommissionReason,
+    PartnershipDecision,
+    PartnershipReason,
+    PartnershipReasonView,
+)
+from promptforge.core.reasons import Reason, Stated
 
 _D = PartnershipDecision
 _AGAIN = "You can apply again from the day that the partnership names (apply_again_at)."
@@ -52,10 +57,23 @@ REASONS: dict[PartnershipReason, Reason[PartnershipDecision]] = {
     PartnershipReason.UNCHANGED: Reason(
         (_D.UPHOLD,),
         "Your appeal was read, and does not change the decision.",
-        "That is final until something changes; the note says what would.",
+        "There is no other appeal, until something changes; the note says what would.",
     ),
     PartnershipReason.PARTNER_ASKED: Reason((_D.END,), "You asked for it.", _AGAIN),
     PartnershipReason.INACTIVE: Reason((_D.END,), "Nobody has come through you for a long time.", _AGAIN),
+}
+
+
+_FROM_NOW_ON = (
+    "It counts for sales from now on, and takes nothing that you have earned, so there is no appeal. If it is not "
+    "worth it to you any more, you can ask for an end."
+)
+COMMISSIONS: dict[CommissionReason, Stated] = {
+    CommissionReason.AGREED: Stated("It was agreed with you.", _FROM_NOW_ON),
+    CommissionReason.MORE_SALES: Stated("More people buy who come through you.", _FROM_NOW_ON),
+    CommissionReason.FEWER_SALES: Stated("Fewer people buy who come through you.", _FROM_NOW_ON),
+    CommissionReason.NEW_TERMS: Stated("The terms for partners have changed.", _FROM_NOW_ON),
+    CommissionReason.OTHER: Stated("The note says why.", _FROM_NOW_ON),
 }
 
 

@@ -18,6 +18,7 @@ from promptforge.actors.partnerships.referrals.domain import (
     normal_code,
 )
 from promptforge.actors.partnerships.referrals.errors import (
+    AlreadyReferred,
     CircularReferral,
     CodeTaken,
     NobodysReferral,
@@ -152,7 +153,9 @@ class ReferralsActor(Actor):
         standing = None if code is None else await tx.ask(GetPartnerStanding(partner_id=code.partner_id))
         if code is None or not code.active or standing is None or not standing.earns:
             raise ReferralNotActive
-        await self._expect_no_circle(standing.owner_id, tx)
+        group = await self._expect_no_circle(standing.owner_id, tx)
+        if await self._attributions.find_first(group, session=tx.session) is not None:
+            raise AlreadyReferred
         made = Attribution(
             user_id=tx.user_id,
             code=code.code,
@@ -166,8 +169,9 @@ class ReferralsActor(Actor):
         await self._attributions.insert(made, session=tx.session)
         return made
 
-    async def _expect_no_circle(self, referrer_id: str, tx: Context) -> None:
-        """Raises `SelfReferral` or `CircularReferral`.
+    async def _expect_no_circle(self, referrer_id: str, tx: Context) -> tuple[str, ...]:
+        """The user's accounts, of which nobody else claims anything beside this. Raises `SelfReferral` or
+        `CircularReferral`.
 
         A circle could also be closed from several sides at once, none of which sees the others. So each takes a turn of
         its user's accounts and, where those may refer others, of all accounts that the chain goes through: who is about
@@ -181,6 +185,7 @@ class ReferralsActor(Actor):
             raise CircularReferral
         refers = await self._codes.has_any(group, session=tx.session)
         await self._attributions.take_turns([group[0], *(through if refers else ())], session=tx.session)
+        return group
 
     async def _above(self, user_id: str, context: Context) -> tuple[set[str], list[str]]:
         """By whom somebody came, and by whom that one did, and so on; also by whom accounts came that are linked with
@@ -223,6 +228,9 @@ class ReferralsActor(Actor):
         made = await self._attributions.find(message.buyer_id, session=context.session)
         if made is None or context.now() >= made.until or made.referrer_id == message.seller_id:
             return None
+        group = await context.ask(GetAccountGroup(user_id=message.buyer_id))
+        if await self._attributions.find_first(group, session=context.session) != made:
+            return None  # they were brought by another account before, which was linked with this one since
         standing = await context.ask(GetPartnerStanding(partner_id=made.partner_id))
         if standing is None or not standing.earns:
             return None

@@ -36,11 +36,13 @@ from promptforge.actors.partnerships.referrals.messages import (
     PartnerDashboard,
     ReviewEarnings,
 )
+from promptforge.actors.partnerships.referrals.reasons import REASONS, next_step
 from promptforge.actors.partnerships.referrals.store import ReferralStores
 from promptforge.core.amounts import from_millicredits, to_millicredits
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Page
+from promptforge.core.reasons import check_reason, explained
 from promptforge.core.runtime import Actor, handles
 
 
@@ -115,6 +117,7 @@ class EarningsActor(Actor):
         return _view(await context.ask(GetCommissions(partner_id=message.partner_id)))
 
     async def _decide(self, message: DecideFrozenEarnings, tx: Context) -> None:
+        check_reason(REASONS, message.reason_code, message.decision)
         partner = await self._partners.get(message.partner_id, session=tx.session)
         if tx.user_id == partner.owner or await tx.ask(AreAccountsLinked(one=tx.user_id, other=partner.owner)):
             raise OwnPartnership
@@ -126,12 +129,14 @@ class EarningsActor(Actor):
                 release=message.decision is FreezeDecision.RELEASE,
                 decided_by=tx.user_id,
                 reason=message.reason,
+                reason_code=message.reason_code.value,
             )
         )
-        await tx.enqueue(_notice(partner, message), owner_id=partner.owner)
+        await tx.enqueue(earnings_notice(partner, message), owner_id=partner.owner)
 
 
-def _notice(partner: Partner, message: DecideFrozenEarnings) -> NotifyUser:
+def earnings_notice(partner: Partner, message: DecideFrozenEarnings) -> NotifyUser:
+    code, following = message.reason_code, next_step(message.reason_code, message.decision)
     if message.decision is FreezeDecision.RELEASE:
         title, what = "Frozen earnings are yours after all", "What your suspension had frozen is released"
     else:
@@ -140,8 +145,13 @@ def _notice(partner: Partner, message: DecideFrozenEarnings) -> NotifyUser:
         user_id=partner.owner,
         kind="partnership.earnings_decided",
         title=title,
-        body=f"{what}. The reason: {message.reason}",
-        subject={"partner_id": partner.id, "decision": message.decision.value, "term": str(message.term)},
+        body=f"{what}.\n\n{explained(code, f'{REASONS[code].words} {message.reason}', following)}",
+        subject={
+            "partner_id": partner.id,
+            "decision": message.decision.value,
+            "term": str(message.term),
+            "reason_code": code.value,
+        },
         dedupe_key=f"partnership.earnings_decided:{partner.id}:{message.term}",
     )
 
@@ -171,6 +181,7 @@ def _view(stand: CommissionsStand) -> EarningsView:
                 frozen_at=one.frozen_at,
                 decided_at=one.decided_at,
                 reason=one.reason,
+                reason_code=one.reason_code,
             )
             for one in stand.freezes
         ),

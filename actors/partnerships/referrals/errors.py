@@ -45,6 +45,12 @@ class SelfReferral(NobodysReferral):
     title = "Nobody refers themselves, nor an account that shares a card or a bank account with theirs"
 
 
+class AlreadyReferred(NobodysReferral):
+    telling = 3
+    code = "already_referred"
+    title = "Another account with your card or bank account came by a link already: nobody is brought twice"
+
+
 class CircularReferral(NobodysReferral):
     telling = 2
     code = "circular_referral"

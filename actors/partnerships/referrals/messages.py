@@ -148,7 +148,8 @@ class GetReferral(Query[AttributionView]):
 class FrozenEarningsView:
     """What a suspension froze. `state` is `frozen`, `released` or `forfeited`; `pending` is what is left of it.
 
-    What is released of a sale that has not settled yet settles with it.
+    What is released of a sale that has not settled yet settles with it. `reason_code` is null for what was decided
+    before there were codes.
     """
 
     term: int
@@ -157,6 +158,7 @@ class FrozenEarningsView:
     frozen_at: datetime
     decided_at: datetime | None
     reason: Annotated[str | None, Field(examples=[None])]
+    reason_code: Annotated[str | None, Field(examples=[None])] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,17 @@ class FreezeDecision(StrEnum):
     FORFEIT = "forfeit"
 
 
+class EarningsReason(StrEnum):
+    """Why; `other` where the note alone says it. `earned` and `mistaken` are for a release, the others are not."""
+
+    EARNED = "earned"
+    MISTAKEN = "mistaken"
+    SUSPICIOUS_TRAFFIC = "suspicious_traffic"
+    BROKEN_TERMS = "broken_terms"
+    FRAUD = "fraud"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class FrozenTermView:
     """Earnings that wait for a decision: whose they are, how the partnership stands, and how much it is by now."""
@@ -302,6 +315,7 @@ class DecideFrozenEarnings(Command[EarningsView]):
     term: Annotated[int, Ge(0), Le(2**31 - 1)]
     decision: FreezeDecision
     reason: Note
+    reason_code: EarningsReason = EarningsReason.OTHER
 
 
 # Inside the service

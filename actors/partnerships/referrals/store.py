@@ -149,6 +149,12 @@ class AttributionStore:
         row = await self._attributions.find_one({"_id": user_id}, session=session)
         return None if row is None else _attribution_from(row)
 
+    async def find_first(self, user_ids: Sequence[str], *, session: Session | None) -> Attribution | None:
+        """Of the attributions of these people the one that was made first."""
+        rows = self._attributions.find({"_id": {"$in": list(user_ids)}}, session=session)
+        made = [_attribution_from(row) async for row in rows]
+        return min(made, key=lambda one: (one.made_at, one.user_id), default=None)
+
     async def list_referrers(self, user_ids: Sequence[str], *, session: Session | None = None) -> set[str]:
         """By whom these people came, as far as they came by somebody."""
         rows = self._attributions.find({"_id": {"$in": list(user_ids)}}, {"referrer_id": 1}, session=session)

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from promptforge.actors.prompts.errors import IncludeCycle, IncludeMissing, IncludesTooDeep, IncludesTooLarge
-from promptforge.actors.prompts.messages import Include, Variable
+from promptforge.actors.prompts.messages import MAX_EXPANDED_CHARACTERS, Include, Variable
 from promptforge.actors.prompts.rendering.templates import IncludePart, VariablePart, parse
 
 MAX_DEPTH = 5
 MAX_INCLUDES = 200
 """Texts put in place, repetitions counted."""
-MAX_EXPANDED_CHARACTERS = 1_048_576
 
 Pin = tuple[str, str]
 """Of a prompt by its id: the label, or the version's number in digits."""

@@ -1,7 +1,7 @@
 """What was found already, of one generation of the index: bounded, and forgotten whenever the index has moved on.
 
 The request is the key, with the audiences that it may see: nobody is answered what another may see. What is suggested
-for a text is known in the same way.
+for a text is known in the same way, and the page that somebody who has not signed in was answered.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from cachetools import LRUCache
 
 from promptforge.actors.search.engine import Found, Hit, Request, Scope
+from promptforge.actors.search.messages import Search, SearchPage
 
 MAX_CHARACTERS = 24_000_000
 """Of all answers together."""
@@ -23,8 +24,8 @@ AUDIENCE_OVERHEAD = 150
 Suggesting = tuple[str, Scope, int]
 """A text, who it is for, and how many."""
 Suggestions = tuple[Hit, ...]
-AskedT = TypeVar("AskedT", Request, Suggesting)
-AnswerT = TypeVar("AnswerT", Found, Suggestions)
+AskedT = TypeVar("AskedT", Request, Suggesting, Search)
+AnswerT = TypeVar("AnswerT", Found, Suggestions, SearchPage)
 
 
 class Answers(Generic[AskedT, AnswerT]):
@@ -52,12 +53,16 @@ class Answers(Generic[AskedT, AnswerT]):
             self._known.clear()
 
 
-def _size_of_question(asked: Request | Suggesting) -> int:
+def _size_of_question(asked: Request | Suggesting | Search) -> int:
+    if isinstance(asked, Search):
+        return len(asked.q)
     text, scope = (asked.text, asked.scope) if isinstance(asked, Request) else asked[:2]
     return len(text) + AUDIENCE_OVERHEAD * len(scope.audiences)
 
 
-def _size_of_answer(answer: Found | Suggestions) -> int:
+def _size_of_answer(answer: Found | Suggestions | SearchPage) -> int:
+    if isinstance(answer, SearchPage):
+        return sum(HIT_OVERHEAD + len(hit.title) + 2 * len(hit.summary) for hit in answer.items)
     hits = answer.hits if isinstance(answer, Found) else answer
     texts = sum(len(hit.document.title) + 2 * len(hit.document.summary) for hit in hits)
     return HIT_OVERHEAD * len(hits) + texts

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptforge.actors.search.engine import Filters, Scope
-from promptforge.actors.search.messages import Kind, SearchDocument
+from promptforge.actors.search.messages import PUBLIC, Kind, SearchDocument
 from promptforge.core.embeddings import DIMENSIONS, embed, signs
 
 CANDIDATES = 300
@@ -26,10 +27,16 @@ LEAST_LIKENESS = 0.2
 MEANT_CHARACTERS = 300
 """Of a body: the beginning says what it is about."""
 _GROWTH = 1024
+_FEW = 8
+_LATELY = 16
 _WORDS = DIMENSIONS // 64
-_FAR = np.uint16(DIMENSIONS + 1)
+_FAR = np.uint8(255)
+"""Of 256 signs: what differs in as many means the opposite."""
+_AT_ONCE = 32_768
+"""Documents whose signs are compared together: so many stay in the processor's cache."""
 _NO_PRICE = -1
 
+EVERYBODY = frozenset({PUBLIC})
 KINDS = {kind: number for number, kind in enumerate(Kind)}
 
 
@@ -39,6 +46,8 @@ class _Columns:
 
     codes: NDArray[np.uint64]
     rounded: NDArray[np.int8]
+    lengths: NDArray[np.float32]
+    """Of rounded vectors; 1 of those that mean nothing."""
     audience: NDArray[np.int32]
     kind: NDArray[np.int8]
     category: NDArray[np.int16]
@@ -54,6 +63,7 @@ class _Columns:
         return cls(
             np.zeros((_WORDS, room), np.uint64),
             np.zeros((room, DIMENSIONS), np.int8),
+            np.ones(room, np.float32),
             np.full(room, -1, np.int32),
             np.zeros(room, np.int8),
             np.full(room, -1, np.int16),
@@ -95,9 +105,17 @@ class Meanings:
         self._given = 0
         self._audiences: dict[str, int] = {}
         self._values: dict[str, int] = {}
+        self._written = 0
+        """How often something was put or removed."""
+        self._permitted_lately: dict[tuple[Scope, Filters], tuple[int, NDArray[np.bool_]]] = {}
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    @property
+    def rows(self) -> int:
+        """That are compared: also of those that are gone."""
+        return self._given
 
     @property
     def bytes(self) -> int:
@@ -133,10 +151,15 @@ class Meanings:
             places = np.array([numbers[at] for at in new])
             largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), 1e-6)
             self._columns.codes[:, places] = signs(vectors).T
-            self._columns.rounded[places] = np.rint(vectors * (127 / largest))
+            rounded = np.rint(vectors * (127 / largest))
+            self._columns.rounded[places] = rounded
+            self._columns.lengths[places] = np.maximum(np.linalg.norm(rounded, axis=1), 1)
             self._meant.update((numbers[at], marks[at]) for at in new)
-        for number, document in zip(numbers, documents, strict=True):
-            self._describe(number, document)
+        try:
+            for number, document in zip(numbers, documents, strict=True):
+                self._describe(number, document)
+        finally:
+            self._written += 1
         return numbers, {number for number in numbers if number < given}
 
     def remove(self, kind: Kind, ids: Sequence[str]) -> list[int]:
@@ -150,6 +173,7 @@ class Meanings:
                 self._gone += 1
                 self._counts[kind] -= 1
                 found.append(number)
+        self._written += 1
         return found
 
     def _number(self, document: SearchDocument) -> int:
@@ -180,43 +204,55 @@ class Meanings:
 
     # Looking
 
+    def permitted(self, scope: Scope, filters: Filters) -> NDArray[np.bool_]:
+        """Which numbers are of documents that may be shown. With a tag, some may be among them that have not got it."""
+        written, columns = self._written, self._columns
+        return self._permitted(written, columns, scope, filters)
+
     def nearest(self, text: str, scope: Scope, filters: Filters) -> list[tuple[int, float]]:
         """The numbers of those that mean most nearly what the text means and how near, the nearest first.
 
         With a tag, some may be among them that have not got it: the index of words knows.
         """
-        columns, size = self._columns, min(self._given, self._columns.room)
-        permitted = self._permitted(columns, size, scope, filters)
-        if permitted is None:
+        written, columns = self._written, self._columns
+        permitted = self._permitted(written, columns, scope, filters)
+        if not (size := len(permitted)):
             return []
         vector = embed([text])
-        differing = np.zeros(size, np.uint16)
-        for words, own in zip(columns.codes, signs(vector)[0], strict=True):
-            differing += np.bitwise_count(words[:size] ^ own)
-        differing[~permitted] = _FAR
-        nearer = np.cumsum(np.bincount(differing, minlength=int(_FAR)))  # how many differ by so many or fewer
-        farthest = min(int(np.searchsorted(nearer, CANDIDATES)), int(_FAR) - 1)
-        farther = np.flatnonzero(differing == farthest)[:CANDIDATES]
-        near = np.concatenate((np.flatnonzero(differing < farthest), farther))
-        rounded = columns.rounded[near].astype(np.float32)
-        lengths = np.linalg.norm(rounded, axis=1)
-        likeness = rounded @ vector[0] / np.where(lengths > 0, lengths, 1)
+        differing = _differing(columns.codes[:, :size], signs(vector)[0])
+        np.putmask(differing, ~permitted, _FAR)
+        near = _least(differing, CANDIDATES)
+        likeness = columns.rounded[near].astype(np.float32) @ vector[0] / columns.lengths[near]
         order = np.argsort(-likeness, kind="stable")[:NEAREST]
-        return [(int(near[at]), float(likeness[at])) for at in order if likeness[at] >= LEAST_LIKENESS]
+        order = order[likeness[order] >= LEAST_LIKENESS]
+        return list(zip(near[order].tolist(), likeness[order].tolist(), strict=True))
 
-    def _permitted(self, columns: _Columns, size: int, scope: Scope, filters: Filters) -> NDArray[np.bool_] | None:
-        """None: nothing is."""
+    def _permitted(self, written: int, columns: _Columns, scope: Scope, filters: Filters) -> NDArray[np.bool_]:
+        """Of what everybody may see it is remembered, until something is written.
+
+        `written` was read before `columns`: whatever is written meanwhile makes what is remembered outdated.
+        """
+        size = min(self._given, columns.room)
+        if scope.audiences != EVERYBODY:
+            return self._look_permitted(columns, size, scope, filters)
+        asked = (scope, filters)
+        known = self._permitted_lately.get(asked)
+        if known is not None and known[0] == written and len(known[1]) <= size:
+            return known[1]
+        found = self._look_permitted(columns, size, scope, filters)
+        if len(self._permitted_lately) >= _LATELY:
+            self._permitted_lately.clear()
+        self._permitted_lately[asked] = written, found
+        return found
+
+    def _look_permitted(self, columns: _Columns, size: int, scope: Scope, filters: Filters) -> NDArray[np.bool_]:
+        """Empty where nothing is."""
         known = [self._audiences[audience] for audience in scope.audiences if audience in self._audiences]
         if not size or not known:
-            return None
-        audience = columns.audience[:size].copy()  # first: whoever writes meanwhile may add to the audiences
-        allowed = np.zeros(len(self._audiences) + 1, np.bool_)
-        allowed[known] = True  # the last, which -1 stands for, stays false
-        permitted: NDArray[np.bool_] = allowed[audience]
+            return np.zeros(0, np.bool_)
+        permitted = _one_of(columns.audience[:size], known)
         if len(scope.kinds) < len(Kind):
-            wanted = np.zeros(len(Kind), np.bool_)
-            wanted[[KINDS[kind] for kind in scope.kinds]] = True
-            permitted &= wanted[columns.kind[:size]]
+            permitted &= _one_of(columns.kind[:size], [KINDS[kind] for kind in scope.kinds])
         if filters.category is not None:
             permitted &= columns.category[:size] == self._values.get(filters.category, -2)
         if filters.licence is not None:
@@ -233,6 +269,46 @@ class Meanings:
             wanted_bits = _bits(filters.tag)
             permitted &= columns.tags[:size] & wanted_bits == wanted_bits
         return permitted
+
+
+def _one_of(column: NDArray[Any], values: Sequence[int]) -> NDArray[np.bool_]:  # Any: whole numbers
+    """Where one of these stands; a few comparisons cost less than looking each up."""
+    found = np.zeros(len(column), np.bool_)
+    if len(values) <= _FEW:
+        for value in values:
+            found |= column == value
+        return found
+    column = column.copy()  # first: whoever writes meanwhile may add values that are larger
+    allowed = np.zeros(max(int(column.max(initial=0)), *values) + 2, np.bool_)
+    allowed[list(values)] = True  # the last, which -1 stands for, stays false
+    chosen: NDArray[np.bool_] = allowed[column]
+    return chosen
+
+
+def _differing(codes: NDArray[np.uint64], own: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """In how many signs each differs; in none, where it is in all 256, whose vectors are sorted out later."""
+    size = codes.shape[1]
+    found = np.empty(size, np.uint8)
+    other, counted = np.empty(_AT_ONCE, np.uint64), np.empty(_AT_ONCE, np.uint8)
+    for begin in range(0, size, _AT_ONCE):
+        end = min(begin + _AT_ONCE, size)
+        part, length = found[begin:end], end - begin
+        for at, (words, sign) in enumerate(zip(codes[:, begin:end], own, strict=True)):
+            np.bitwise_xor(words, sign, out=other[:length])
+            np.bitwise_count(other[:length], out=counted[:length] if at else part)
+            if at:
+                part += counted[:length]
+    return found
+
+
+def _least(differing: NDArray[np.uint8], most: int) -> NDArray[np.intp]:
+    """Where so many of the least are, the first of equals; none of what is far. Halved until it is known how far."""
+    low, high = 0, int(_FAR) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if np.count_nonzero(differing <= middle) >= most else (middle + 1, high)
+    equal = np.flatnonzero(differing == low)[:most]
+    return np.concatenate((np.flatnonzero(differing < low), equal))
 
 
 def _bits(*tags: str) -> np.uint64:

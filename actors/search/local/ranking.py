@@ -25,7 +25,7 @@ def fused(by_words: Sequence[int], by_meaning: Sequence[int], *, all_words: bool
     weight = MEANING_WEIGHT if all_words else 1.0
     for rank, number in zip(count(1), by_meaning):
         scores[number] += weight / (RANK_CONSTANT + rank)
-    return sorted(scores, key=lambda number: -scores[number])  # of equals the one that words found first
+    return sorted(scores, key=scores.__getitem__, reverse=True)  # of equals the one that words found first
 
 
 def begin(ranked: Sequence[int], seen: int | None, place: int) -> int:

@@ -25,10 +25,6 @@ MOST_GRAMS = 24
 """Of a query: what comes after them is not looked for."""
 SHOWN = 240
 """Characters of a highlighted field."""
-MOST_JUDGED = 1_000
-MOST_COMPARED = 100_000
-"""Words of all hits together that are looked at for being spelled alike, and pairs of letters that are compared for it:
-what comes after them is not marked."""
 _LEAD = 60
 _DENSE = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -60,6 +56,9 @@ def _signs(*, left_out: bool) -> str:
 
 _LEFT_OUT = re.compile(f"[{_signs(left_out=True)}]")
 _WORD = re.compile(rf"[^\W_{_DENSE}](?:[^\W_{_DENSE}]|[{_signs(left_out=False)}])*")
+_LETTERS = re.compile(r"[^\W_]*")
+_FEW = 8
+"""Beginnings of words that are looked for one after the other."""
 _UNKNOWN = " "
 """A word that no text has."""
 _STOP = frozenset({
@@ -91,6 +90,11 @@ def stem(word: str) -> str:
 @lru_cache(50_000)
 def plain(word: str) -> str:
     return "".join(_PLAIN.analyze(word)[:1])
+
+
+def stems(text: str) -> list[str]:
+    """As the index has them, of a text that is `normal`."""
+    return _STEMMED.analyze(text)
 
 
 def normal(text: str) -> str:
@@ -153,46 +157,29 @@ def fuzzy_distance(word: str) -> int:
 # What was meant
 
 
-def may_be_alike(one: str, other: str, most: int) -> bool:
-    return abs(len(one) - len(other)) <= most and len(set(one) ^ set(other)) <= 2 * most
-
-
-def alike(one: str, other: str, most: int) -> bool:
-    """Whether one becomes the other by at most so many letters changed, left out, added or swapped with the next."""
-    before_last: list[int] = []
-    last = list(range(len(other) + 1))
-    for row, letter in enumerate(one, 1):
-        current = [row]
-        for column, its in enumerate(other, 1):
-            cost = min(last[column] + 1, current[-1] + 1, last[column - 1] + (letter != its))
-            if row > 1 and column > 1 and letter == other[column - 2] and its == one[row - 2]:
-                cost = min(cost, before_last[column - 2] + 1)
-            current.append(cost)
-        if min(current) > most:
-            return False
-        before_last, last = last, current
-    return last[-1] <= most
-
-
 class Marker:
-    """Marks what one query looked for in many texts; `similar`: words that are spelled alike too.
+    """Marks what one query looked for in many texts; `alike` are stems that stand for words of it too.
 
     `begun`: the last word that is looked for is the beginning of one.
     """
 
-    def __init__(self, looked_for: Terms, *, similar: bool, begun: bool = False) -> None:
+    def __init__(self, looked_for: Terms, alike: frozenset[str] = frozenset(), *, begun: bool = False) -> None:
         self._terms = looked_for
-        self._similar = similar
-        self._begun = begun
+        self._stems = frozenset(looked_for.words) | alike
+        self._begun = looked_for.plain[-1] if begun and looked_for.plain else ""
         self._known: dict[str, bool] = {}
-        self._judged = self._compared = 0
-        self._candidates = _WORD if similar else _beginning_like(looked_for)
+        self._beginnings = _beginnings(self._stems, self._begun)
+        many = len(self._beginnings) > _FEW
+        self._any_of_many = re.compile("|".join(map(re.escape, self._beginnings))) if many else None
 
     def marked(self, text: str) -> tuple[Fragment, ...]:
         """The text, or the part of it that has the hits, in pieces; empty where nothing was looked for."""
-        spans = _joined(sorted((*self._word_spans(text), *_gram_spans(text, self._terms))))
+        spans = self._word_spans(text) if self._stems else []
+        if self._terms.grams:
+            spans += _gram_spans(text, self._terms)
         if not spans:
             return ()
+        spans = _joined(sorted(spans))
         first = max(spans[0][0] - _LEAD, 0) if len(text) > SHOWN else 0
         if first:
             first = text.find(" ", first, spans[0][0]) + 1 or first
@@ -210,41 +197,44 @@ class Marker:
             pieces.append(Fragment(text[at:], hit=False))
         return tuple(pieces)
 
-    def _word_spans(self, text: str) -> Iterator[tuple[int, int]]:
-        if not self._terms.words:
+    def _word_spans(self, text: str) -> list[tuple[int, int]]:
+        if not text.isascii():
+            return [found.span() for found in _WORD.finditer(text) if self._is_meant(found[0])]
+        text = text.lower()
+        spans = []
+        for start, after in self._candidates(text):
+            if not (start and text[start - 1].isalnum()):
+                end = after + len(_LETTERS.match(text, after)[0])  # type: ignore[index]  # it matches anything
+                if self._is_meant(text[start:end]):
+                    spans.append((start, end))
+        return spans
+
+    def _candidates(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where one of the beginnings stands: also within words. Making a pattern takes longer than looking for few."""
+        if self._any_of_many is not None:
+            yield from (found.span() for found in self._any_of_many.finditer(text))
             return
-        known = self._known
-        for found in (self._candidates if text.isascii() else _WORD).finditer(text):
-            word = found[0]
-            meant = known.get(word)
-            if meant is None:
-                meant = known[word] = self._meant(normal(word))
-            if meant:
-                yield found.span()
+        for beginning in self._beginnings:
+            at = text.find(beginning)
+            while at >= 0:
+                yield at, at + len(beginning)
+                at = text.find(beginning, at + 1)
 
-    def _meant(self, word: str) -> bool:
-        terms, stemmed = self._terms, stem(word)
-        if stemmed in terms.words:
-            return True
-        if self._begun and plain(word).startswith(terms.plain[-1]):
-            return True
-        return bool(self._similar and stemmed) and self._judged < MOST_JUDGED and self._is_alike(stemmed)
-
-    def _is_alike(self, word: str) -> bool:
-        self._judged += 1
-        for wanted, as_typed in zip(self._terms.words, self._terms.plain, strict=True):
-            most = fuzzy_distance(as_typed)
-            if may_be_alike(word, wanted, most) and self._compared < MOST_COMPARED:
-                self._compared += len(word) * len(wanted)
-                if alike(word, wanted, most):
-                    return True
-        return False
+    def _is_meant(self, word: str) -> bool:
+        known = self._known.get(word)
+        if known is None:
+            letters = normal(word)
+            known = stem(letters) in self._stems
+            if not known and self._begun:
+                known = plain(letters).startswith(self._begun)
+            self._known[word] = known
+        return known
 
 
-def _beginning_like(looked_for: Terms) -> re.Pattern[str]:
-    """Words of plain letters that may be meant: no ending changes the first letter."""
-    first = "".join(sorted({re.escape(word[0]) for word in (*looked_for.words, *looked_for.plain)}))
-    return re.compile(rf"(?<![^\W_])[{first}][^\W_]*", re.IGNORECASE) if first else _WORD
+def _beginnings(stems: frozenset[str], begun: str) -> list[str]:
+    """Of words of plain letters, in lower case, that may be meant: an ending changes the last two letters of a stem."""
+    found = {one[: max(len(one) - 2, 1)] for one in stems} | ({begun} if begun else set())
+    return sorted(found, key=len, reverse=True)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptforge.actors.notifications.messages import NotifyUser
-from promptforge.actors.users.errors import NotOneself
+from datetime import timedelta
+
+from promptforge.actors.users.errors import AppealWaits, NotOneself
 from promptforge.actors.users.staff.history import AccountHistory
 from promptforge.actors.users.staff.messages import (
     AccountEvent,
@@ -16,16 +17,22 @@ from promptforge.actors.users.staff.messages import (
     SuspendAccount,
     SuspensionView,
 )
+from promptforge.actors.users.staff.notices import Why, decision_notice
+from promptforge.actors.users.staff.reasons import REASONS
 from promptforge.actors.users.staff.store import AccountStore
 from promptforge.core.context import Context
 from promptforge.core.pages import Cursor, Page
+from promptforge.core.reasons import check_reason
 from promptforge.core.runtime import Actor, handles
 
 
 class PeopleActor(Actor):
+    """`appeal_for`: how long a suspension can be appealed."""
+
     name = "people"
 
-    def __init__(self, store: AccountStore, history: AccountHistory) -> None:
+    def __init__(self, store: AccountStore, history: AccountHistory, *, appeal_for: timedelta) -> None:
+        self._appeal_for = appeal_for
         self._store = store
         self._history = history
 
@@ -47,48 +54,38 @@ class PeopleActor(Actor):
     async def suspend(self, message: SuspendAccount, context: Context) -> AccountView:
         if message.user_id == context.user_id:
             raise NotOneself("Nobody suspends their own account")
-        await self._store.expect_administrator(context.user_id, now=context.now(), session=context.session)
+        check_reason(REASONS, message.reason_code, AccountEvent.SUSPENDED)
+        now = context.now()
+        await self._store.expect_administrator(context.user_id, now=now, session=context.session)
         before = await self._store.get(message.user_id, session=context.session)
-        suspension = SuspensionView(message.reason, context.user_id, context.now())
-        after = await self._store.set_suspension(
-            message.user_id, suspension, now=context.now(), session=context.session
+        if before.suspension is not None and before.suspension.appeal is not None:
+            raise AppealWaits
+        suspension = SuspensionView(
+            message.reason, context.user_id, now, message.reason_code, appeal_until=now + self._appeal_for
         )
-        await self._note(before, after, message.reason, context)
-        title = "Your account is suspended"
-        await _tell(after, context, kind="account.suspended", title=title, reason=message.reason)
+        after = await self._store.set_suspension(message.user_id, suspension, now=now, session=context.session)
+        await self._decided(before, after, (message.reason_code, message.reason), context)
         return after
 
     @handles(ReinstateAccount, key="user_id", atomic=True)
     async def reinstate(self, message: ReinstateAccount, context: Context) -> AccountView:
+        check_reason(REASONS, message.reason_code, AccountEvent.REINSTATED)
         await self._store.expect_administrator(context.user_id, now=context.now(), session=context.session)
         before = await self._store.get(message.user_id, session=context.session)
         if not before.suspended:
             return before
         after = await self._store.set_suspension(message.user_id, None, now=context.now(), session=context.session)
-        await self._note(before, after, message.reason, context)
-        title = "Your account is not suspended any more"
-        await _tell(after, context, kind="account.reinstated", title=title, reason=message.reason)
+        await self._decided(before, after, (message.reason_code, message.reason), context)
         return after
 
-    async def _note(self, before: AccountView, after: AccountView, reason: str, tx: Context) -> None:
-        """The reason is in the history: the audit log, which is for good, holds no texts."""
+    async def _decided(self, before: AccountView, after: AccountView, why: Why, tx: Context) -> None:
+        """The words are in the history: the audit log, which is for good, holds no texts."""
         session = tx.session
         if before.suspension is not None:
             await self._history.take_up(after.id, before.suspension, session=session)
         event = AccountEvent.SUSPENDED if after.suspended else AccountEvent.REINSTATED
-        at = tx.now() if after.suspension is None else after.suspension.at
-        await self._history.add(after.id, event, reason=reason, by=tx.user_id, at=at, session=session)
-        was, is_now = {"suspended": before.suspended}, {"suspended": after.suspended}
+        at = tx.now() if after.suspension is None else after.suspension.at  # by which `take_up` knows it again
+        await self._history.add(after.id, event, why, by=tx.user_id, at=at, session=session)
+        was, is_now = {"suspended": before.suspended}, {"suspended": after.suspended, "reason_code": why[0].value}
         await tx.audit(f"user.{event}", after.id, before=was, after=is_now)
-
-
-async def _tell(account: AccountView, tx: Context, *, kind: str, title: str, reason: str) -> None:
-    notice = NotifyUser(
-        user_id=account.id,
-        kind=kind,
-        title=title,
-        body=f"The reason: {reason}",
-        subject={},
-        dedupe_key=f"{kind}:{account.id}:{tx.now().isoformat()}",
-    )
-    await tx.enqueue(notice, owner_id=account.id)
+        await tx.enqueue(decision_notice(after, event, why, at=tx.now()), owner_id=after.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from promptforge.actors.users.staff.messages import AccountEvent, AccountEventView, SuspensionView
+from promptforge.actors.users.staff.messages import AccountEvent, AccountEventView, AccountReason, SuspensionView
 from promptforge.core.ids import new_id
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
@@ -14,7 +14,7 @@ EVENTS = "account_events"
 INDEXES: dict[str, tuple[Index, ...]] = {EVENTS: (Index((("user_id", 1), ("created_at", -1), ("_id", -1))),)}
 HELD = {
     EVENTS: Held(
-        "What administrators decided about your account, and why",
+        "What administrators decided about your account, and why, and what you said against it",
         (
             Subject(
                 "user_id",
@@ -25,7 +25,7 @@ HELD = {
                 },
             ),
         ),
-        plain=frozenset({"event", "by"}),
+        plain=frozenset({"event", "by", "reason_code"}),
     )
 }
 
@@ -37,10 +37,18 @@ class AccountHistory:
         self._events = mongo.collection(EVENTS)
 
     async def add(
-        self, user_id: str, event: AccountEvent, *, reason: str, by: str, at: datetime, session: Session | None
+        self,
+        user_id: str,
+        event: AccountEvent,
+        why: tuple[AccountReason, str],
+        *,
+        by: str,
+        at: datetime,
+        session: Session | None,
     ) -> None:
-        row = {"_id": new_id("aev"), "user_id": user_id, "event": event.value, "reason": reason, "by": by}
-        await self._events.insert_one({**row, "created_at": at}, session=session)
+        code, words = why
+        row = {"_id": new_id("aev"), "user_id": user_id, "event": event.value, "reason": words, "by": by}
+        await self._events.insert_one({**row, "reason_code": code.value, "created_at": at}, session=session)
 
     async def take_up(self, user_id: str, suspension: SuspensionView, *, session: Session | None) -> None:
         """A suspension from before there was a history is in it before what comes after it.
@@ -49,14 +57,8 @@ class AccountHistory:
         """
         there = {"user_id": user_id, "event": AccountEvent.SUSPENDED.value, "created_at": suspension.at}
         if await self._events.find_one(there, {"_id": 1}, session=session) is None:
-            await self.add(
-                user_id,
-                AccountEvent.SUSPENDED,
-                reason=suspension.reason,
-                by=suspension.by,
-                at=suspension.at,
-                session=session,
-            )
+            why, by = (suspension.reason_code, suspension.reason), suspension.by
+            await self.add(user_id, AccountEvent.SUSPENDED, why, by=by, at=suspension.at, session=session)
 
     async def list_page(self, user_id: str, *, cursor: Cursor | None, limit: int) -> Page[AccountEventView]:
         """Newest first."""
@@ -66,4 +68,11 @@ class AccountHistory:
 
 
 def _event_from(row: Document) -> AccountEventView:
-    return AccountEventView(event=AccountEvent(row["event"]), reason=row["reason"], by=row["by"], at=row["created_at"])
+    code = row.get("reason_code")
+    return AccountEventView(
+        event=AccountEvent(row["event"]),
+        reason=row["reason"],
+        reason_code=None if code is None else AccountReason(code),
+        by=row["by"],
+        at=row["created_at"],
+    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
-from promptforge.actors.users.staff.messages import AccountView, ListAccounts, SuspensionView
+from promptforge.actors.users.staff.messages import AccountReason, AccountView, ListAccounts, SuspensionView
 from promptforge.actors.users.store import USERS, roles_from
 from promptforge.core.errors import Forbidden, NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
 from promptforge.core.principal import Role
 
+_APPEALED: Document = {"suspension.appeal": {"$type": "string"}}
 INDEXES: dict[str, tuple[Index, ...]] = {
     USERS: (
         Index((("created_at", -1), ("_id", -1))),
@@ -44,6 +46,8 @@ class AccountStore:
             parts.append({"handle": {"$gte": begins, "$lt": begins + "\x7f", "$type": "string"}})
         if wanted.suspended is not None:
             parts.append({"suspended": True} if wanted.suspended else {"suspended": {"$ne": True}})
+        if wanted.appealed is not None:
+            parts.append({"suspended": True, **_APPEALED} if wanted.appealed else {"suspension.appeal": None})
         rows = self._users.find({"$and": parts} if parts else {}, _FIELDS)
         found = await rows.sort([("created_at", -1), ("_id", -1)]).limit(wanted.limit + 1).to_list(wanted.limit + 1)
         return page_of(found, wanted.limit, _account_from)
@@ -60,15 +64,34 @@ class AccountStore:
     async def set_suspension(
         self, user_id: str, suspension: SuspensionView | None, *, now: datetime, session: Session | None
     ) -> AccountView:
-        """Raises `NotFound`."""
-        told = None if suspension is None else {"reason": suspension.reason, "by": suspension.by, "at": suspension.at}
+        """Raises `NotFound`, also for an account that is closed: what is written of it then nobody would erase."""
+        told = None if suspension is None else _suspension_row(suspension)
         changes = {"suspended": suspension is not None, "suspension": told, "updated_at": now}
+        return await self._set(user_id, changes, session)
+
+    async def note_appeal(
+        self, user_id: str, suspension: SuspensionView, *, now: datetime, session: Session | None
+    ) -> AccountView:
+        """What was said against a suspension, or about that. Raises `NotFound`, also for an account that is closed."""
+        return await self._set(user_id, {"suspension": _suspension_row(suspension), "updated_at": now}, session)
+
+    async def _set(self, user_id: str, changes: Document, session: Session | None) -> AccountView:
         row = await self._users.find_one_and_update(
-            {"_id": user_id}, {"$set": changes}, projection=_FIELDS, session=session
+            {"_id": user_id, "closed_at": None}, {"$set": changes}, projection=_FIELDS, session=session
         )
         if row is None:
-            raise NotFound("There is no such account")
+            raise NotFound("There is no such account, or it is closed")
         return _account_from(row)
+
+
+def _suspension_row(suspension: SuspensionView) -> Document:
+    return {**asdict(suspension), "reason_code": suspension.reason_code.value}
+
+
+def _suspension_from(row: Document) -> SuspensionView:
+    """From before there were codes and appeals it has neither."""
+    code = AccountReason(row.get("reason_code", AccountReason.OTHER))
+    return SuspensionView(**{**row, "reason_code": code})
 
 
 def _account_from(row: Document) -> AccountView:
@@ -80,7 +103,7 @@ def _account_from(row: Document) -> AccountView:
         display_name=row.get("display_name"),
         roles=roles_from(row),
         suspended=row.get("suspended", False),
-        suspension=None if suspension is None else SuspensionView(**suspension),
+        suspension=None if suspension is None else _suspension_from(suspension),
         closed_at=row.get("closed_at"),
         created_at=row["created_at"],
     )

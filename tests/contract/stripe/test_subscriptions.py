@@ -75,6 +75,21 @@ async def test_a_declined_period_is_past_due_until_one_is_paid(till: Till) -> No
     assert (await till.client.v1.subscriptions.retrieve_async(subscription.id)).status == "past_due"
     await till.client.v1.invoices.pay_async(failed["id"], {"payment_method": "pm_card_visa"})
     await till.received.until("invoice.paid", times=2)
+    assert (await till.client.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+    await till.received.until("customer.subscription.updated", times=2)
+
+
+async def test_the_invoice_of_a_declined_period_is_paid_with_what_the_subscription_is_paid_with(till: Till) -> None:
+    subscription = await subscribed(till)
+    await till.control(f"/subscriptions/{subscription.id}/advance", {"declined": True})
+    (failed,) = (await till.client.v1.invoices.list_async({"subscription": subscription.id, "status": "open"})).data
+    assert (await till.client.v1.invoices.pay_async(str(failed.id))).status == "paid"
+    assert (await till.client.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+
+
+async def test_a_period_that_is_paid_after_a_declined_one_goes_on(till: Till) -> None:
+    subscription = await subscribed(till)
+    await till.control(f"/subscriptions/{subscription.id}/advance", {"declined": True})
     await till.control(f"/subscriptions/{subscription.id}/advance")
     assert (await till.client.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import anyio
+
 from promptforge.actors.accounts.exports.messages import RequestPersonalExport, WritePersonalExport
 from promptforge.actors.accounts.messages import CloseDueAccounts
 from promptforge.actors.analytics.events.messages import NewEvent, RecordEvents
@@ -228,6 +230,9 @@ async def _bring_others(branches: Branches, ada: Context, bob: Context) -> None:
     await buyer_of(branches, Affiliate(ada, made.id, UNSOLD), "dora")
     carl = await buyer_of(branches, Affiliate(ada, made.id, MARK), "carl")
     await branches.here.buy(carl, await branches.here.published(bob, "Brought by Ada", price="100"), "100")
+    with anyio.fail_after(30):  # clicks are written every few seconds; the erasure is days later, but not in a test
+        while await branches.count("referral_clicks", partner_id=made.id) < 4:
+            await anyio.sleep(0.1)
     await decide(admin, made.id, PartnershipDecision.SUSPEND)
     release, reason = FreezeDecision.RELEASE, f"It was no {MARK}"
     await admin.ask(DecideFrozenEarnings(partner_id=made.id, term=0, decision=release, reason=reason))

@@ -15,10 +15,19 @@ import pytest
 
 from promptforge.actors.accounts.domain import SETTLED
 from promptforge.actors.accounts.messages import CancelDeletion, DeleteAccount, GetDeletion, Obstacle, RequestDeletion
+from promptforge.actors.billing.ledger.messages import (
+    AdjustmentKind,
+    AdjustmentState,
+    ApproveAdjustment,
+    RejectAdjustment,
+    RequestAdjustment,
+)
+from promptforge.actors.billing.messages import GrantCredits
 from promptforge.actors.billing.payouts.messages import RequestPayout
 from promptforge.actors.marketplace.messages import GetPurchase, PurchaseListing, RelistListing
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.notifications.webhooks.messages import CreateWebhook
+from promptforge.actors.users.staff.messages import SuspendAccount
 from promptforge.core.context import Context
 from promptforge.core.jobs import Discard
 from promptforge.core.principal import Role
@@ -47,17 +56,28 @@ async def close(market: Market, person: Context) -> str:
 
 
 class Beside:
-    """Begins something in the other process once the next transaction of `here` has done its work."""
+    """Begins something in the other process once the next transaction of `here` has done its work.
 
-    def __init__(self, branches: Branches, tasks: anyio.abc.TaskGroup, other: Awaitable[str]) -> None:
+    `free`: it does not come to what that has written, and ends before the commit.
+    """
+
+    def __init__(
+        self, branches: Branches, tasks: anyio.abc.TaskGroup, other: Awaitable[str], *, free: bool = False
+    ) -> None:
         self.outcome = ""
         self._other = other
+        self._free = free
         self._tasks = tasks
         branches.transactions.before_commit = self._begin
 
     async def _begin(self) -> None:
         self._tasks.start_soon(self._run)
-        await anyio.sleep(0.3)  # it comes to what this one has written, and has to wait for the commit
+        if not self._free:
+            await anyio.sleep(0.3)  # it comes to what this one has written, and has to wait for the commit
+            return
+        with anyio.move_on_after(20):
+            while not self.outcome:
+                await anyio.sleep(0.01)
 
     async def _run(self) -> None:
         self.outcome = await self._other
@@ -159,10 +179,10 @@ async def test_a_sale_and_the_closing_of_its_seller_both_stand_whichever_commits
     order = PurchaseListing(listing_id=listing.id, expected_price=price)
     async with anyio.create_task_group() as tasks:
         if commits_last == "purchase":
-            beside = Beside(branches, tasks, close(branches.there, seller))
+            beside = Beside(branches, tasks, close(branches.there, seller), free=True)
             outcome = await raised(bruno, order)
         else:
-            beside = Beside(branches, tasks, raised(there, order))
+            beside = Beside(branches, tasks, raised(there, order), free=True)
             outcome = await close(branches.here, seller)
         assert beside.outcome == "done", "it has committed while the other one has not"
     assert outcome == "done"
@@ -310,3 +330,54 @@ async def test_a_notice_that_would_outlast_the_wait_before_the_erasure_is_not_wr
     """What the erasure counts on: MongoDB ends a transaction after a minute, and the erasure waits for five."""
     limits = await branches.mongo.raw.client.admin.command({"getParameter": 1, "transactionLifetimeLimitSeconds": 1})
     assert timedelta(seconds=2 * limits["transactionLifetimeLimitSeconds"]) <= SETTLED
+
+
+GIFT = "A prize was won"
+
+
+async def test_nobody_gives_credits_to_an_account_that_is_closed(branches: Branches) -> None:
+    """Neither at once nor by two; what was asked for before is not approved either, and stays to be rejected."""
+    admin = await branches.here.person("admin", Role.ADMIN)
+    ann, bea = await branches.here.person("ann", Role.OPERATOR), await branches.here.person("bea", Role.OPERATOR)
+    ada = await branches.here.person("ada")
+    gift = {"user_id": ada.user_id, "amount": "5", "reason": GIFT}
+    asked = await ann.ask(RequestAdjustment(kind=AdjustmentKind.GRANT, **gift))
+    await due(branches, ada)
+    assert await close(branches.here, ada) == "done"
+    assert await raised(admin, GrantCredits(**gift)) == "recipient_closed"
+    assert await raised(ann, RequestAdjustment(kind=AdjustmentKind.GRANT, **gift)) == "recipient_closed"
+    assert await raised(bea, ApproveAdjustment(adjustment_id=asked.id)) == "recipient_closed"
+    assert await branches.count("ledger_journals") == 0
+    refused = await bea.ask(RejectAdjustment(adjustment_id=asked.id, reason="They have left"))
+    assert refused.state is AdjustmentState.REJECTED
+
+
+async def test_who_is_suspended_is_given_credits_all_the_same(branches: Branches) -> None:
+    admin = await branches.here.person("admin", Role.ADMIN)
+    ada = await branches.here.person("ada")
+    await admin.ask(SuspendAccount(user_id=ada.user_id, reason="To be looked into"))
+    assert await raised(admin, GrantCredits(user_id=ada.user_id, amount="5", reason=GIFT)) == "done"
+
+
+async def test_a_gift_beside_the_closing_is_seen_by_it_or_refused(branches: Branches) -> None:
+    """The closing has done its work and waits for its commit; then it is the gift that does."""
+    admin, admin_there = await branches.person("admin", Role.ADMIN)
+    ada, _ = await branches.person("ada")
+    await due(branches, ada)
+    gift = GrantCredits(user_id=ada.user_id, amount="5", reason=GIFT)
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, raised(admin_there, gift))
+        assert await close(branches.here, ada) == "done"
+    assert beside.outcome == "recipient_closed"
+    bea, _ = await branches.person("bea")
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    await bea.ask(RequestDeletion())
+    deletions = branches.mongo.collection("account_deletions")
+    await deletions.update_one({"_id": bea.user_id}, {"$set": {"due_at": past}})
+    async with anyio.create_task_group() as tasks:
+        beside = Beside(branches, tasks, close(branches.there, bea))
+        gift = GrantCredits(user_id=bea.user_id, amount="5", reason=GIFT)
+        assert await raised(admin, gift) == "done"
+    assert beside.outcome == "not_now"
+    assert Obstacle.CREDITS_LEFT in (await bea.ask(GetDeletion())).obstacles
+    assert await branches.ledger_is_right()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import anyio
 import pytest
 
 from promptforge.actors.accounts.exports import actor as exporting
+from promptforge.actors.accounts.exports.archive import archive
 from promptforge.actors.accounts.exports.messages import (
     DownloadPersonalExport,
     GetPersonalExport,
@@ -20,17 +24,20 @@ from promptforge.actors.accounts.exports.messages import (
     WritePersonalExport,
 )
 from promptforge.actors.accounts.messages import RequestDeletion
+from promptforge.actors.accounts.records import PersonalRecords
 from promptforge.actors.marketplace.listings.messages import AppealListing
 from promptforge.actors.marketplace.reports.messages import ReportListing, ReportReason
 from promptforge.actors.moderation.messages import ClaimCase, Verdict
 from promptforge.actors.users.messages import CreateApiKey, UpdateProfile
+from promptforge.actors.users.staff.messages import SuspendAccount
 from promptforge.core.context import Context
 from promptforge.core.errors import PromptForgeError
-from promptforge.core.mongo import Files
+from promptforge.core.mongo import Files, Mongo
+from promptforge.core.mongo.files import CHUNK_BYTES, WRITTEN_TOGETHER
 from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
-from tests.integration.accounts.lives import MARK, erased, live
-from tests.integration.marketplace.branches import Branches, Interrupted
+from tests.integration.accounts.lives import MARK, erased, live, time_has_come
+from tests.integration.marketplace.branches import Branches, Interrupted, open_branches
 from tests.support.market import decision, raised
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +81,10 @@ async def test_all_that_is_held_is_in_it_and_nothing_of_others(branches: Branche
     assert life.bob.user_id not in everything
     assert made.secret is not None
     assert made.secret not in everything
+    done_to_her = {
+        entry["action"] for entry in json.loads(files["audit_log.json"]) if entry["target"] == life.ada.user_id
+    }
+    assert done_to_her >= {"user.roles_changed"}, sorted(done_to_her)
     (row,) = json.loads(files["users.json"])
     assert (row["_id"], row["email"]) == (life.ada.user_id, f"{MARK}@example.com")
     for name in files.keys() - {"README.md"}:
@@ -236,6 +247,75 @@ async def test_what_was_written_while_its_person_was_erased_goes_by_itself(
     pieces = await branches.mongo.collection("files.chunks").find({}).to_list(None)
     assert {row["files_id"] for row in pieces} == {file["_id"]}
     assert (await fetched(bob)).keys() >= {"users.json"}
+
+
+async def test_a_writer_that_is_interrupted_while_its_person_is_erased_leaves_nothing(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the runner does it to the jobs of closed accounts; the next attempt finds that nobody waits any more."""
+    pieces, writes = archive, anyio.Event()
+
+    async def waits_in_the_end(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        yield b"x" * CHUNK_BYTES * WRITTEN_TOGETHER
+        async for piece in pieces(*args, **kwargs):
+            yield piece
+        writes.set()
+        await anyio.sleep_forever()
+
+    async with open_branches(mongo, find_principal=True) as branches:
+        ada, admin = await branches.here.person("ada"), await branches.here.person("admin", Role.ADMIN)
+        await ada.ask(RequestPersonalExport())
+        runner = branches.here.process.runner
+        monkeypatch.setattr(exporting, "archive", waits_in_the_end)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(runner.drain)
+                await writes.wait()
+                assert await branches.count("files.chunks") == WRITTEN_TOGETHER
+                await branches.mongo.collection("personal_exports").delete_one({"_id": ada.user_id})
+                await admin.ask(SuspendAccount(user_id=ada.user_id, reason="A test"))
+                assert await runner.standing.look() == 1
+        assert await branches.count("files.files") == await branches.count("files.chunks") == 0
+
+
+async def test_an_export_that_is_finished_while_its_person_is_being_erased_is_not_kept(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the step that removes files and the one that removes what names them."""
+    ada = await branches.here.person("ada")
+    pieces, erase = archive, PersonalRecords.erase
+    files_are_gone, written = anyio.Event(), anyio.Event()
+
+    async def waits_in_the_end(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        async for piece in pieces(*args, **kwargs):
+            yield piece
+        await files_are_gone.wait()
+
+    async def erased_step_by_step(self: PersonalRecords, name: str, *args: Any, **kwargs: Any) -> int:
+        looked = await erase(self, name, *args, **kwargs)
+        if name == "files.chunks":
+            files_are_gone.set()
+            await written.wait()
+        return looked
+
+    async def write_it() -> None:
+        await write(branches, ada)
+        written.set()
+
+    await ada.ask(RequestPersonalExport())
+    await branches.mongo.collection("jobs").delete_many({"kind": WritePersonalExport.message_kind})
+    await ada.ask(RequestDeletion())
+    await time_has_come(branches, ada.user_id)
+    monkeypatch.setattr(exporting, "archive", waits_in_the_end)
+    monkeypatch.setattr(PersonalRecords, "erase", erased_step_by_step)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write_it)
+            while not await branches.count("personal_exports", state="running"):
+                await anyio.sleep(0.01)
+            await time_has_come(branches, ada.user_id)
+    assert await branches.count("files.files") == await branches.count("files.chunks") == 0
+    assert await branches.count("personal_exports") == 0
 
 
 async def test_the_file_goes_with_the_account(branches: Branches) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +107,51 @@ async def test_a_sellers_sales_are_found_by_their_states_in_the_index_that_settl
         )
     found = [row["_id"] async for row in PersonalRecords(mongo, HELD).read("ledger_sales", ME)]
     assert sorted(found) == sorted(f"{ME}:{state}" for state in SaleState)
+
+
+async def test_the_export_shows_each_document_once_however_many_ways_lead_to_it(mongo: Mongo) -> None:
+    """More than a batch of each kind, and what is found through a project that is somebody's in two ways."""
+    await with_indexes(mongo, INDEXES)
+    ours = [{"_id": f"pur_{one:05}", "buyer_id": ME, "seller_id": ME} for one in range(OWN)]
+    sold = [{"_id": f"pus_{one:05}", "buyer_id": BEFORE, "seller_id": ME} for one in range(OWN)]
+    await mongo.collection("purchases").insert_many([*ours, *sold])
+    project = {"_id": "prj_mine", "personal_of": ME, "left_by": ME, "members": [{"user_id": ME}]}
+    await mongo.collection("projects").insert_many([project, {"_id": "prj_else", "members": [{"user_id": BEFORE}]}])
+    made = [("mine", ME, OWN), ("mine", BEFORE, OWN), ("else", ME, 5), ("else", BEFORE, 5)]
+    for place, author, number in made:
+        key = f"{place}_{author[-1]}"
+        prompts = [f"prm_{key}_{one:05}" for one in range(number)]
+        about = {"project_id": f"prj_{place}", "created_by": author}
+        await mongo.collection("prompts").insert_many([{"_id": one, **about} for one in prompts])
+        versions = [{"_id": f"{one}:1", "prompt_id": one, "version": 1, "created_by": author} for one in prompts]
+        await mongo.collection("prompt_versions").insert_many(versions)
+    records = PersonalRecords(mongo, HELD)
+    for name, number in (("purchases", 2 * OWN), ("projects", 1), ("prompts", 2 * OWN + 5)):
+        shown = [row["_id"] async for row in records.read(name, ME)]
+        assert (name, len(shown), len(set(shown))) == (name, number, number)
+    shown = [row["_id"] async for row in records.read("prompt_versions", ME)]
+    assert len(shown) == len(set(shown)) == 2 * OWN + 5
+
+
+async def test_what_the_export_has_shown_it_does_not_remember(mongo: Mongo) -> None:
+    """Five megabytes of ids pass by, and what is held in memory does not grow."""
+    await with_indexes(mongo, INDEXES)
+    long, number = "x" * 1_000, 5_000
+    sales = [{"_id": f"pur_{long}{one:05}", "buyer_id": BEFORE, "seller_id": ME} for one in range(number)]
+    await mongo.collection("purchases").insert_many(sales)
+    del sales
+    shown, held = 0, list[int]()
+    tracemalloc.start()
+    try:
+        async for _ in PersonalRecords(mongo, HELD).read("purchases", ME):
+            shown += 1
+            if shown % 1_000 == 0:
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert shown == number
+    assert held[-1] - held[0] < 1_000_000, held
 
 
 async def test_files_that_nobody_names_are_looked_for_in_indexes_only(mongo: Mongo) -> None:

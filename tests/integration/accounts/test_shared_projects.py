@@ -9,7 +9,7 @@ import pytest
 
 from promptforge.actors.accounts.exports.messages import RequestPersonalExport
 from promptforge.actors.accounts.messages import RequestDeletion
-from promptforge.actors.datasets.messages import CreateDataset, UpdateDataset
+from promptforge.actors.datasets.messages import AddItems, CreateDataset, NewItem, UpdateDataset
 from promptforge.actors.marketplace.messages import (
     GetPurchase,
     ListingView,
@@ -84,6 +84,20 @@ async def test_what_others_have_sold_of_a_project_that_goes_stays_with_those_who
     assert await branches.ledger_is_right()
 
 
+async def test_what_nobody_bought_of_a_seller_who_was_erased_before_goes_too(branches: Branches) -> None:
+    there = await shared(branches)
+    for person in (there.bob, there.ada):
+        await person.ask(RequestDeletion(give_up_credits=True))
+        await erased(branches, person.user_id)
+    assert (await there.carl.ask(GetPurchase(purchase_id=there.bought.id))).content == "Inner one, Sold one"
+    rows = await branches.mongo.collection("prompt_versions").find({}).to_list(None)
+    assert sorted((row["content"], row["version"]) for row in rows) == [
+        ("Inner one", 1),
+        ("{{> Inner@1}}, Sold one", 1),
+    ]
+    assert await branches.ledger_is_right()
+
+
 async def test_what_others_sell_of_a_project_that_goes_is_sold_and_read_as_before(branches: Branches) -> None:
     there, market = await shared(branches), branches.here
     await there.ada.ask(RequestDeletion())
@@ -135,12 +149,14 @@ async def test_an_export_shows_what_others_write_only_to_who_is_in_the_project(b
     other = await ada.ask(CreatePrompt(name="Other", project_id=project.id))
     await bob.ask(SaveDraft(prompt_id=other.id, content="another draft of bob"))
     dataset = await bob.ask(CreateDataset(name="Begun too", project_id=project.id))
+    await bob.ask(AddItems(dataset_id=dataset.id, items=(NewItem(variables={"a": "item of bob"}),)))
 
     async def ada_writes(words: str) -> None:
         await ada.ask(UpdatePrompt(prompt_id=prompt.id, name=f"{words} name", description=words, tags=("canaryheron",)))
         await ada.ask(UpdateDataset(dataset_id=dataset.id, name=f"{words} name", description=words))
         await ada.ask(CreateVersion(prompt_id=prompt.id, content=words, message=words))
         await ada.ask(SaveDraft(prompt_id=prompt.id, content=f"draft: {words}"))
+        await ada.ask(AddItems(dataset_id=dataset.id, items=(NewItem(variables={"a": words}),)))
 
     await ada_writes("canaryheron")
     inside = await export_of(branches, bob)
@@ -159,6 +175,7 @@ async def test_an_export_shows_what_others_write_only_to_who_is_in_the_project(b
         "prompt_labels.json": ("reason of bob",),
         "prompt_label_moves.json": ("reason of bob",),
         "prompt_drafts.json": ("another draft of bob",),
+        "dataset_items.json": ("item of bob",),
     }
     assert [(name, word) for name, words in own.items() for word in words if word not in outside[name]] == []
 

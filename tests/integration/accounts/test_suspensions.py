@@ -86,6 +86,21 @@ async def test_nobody_suspends_themselves(branches: Branches) -> None:
     assert await raised(admin, SuspendAccount(user_id="usr_nobody", reason=REASON)) == "not_found"
 
 
+async def test_an_account_that_is_closed_is_neither_suspended_nor_reinstated(branches: Branches) -> None:
+    """What is written of who has left would stay: the erasure has come by."""
+    admin, ada = await branches.here.person("admin", Role.ADMIN), await branches.here.person("ada")
+    await ada.ask(RequestDeletion())
+    await erased(branches, ada.user_id)
+    for message in (SuspendAccount, ReinstateAccount):
+        users = branches.mongo.collection("users")
+        suspended = message is ReinstateAccount
+        await users.update_one({"_id": ada.user_id}, {"$set": {"suspended": suspended}})
+        assert await raised(admin, message(user_id=ada.user_id, reason=REASON)) == "not_found"
+    assert (await admin.ask(GetAccount(user_id=ada.user_id))).suspension is None
+    assert await branches.count("account_events") == 0
+    assert await branches.count("notifications", user_id=ada.user_id) == 0
+
+
 async def test_nothing_is_bought_from_or_by_who_is_suspended_whatever_principal_the_request_came_with(
     branches: Branches,
 ) -> None:

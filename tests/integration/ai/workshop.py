@@ -34,6 +34,7 @@ from promptforge.core.streams import ReplyStream
 from tests.integration.billing.bank import CountingTransactions
 from tests.support.models import ScriptedModel
 from tests.support.mongo import with_indexes
+from tests.support.payments import write_papers
 from tests.support.processes import SteppedClock, TestProcess, job_process, nobody
 
 PRICE = Price(input=10_000_000, output=20_000_000)
@@ -67,7 +68,10 @@ class Workshop:
 
         async def work(tx: Context) -> bool:
             assert tx.session is not None
-            return await self.ledger.post(journal, now=tx.now(), session=tx.session)
+            posted = await self.ledger.post(journal, now=tx.now(), session=tx.session)
+            if posted:
+                await write_papers(self.process.mongo, journal, tx)
+            return posted
 
         await self.context().transaction(work)
 
@@ -105,6 +109,12 @@ def order(text: str, *, max_tokens: int = 100, **changes: Any) -> dict[str, Any]
     return {**fields, **changes}
 
 
+class NoPurchases(Actor):
+    """In a workshop nothing is bought, so no run uses it."""
+
+    name = "purchases"
+
+
 @asynccontextmanager
 async def open_workshop(
     mongo: Mongo,
@@ -125,6 +135,8 @@ async def open_workshop(
         ModelsActor(ai.RunStore(mongo, RollupStore(mongo)), catalogue, look_seconds=look_seconds),
         *others,
     ]
+    if not any(actor.name == "purchases" for actor in others):
+        actors.append(NoPurchases())
     if not any(isinstance(actor, UsersActor) for actor in others):
         actors.append(UsersActor(UserStore(mongo), HandleStore(mongo)))
 

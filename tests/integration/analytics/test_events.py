@@ -11,7 +11,8 @@ import pytest
 from promptforge.actors.ai.usage.messages import Bucket
 from promptforge.actors.analytics.events.messages import ForgetEvents, RecordEvents
 from promptforge.actors.analytics.events.store import BATCHES, EVENTS, LONGEST_WRITE, EventStore, event_row
-from promptforge.actors.analytics.rollups.domain import MOST_A_DAY, OTHER, Level
+from promptforge.actors.analytics.rollups import store
+from promptforge.actors.analytics.rollups.domain import MOST, OTHER, Level
 from promptforge.actors.analytics.rollups.store import LOOK_AGAIN_AFTER, LOOKS, ROLLUPS, EventRollups
 from promptforge.core.errors import DatabaseUnavailable, Invalid
 from promptforge.core.mongo import Document, Mongo, run_transaction
@@ -183,8 +184,8 @@ async def test_events_of_a_process_that_slept_while_its_batch_was_taken_are_adde
 
 
 async def test_names_without_end_are_added_up_together(branches: Branches, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MOST_A_DAY, Level.KIND, 3)
-    monkeypatch.setitem(MOST_A_DAY, Level.DETAIL, 5)
+    monkeypatch.setitem(MOST, Level.KIND, 3)
+    monkeypatch.setitem(MOST, Level.DETAIL, 5)
     ada, _ = await branches.person("ada")
     now = ada.now()
     for start in (0, 10, 20):
@@ -196,7 +197,61 @@ async def test_names_without_end_are_added_up_together(branches: Branches, monke
     }
     assert len(kinds) == 4
     assert kinds[OTHER] == 27
-    assert await branches.count(ROLLUPS) == 4 + 6
+    assert await branches.count(ROLLUPS) == 4 + 6 + 1 + 4, "and the coarse ones: a day, and the kinds in its month"
+
+
+async def test_events_of_many_days_at_once_take_few_questions_and_only_so_many_sums_in_one_transaction(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_AT_ONCE", 500)
+    people = [(await branches.person(name))[0] for name in ("ada", "bob", "eve")]
+    now = people[0].now()
+    for person in people:
+        await tell(person, *(new_event(f"e{day}", now - timedelta(days=day)) for day in range(300)))
+    rollups = EventRollups(branches.mongo)
+    asked: list[str] = []
+    rollups._rollups = _Watched(rollups._rollups, asked)  # type: ignore[assignment]  # a collection that tells
+    now = people[0].now()
+    waiting = await rollups.list_due(now, 10)
+    assert len(waiting) == 3
+    work = run_transaction(branches.mongo, lambda session: rollups.fold(waiting, now=now, session=session))
+    assert await work == 300, "one batch has 600 sums"
+    assert len(asked) <= 12, asked
+    assert len(await rollups.list_due(now, 10)) == 2
+    assert await fold(branches) == 600
+    for person in people:
+        found = await ask_events(person, since=now - timedelta(days=390))
+        assert sum(int(row.measures["events"]) for row in found.rows) == 300
+
+
+class _Watched:
+    """A collection, and what was asked of it."""
+
+    def __init__(self, collection: Any, asked: list[str]) -> None:
+        self._collection = collection
+        self._asked = asked
+
+    def __getattr__(self, name: str) -> Any:
+        self._asked.append(name)
+        return getattr(self._collection, name)
+
+
+async def test_what_may_be_millions_is_erased_some_at_a_time(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command for all would be given up after half a minute."""
+    monkeypatch.setattr("promptforge.core.mongo.collections.DELETED_TOGETHER", 4)
+    ada, _ = await branches.person("ada")
+    await tell(ada, *(new_event(f"e{n}", ada.now(), kind=f"k{n}") for n in range(10)))
+    await fold(branches)
+    await branches.mongo.raw.command({"profile": 2})
+    assert await branches.here.process.context().ask(ForgetEvents(user_id=ada.user_id)) == 10
+    await branches.mongo.raw.command({"profile": 0})
+    for collection, number in ((EVENTS, 10), (ROLLUPS, 31)):
+        asked = {"op": "remove", "ns": f"{branches.mongo.raw.name}.{collection}"}
+        removed = [row["ndeleted"] async for row in branches.mongo.collection("system.profile").find(asked)]
+        assert (max(removed), sum(removed)) == (4, number), collection
+        assert await branches.count(collection, owner=ada.user_id) == 0
 
 
 async def test_who_is_erased_leaves_no_event_and_no_sum(branches: Branches) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from promptforge.actors.ai.models.store import USAGE, usage_row
 from promptforge.actors.analytics.events.store import EVENTS, event_row
+from promptforge.actors.analytics.exports import actor as exporting
 from promptforge.actors.analytics.exports import store, writing
 from promptforge.actors.analytics.exports.errors import ExportExpired
 from promptforge.actors.analytics.exports.messages import (
@@ -156,6 +157,24 @@ async def test_one_that_is_being_written_ends_when_its_owner_is_suspended(
 
 async def interrupted(*_: object) -> None:
     raise Interrupted
+
+
+async def test_a_file_whose_export_went_with_its_person_goes_two_days_later(branches: Branches) -> None:
+    """As where the process died after it had closed the file, and before it saw that nobody waits."""
+    ada, _ = await branches.person("ada")
+    bob, _ = await branches.person("bob")
+    for person in (ada, bob):
+        await put_events(branches, person, 10)
+        await carry_out(branches, person, await ask(person, ExportSource.EVENTS))
+    await branches.mongo.collection(EXPORTS).delete_one({"user_id": ada.user_id})
+    sweeping = branches.here.process.context
+    assert await sweeping().ask(SweepExports()) == 0, "it may have been written just now"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(exporting, "NOBODYS_AFTER", timedelta(seconds=-2))
+        assert await sweeping().ask(SweepExports()) == 1
+    assert await branches.count(FILES) == 1
+    (kept,) = (await bob.ask(ListExports())).items
+    assert len(await content(bob, kept)) == kept.size
 
 
 async def test_runs_of_one_moment_are_all_in_it(branches: Branches) -> None:

@@ -16,6 +16,7 @@ from promptforge.actors.marketplace.messages import RefundPurchase
 from promptforge.core.context import Context
 from promptforge.core.errors import Invalid, NotFound
 from promptforge.core.principal import Role
+from promptforge.deploy.upgrade.event_sums import make_coarse_sums
 from tests.integration.ai.counting import record
 from tests.integration.analytics.telling import ask_events, fold, new_event, tell
 from tests.integration.marketplace.branches import Branches
@@ -73,7 +74,7 @@ async def test_of_many_labels_only_those_that_are_asked_for_are_read(branches: B
 
 
 async def test_who_has_many_kinds_for_a_year_has_a_dashboard(branches: Branches) -> None:
-    """Some 73,000 sums: more than are read one by one."""
+    """Some 73,000 sums by kind and day, of which those of whole months are not even looked at."""
     ada, _ = await branches.person("ada")
     today = ada.now().replace(hour=0, minute=0, second=0, microsecond=0)
     sums = [
@@ -90,15 +91,24 @@ async def test_who_has_many_kinds_for_a_year_has_a_dashboard(branches: Branches)
         for kind in range(1, 201)
     ]
     await branches.mongo.collection("event_rollups").insert_many(sums, ordered=False)
+    await make_coarse_sums(branches.mongo)
+    await branches.mongo.raw.command({"profile": 2})
     view = await ada.ask(GetDashboard(days=366))
+    await branches.mongo.raw.command({"profile": 0})
+    read = branches.mongo.collection("system.profile").find({"ns": f"{branches.mongo.raw.name}.event_rollups"})
+    looked = [(one["planSummary"].count("IXSCAN"), one["docsExamined"]) for one in await read.to_list(10)]
+    assert all(scans for scans, _ in looked), "by the index"
+    assert sum(number for _, number in looked) < 366 + 12 * 200 + 61 * 200, "days, months, and days beside these"
     assert view.totals.events == 366 * 20_100
     assert {day.totals.events for day in view.days} == {20_100}
     assert [(kind.kind, kind.events, kind.value) for kind in view.kinds[:2]] == [
         ("kind200", 200 * 366, 183.0),
         ("kind199", 199 * 366, 183.0),
     ]
-    answer = await ask_events(ada, since=today - timedelta(days=360), bucket=Bucket.WEEK)
-    assert sum(int(row.measures["events"]) for row in answer.rows) == 361 * 20_100
+    since = today - timedelta(days=350)
+    answer = await ask_events(ada, since=since, bucket=Bucket.WEEK)
+    days = 351 + since.weekday()  # whole weeks
+    assert sum(int(row.measures["events"]) for row in answer.rows) == days * 20_100
 
 
 async def test_sales_and_views_are_those_of_the_dashboard_and_ones_own(branches: Branches) -> None:
@@ -120,6 +130,15 @@ async def test_sales_and_views_are_those_of_the_dashboard_and_ones_own(branches:
     assert await ask(carla, view=View.VIEWS, measures=("views",), dimensions=("listing_id",)) == [
         (of_listing, {"views": 7})
     ]
+    together = ("sales", "gross", "net", "refunds", "refunded_net")
+    told = {"sales": 3, "gross": "60", "net": "51", "refunds": 1, "refunded_net": "17"}
+    assert await ask(carla, view=View.SALES, measures=together) == [({}, told)]
+    await branches.mongo.raw.command({"profile": 2})
+    assert await ask(carla, view=View.VIEWS, measures=("views",)) == [({}, {"views": 7})]
+    await branches.mongo.raw.command({"profile": 0})
+    read = {"ns": f"{branches.mongo.raw.name}.listing_days"}
+    (looked,) = await branches.mongo.collection("system.profile").find(read).to_list(10)
+    assert (looked["docsExamined"], looked["keysExamined"]) == (0, 1), "views are added up from the index"
     shown = await carla.ask(GetDashboard(days=7))
     totals = shown.totals
     assert (totals.sales, totals.net, totals.refunds, totals.views) == (3, "51", 1, 7)
@@ -178,3 +197,24 @@ async def test_more_rows_than_can_be_told_are_refused(branches: Branches, monkey
     await fold(branches)
     with pytest.raises(Invalid, match="more than 2 rows"):
         await ask_events(ada, dimensions=("kind",))
+
+
+async def test_hours_are_sums_too_of_which_only_so_many_are_read(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 kinds an hour for twelve weeks were 400,000, which held up everybody for seconds."""
+    monkeypatch.setattr("promptforge.actors.analytics.rollups.store.MOST_SUMS", 20)
+    ada, _ = await branches.person("ada")
+    begun = ada.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
+    for kind in ("first", "second"):
+        hours = (new_event(f"{kind}{hour}", begun + timedelta(hours=hour), kind=kind) for hour in range(11))
+        await tell(ada, *hours)
+    await fold(branches)
+    days = await ask_events(ada, dimensions=("kind",), bucket=Bucket.DAY)
+    assert [row.measures["events"] for row in days.rows] == [11, 11], "two sums of 22 hours"
+    with pytest.raises(Invalid, match="ask for a shorter time"):
+        await ask_events(ada, dimensions=("kind",), bucket=Bucket.HOUR)
+    only = (QueryFilter("kind", ("first",)),)
+    assert len((await ask_events(ada, dimensions=("kind",), bucket=Bucket.HOUR, filters=only)).rows) == 11
+    together = await ask_events(ada, bucket=Bucket.HOUR)
+    assert [row.measures["events"] for row in together.rows] == [2] * 11, "hours of all kinds are sums of their own"

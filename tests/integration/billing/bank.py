@@ -85,6 +85,7 @@ from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.marketplace.purchases.store import INDEXES as PURCHASE_INDEXES
+from promptforge.actors.marketplace.reviews.messages import LeaveOutLinked
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.partnerships.referrals.messages import JudgeReferrer, ReferrerStanding
 from promptforge.actors.users import UsersActor
@@ -99,6 +100,7 @@ from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from promptforge.deploy.paying_out import paying_out
 from tests.support.mongo import with_indexes
+from tests.support.payments import write_papers
 from tests.support.processes import MongoTransactions, TestProcess, job_process
 from tests.support.stripe_sandbox import PAGES, checkout_sessions_at, quiet_stripe
 from tests.support.waiving import WAIVED
@@ -140,6 +142,10 @@ class Revoked(Actor):
     async def revoke(self, message: RevokePurchase, context: Context) -> None:
         refunded = {"$set": {"refunded_at": context.now()}}
         await self._purchases.update_one({"_id": message.purchase_id}, refunded, session=context.session)
+
+    @handles(LeaveOutLinked)
+    async def leave_out(self, message: LeaveOutLinked, context: Context) -> int:
+        return 0
 
 
 class Strangers(Actor):
@@ -295,7 +301,10 @@ class Bank:
     async def post(self, journal: Journal) -> bool:
         async def work(tx: Context) -> bool:
             assert tx.session is not None
-            return await self.ledger.post(journal, now=tx.now(), session=tx.session)
+            posted = await self.ledger.post(journal, now=tx.now(), session=tx.session)
+            if posted:
+                await write_papers(self.process.mongo, journal, tx)
+            return posted
 
         return await self.context().transaction(work)
 
@@ -320,7 +329,8 @@ class Bank:
 
         async def work(tx: Context) -> Charge:
             charge = await tx.ask(message)
-            stored = {"$setOnInsert": {"buyer_id": buyer_id}}
+            terms = {"buyer_id": buyer_id, "seller_id": seller_id, "price": price * MILLI}
+            stored = {"$setOnInsert": terms}
             await self.collection("purchases").update_one({"_id": purchase_id}, stored, upsert=True, session=tx.session)
             return charge
 

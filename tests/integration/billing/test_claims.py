@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from promptforge.actors.billing.messages import WebhookEventState
+from promptforge.actors.billing.messages import ReplayWebhookEvent, WebhookEventState
 from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
+from promptforge.core.principal import Role
 from tests.integration.billing.bank import amounts
 from tests.integration.billing.shop import Shop, open_shop
 
@@ -56,6 +57,27 @@ async def test_a_refund_after_the_credits_were_spent_is_a_debt(shop: Shop) -> No
     assert (await shop.bank.verify()).ok
 
 
+async def test_several_refunds_for_fraud_undo_sales_of_one_in_the_transaction_that_tells_of_them(shop: Shop) -> None:
+    """The rest is undone by jobs, so that no transaction lasts for a minute; whoever is told of it hears it once."""
+    user, seller = await shop.bank.user(), await shop.bank.user()
+    _, charge = await shop.buy(user)
+    await shop.hear(await shop.told())
+    for number in range(5):
+        await shop.bank.charge(user, seller, 100, f"pur_{number}")
+    for _ in range(5):
+        await shop.refund(charge, 100, reason="fraudulent")
+    (event,) = [one for one in await shop.told() if one["type"] == "charge.refunded"][-1:]
+    await shop.hear([event])
+    assert amounts(await shop.bank.credits(user)) == {}
+    assert amounts(await shop.bank.credits(seller)) == {}
+    jobs = await shop.bank.collection("jobs").count_documents({"kind": "billing.UndoSales"})
+    assert jobs > 0
+    undone = await shop.bank.collection("ledger_journals").find({"kind": "purchase_refund"}).to_list(None)
+    at = [row["created_at"] for row in undone]
+    assert (len(at), len(set(at)) > 1) == (5, True), "not all in one"
+    assert (await shop.bank.verify()).ok
+
+
 async def test_a_refund_that_fails_later_gives_back(shop: Shop) -> None:
     user = await shop.bank.user()
     _, charge = await shop.buy(user)
@@ -86,6 +108,35 @@ async def test_an_inquiry_moves_nothing(shop: Shop) -> None:
     await shop.till.control(f"/disputes/{dispute}", {"outcome": "escalated"})
     await shop.hear(await shop.told())
     assert amounts(await shop.bank.credits(user)) == {}
+
+
+async def comes_to(shop: Shop, dispute: str, status: str, *, money_back: bool) -> None:
+    """As no bank of the sandbox's does: what was a dispute ends as if it had been none."""
+    world = shop.till.sandbox.world
+    row = world.get("dispute", dispute)
+    moved = [{"amount": row["amount"]}] if money_back and row["balance_transactions"] else []
+    row |= {"status": status, "balance_transactions": [*row["balance_transactions"], *moved]}
+    world.emit("charge.dispute.closed", row, account=world.owner("dispute", dispute))
+
+
+@pytest.mark.parametrize("status", ["prevented", "warning_closed"])
+@pytest.mark.parametrize("money_back", [True, False])
+async def test_a_dispute_that_ends_as_if_it_had_been_none_leaves_what_its_money_says(
+    shop: Shop, status: str, *, money_back: bool
+) -> None:
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    dispute = await shop.dispute(charge, amount=200)
+    await shop.hear(await shop.told())
+    assert (await shop.bank.credits(user)).frozen == "300"
+    read_before = await shop.read(dispute)
+    await comes_to(shop, dispute, status, money_back=money_back)
+    await shop.hear(await shop.told())
+    await shop.bank.context().transaction(read_before)
+    view = await shop.bank.credits(user)
+    assert (view.purchased, view.frozen) == ("500" if money_back else "300", "0")
+    assert await shop.states() <= {"processed", "ignored"}
+    assert (await shop.bank.verify()).ok
 
 
 @pytest.mark.parametrize(("outcome", "left"), [("won", {"purchased": "500"}), ("lost", {})])
@@ -157,3 +208,30 @@ async def test_a_stripe_that_fails_for_a_while_only_delays(shop: Shop) -> None:
     await shop.hear(await shop.told())
     assert amounts(await shop.bank.credits(user)) == {}
     assert await shop.states() <= {"processed", "ignored"}
+
+
+async def test_a_dispute_quarantined_before_its_person_left_still_takes_the_credits(shop: Shop) -> None:
+    """What is left of its event tells nothing of them, and is enough for an operator's replay."""
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    await shop.hear(await shop.told())
+    dispute = await shop.dispute(charge)
+    (event,) = [one for one in await shop.told() if one["type"] == "charge.dispute.created"]
+    event["data"]["object"]["evidence"] = {"customer_email_address": "ada@example.com"}
+    event["data"]["object"]["customer"] = "cus_gone"
+    people = shop.bank.collection("users")
+    await people.update_one({"_id": user}, {"$set": {"closed_at": shop.bank.context().now()}})
+    await shop.bank.collection("stripe_customers").update_one(
+        {"_id": user}, {"$set": {"customer_id": "cus_gone"}}, upsert=True
+    )
+    await shop.hear([{**event, "api_version": "2099-01-01.unheard"}])
+    rows = shop.bank.collection("webhook_events")
+    row = await rows.find_one({"event_id": event["id"]})
+    assert row is not None
+    assert row["state"] == "quarantined"
+    assert row["payload"]["data"] == {"object": {"object": "dispute", "id": dispute, "currency": "usd"}}
+    await rows.update_one({"event_id": event["id"]}, {"$set": {"api_version": event["api_version"]}})
+    await shop.bank.context("usr_op", Role.OPERATOR).ask(ReplayWebhookEvent(event_id=event["id"]))
+    await shop.bank.until_event(event["id"], "processed")
+    assert amounts(await shop.bank.credits(user)) == {}
+    assert (await shop.bank.verify()).ok

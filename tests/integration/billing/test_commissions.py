@@ -313,7 +313,9 @@ async def test_carrying_out_a_decision_many_times_at_once_moves_each_commission_
         await trade.sells(f"pur_{number:02}")
     term = await trade.freeze()
     await trade.a_month_passes()
-    message = DecideFreeze(partner_id=PARTNER, term=term, release=True, decided_by="usr_admin", reason="looked at")
+    message = DecideFreeze(
+        partner_id=PARTNER, term=term, release=True, decided_by="usr_admin", reason="looked at", reason_code="other"
+    )
     await trade.bank.context().ask(message)
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
@@ -344,20 +346,22 @@ async def test_a_decision_in_the_middle_of_a_settlement_leaves_nothing_behind(tr
 
 
 @pytest.mark.parametrize(
-    ("collection", "change"),
+    ("collection", "change", "found"),
     [
-        ("ledger_partners", {"$inc": {"earned": 1}}),
-        ("ledger_sales", {"$inc": {"promised": 1}}),
-        ("ledger_sales", {"$inc": {"forgone": 1}}),
-        ("ledger_sales", {"$set": {"partner_id": "ptn_b"}}),
+        ("ledger_partners", {"$inc": {"earned": 1}}, {"balance"}),
+        ("ledger_sales", {"$inc": {"promised": 1}}, {"balance"}),
+        ("ledger_sales", {"$inc": {"forgone": 1}}, {"balance"}),
+        ("ledger_sales", {"$set": {"partner_id": "ptn_b"}}, {"balance", "sale"}),
     ],
 )
-async def test_verification_sees_what_does_not_fit(trade: Trade, collection: str, change: dict[str, object]) -> None:
+async def test_verification_sees_what_does_not_fit(
+    trade: Trade, collection: str, change: dict[str, object], found: set[str]
+) -> None:
     await trade.sells("pur_a")
     await trade.a_month_passes()
     await trade.stand()
     await trade.bank.collection(collection).update_one({}, change)
-    assert await trade.bank.rules_broken() == {"balance"}
+    assert await trade.bank.rules_broken() == found
 
 
 async def test_verification_sees_a_commission_above_the_fee(trade: Trade) -> None:

@@ -94,6 +94,24 @@ async def test_what_is_known_is_what_stripe_says_now_and_not_what_an_old_event_s
     assert (await payroll.account()).state == "restricted"
 
 
+async def test_of_a_seller_who_has_left_nothing_is_kept_any_more(payroll: Payroll) -> None:
+    account_id = await payroll.onboard()
+    rows = payroll.bank.collection("connect_accounts")
+    row = await rows.find_one({"account_id": account_id})
+    assert row is not None
+    await rows.update_one({"_id": row["_id"]}, {"$set": {"facts": None}})
+    await payroll.bank.collection("payment_instruments").delete_many({})
+    await payroll.bank.collection("users").update_one(
+        {"_id": row["_id"]}, {"$set": {"closed_at": payroll.bank.context().now()}}
+    )
+    await payroll.till.control(f"/accounts/{account_id}/bank")
+    await payroll.bank.context().ask(RefreshConnectAccount(account_id=account_id))
+    after = await rows.find_one({"_id": row["_id"]})
+    assert after is not None
+    assert after["facts"] is None
+    assert await payroll.bank.collection("payment_instruments").count_documents({}) == 0
+
+
 async def test_an_account_that_nobody_here_has_is_nothing_to_refresh(payroll: Payroll) -> None:
     stranger = await payroll.till.client.v1.accounts.create_async({"type": "express"})
     assert await payroll.bank.context().ask(RefreshConnectAccount(account_id=stranger.id)) is False

@@ -55,7 +55,7 @@ ABOUT = {
 @pytest.mark.parametrize("way", ABOUT)
 @pytest.mark.parametrize("kind", ["invoice.created", "payout.paid", "charge.refunded"])
 async def test_of_who_has_left_nothing_stays_of_an_event_that_comes_later(bank: Bank, way: str, kind: str) -> None:
-    """Whether it is ignored, quarantined or about something; and until it has ended all of it is there."""
+    """Whether it is ignored, quarantined or about something: but for what a replay reads."""
     gone, there = await bank.user(), await bank.user()
     planted: dict[str, dict[str, object]] = {
         "stripe_customers": {"_id": gone, "customer_id": "cus_1", "gone": ["cus_0"]},
@@ -92,7 +92,8 @@ async def test_of_who_has_left_nothing_stays_of_an_event_that_comes_later(bank: 
         return row["payload"]
 
     assert await payload_after(there) == stored["payload"]
-    assert await payload_after(gone) == (stored["payload"] if way == "nobody" else {})
+    left = {name: value for name, value in told.items() if name in {"object", "id", "client_reference_id"}}
+    assert await payload_after(gone) == (stored["payload"] if way == "nobody" else {"data": {"object": left}})
 
 
 async def test_an_event_50_times_in_a_row_has_one_effect(bank: Bank) -> None:
@@ -256,6 +257,28 @@ async def test_a_session_that_stays_unknown_ends_dead_and_visible(bank: Bank, qu
     (shown,) = (await operator.ask(ListWebhookEvents(state=WebhookEventState.DEAD))).items
     assert (shown.event_id, shown.attempts) == ("evt_1", EVENT_ATTEMPTS)
     assert shown.reason is not None
+
+
+async def test_nobody_who_has_left_is_granted_what_they_pay_in_the_same_moment(bank: Bank) -> None:
+    user = await bank.user()
+    checkout = await bank.checkout(user)
+    await bank.collection("users").update_one({"_id": user}, {"$set": {"closed_at": bank.context().now()}})
+    await bank.record(session_event(checkout))
+    row = await bank.until_event("evt_1", "quarantined")
+    assert "refund the payment" in row["reason"]
+    assert amounts(await bank.credits(user)) == {}
+    assert (await bank.verify()).ok
+
+
+async def test_one_that_ends_dead_after_its_person_left_tells_nothing_of_them(bank: Bank, quick_retries: None) -> None:
+    user = await bank.user()
+    checkout = await bank.checkout(user)
+    await bank.collection("users").update_one({"_id": user}, {"$set": {"closed_at": bank.context().now()}})
+    whose = {"id": "cs_test_nobodys", "client_reference_id": user, "customer_details": {"email": "ada@example.com"}}
+    await bank.record(session_event(checkout, session=whose))
+    row = await bank.until_event("evt_1", "dead")
+    assert "customer_details" not in row["payload"]["data"]["object"]
+    assert row["payload"]["data"]["object"]["id"] == "cs_test_nobodys"
 
 
 async def test_an_unexpected_failure_shows_and_leaves_nothing_behind(

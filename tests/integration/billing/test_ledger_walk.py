@@ -16,6 +16,7 @@ from promptforge.actors.billing.ledger.messages import (
     BeginPayoutTransfer,
     CancelPayout,
     CloseRun,
+    CompensateSale,
     FinalisePayout,
     FreezeTopup,
     GiveBackTopup,
@@ -50,6 +51,7 @@ class StoreWalk:
         self._users: list[str] = []
         self._payments: list[str] = []
         self._purchases: list[str] = []
+        self._refunded: list[str] = []
         self._claims: list[TakeBackTopup] = []
         self._payouts: list[str] = []
         self._runs: list[str] = []
@@ -88,6 +90,7 @@ class StoreWalk:
     def _ways(self) -> list[Callable[[], Step]]:
         ways: list[Callable[[], Step]] = [self._buy, self._buy, self._settle, self._claim, self._freeze]
         ways += [self._refund] if self._purchases else []
+        ways += [self._compensate] if self._refunded else []
         ways += [self._give_back] if self._claims else []
         ways += [self._run] if not self._runs else [self._end_run]
         ways += [self._cash_out, self._pay_out, self._pay_out] if self._payouts else [self._cash_out]
@@ -104,7 +107,12 @@ class StoreWalk:
 
     def _refund(self) -> Step:
         purchase_id = self._rng.choice(self._purchases)
+        self._refunded.append(purchase_id)
         return lambda: self._bank.refund(purchase_id)
+
+    def _compensate(self) -> Step:
+        purchase_id = self._rng.choice(self._refunded)
+        return self._ask(CompensateSale(purchase_id=purchase_id, reason="the refund was a mistake"))
 
     def _settle(self) -> Step:
         return self._ask(SettleSeller(seller_id=self._rng.choice(self._users)))
@@ -170,5 +178,13 @@ async def test_every_invariant_holds_on_the_real_database_whatever_is_interrupte
                 found = (await bank.verify()).violations
                 assert [one for one in found if one.rule != "hold_without_run"] == [], f"seed {SEED}, step {number}"
         kinds = await bank.collection("ledger_journals").aggregate([{"$group": {"_id": "$kind"}}]).to_list(None)
-    expected = {"purchase", "purchase_refund", "settlement", "topup_refund", "dispute_withdrawn", "run_close"}
+    expected = {
+        "purchase",
+        "purchase_refund",
+        "compensation",
+        "settlement",
+        "topup_refund",
+        "dispute_withdrawn",
+        "run_close",
+    }
     assert {row["_id"] for row in kinds} >= expected, "the walk did not get there, so it proves nothing of it"

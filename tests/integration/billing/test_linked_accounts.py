@@ -7,13 +7,16 @@ from itertools import pairwise
 import anyio
 import pytest
 
+from promptforge.actors.billing.errors import InsufficientCredits
 from promptforge.actors.billing.ledger.commissions.messages import SettleCommissions
-from promptforge.actors.billing.ledger.messages import SettleSeller
+from promptforge.actors.billing.ledger.messages import ReservePayout, SettleSeller
+from promptforge.actors.billing.ledger.sales.commands import settle as settle_sale
 from promptforge.actors.billing.ledger.sales.domain import Terms
 from promptforge.actors.billing.messages import ChargePurchase, SaleCommission
 from promptforge.core.amounts import MILLI
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
+from promptforge.deploy.upgrade.earned_sales import tell_what_is_earned
 from tests.integration.billing.bank import Bank, amounts, open_bank
 from tests.integration.billing.payroll import open_payroll
 from tests.support.processes import SteppedClock
@@ -95,7 +98,8 @@ async def test_a_card_that_is_learned_after_the_sale_makes_it_unpayable_too(bank
 
     async def sell(tx: Context) -> None:
         await tx.ask(message)
-        await bank.collection("purchases").insert_one({"_id": "pur_a", "buyer_id": buyer}, session=tx.session)
+        bought = {"_id": "pur_a", "buyer_id": buyer, "seller_id": seller, "price": 20 * MILLI}
+        await bank.collection("purchases").insert_one(bought, session=tx.session)
 
     await bank.context().transaction(sell)
     assert await bank.balance_of("partner:ptn_1:pending") == 800
@@ -186,3 +190,63 @@ async def test_two_sellers_with_one_bank_account_are_linked(mongo: Mongo) -> Non
         await payroll.hear()
         assert await payroll.bank.linked(payroll.seller, other)
         assert not await payroll.bank.linked(payroll.seller, await payroll.bank.user())
+
+
+async def test_a_sale_that_settles_just_as_they_are_linked_is_withheld_before_it_is_paid_out(
+    bank: Bank, clock: SteppedClock
+) -> None:
+    """The settlement is written, and saw no link; the job of the link sees no settlement, and is over."""
+    buyer, honest, seller = await bank.user(purchased=10), await bank.user(purchased=10), await bank.user()
+    await bank.charge(buyer, seller, 10, "pur_a")
+    await bank.charge(honest, seller, 10, "pur_b")
+    clock.advance(days=31)
+    written, learned = anyio.Event(), anyio.Event()
+
+    async def work(tx: Context) -> None:
+        books = bank.books.open(tx)
+        for sale in ("purchase:pur_a", "purchase:pur_b"):
+            assert await settle_sale(books, sale, Terms()) is not None
+        written.set()
+        await learned.wait()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bank.context().transaction, work)
+        await written.wait()
+        for user in (buyer, seller):
+            await bank.learn(user, "card:a")
+        await bank.process.runner.drain()
+        learned.set()
+    assert amounts(await bank.credits(seller)) == {"earned": "17"}, "nobody has noticed"
+    with pytest.raises(InsufficientCredits):
+        await bank.context().ask(ReservePayout(payout_id="po_1", user_id=seller, amount_millicredits=8_501))
+    await bank.context().ask(ReservePayout(payout_id="po_1", user_id=seller, amount_millicredits=8_500))
+    assert amounts(await bank.credits(seller)) == {"granted": "8.5", "reserved": "8.5"}
+    await bank.told_of_payouts()
+    assert (await bank.verify()).violations == ()
+
+
+async def test_sales_of_before_say_what_is_earned_by_their_settlements(mongo: Mongo, clock: SteppedClock) -> None:
+    async with open_bank(mongo, clock=clock, running=False, terms=Terms(reserve_bp=2000)) as bank:
+        buyer, linked, seller = (
+            await bank.user(granted=10, purchased=200),
+            await bank.user(purchased=100),
+            await bank.user(),
+        )
+        await bank.charge(buyer, seller, 110, "pur_settled")
+        await bank.charge(linked, seller, 100, "pur_linked")
+        await settle(bank, clock, seller)
+        for user in (linked, seller):
+            await bank.learn(user, "card:a")
+        await bank.process.runner.drain()
+        await bank.charge(buyer, seller, 10, "pur_pending")
+        sales = bank.collection("ledger_sales")
+
+        async def told() -> dict[str, int]:
+            return {row["_id"]: row["earned"] for row in await sales.find({}).to_list(None)}
+
+        before = await told()
+        assert before == {"purchase:pur_settled": 68_000, "purchase:pur_linked": 0, "purchase:pur_pending": 0}
+        await sales.update_many({}, {"$unset": {"earned": ""}})
+        for _ in range(2):
+            await tell_what_is_earned(mongo)
+            assert await told() == before

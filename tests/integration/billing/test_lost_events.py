@@ -150,6 +150,24 @@ async def test_a_refund_and_a_dispute_without_any_event_are_applied(shop: Shop) 
     assert (await shop.bank.verify()).ok
 
 
+async def test_the_end_of_a_dispute_that_never_took_money_is_found_without_any_event(shop: Shop) -> None:
+    """Its bank takes the money only once it is lost, so that no claim differs: the credits would stay frozen."""
+    user = await shop.bank.user()
+    _, charge = await shop.buy(user)
+    dispute = await shop.dispute(charge, amount=400)
+    row = shop.till.sandbox.world.get("dispute", dispute)
+    row["balance_transactions"] = []
+    await shop.hear(await shop.told())
+    view = await shop.bank.credits(user)
+    assert (view.purchased, view.frozen) == ("500", "500")
+    row["status"] = "won"
+    report = await reconciled_without_events(shop)
+    assert report.disputes_applied == 1
+    view = await shop.bank.credits(user)
+    assert (view.purchased, view.frozen) == ("500", "0")
+    assert (await reconciled_without_events(shop)).disputes_applied == 0
+
+
 async def reconciled_without_events(shop: Shop) -> ReconciliationReport:
     """As if all events had been recorded, and their effects lost."""
     for event in await shop.told():

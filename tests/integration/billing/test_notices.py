@@ -6,11 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from promptforge.actors.billing.ledger.messages import SettleSeller, TakeBackTopup
+from promptforge.actors.billing.ledger.messages import (
+    CompensateSale,
+    FreezeTopup,
+    SettleSeller,
+    TakeBackTopup,
+    ThawTopup,
+)
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind
 from promptforge.core.jobs import Backoff
 from promptforge.core.mongo import Mongo
-from tests.integration.billing.bank import Bank, Interrupted, open_bank
+from tests.integration.billing.bank import Bank, Interrupted, amounts, open_bank
 from tests.integration.billing.shop import Shop, open_shop
 from tests.support.processes import SteppedClock
 
@@ -83,6 +89,35 @@ async def test_a_seller_who_has_cashed_out_is_told_what_a_refund_makes_them_owe(
         await bank.refund("pur_a")
         await bank.process.runner.drain()
         assert told(bank, seller) == [("credits.owed", "You owe 80 credits")]
+
+
+async def test_a_seller_is_told_what_they_owe_once_a_compensation_goes_back(mongo: Mongo) -> None:
+    """The payment behind it is lost, and another reversal has taken most of what was pending of it."""
+    clock = SteppedClock()
+    async with open_bank(mongo, clock=clock, running=False) as bank:
+        buyer, other, seller = await bank.user(), await bank.user(purchased=80), await bank.user()
+        topup = await bank.top_up(buyer, 100)
+        await bank.charge(buyer, seller, 100, "pur_a")
+        await bank.charge(other, seller, 80, "pur_b")
+        clock.advance(days=31)
+        await bank.context().ask(SettleSeller(seller_id=seller))
+        await bank.refund("pur_a")
+        await bank.charge(seller, await bank.user(), 68)
+        await bank.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
+        await bank.context().ask(CompensateSale(purchase_id="pur_a", reason="the refund was a mistake"))
+        await bank.refund("pur_b")
+        assert amounts(await bank.credits(seller)) == {"pending": "17"}
+        lost = TakeBackTopup(
+            topup_id=topup, claim_id="dp_1", kind=ClaimKind.DISPUTE, amount=1, captured=1, undo_sales=True
+        )
+        await bank.context().ask(lost)
+        await bank.context().ask(ThawTopup(topup_id=topup, dispute_id="dp_1"))
+        clock.advance(days=31)
+        await bank.context().ask(SettleSeller(seller_id=seller))
+        await bank.process.runner.drain()
+        assert amounts(await bank.credits(seller)) == {"debt": "68"}
+        assert told(bank, seller) == [("credits.owed", "You owe 68 credits")]
+        assert (await bank.verify()).violations == ()
 
 
 async def test_what_is_not_committed_is_not_told(mongo: Mongo) -> None:

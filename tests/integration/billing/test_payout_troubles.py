@@ -141,6 +141,7 @@ async def test_what_stripe_refuses_for_good_is_given_back(ready: Payroll) -> Non
     after = await ready.payout(payout.id)
     assert after.state == "returned"
     assert "insufficient_capabilities_for_transfer" in (after.reason or "")
+    assert after.reason_code == "refused_by_stripe"
     assert await ready.credits() == ("85", "0")
     assert [told.kind for told in ready.bank.notified.told] == ["payout.returned"]
     assert await ready.ended_well()

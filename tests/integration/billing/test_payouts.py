@@ -214,7 +214,7 @@ async def test_what_is_held_is_not_sent_before_it_is_released(ready: Payroll) ->
     payout = await ready.request()
     held = await operator.ask(HoldPayout(payout_id=payout.id, reason="Looks odd"))
     await ready.run()
-    assert (held.state, held.reason) == ("held", "Looks odd")
+    assert (held.state, held.reason, held.reason_code) == ("held", "Looks odd", "other")
     assert (await ready.payout(payout.id)).state == "held"
     assert await ready.credits() == ("35", "50")
     await operator.ask(ReleasePayout(payout_id=payout.id, reason="It is in order"))
@@ -241,8 +241,13 @@ async def test_a_payout_waits_while_the_account_is_restricted_and_can_be_cancell
     await ready.run()
     waiting = await ready.payout(payout.id)
     assert waiting.state == "requested"
-    assert waiting.reason is not None
+    assert (waiting.reason_code, bool(waiting.reason)) == ("payouts_disabled", True)
     assert await ready.transfers() == []
+    for _ in range(2):
+        await ready.bank.context().ask(SweepPayouts())
+        await ready.run()
+    (told,) = [one for one in ready.bank.notified.told if one.kind == "payout.waiting"]
+    assert (told.user_id, told.subject["reason_code"]) == (ready.seller, "payouts_disabled")
     context = ready.bank.context(ready.seller)
     assert (await context.ask(WithdrawPayout(payout_id=payout.id))).state == "cancelled"
     assert await ready.credits() == ("85", "0")
@@ -257,11 +262,12 @@ async def test_a_payout_waits_while_the_seller_is_suspended(ready: Payroll) -> N
     )
     await ready.run()
     waiting = await ready.payout(payout.id)
-    assert (waiting.state, "suspended" in (waiting.reason or "")) == ("requested", True)
+    assert (waiting.state, waiting.reason_code) == ("requested", "account_suspended")
     assert await ready.transfers() == []
     await users.update_one({"_id": ready.seller}, {"$set": {"suspended": False}})
     await ready.bank.context().ask(SendPayout(payout_id=payout.id))
-    assert (await ready.payout(payout.id)).state == "sent"
+    sent = await ready.payout(payout.id)
+    assert (sent.state, sent.reason, sent.reason_code) == ("sent", None, None)
     assert len(await ready.transfers()) == 1
 
 

@@ -118,7 +118,8 @@ async def test_a_partners_commission_is_given_back_and_what_is_gone_is_a_loss(ba
         commission=SaleCommission("ptn_1", 500, "usr_referrer", "code_1"),
     )
     charge = await bank.context().ask(message)
-    await bank.collection("purchases").insert_one({"_id": "pur_a"})
+    bought = {"_id": "pur_a", "buyer_id": buyer, "seller_id": seller, "price": 100_000}
+    await bank.collection("purchases").insert_one(bought)
     assert (charge.fee_millicredits, charge.seller_millicredits) == (15_000, 85_000)
     assert await bank.balance_of("partner:ptn_1:pending") == 5_000
     await settle(bank, clock, seller)

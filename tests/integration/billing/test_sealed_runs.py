@@ -32,7 +32,9 @@ def bank(stepped_bank: Bank) -> Bank:
     return stepped_bank
 
 
-async def sealed_run(bank: Bank, user: str, seller: str, *, cost: int, share: int, run_id: str = "run_1") -> RunCharge:
+async def sealed_run(
+    bank: Bank, user: str, seller: str | None, *, cost: int, share: int, run_id: str = "run_1"
+) -> RunCharge:
     """`cost` and `share` in millicredits; a little more than that is held for the model."""
     await bank.context().ask(ReserveRun(run_id=run_id, user_id=user, amount_millicredits=cost + share + 700))
     return await bank.context().ask(
@@ -67,6 +69,21 @@ async def test_a_share_is_divided_pending_and_settled_like_the_price_of_a_sale(b
     await settle(bank, clock, seller)
     assert amounts(await bank.credits(seller)) == {"earned": "0.85"}
     assert (await bank.verify()).violations == ()
+
+
+async def test_a_share_that_nobody_can_claim_is_the_platforms_and_stays_so(bank: Bank) -> None:
+    user = await bank.user()
+    topup = await bank.top_up(user, 2)
+    charge = await sealed_run(bank, user, None, cost=200, share=1000)
+    assert charge == RunCharge(200, first=True, share_millicredits=1000)
+    assert (await legs(bank, "run:run_1:close"))[-2:] == [("platform:llm", 200), ("platform:fees", 1000)]
+    assert await bank.collection("ledger_sales").count_documents({}) == 0
+    dispute = TakeBackTopup(
+        topup_id=topup, claim_id="dp_1", kind=ClaimKind.DISPUTE, amount=200, captured=200, undo_sales=True
+    )
+    await bank.context().ask(dispute)
+    assert await bank.collection("ledger_journals").count_documents({"_id": "run:run_1:refund"}) == 0
+    assert (await bank.verify()).ok
 
 
 async def test_gifts_pay_the_model_first_and_what_they_pay_of_the_share_is_never_payable(

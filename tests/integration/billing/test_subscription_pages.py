@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -46,6 +47,20 @@ async def page_of(shop: Shop, subscription: SubscriptionView) -> str:
 async def open_pages(shop: Shop) -> list[str]:
     sessions = await shop.till.client.v1.checkout.sessions.list_async({"limit": 100, "status": "open"})
     return [session.id for session in sessions.data]
+
+
+async def test_a_page_that_was_paid_counts_however_late_its_event_comes(shop: Shop) -> None:
+    user = await shop.bank.user()
+    first = await begin(shop, user)
+    await shop.till.control(f"/checkout/{await page_of(shop, first)}/pay", {})
+    await shop.bank.collection("subscriptions").update_one(
+        {"_id": first.id}, {"$set": {"created_at": first.created_at - timedelta(hours=30)}}
+    )
+    with pytest.raises(AlreadySubscribed):
+        await begin(shop, user, LARGE)
+    await shop.hear(await shop.told())
+    assert await state(shop, user, first) == "active"
+    assert amounts(await shop.bank.credits(user)) == {"purchased": "1050"}
 
 
 async def test_another_plans_page_passes_when_a_new_one_is_made(shop: Shop) -> None:

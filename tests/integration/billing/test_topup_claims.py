@@ -17,8 +17,10 @@ from promptforge.actors.billing.ledger.messages import (
     ThawTopup,
     TopupClaimed,
 )
+from promptforge.actors.billing.ledger.sales.commands import refund as refund_sale
 from promptforge.actors.billing.ledger.topups.domain import ClaimKind, invoice_journal
-from promptforge.core.errors import NotFound
+from promptforge.core.context import Context
+from promptforge.core.errors import NotFound, Unavailable
 from tests.integration.billing.bank import Bank, Interrupted, amounts
 from tests.support.processes import SteppedClock
 
@@ -235,6 +237,35 @@ async def test_what_comes_back_to_a_frozen_lot_is_frozen(bank: Bank) -> None:
     assert (await bank.verify()).violations == ()
 
 
+@pytest.mark.parametrize("disputed", [True, False])
+async def test_what_comes_back_just_as_a_dispute_begins_or_ends_follows_it(bank: Bank, *, disputed: bool) -> None:
+    """The lot is spent to the last, so that the dispute finds nothing to mark; the refund has read before it."""
+    user, seller = await bank.user(), await bank.user()
+    topup = await bank.top_up(user, 10)
+    await bank.charge(user, seller, 10, "pur_a")
+    freeze, thaw = FreezeTopup(topup_id=topup, dispute_id="dp_1"), ThawTopup(topup_id=topup, dispute_id="dp_1")
+    if not disputed:
+        await bank.context().ask(freeze)
+    read, written = anyio.Event(), anyio.Event()
+
+    async def work(tx: Context) -> None:
+        books = bank.books.open(tx)
+        await books.holdings(user)
+        read.set()
+        await written.wait()
+        await refund_sale(books, "pur_a", reason="for the test")
+        marked = {"$set": {"refunded_at": tx.now()}}
+        await bank.collection("purchases").update_one({"_id": "pur_a"}, marked, session=tx.session)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bank.context().transaction, work)
+        await read.wait()
+        await bank.context().ask(freeze if disputed else thaw)
+        written.set()
+    assert (await bank.credits(user)).frozen == ("10" if disputed else "0")
+    assert (await bank.verify()).violations == ()
+
+
 async def test_credits_of_an_invoice_are_taken_back_like_any(bank: Bank) -> None:
     user = await bank.user()
     await bank.post(invoice_journal("in_1", user_id=user, amount=10_000, refs={}))
@@ -281,4 +312,61 @@ async def test_a_refund_beside_purchases_takes_everything_and_spends_nothing_twi
         tasks.start_soon(take, bank, topup)
     debt = {"debt": str(len(bought))} if bought else {}
     assert amounts(await bank.credits(user)) == debt
+    assert (await bank.verify()).violations == ()
+
+
+async def five_sales(bank: Bank, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:
+    """Of one payment, where a transaction undoes two: the buyer, the seller and the payment."""
+    monkeypatch.setattr("promptforge.actors.billing.ledger.sales.store.MOST_SALES", 2)
+    user, seller = await bank.user(), await bank.user()
+    topup = await bank.top_up(user, 10)
+    for number in range(5):
+        await bank.charge(user, seller, 2, f"pur_{number}")
+        clock.advance(minutes=1)
+    return user, seller, topup
+
+
+async def test_what_is_too_much_for_one_transaction_is_undone_by_jobs(
+    bank: Bank, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the last one has run, none of the sales settles."""
+    user, seller, topup = await five_sales(bank, clock, monkeypatch)
+    await bank.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
+    claimed = await take(bank, topup, "dp_1", undo_sales=True)
+    await bank.context().ask(ThawTopup(topup_id=topup, dispute_id="dp_1"))
+    assert claimed.refunded_purchases == ("pur_4", "pur_3")
+    clock.advance(days=31)
+    assert await bank.context().ask(SettleSeller(seller_id=seller)) == 0
+    await bank.process.runner.drain()
+    assert amounts(await bank.credits(seller)) == {}
+    assert amounts(await bank.credits(user)) == {}
+    assert await bank.collection("purchases").count_documents({"refunded_at": {"$type": "date"}}) == 5
+    row = await bank.collection("ledger_topups").find_one({"_id": topup})
+    assert row is not None
+    assert row["frozen_by"] == []
+    assert (await bank.verify()).violations == ()
+
+
+async def test_undoing_that_is_cut_off_before_its_commit_is_done_again_once(
+    bank: Bank, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stands for the kills of tests/support/trade: two hundred sales of one payment are too many for them."""
+    _, _, topup = await five_sales(bank, clock, monkeypatch)
+    cut_off: list[str] = []
+
+    def cut(point: str) -> None:
+        if point == "undoing.before_commit" and len(cut_off) < 2:
+            cut_off.append(point)
+            raise Unavailable("As if the process had ended here")
+
+    monkeypatch.setattr("promptforge.actors.billing.ledger.topups.actor.reach", cut)
+    await take(bank, topup, "dp_1", undo_sales=True)
+    left = {"kind": "billing.UndoSales", "state": {"$in": ["available", "running"]}}
+    with anyio.fail_after(10):
+        while await bank.collection("jobs").count_documents(left):
+            clock.advance(minutes=1)
+            await bank.process.runner.drain()
+    assert len(cut_off) == 2
+    assert await bank.collection("purchases").count_documents({"refunded_at": {"$type": "date"}}) == 5
+    assert await bank.collection("ledger_journals").count_documents({"_id": {"$regex": ":refund$"}}) == 5
     assert (await bank.verify()).violations == ()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from promptforge.actors.billing.ledger.messages import FreezeTopup
 from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, open_bank
 
@@ -37,7 +38,7 @@ async def test_two_edited_legs_that_still_balance_are_found_in_the_balance(books
     legs = books.collection("transactions")
     await legs.update_one({"journal_id": "topup:cs_usr_0001", "user_id": "usr_0001"}, {"$inc": {"amount": 1}})
     await legs.update_one({"journal_id": "topup:cs_usr_0001", "user_id": None}, {"$inc": {"amount": -1}})
-    assert await books.rules_broken() == {"balance", "lot"}
+    assert await books.rules_broken() == {"balance", "lot", "unpaid"}
 
 
 async def test_a_deleted_leg_is_found(books: Bank) -> None:
@@ -57,8 +58,9 @@ async def test_a_leg_that_is_no_integer_is_found(books: Bank) -> None:
 
 async def test_a_deleted_journal_is_found(books: Bank) -> None:
     await books.collection("ledger_journals").delete_one({"_id": "topup:cs_usr_0001"})
-    (violation,) = (await books.verify()).violations
-    assert (violation.rule, violation.subject) == ("orphan_leg", "topup:cs_usr_0001")
+    found = {(one.rule, one.subject) for one in (await books.verify()).violations}
+    key = "topup:cs_usr_0001"
+    assert found == {("orphan_leg", key), ("paid_without_journal", key)}
 
 
 async def test_a_leg_without_a_journal_is_found(books: Bank) -> None:
@@ -83,6 +85,23 @@ async def test_a_balance_below_zero_is_found(books: Bank) -> None:
 async def test_a_changed_lot_is_found(books: Bank) -> None:
     await books.collection("users").update_one({"_id": "usr_0001"}, {"$inc": {"credits.lots.0.remaining": 1}})
     assert await books.rules_broken() == {"lot"}
+
+
+async def test_a_lot_that_is_frozen_for_nothing_is_found(books: Bank) -> None:
+    lots = {"$set": {"credits.lots.0.frozen": True}}
+    await books.collection("users").update_one({"_id": "usr_0001"}, lots)
+    (violation,) = (await books.verify()).violations
+    assert (violation.rule, violation.subject) == ("frozen", "usr_0001")
+    assert violation.detail == "topup:cs_usr_0001 is frozen, and its payment is not"
+
+
+async def test_a_lot_that_is_not_frozen_with_its_payment_is_found(books: Bank) -> None:
+    topup = "topup:cs_usr_0001"
+    await books.context().ask(FreezeTopup(topup_id=topup, dispute_id="dp_1"))
+    assert await books.rules_broken() == set()
+    await books.collection("users").update_one({"_id": "usr_0001"}, {"$unset": {"credits.lots.0.frozen": ""}})
+    (violation,) = (await books.verify()).violations
+    assert (violation.rule, violation.detail) == ("frozen", f"{topup} is not frozen, and its payment is")
 
 
 async def test_legs_of_nobody_are_found(books: Bank) -> None:

@@ -37,7 +37,9 @@ async def books(mongo: Mongo) -> AsyncIterator[Bank]:
             commission=SaleCommission("ptn_1", 500, "usr_referrer", "code_1"),
         )
         await bank.context().ask(partnered)
-        await bank.collection("purchases").insert_one({"_id": "pur_partnered"})
+        await bank.collection("purchases").insert_one(
+            {"_id": "pur_partnered", "buyer_id": BUYER, "seller_id": SELLER, "price": 10_000}
+        )
         clock.advance(days=31)
         await bank.context().ask(SettleSeller(seller_id=SELLER))
         await bank.context().ask(SettleCommissions(partner_id="ptn_1"))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,14 +15,13 @@ from promptforge.actors.billing.ledger.messages import (
     RunShare,
     SettleSeller,
 )
-from promptforge.core.mongo import Document, Mongo
+from promptforge.core.mongo import Mongo
 from tests.integration.billing.bank import Bank, open_bank
+from tests.integration.billing.forging import Forged, forge, found
 from tests.support.processes import SteppedClock
 
 pytestmark = pytest.mark.anyio
 BUYER, SELLER, GIFTED = "usr_0001", "usr_0002", "usr_0003"
-Forged = tuple[str, int, str | None, str | None]
-"""Account, amount, user and lot of a leg."""
 
 
 @pytest.fixture
@@ -50,24 +48,6 @@ async def books(mongo: Mongo) -> AsyncIterator[Bank]:
         yield bank
 
 
-async def forge(bank: Bank, key: str, kind: str, legs: Sequence[Forged], refs: Document | None = None) -> None:
-    """A journal whose legs sum to zero, with the balances that they make."""
-    assert sum(amount for _, amount, _, _ in legs) == 0
-    now = datetime.now(UTC)
-    parties = sorted({user for _, _, user, _ in legs if user})
-    journal = {"kind": kind, "refs": refs or {}, "parties": parties, "leg_count": len(legs), "created_at": now}
-    await bank.collection("ledger_journals").insert_one({"_id": key, **journal, "reverses": None})
-    for number, (account, amount, user, lot) in enumerate(legs):
-        leg = {"journal_id": key, "account": account, "amount": amount, "user_id": user, "lot": lot, "source": None}
-        await bank.collection("transactions").insert_one({"_id": f"{key}#{number:03d}", **leg, "created_at": now})
-        if user is not None:
-            await bank.collection("users").update_one({"_id": user}, {"$inc": {f"credits.{account}": amount}})
-
-
-async def found(bank: Bank) -> set[tuple[str, str]]:
-    return {(one.rule, one.subject) for one in (await bank.verify()).violations}
-
-
 @pytest.mark.parametrize(
     ("key", "kind", "source"),
     [
@@ -82,13 +62,13 @@ async def found(bank: Bank) -> set[tuple[str, str]]:
     ],
 )
 async def test_forged_earnings_are_found_beside_an_honest_payout(books: Bank, key: str, kind: str, source: str) -> None:
-    await forge(books, key, kind, [(source, -40_000, None, None), ("earned", 40_000, SELLER, None)])
+    await forge(books, key, kind, [Forged(source, -40_000), Forged("earned", 40_000, SELLER)])
     assert ("unearned", key) in await found(books)
 
 
 async def test_a_payout_that_was_sent_and_given_back_is_found(books: Bank) -> None:
-    back = [("stripe:payouts", -50_000, None, None), ("earned", 50_000, SELLER, None)]
-    await forge(books, "payout:po_1:release", "payout_release", back, {"payout_id": "po_1"})
+    back = [Forged("stripe:payouts", -50_000), Forged("earned", 50_000, SELLER)]
+    await forge(books, "payout:po_1:release", "payout_release", back, payout_id="po_1")
     assert await found(books) == {("payout", "po_1")}
     await books.collection("ledger_payouts").update_one({"_id": "po_1"}, {"$set": {"state": "released"}})
     assert await found(books) == {("payout", "po_1")}
@@ -99,14 +79,14 @@ async def test_a_payout_that_was_sent_and_given_back_is_found(books: Bank) -> No
 
 
 async def test_a_release_under_another_key_is_found(books: Bank) -> None:
-    back = [("stripe:payouts", -50_000, None, None), ("earned", 50_000, SELLER, None)]
-    await forge(books, "given:po_1", "payout_release", back, {"payout_id": "po_1"})
+    back = [Forged("stripe:payouts", -50_000), Forged("earned", 50_000, SELLER)]
+    await forge(books, "given:po_1", "payout_release", back, payout_id="po_1")
     assert await found(books) == {("unearned", "given:po_1")}
 
 
 async def test_a_part_that_came_back_of_no_reversal_is_found(books: Bank) -> None:
-    back = [("stripe:payouts", -10_000, None, None), ("earned", 10_000, SELLER, None)]
-    await forge(books, "payout:po_1:returned:10000", "payout_release", back, {"payout_id": "po_1"})
+    back = [Forged("stripe:payouts", -10_000), Forged("earned", 10_000, SELLER)]
+    await forge(books, "payout:po_1:returned:10000", "payout_release", back, payout_id="po_1")
     await books.collection("ledger_payouts").update_one({"_id": "po_1"}, {"$set": {"returned": 10_000}})
     assert await found(books) == {("payout", "po_1")}
 

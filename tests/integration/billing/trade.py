@@ -58,12 +58,21 @@ class Trade:
 
     async def decide(self, term: int, *, release: bool) -> None:
         await self.bank.context().ask(
-            DecideFreeze(partner_id=PARTNER, term=term, release=release, decided_by="usr_admin", reason="looked at")
+            DecideFreeze(
+                partner_id=PARTNER,
+                term=term,
+                release=release,
+                decided_by="usr_admin",
+                reason="looked at",
+                reason_code="other",
+            )
         )
         await self.bank.process.runner.drain()
 
     async def collect(self, collection_id: str = "col_1", credits: int | None = None) -> int:
         amount = None if credits is None else credits * 1000
+        owned = {"$setOnInsert": {"owner": self.referrer}}
+        await self.bank.collection("partners").update_one({"_id": PARTNER}, owned, upsert=True)
         message = CollectCommissions(
             collection_id=collection_id, partner_id=PARTNER, owner_id=self.referrer, amount_millicredits=amount
         )

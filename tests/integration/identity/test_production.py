@@ -6,11 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from promptforge.core.errors import ConfigurationError
@@ -222,3 +224,47 @@ async def test_without_credentials_there_is_no_production_identity(tmp_path: Pat
         FirebaseVerifier(PROJECT)
     with pytest.raises(ConfigurationError, match="cannot be used"):
         FirebaseVerifier(PROJECT, credentials_file=tmp_path / "nothing.json")
+
+
+# Roles
+
+
+async def test_roles_are_written_beside_the_claims_of_others_and_not_again(
+    verifier: FirebaseVerifier, source: Google
+) -> None:
+    source.accounts["carla"] = {"customAttributes": json.dumps({"tier": "gold", "roles": ["user"]})}
+    await verifier.put_roles("carla", ["user", "seller"])
+    await verifier.put_roles("carla", ["user", "seller"])
+    assert source.updates == [{"tier": "gold", "roles": ["user", "seller"]}]
+
+
+async def test_roles_of_an_account_that_is_gone_are_nobodys(verifier: FirebaseVerifier, source: Google) -> None:
+    source.accounts["carla"] = None
+    await verifier.put_roles("carla", ["user"])
+    assert source.updates == []
+
+
+async def test_a_write_of_roles_that_is_given_up_ends_before_a_newer_one_begins(
+    verifier: FirebaseVerifier, source: Google
+) -> None:
+    """Google is slow with the older one, and its job's time is over meanwhile; the newer one comes right after it."""
+    source.hold = held_back = threading.Event()
+    older = anyio.CancelScope()
+
+    async def one_after_the_other() -> None:
+        with older:
+            await verifier.put_roles("carla", ["user", "seller"])
+        await verifier.put_roles("carla", ["user"])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one_after_the_other)
+        assert await anyio.to_thread.run_sync(source.held.wait, 20)
+        older.cancel()
+        with anyio.move_on_after(0.5):  # time enough for a newer one that does not wait
+            while not source.updates:
+                await anyio.sleep(0.01)
+        held_back.set()
+    with anyio.fail_after(20):
+        while len(source.updates) < 2:
+            await anyio.sleep(0.01)
+    assert [claims["roles"] for claims in source.updates] == [["user", "seller"], ["user"]]

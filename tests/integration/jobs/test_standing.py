@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from promptforge.core.context import Context
+from promptforge.core.errors import Unavailable
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, internal
 from promptforge.core.mongo import Mongo
@@ -127,3 +128,25 @@ async def test_what_looks_itself_is_left_to_end_well(mongo: Mongo) -> None:
         actor.let_go.set()
         await process.until_done(job_id)
         assert (await process.store.get(job_id)).result == "by myself"
+
+
+@pytest.mark.parametrize("error", [Unavailable("no database"), KeyError("uid")], ids=["unavailable", "unexpected"])
+async def test_one_whose_rights_cannot_be_read_keeps_nobody_else_from_being_looked_at(
+    mongo: Mongo, error: Exception
+) -> None:
+    actor, people = Enduring(), People()
+
+    async def find(user_id: str) -> Principal | None:
+        if user_id == "usr_broken" and people.ada != ADA:
+            raise error
+        return await people.find(user_id)
+
+    async with job_process(mongo, [actor], find_principal=find) as process:
+        broken = await begun(process, actor, Principal("usr_broken", "uid-broken"))
+        mine = await begun(process, actor, ADA)
+        people.ada = replace(ADA, suspended=True)
+        assert await process.runner.standing.look() == 1
+        await process.until_done(mine)
+        actor.let_go.set()
+        await process.until_done(broken)
+        assert (await process.store.get(broken)).result == "whole"

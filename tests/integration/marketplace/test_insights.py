@@ -117,6 +117,18 @@ async def test_a_trend_fades_with_the_days(branches: Branches) -> None:
         assert (row["ranks"]["trending"], row["ranks"]["sales"]) == (trending, 1)
 
 
+async def test_ranks_that_did_not_change_are_not_written(branches: Branches) -> None:
+    """So processes go on remembering pages of lists that go by others."""
+    carla, _ = await branches.person("carla", Role.SELLER)
+    listing = await branches.here.published(carla, "Seen")
+    views = ViewCounter(branches.mongo)
+    async with branches.mongo.raw[LISTINGS].watch() as stream:
+        views.add(listing.id, seller_id=carla.user_id, viewer_id=None, now=carla.now())
+        await views.flush()
+        assert await rank(branches) == 1
+        assert set((await stream.next())["updateDescription"]["updatedFields"]) == {"ranks.trending"}
+
+
 async def test_the_market_is_filtered_by_price_and_licence(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     for price in ("0", "5", "12.5"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -40,9 +41,34 @@ async def test_who_writes_a_listing_sees_it_at_once(market: Market, mongo: Mongo
     seller, visitor = await market.person("ada", Role.SELLER), await market.person("bob")
     first = await market.published(seller, "First")
     assert await titles(visitor) == ["First"]
-    await mongo.raw["marketplace_listings"].update_one({"_id": first.id}, {"$set": {"title": "Nobody was told"}})
+    elsewhere = {"$set": {"title": "Nobody was told"}, "$inc": {"revision": 1}}
+    await mongo.raw["marketplace_listings"].update_one({"_id": first.id}, elsewhere)
     assert await titles(visitor) == ["First"], "it is remembered"
     await market.published(seller, "Second")
     assert await titles(visitor) == ["Second", "Nobody was told"]
     await seller.ask(UnlistListing(listing_id=first.id))
     assert await titles(visitor) == ["Second"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"title": "As changed"}, "$inc": {"revision": 1}},
+        {"$inc": {"rating.count": 1, "rating.stars": 4}},
+    ],
+    ids=["a revision", "a review"],
+)
+async def test_a_listing_that_another_process_changes_is_read_anew(
+    market: Market, mongo: Mongo, change: dict[str, Any]
+) -> None:
+    """Pages that nobody has asked for before have listings that are remembered from others."""
+    seller, visitor = await market.person("ada", Role.SELLER), await market.person("bob")
+    listing = await market.published(seller, "As published")
+    await visitor.ask(ListListings(limit=3))
+    listings = mongo.raw["marketplace_listings"]
+    await listings.update_one({"_id": listing.id}, {"$set": {"summary": "No write of the product's leaves it so"}})
+    (same,) = (await visitor.ask(ListListings(limit=4))).items
+    assert (same.id, same.summary) == (listing.id, listing.summary), "it is not read again"
+    await listings.update_one({"_id": listing.id}, change)
+    (changed,) = (await visitor.ask(ListListings(limit=5))).items
+    assert changed.summary.startswith("No write"), "it is read again"

@@ -15,13 +15,13 @@ from promptforge.actors.marketplace.messages import (
     PurchaseListing,
     PurchaseView,
     RefundPurchase,
-    RefundState,
     UpdateListing,
 )
 from promptforge.actors.marketplace.purchases.messages import (
     RefuseRefund,
     RequestRefund,
 )
+from promptforge.actors.marketplace.refunds.messages import RefundState
 from promptforge.actors.moderation.messages import CaseKind
 from promptforge.actors.prompts.messages import CreateVersion
 from promptforge.core.context import Context

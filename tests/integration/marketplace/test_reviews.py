@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from promptforge.actors.billing.links.learning import learn_instruments
+from promptforge.actors.billing.links.store import LinkStore
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import (
     GetListing,
@@ -17,7 +20,9 @@ from promptforge.actors.marketplace.messages import (
     UnlistListing,
 )
 from promptforge.actors.marketplace.reviews.messages import (
+    AppealRemoval,
     CheckRatings,
+    DecideRemovalAppeal,
     DeleteReply,
     DeleteReview,
     ListReviews,
@@ -27,6 +32,7 @@ from promptforge.actors.marketplace.reviews.messages import (
     WriteReview,
 )
 from promptforge.actors.marketplace.reviews.store import REVIEWS
+from promptforge.actors.marketplace.reviews.store import review_id as of_purchase
 from promptforge.core.context import Context
 from promptforge.core.messages import Message
 from promptforge.core.principal import Role
@@ -50,6 +56,27 @@ async def sold(branches: Branches, *names: str) -> tuple[Context, ListingView, l
 
 def said(purchase: PurchaseView, stars: int, text: str = "As described.") -> WriteReview:
     return WriteReview(purchase_id=purchase.id, stars=stars, text=text)
+
+
+def removal(purchase: PurchaseView, review_id: str) -> RemoveReview:
+    return RemoveReview(
+        review_id=review_id,
+        case_id=f"cas_{purchase.id}",
+        reason_code="off_topic",
+        public_note="Looked at.",
+        explanation="It advertises something else.",
+    )
+
+
+def appeal_decision(purchase: PurchaseView, review_id: str, *, granted: bool) -> DecideRemovalAppeal:
+    return DecideRemovalAppeal(
+        review_id=review_id,
+        case_id=f"cas_appeal_{purchase.id}",
+        granted=granted,
+        reason_code="mistaken",
+        public_note="Looked at again.",
+        explanation="It was a mistake.",
+    )
 
 
 async def rating(branches: Branches, listing: ListingView) -> tuple[int, float | None]:
@@ -158,16 +185,18 @@ async def test_what_a_moderator_removes_is_out_of_the_rating_and_does_not_come_b
     carla, listing, [(bruno, purchase)] = await sold(branches, "bruno")
     mona, _ = await branches.person("mona", Role.MODERATOR)
     review = await bruno.ask(said(purchase, 1, "Buy mine instead."))
-    remove = RemoveReview(review_id=review.id, reason_code="off_topic", explanation="It advertises something else.")
+    remove = removal(purchase, review.id)
     assert await raised(mona, remove) == "forbidden", "not without a case, in which nobody decides about their own"
     service = branches.here.process.context()
     await service.ask(remove)
     assert (await reviews(carla, listing), await rating(branches, listing)) == ([], (0, None))
     assert await raised(bruno, said(purchase, 1)) == "review_removed"
-    assert await raised(bruno, DeleteReview(purchase_id=purchase.id)) == "not_found"
     assert await raised(service, remove) == "not_found"
     told = [one.body for one in await branches.here.notices(bruno) if one.kind == "review.removed"]
     assert ["It advertises something else." in body for body in told] == [True]
+    assert await raised(bruno, DeleteReview(purchase_id=purchase.id)) == "done", "what is left can be taken back"
+    assert await raised(bruno, DeleteReview(purchase_id=purchase.id)) == "not_found"
+    assert await raised(bruno, said(purchase, 1)) == "review_removed", "and another one cannot be written"
     assert await branches.count("audit_log", action="review.removed") == 1
 
 
@@ -177,6 +206,16 @@ async def test_reviews_are_seen_where_their_listing_is(branches: Branches) -> No
     await carla.ask(UnlistListing(listing_id=listing.id))
     assert await raised(bruno, ListReviews(listing_id=listing.id)) == "not_found"
     assert len(await reviews(carla, listing)) == 1
+
+
+def about_removal(
+    purchase: PurchaseView, author: Context, service: Context, chance: random.Random
+) -> list[tuple[Context, Message[object]]]:
+    """A review is removed, the removal is appealed, and that is decided, in whatever order they come."""
+    review_id, appeal = of_purchase(purchase.id), AppealRemoval(purchase_id=purchase.id, words="It is what I found.")
+    asks: list[tuple[Context, Message[object]]] = [(service, removal(purchase, review_id)), (author, appeal)]
+    asks += [(service, appeal_decision(purchase, review_id, granted=chance.random() < 0.8)) for _ in range(2)]
+    return asks
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -193,11 +232,14 @@ async def test_ratings_never_drift_whatever_happens_at_once(branches: Branches, 
                 asks.append((person, said(purchase, chance.randint(1, 5))))
             if chance.random() < 0.5:
                 asks.append((here, DeleteReview(purchase_id=purchase.id)))
+            if chance.random() < 0.5:
+                asks += about_removal(purchase, here, chance.choice(services), chance)
             if chance.random() < 0.2:
                 asks.append((chance.choice(services), RefundPurchase(purchase_id=purchase.id, reason="As asked for")))
         chance.shuffle(asks)
         outcomes = await all_at_once(asks)
-        assert set(outcomes) <= {"done", "not_found", "purchase_refunded"}
+        appealed = {"review_removed", "nothing_to_appeal", "already_appealed"}
+        assert set(outcomes) <= {"done", "not_found", "purchase_refunded", *appealed}
         rows = await branches.mongo.collection(REVIEWS).find({"counted": True}).to_list(100)
         stars = [row["stars"] for row in rows]
         average = round(sum(stars) / len(stars), 2) if stars else None
@@ -235,3 +277,18 @@ async def test_the_check_is_not_misled_by_reviews_that_come_meanwhile(branches: 
         for _ in range(10):
             assert await drifted(branches) == 0
         stop.set()
+
+
+async def test_between_those_who_turn_out_to_be_linked_nothing_counts_any_more(branches: Branches) -> None:
+    carla, listing, ((bob, bobs), (dora, doras)) = await sold(branches, "bob", "dora")
+    await bob.ask(said(bobs, 5))
+    await dora.ask(said(doras, 2))
+    assert await rating(branches, listing) == (2, 3.5)
+    learn = partial(learn_instruments, LinkStore(branches.mongo))
+    for person in (carla, bob):
+        await branches.here.process.context().transaction(partial(learn, person.user_id, ["card:one"]))
+    await branches.here.jobs_done()
+    assert await rating(branches, listing) == (1, 2.0)
+    await bob.ask(said(bobs, 4, "As good as ever."))
+    assert await rating(branches, listing) == (1, 2.0)
+    assert await branches.here.process.context().ask(CheckRatings()) == 0

@@ -18,7 +18,7 @@ from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.support.market import raised
-from tests.support.sealed import ANSWER, TEXT, Lighthouse, open_lighthouse, refused, verified
+from tests.support.sealed import ANSWER, CANARY, TEXT, Lighthouse, open_lighthouse, refused, verified
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +115,22 @@ async def test_pieces_that_linked_accounts_get_at_the_same_moment_add_up(lightho
         for number, person in enumerate(people):
             tasks.start_soon(run, person, number)
     assert 1 <= len(shown) <= 3
+
+
+async def test_who_tries_guesses_at_a_long_piece_is_counted_though_the_output_is_shown(lighthouse: Lighthouse) -> None:
+    """What they sent is no copy; but that an output is shown which would be withheld tells them that they are right."""
+    bruno, _ = await lighthouse.buyer()
+    for guess, matches in ((CANARY[:40], []), (CANARY, [1])):
+        lighthouse.says(guess)
+        ran = await lighthouse.run(bruno, guess)
+        assert (ran.output, ran.share) == (guess, "1")
+        accounts = await lighthouse.collection("sealed_accounts").find({}).to_list(None)
+        assert [account["matches"] for account in accounts] == matches
+    for _ in range(4):
+        await lighthouse.run(bruno, CANARY)
+    assert await refused(lighthouse, bruno) == "runs_stopped"
+    (account,) = await lighthouse.collection("sealed_accounts").find({}).to_list(None)
+    assert account["copied"] == {}, "they knew it before"
 
 
 async def test_two_listings_of_one_prompt_have_one_budget(lighthouse: Lighthouse) -> None:
@@ -223,7 +239,8 @@ async def test_a_case_that_is_upheld_takes_the_purchases_of_linked_accounts_too_
             assert notice.subject["reason_code"] == "extraction"
             assert f"Why (extraction): {REASONS[ReasonCode.EXTRACTION].words} Looked at." in notice.body
             assert "What you can do: " in notice.body
-        assert "This has no appeal" in notices[0].body + notices[1].body
+        path = f"/marketplace/listings/{lighthouse.listing.id}/runs/appeal"
+        assert path in notices[0].body + notices[1].body
     assert await verified(lighthouse)
 
 

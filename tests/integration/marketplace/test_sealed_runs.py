@@ -22,17 +22,22 @@ from promptforge.actors.marketplace.messages import (
     UpdateListing,
 )
 from promptforge.actors.marketplace.purchases.messages import RequestRefund
+from promptforge.actors.marketplace.purchases.store import HELD, PURCHASES
+from promptforge.actors.marketplace.sealed import actor, checking
+from promptforge.actors.marketplace.sealed.matching import MOST_LETTERS, Sealed
 from promptforge.actors.marketplace.sealed.messages import GetRunOffer, RunGround, WithheldBecause
 from promptforge.actors.prompts.forks.messages import ForkPrompt
 from promptforge.actors.prompts.messages import Variable, VariableType
 from promptforge.core.context import Context
-from promptforge.core.errors import PromptForgeError
+from promptforge.core.errors import Invalid, PromptForgeError
 from promptforge.core.mongo import Mongo
+from promptforge.core.personal import exported
 from tests.support.market import raised, top_up
 from tests.support.sealed import ANSWER, CANARY, COST, TERMS, TEXT, Lighthouse, open_lighthouse, refused, verified
 
 pytestmark = pytest.mark.anyio
 
+SUBJECTS = HELD[PURCHASES].subjects
 VALUES = {"letter": "Dear keeper", "mood": "calm"}
 
 
@@ -125,6 +130,30 @@ async def test_a_model_that_fails_costs_and_earns_nothing(lighthouse: Lighthouse
     assert await refused(lighthouse, bruno) == "model_unavailable"
     assert await lighthouse.money(bruno) == ("10", "0", "0")
     assert await lighthouse.money(lighthouse.seller) == ("0", "0", "0")
+    assert await verified(lighthouse)
+
+
+async def test_a_run_that_cannot_be_compared_or_ended_is_given_back_at_once(
+    lighthouse: Lighthouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the model was paid: nothing may stay reserved until the sweeper comes."""
+    bruno, _ = await lighthouse.buyer()
+
+    def broken(*_: object) -> None:
+        raise ValueError("it broke")
+
+    for patched, name in ((checking, "compare"), (actor, "is_withheld")):
+        lighthouse.says(TEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr(patched, name, broken)
+            with pytest.raises(ValueError, match="it broke"):
+                await lighthouse.run(bruno)
+        assert await lighthouse.money(bruno) == ("10", "0", "0")
+        assert await lighthouse.collection("model_runs").count_documents({}) == 0
+    records = await lighthouse.collection("usage").find({}).to_list(None)
+    assert {(one["outcome"], one["error_code"], one["millicredits"]) for one in records} == {
+        ("failed", "internal_error", 0)
+    }
     assert await verified(lighthouse)
 
 
@@ -262,6 +291,47 @@ async def test_buyers_keep_running_what_is_unlisted_and_not_what_is_suspended(li
     assert await refused(lighthouse, bruno) == "listing_suspended"
 
 
+async def mark_seller(lighthouse: Lighthouse, **fields: object) -> None:
+    await lighthouse.collection("users").update_one({"_id": lighthouse.seller.user_id}, {"$set": fields})
+
+
+async def test_what_was_bought_of_a_closed_account_runs_on_and_the_share_is_the_platforms(
+    lighthouse: Lighthouse,
+) -> None:
+    """Nobody could sign in to where it went."""
+    bruno, _ = await lighthouse.buyer(credits=0)
+    await top_up(lighthouse.market.process.mongo, bruno, 10)
+    await mark_seller(lighthouse, closed_at=lighthouse.clock.now())
+    ran = await lighthouse.run(bruno)
+    assert (ran.output, ran.share, ran.usage.credits) == (ANSWER, "1", "1.2")
+    legs = await lighthouse.collection("transactions").find({"journal_id": f"run:{ran.run_id}:close"}).to_list(None)
+    paid = {leg["account"]: leg["amount"] for leg in legs if leg["user_id"] is None}
+    assert paid == {"platform:llm": COST, "platform:fees": 1000}
+    assert await lighthouse.collection("ledger_sales").count_documents({"_id": {"$regex": "^run:"}}) == 0
+    assert await lighthouse.money(lighthouse.seller) == ("0", "0", "0")
+    assert await verified(lighthouse)
+
+
+async def test_what_was_bought_of_a_suspended_account_runs_on_and_earns_as_before(lighthouse: Lighthouse) -> None:
+    """It cannot be paid out meanwhile: payouts ask."""
+    bruno, _ = await lighthouse.buyer(credits=0)
+    await top_up(lighthouse.market.process.mongo, bruno, 10)
+    await mark_seller(lighthouse, suspended=True)
+    assert (await lighthouse.run(bruno)).output == ANSWER
+    (sale,) = await lighthouse.collection("ledger_sales").find({"_id": {"$regex": "^run:"}}).to_list(None)
+    assert (sale["payable"], sale["seller_id"]) == (850, lighthouse.seller.user_id)
+    assert await verified(lighthouse)
+
+
+async def test_the_export_does_not_tell_who_bought_runs_the_hash_of_their_text(lighthouse: Lighthouse) -> None:
+    await lighthouse.buyer()
+    (row,) = await lighthouse.collection(PURCHASES).find({}).to_list(None)
+    told = {subject.path: exported(HELD[PURCHASES], subject, row, row[subject.path]) for subject in SUBJECTS}
+    assert row["content_hash"] not in repr(told["buyer_id"])
+    assert told["buyer_id"]["title"] == row["title"]
+    assert told["seller_id"]["content_hash"] == row["content_hash"]
+
+
 async def test_a_listing_that_offers_something_else_by_now_takes_nobody_their_runs(lighthouse: Lighthouse) -> None:
     bruno, _ = await lighthouse.buyer()
     changed = {"licence": "source", "runs": None, "version": 2, "content_hash": "other"}
@@ -285,6 +355,19 @@ async def test_what_cannot_be_run_is_not_offered(lighthouse: Lighthouse) -> None
     assert await raised(lighthouse.seller, unknown) == "unknown_model"
     dear = UpdateListing(listing_id=unknown.listing_id, runs=type(TERMS)(model="scripted-1", share="100.001"))
     assert await raised(lighthouse.seller, dear) == "invalid_request"
+
+
+async def test_an_offer_is_checked_by_counting_letters(lighthouse: Lighthouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To prepare a long text takes seconds of a processor, in the transaction of whoever offers it."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("nothing is compared here")
+
+    monkeypatch.setattr(Sealed, "__init__", never)
+    await lighthouse.draft(text="a " * MOST_LETTERS)
+    with pytest.raises(Invalid) as refusal:
+        await lighthouse.draft(text="a" * MOST_LETTERS + " and more: {{letter}}")
+    assert [(error.code, error.pointer) for error in refusal.value.errors] == [("too_long", "/runs")]
 
 
 async def test_a_change_of_the_terms_is_reviewed_and_told_in_words(lighthouse: Lighthouse) -> None:

@@ -107,6 +107,18 @@ async def test_so_they_have_where_a_model_costs_nothing_and_no_budget_is_written
         assert outcomes == {"done": 1, "trials_used_up": 3}
 
 
+@pytest.mark.parametrize("field", ["suspended", "closed_at"])
+async def test_nobody_tries_what_is_a_suspended_or_closed_accounts(lighthouse: Lighthouse, field: str) -> None:
+    await fund(lighthouse, "5")
+    value = True if field == "suspended" else lighthouse.clock.now()
+    await lighthouse.collection("users").update_one({"_id": lighthouse.seller.user_id}, {"$set": {field: value}})
+    anna = await lighthouse.market.person("anna")
+    offer = await anna.ask(GetRunOffer(listing_id=lighthouse.listing.id))
+    assert (offer.ground, offer.trials_left) == (None, 0)
+    assert await refused(lighthouse, anna) == "not_for_sale"
+    assert lighthouse.model.told == []
+
+
 async def test_a_trial_that_fails_is_used_and_costs_nobody_anything(lighthouse: Lighthouse) -> None:
     await fund(lighthouse, "5")
     anna = await lighthouse.market.person("anna")

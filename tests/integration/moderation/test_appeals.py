@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -43,6 +44,21 @@ async def open_case(branches: Branches, moderator: Context, kind: CaseKind) -> C
     await branches.here.jobs_done()
     (case,) = (await moderator.ask(ListCases(kind=kind))).items
     return case
+
+
+async def test_a_suspended_seller_can_appeal_what_was_decided_about_their_listing(branches: Branches) -> None:
+    carla, _ = await branches.person("carla", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    assert carla.principal is not None
+    suspended = branches.here.process.system.context(
+        request_id="suspended", principal=replace(carla.principal, suspended=True), timeout_seconds=60
+    )
+    draft = await branches.here.draft(carla, "Appealed")
+    submitted = await carla.ask(SubmitListing(listing_id=draft.id))
+    await judge(mona, await branches.here.case_of(mona, submitted), Verdict.REJECT)
+    assert await raised(suspended, SubmitListing(listing_id=draft.id)) == "account_suspended"
+    await suspended.ask(AppealListing(listing_id=draft.id, words=WORDS))
+    assert (await open_case(branches, mona, CaseKind.APPEAL)).reason == WORDS
 
 
 async def report(branches: Branches, listing: ListingView, *reporters: Context) -> None:

@@ -152,6 +152,25 @@ async def test_a_copy_of_an_approved_text_is_named_to_the_moderator_and_to_nobod
     assert [(one.severity, one.listing_id) for one in again.findings] == [(Severity.LOW, original.listing.id)]
 
 
+async def test_no_included_text_hides_another_from_the_checks(branches: Branches) -> None:
+    carla, _ = await branches.person("carla", Role.SELLER)
+    eve, _ = await branches.person("eve", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    original = await submitted_with(branches, carla, LONG)
+    await judge(mona, original.case.id)
+    for name in ("A", "B", "C"):
+        await branches.here.prompt(eve, name, " ".join(f"{name}{number}" for number in range(26_000)))
+    await branches.here.prompt(eve, "Core", f"{LONG}\n{KEY}, child porn, ada@mailbox.org")
+    copy = await submitted_with(branches, eve, "{{> A@1}} {{> B@1}} {{> C@1}} {{> Core@1}}")
+    assert {(one.check, one.code) for one in copy.findings} == {
+        (Check.SECRETS, "openai_key"),
+        (Check.BANNED_TERMS, "abuse-of-children"),
+        (Check.PERSONAL_DATA, "email"),
+        (Check.NEAR_DUPLICATE, "same_passages"),
+    }
+    assert original.listing.id in {one.listing_id for one in copy.findings}
+
+
 async def test_what_was_approved_since_is_found_once_the_copy_is_claimed(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     eve, _ = await branches.person("eve", Role.SELLER)

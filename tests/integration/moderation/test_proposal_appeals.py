@@ -106,6 +106,25 @@ async def test_an_appealed_change_that_is_edited_is_another_one_and_no_appeal(br
     assert await raised(max_, ClaimCase(case_id=newest.id)) == "done"
 
 
+async def test_an_appealed_change_that_a_lower_price_has_changed_is_no_appeal_either(branches: Branches) -> None:
+    """Its case has no words: it may not be taken for the appeal, and lose the right to one."""
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    carla, _ = await branches.person("carla", Role.SELLER)
+    listing = await branches.here.published(carla, "As it was", price="10")
+    await carla.ask(UpdateListing(listing_id=listing.id, title="As it should be", price="20"))
+    await judge(max_, (await change_case(branches, max_)).id, Verdict.REJECT)
+    appeal = AppealProposal(listing_id=listing.id, words=WORDS)
+    await carla.ask(appeal)
+    await branches.here.jobs_done()
+    await carla.ask(UpdateListing(listing_id=listing.id, price="5"))
+    left = await proposal_of(carla, listing)
+    assert (left.state, left.review, [one.field for one in left.changes]) == (ProposalState.IN_REVIEW, None, ["title"])
+    await judge(max_, (await change_case(branches, max_)).id, Verdict.REJECT)
+    again = await proposal_of(carla, listing)
+    assert again.review is not None
+    assert (again.review.final, await raised(carla, appeal)) == (False, "done"), "it was not heard yet"
+
+
 async def test_there_is_nothing_to_appeal_where_no_change_was_rejected(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     eve, _ = await branches.person("eve", Role.SELLER)

@@ -8,11 +8,10 @@ from promptforge.actors.billing.messages import GetCredits
 from promptforge.actors.marketplace.messages import (
     ListPurchases,
     PurchaseView,
-    RefundState,
-    RefundView,
     RevokePurchase,
 )
 from promptforge.actors.marketplace.purchases.messages import AppealRefund, RequestRefund
+from promptforge.actors.marketplace.refunds.messages import RefundState, RefundView
 from promptforge.actors.moderation.messages import CaseKind, CaseState, ClaimCase, GetCase, ListCases, Verdict
 from promptforge.core.context import Context
 from promptforge.core.principal import Role
@@ -83,6 +82,9 @@ async def test_a_refusal_that_is_upheld_is_final_and_says_so(branches: Branches)
     refund = await here.refund()
     assert (refund.state, refund.final) == (RefundState.REFUSED, True)
     last, first = await here.told(here.bruno, "refund.refused")
+    for told in (first, last):
+        assert "you can write a review" in told
+        assert "report" not in told, "one asks for a refund once"
     assert ("That is final" in last, "/appeal" in last, "That is final" in first) == (True, False, False)
     assert await raised(here.bruno, here.appeal) == "nothing_to_appeal"
     again = RequestRefund(purchase_id=here.purchase_id, words=WORDS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from promptforge.actors.marketplace.messages import ListPurchases, RefundState
+from promptforge.actors.marketplace.messages import ListPurchases
 from promptforge.actors.marketplace.purchases.messages import AppealRefund
+from promptforge.actors.marketplace.refunds.messages import RefundState
 from promptforge.actors.moderation.messages import CaseKind, CaseView, ClaimCase, DecideCase, ReasonCode, Verdict
 from promptforge.actors.moderation.reasons import REASONS
 from promptforge.core.context import Context
@@ -44,8 +45,9 @@ async def test_both_read_the_whole_note_and_the_purchase_keeps_it(branches: Bran
     bought = await expect_told(branches, bruno, "purchase.refunded")
     sold = await expect_told(branches, carla, "sale.refunded")
     assert REASONS[ReasonCode.NOT_AS_DESCRIBED].next_step in bought
-    assert "has no appeal" in sold, "and it says so"
     (purchase,) = (await bruno.ask(ListPurchases())).items
+    assert f"/marketplace/sales/{purchase.id}/refund/appeal" in sold, "and how to appeal"
+    assert "appeal" not in bought
     refund = purchase.refund
     assert refund is not None
     assert (refund.state, refund.reason_code, refund.note) == (RefundState.REFUNDED, "not_as_described", NOTE)

@@ -12,13 +12,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from pymongo import MongoClient
+from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from promptforge.core.errors import ConfigurationError, DatabaseUnavailable
 from promptforge.core.mongo import EmbeddedMongod, Mongo
-from promptforge.core.mongo.mongod import Running, find_mongod
+from promptforge.core.mongo.mongod import Running, find_mongod, running
 
 pytestmark = pytest.mark.anyio
 
@@ -276,3 +279,40 @@ async def test_what_a_slow_operation_looks_for_is_not_in_the_log(tmp_path: Path)
         assert len(await mongo.collection("things").find(slow).to_list(10)) == 1
         mongo.close()
     assert "somebody's words" not in (tmp_path / "mongod.log").read_text()
+
+
+def test_what_a_failed_operation_was_to_write_or_looked_for_is_not_in_the_log(tmp_path: Path) -> None:
+    words = "somebody's words"
+    with _started(tmp_path) as server, MongoClient[dict[str, Any]](server.url) as client:
+        things = client.kept.things
+        things.insert_one({"_id": 1})
+        with client.start_session() as session, session.start_transaction():
+            things.find_one({"_id": 1}, session=session)
+            things.update_one({"_id": 1}, {"$set": {"name": "quicker"}})
+            with pytest.raises(OperationFailure, match="WriteConflict"):
+                things.find_one_and_update({"_id": 1}, {"$set": {"name": words}}, session=session)
+            session.abort_transaction()
+        with pytest.raises(ExecutionTimeout):
+            list(things.find({"$where": "sleep(400) || true", "name": {"$ne": words}}).max_time_ms(50))
+    log = (tmp_path / "mongod.log").read_text()
+    assert words not in log
+    assert '"msg":"Connection accepted"' in log
+
+
+async def test_whoever_writes_the_log_can_be_killed_and_ends_with_its_mongod(tmp_path: Path) -> None:
+    def writer() -> Running:
+        (pid,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        return running(int(pid), 0)
+
+    with _started(tmp_path) as server:
+        os.kill(writer().pid, signal.SIGKILL)
+        for identifier in range(5):
+            await _write(server.url, identifier)
+        assert await _ids(server.url) == [0, 1, 2, 3, 4]
+    with _started(tmp_path) as server:
+        living = writer()
+        assert living.alive
+        os.kill(server.pid, signal.SIGKILL)
+        with anyio.fail_after(10):
+            while living.alive:
+                await anyio.sleep(0.02)

@@ -221,12 +221,16 @@ async def test_the_feed_tells_of_changes_and_survives_a_bad_subscriber(mongo: Mo
         await things.update_one({"_id": 1}, {"$set": {"a": 2}, "$unset": {"b": ""}})
         await things.delete_one({"_id": 1})
         await mongo.collection("others").insert_one({"_id": 1})
-        await _until(seen, 3)
+        await things.insert_one({"_id": 2, "tags": ["long"] * 50})
+        await things.update_one({"_id": 2}, [{"$set": {"tags": {"$slice": ["$tags", 2]}}}])
+        await _until(seen, 5)
         assert feed.healthy
         tasks.cancel_scope.cancel()
-    assert [(change.operation, change.document_id) for change in seen] == [("insert", 1), ("update", 1), ("delete", 1)]
+    told = [("insert", 1), ("update", 1), ("delete", 1), ("insert", 2), ("update", 2)]
+    assert [(change.operation, change.document_id) for change in seen] == told
     assert seen[0].document == {"_id": 1, "a": 1, "b": 1}
     assert seen[1].updated == {"a", "b"}
+    assert seen[4].updated == {"tags"}, "a list of which an update left the beginning"
 
 
 async def test_the_feed_misses_nothing_when_mongod_is_killed_and_comes_back(tmp_path: Path) -> None:
@@ -257,7 +261,7 @@ async def test_the_feed_misses_nothing_when_mongod_is_killed_and_comes_back(tmp_
         mongo.close()
         server.stop()
     assert [change.document_id for change in seen] == [1, 2]
-    assert gaps == []
+    assert gaps == [True], "what was before it was first open, and nothing since"
 
 
 async def test_after_a_silence_the_feed_is_trusted_once_all_that_happened_meanwhile_is_told(mongo: Mongo) -> None:
@@ -296,4 +300,4 @@ async def test_a_feed_that_cannot_resume_says_so(mongo: Mongo) -> None:
         with anyio.fail_after(20):
             await feed.started.wait()
         tasks.cancel_scope.cancel()
-    assert gaps == [True]
+    assert gaps == [True, True], "when it is known, and once it is open again: until then nobody was told"

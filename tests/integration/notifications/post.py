@@ -42,6 +42,7 @@ class Post:
     market: Market
     clock: SteppedClock
     transactions: WatchedTransactions
+    sending: WebhookSendingActor
 
     @property
     def process(self) -> TestProcess:
@@ -96,12 +97,14 @@ async def open_post(
 ) -> AsyncIterator[Post]:
     await with_indexes(mongo, INDEXES)
     clock = SteppedClock()
+    sending: list[WebhookSendingActor] = []
 
     def actors(store: Any) -> list[Actor]:
         made = build_actors(mongo, store, settings(**changes), secrets=SECRETS)
         for actor in made:
             if isinstance(actor, WebhookSendingActor):
                 actor._timeout_seconds = timeout_seconds
+                sending.append(actor)
         return made
 
     async with job_process(mongo, actors, running=running, queues=QUEUES, clock=None if running else clock) as process:
@@ -109,4 +112,4 @@ async def open_post(
             process.system.clock = clock
         transactions = WatchedTransactions(mongo)
         process.system.transactions = transactions
-        yield Post(Market(process), clock, transactions)
+        yield Post(Market(process), clock, transactions, sending[0])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
-from datetime import UTC, datetime, timedelta
+import asyncio
 from pathlib import Path
 
 import anyio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from promptforge.core.egress import Answer, Outward, Problem, UrlPolicy
-from tests.support.receiver import Behaviour, answering, dripping, endless, hanging, huge_head, receiving
+from tests.support.certificates import certificate
+from tests.support.receiver import Behaviour, Receiver, answering, dripping, endless, hanging, huge_head, receiving
 
 pytestmark = pytest.mark.anyio
 
@@ -44,34 +40,8 @@ async def post(outward: Outward, url: str, *, seconds: float = 5.0) -> Answer:
         await outward.close()
 
 
-def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's, for NAME alone, and a client's that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    return server, ssl.create_default_context(cafile=str(pem))
-
-
 async def test_the_connection_goes_to_the_address_and_everything_else_keeps_the_name(tmp_path: Path) -> None:
-    server, client = certificate(tmp_path)
+    server, client = certificate(tmp_path, NAME)
     shown: list[str | None] = []
     server.sni_callback = lambda _, name, __: shown.append(name)
     resolver = Resolver(["127.0.0.1"])
@@ -154,6 +124,18 @@ async def test_of_a_body_of_gigabytes_little_is_read() -> None:
             answer = await post(local(), receiver.url)
         assert answer.status == 200
         assert receiver.bytes_sent < 50_000_000, "what the sockets' buffers took"
+
+
+@pytest.mark.parametrize("status", [200, 410])
+async def test_a_head_that_comes_late_counts_though_its_body_never_ends(status: int) -> None:
+    async def late(receiver: Receiver, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        writer.write(f"HTTP/1.1 {status} Whatever\r\nretry-after: 7\r\ncontent-length: 100\r\n\r\n".encode())
+        await hanging(receiver, writer)
+
+    async with receiving(late) as receiver:
+        answer = await post(local(), receiver.url, seconds=0.9)
+    assert (answer.status, answer.problem, answer.retry_after_seconds) == (status, None, 7.0)
 
 
 async def test_a_head_of_megabytes_is_no_answer() -> None:

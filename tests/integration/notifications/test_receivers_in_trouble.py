@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
 from promptforge.actors.jobs.messages import CancelJob, RetryJob
+from promptforge.actors.notifications.deliveries.domain import Delivery
+from promptforge.actors.notifications.deliveries.store import DeliveryStore
 from promptforge.actors.notifications.messages import ListNotifications
-from promptforge.actors.notifications.webhooks.messages import EnableWebhook, GetWebhookDelivery, RedeliverWebhook
+from promptforge.actors.notifications.webhooks.messages import (
+    DeliveryView,
+    DisableWebhook,
+    EnableWebhook,
+    GetWebhookDelivery,
+    RedeliverWebhook,
+    UpdateWebhook,
+    WebhookView,
+)
+from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import interrupt
 from tests.integration.notifications.post import Post, current, open_post
-from tests.support.receiver import answering, hanging, receiving
+from tests.support.receiver import Receiver, answering, hanging, receiving
 
 pytestmark = pytest.mark.anyio
 
@@ -151,14 +164,14 @@ async def test_a_receiver_that_hangs_delays_no_other(mongo: Mongo) -> None:
         for number in range(100):
             await post.tell(carla, str(number))
         with anyio.fail_after(30):
-            while dead.connections < 4:
+            while dead.connections < 1:
                 await anyio.sleep(0.01)
         async with receiving() as alive:
             await post.webhook(eve, alive)
             for number in range(10):
                 await post.tell(eve, str(number))
             await alive.until_received(10)
-        assert dead.connections == 4
+        assert dead.connections == 1, "until it has answered, it is asked one at a time"
         assert {one.state for one in await post.deliveries(carla, slow)} == {"pending"}
 
 
@@ -208,3 +221,91 @@ async def test_what_was_recorded_before_jobs_were_written_down_is_sent_shown_and
         assert (ended.state, ended.attempts[-1].outcome, len(receiver.received)) == ("delivered", "200", 3)
         await post.pass_time(hours=1)
         assert len(receiver.received) == 3
+
+
+async def test_what_waits_for_a_slow_receiver_costs_no_reads_and_waits_longer_each_time(
+    post: Post, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carla = await post.person("carla")
+    reads: list[str] = []
+    find = DeliveryStore.find_to_send
+
+    async def counted(store: DeliveryStore, delivery_id: str, job_id: str | None) -> Delivery | None:
+        reads.append(delivery_id)
+        return await find(store, delivery_id, job_id)
+
+    monkeypatch.setattr(DeliveryStore, "find_to_send", counted)
+    async with receiving() as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        with post.sending._gate.entered(webhook.id, owner=carla.user_id, failing=False):
+            await post.tell(carla, "1")
+            await post.work()
+            for _ in range(9):
+                await post.pass_time(seconds=301)
+            delivery = await mongo.collection("notification_deliveries").find_one({"channel": webhook.id})
+            assert delivery is not None
+            row = await mongo.collection("jobs").find_one({"_id": delivery["job_id"]})
+            assert row is not None
+            assert row["snoozed"] == 10
+            assert 150 <= (row["run_at"] - post.clock.now()).total_seconds() <= 300
+            assert (reads, receiver.received) == ([], [])
+        await post.pass_time(seconds=301)
+        assert len(receiver.received) == 1
+
+
+async def test_what_a_disabled_webhook_misses_can_be_sent_once_it_is_enabled(post: Post, mongo: Mongo) -> None:
+    carla = await post.person("carla")
+    async with receiving(answering(410)) as receiver:
+        webhook, _ = await post.webhook(carla, receiver, kinds=("listing.sold",))
+        await post.tell(carla, "gone")
+        await post.work()
+        for key, kind in (("missed", "listing.sold"), ("not wanted", "payout.sent")):
+            await post.tell(carla, key, kind)
+        await post.work()
+        assert len(receiver.received) == 1
+        (missed,) = await skipped(post, carla, webhook)
+        assert (missed.kind, missed.reason) == ("listing.sold", "webhook_disabled")
+        receiver.behaviour = answering(200)
+        await carla.ask(EnableWebhook(webhook_id=webhook.id))
+        await carla.ask(RedeliverWebhook(webhook_id=webhook.id, delivery_id=missed.id))
+        await post.work()
+        assert [one.headers["webhook-id"] for one in receiver.received[1:]] == [missed.event_id]
+        await carla.ask(DisableWebhook(webhook_id=webhook.id))
+        post.clock.advance(days=31)
+        await post.tell(carla, "long after")
+        await post.work()
+        assert await skipped(post, carla, webhook) == []
+        assert await mongo.collection("notifications").count_documents({"title": "Title long after"}) == 1
+
+
+async def skipped(post: Post, person: Context, webhook: WebhookView) -> list[DeliveryView]:
+    return [one for one in await post.deliveries(person, webhook) if one.state == "skipped"]
+
+
+@pytest.mark.parametrize("status", [410, 500])
+async def test_what_an_address_of_before_answers_says_nothing_of_the_one_that_took_its_place(
+    post: Post, status: int
+) -> None:
+    """Its owner changes it while the last attempt is under way, after a day of failures."""
+    carla = await post.person("carla")
+    async with receiving(answering(500)) as old, receiving() as new:
+        webhook, _ = await post.webhook(carla, old)
+        await post.tell(carla, "1")
+        await post.work()
+        for _ in range(40):
+            if len((await post.deliveries(carla, webhook))[0].attempts) == 8:
+                break
+            await post.pass_time(hours=1)
+
+        async def moved(receiver: Receiver, writer: asyncio.StreamWriter) -> None:
+            await carla.ask(UpdateWebhook(webhook_id=webhook.id, url=new.url))
+            await answering(status)(receiver, writer)
+
+        old.behaviour = moved
+        await until_ended(post, hours=16)
+        after = await current(carla, webhook)
+        assert (after.state, after.reason, after.url) == ("enabled", None, new.url)
+        assert after.failing_since is None
+        (delivery,) = await post.deliveries(carla, webhook)
+        assert (delivery.state, [one.outcome for one in delivery.attempts[-2:]]) == ("delivered", [str(status), "200"])
+        assert len(new.received) == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from promptforge.actors.notifications.messages import DeleteNotification, ListNotifications
 from promptforge.actors.notifications.preferences.messages import ChannelChoice
+from promptforge.actors.notifications.webhooks.errors import DeliveryPending
 from promptforge.actors.notifications.webhooks.messages import (
     CreateWebhook,
     DeleteWebhook,
@@ -168,6 +170,31 @@ async def test_a_test_is_sent_and_tried_once(post: Post) -> None:
         rest = await carla.ask(ListWebhookDeliveries(webhook_id=webhook.id, limit=1, cursor=page.next))
         assert len({page.items[0].id, rest.items[0].id}) == 2
         assert rest.next is None
+
+
+async def test_there_is_one_test_at_a_time_however_many_are_asked_for_at_once(post: Post) -> None:
+    carla = await post.person("carla")
+    async with receiving() as receiver:
+        webhook, _ = await post.webhook(carla, receiver)
+        other, _ = await post.webhook(carla, receiver)
+        outcomes: list[str] = []
+
+        async def ask() -> None:
+            try:
+                outcomes.append((await carla.ask(TestWebhook(webhook_id=webhook.id))).state)
+            except DeliveryPending as error:
+                outcomes.append(error.code)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(ask)
+        assert sorted(outcomes) == [*["delivery_pending"] * 7, "pending"]
+        await carla.ask(TestWebhook(webhook_id=other.id))
+        await post.work()
+        assert len(receiver.received) == 2
+        await carla.ask(TestWebhook(webhook_id=webhook.id))
+        await post.process.mongo.collection("notification_deliveries").delete_many({})  # as after thirty days
+        await carla.ask(TestWebhook(webhook_id=webhook.id))
 
 
 async def test_what_is_sent_again_has_the_same_id_and_content(post: Post) -> None:

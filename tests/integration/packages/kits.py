@@ -61,14 +61,23 @@ async def drafted(branches: Branches) -> Kit:
     return made
 
 
-async def offered(branches: Branches, kit: Kit) -> ListingView:
-    """Its first version, on the market for 10 credits."""
+async def offered(branches: Branches, kit: Kit, version: str = "1.0.0") -> ListingView:
+    """A version of it, on the market for 10 credits."""
     seller, _ = await branches.person("ada", Role.SELLER)
     moderator = await branches.here.person("mia", Role.MODERATOR)
-    listing = await seller.ask(
+    listing = await listed(branches, kit, version)
+    await seller.ask(SubmitListing(listing_id=listing.id))
+    await judge(moderator, await branches.here.case_of(moderator, listing))
+    return listing
+
+
+async def listed(branches: Branches, kit: Kit, version: str) -> ListingView:
+    """As a draft."""
+    seller, _ = await branches.person("ada", Role.SELLER)
+    return await seller.ask(
         CreatePackageListing(
             package_id=kit.package_id,
-            version="1.0.0",
+            version=version,
             title="Greetings",
             summary="A summary",
             description="A description",
@@ -76,6 +85,3 @@ async def offered(branches: Branches, kit: Kit) -> ListingView:
             price="10",
         )
     )
-    await seller.ask(SubmitListing(listing_id=listing.id))
-    await judge(moderator, await branches.here.case_of(moderator, listing))
-    return listing

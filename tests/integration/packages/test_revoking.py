@@ -7,7 +7,22 @@ from datetime import timedelta
 import pytest
 
 from promptforge.actors.accounts.messages import RequestDeletion
-from promptforge.actors.marketplace.messages import PurchaseListing
+from promptforge.actors.marketplace.listings.messages import (
+    GetListingHistory,
+    ListListings,
+    OfferPackageVersion,
+    TakeRevokedOffMarket,
+)
+from promptforge.actors.marketplace.messages import (
+    ApplyDecision,
+    Decision,
+    ListingView,
+    PurchaseListing,
+    RelistListing,
+    SubmitListing,
+    UnlistListing,
+)
+from promptforge.actors.moderation.messages import ClaimCase
 from promptforge.actors.packages.errors import PackageRevoked
 from promptforge.actors.packages.installing.messages import InstallPackage, UploadPackage
 from promptforge.actors.packages.messages import (
@@ -22,8 +37,8 @@ from promptforge.core.mongo import Document, Files
 from promptforge.core.principal import Role
 from tests.integration.accounts.lives import erased
 from tests.integration.marketplace.branches import Branches
-from tests.integration.packages.kits import Kit, built, file_of, offered
-from tests.support.market import raised
+from tests.integration.packages.kits import Kit, built, file_of, listed, offered
+from tests.support.market import decision, judge, raised
 
 pytestmark = pytest.mark.anyio
 HARM = "It sends what it is given to a stranger"
@@ -191,3 +206,118 @@ async def test_the_audit_log_keeps_no_words_of_a_moderator(branches: Branches, k
     (entry,) = await branches.mongo.collection("audit_log").find({"action": "package.revoked"}).to_list(None)
     assert entry["after"] == {"version": "1.0.0"}
     assert HARM not in repr(entry)
+
+
+async def stands(branches: Branches, listing: ListingView) -> tuple[str, str | None, str | None]:
+    """Its state, and the version that it sells and would sell."""
+    row = await branches.mongo.collection("marketplace_listings").find_one({"_id": listing.id})
+    assert row is not None
+    proposed = (row.get("proposal") or {}).get("changes", {}).get("package") or {}
+    return row["state"], row["package"]["version"], proposed.get("version")
+
+
+async def on_show(branches: Branches, listing: ListingView) -> bool:
+    visitor = branches.here.process.system.context(request_id="visitor", trusted=True)
+    return listing.id in {one.id for one in (await visitor.ask(ListListings())).items}
+
+
+async def test_what_sells_a_revoked_version_leaves_the_market_until_it_sells_another_one(
+    branches: Branches, kit: Kit
+) -> None:
+    await built(branches, kit)
+    await kit.draft("1.1.0")
+    await built(branches, kit, "1.1.0")
+    listing = await offered(branches, kit)
+    assert await on_show(branches, listing)
+    seller, _ = await branches.person("ada", Role.SELLER)
+    mia, _ = await branches.person("mia", Role.MODERATOR)
+    await mia.ask(RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason=HARM))
+    await branches.here.jobs_done()
+    assert await stands(branches, listing) == ("unlisted", "1.0.0", None)
+    assert not await on_show(branches, listing)
+    (told,) = [one for one in await branches.here.notices(seller) if one.kind == "listing.revoked"]
+    assert HARM in told.body
+    newest = (await seller.ask(GetListingHistory(listing_id=listing.id))).items[0]
+    assert (newest.move, newest.by, newest.reason_code, newest.note) == ("unlist", None, "package_revoked", HARM)
+    assert await raised(seller, RelistListing(listing_id=listing.id)) == "package_revoked"
+    await seller.ask(OfferPackageVersion(listing_id=listing.id, version="1.1.0"))
+    await judge(mia, await branches.here.case_of(mia, listing))
+    assert await stands(branches, listing) == ("unlisted", "1.1.0", None)
+    await seller.ask(RelistListing(listing_id=listing.id))
+    assert await on_show(branches, listing)
+    await mia.ask(RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason=HARM))
+    await branches.here.jobs_done()
+    assert await on_show(branches, listing), "another version's listing is left alone"
+
+
+async def test_what_would_sell_a_revoked_version_leaves_review_and_is_approved_nowhere(
+    branches: Branches, kit: Kit
+) -> None:
+    """A listing that is in review, one with a proposal, and one that is suspended."""
+    await built(branches, kit)
+    await kit.draft("1.1.0")
+    await built(branches, kit, "1.1.0")
+    seller, _ = await branches.person("ada", Role.SELLER)
+    mia, _ = await branches.person("mia", Role.MODERATOR)
+    proposing = await offered(branches, kit)
+    await seller.ask(OfferPackageVersion(listing_id=proposing.id, version="1.1.0"))
+    await branches.here.jobs_done()
+    suspended = await offered(branches, kit, "1.1.0")
+    await branches.here.process.context().ask(
+        ApplyDecision(
+            listing_id=suspended.id,
+            revision=suspended.revision,
+            decision=Decision.SUSPEND,
+            moderator_id=mia.user_id,
+            reason_code="misleading",
+            public_note="To be looked into.",
+        )
+    )
+    reviewed = await listed(branches, kit, "1.1.0")
+    await seller.ask(SubmitListing(listing_id=reviewed.id))
+    case_id = await branches.here.case_of(mia, reviewed)
+    await mia.ask(ClaimCase(case_id=case_id))
+    await mia.ask(RevokePackageVersion(package_id=kit.package_id, version="1.1.0", reason=HARM))
+    assert await raised(mia, decision(case_id, Decision.APPROVE)) == "package_revoked", "before the job has come by"
+    await branches.here.jobs_done()
+    assert await stands(branches, proposing) == ("published", "1.0.0", None)
+    assert await stands(branches, suspended) == ("suspended", "1.1.0", None)
+    assert await stands(branches, reviewed) == ("draft", "1.1.0", None)
+    assert await raised(seller, SubmitListing(listing_id=reviewed.id)) == "package_revoked"
+    row = await branches.mongo.collection("marketplace_listings").find_one({"_id": suspended.id})
+    assert row is not None
+    assert row["suspended_from"] == "unlisted"
+    told = [one.subject["listing_id"] for one in await branches.here.notices(seller) if one.kind == "listing.revoked"]
+    assert sorted(told) == sorted(one.id for one in (proposing, suspended, reviewed))
+
+
+async def test_a_listing_that_comes_back_beside_the_revocation_is_taken_off_two_minutes_later(
+    branches: Branches, kit: Kit
+) -> None:
+    """It was relisted in a transaction that has not seen the revocation, and commits after the first look."""
+    await built(branches, kit)
+    listing = await offered(branches, kit)
+    seller, _ = await branches.person("ada", Role.SELLER)
+    _, mia = await branches.person("mia", Role.MODERATOR)
+    await seller.ask(UnlistListing(listing_id=listing.id))
+
+    async def revoked() -> None:
+        await mia.ask(RevokePackageVersion(package_id=kit.package_id, version="1.0.0", reason=HARM))
+        message = TakeRevokedOffMarket(package_id=kit.package_id, number=1, reason=HARM)
+        assert await branches.there.process.context().ask(message) == 0
+
+    branches.transactions.before_commit = revoked
+    await seller.ask(RelistListing(listing_id=listing.id))
+    assert await on_show(branches, listing)
+    jobs = branches.mongo.collection("jobs")
+    wanted = {"kind": {"$regex": "TakeRevokedOffMarket"}}
+    found = await jobs.find(wanted).to_list(None)
+    assert len(found) == 2
+    now = {"run_at": found[0]["created_at"], "due_at": found[0]["created_at"]}
+    later = max(found, key=lambda job: job["run_at"])
+    first = min(found, key=lambda job: job["run_at"])
+    assert later["run_at"] - later["created_at"] >= timedelta(seconds=100)
+    await jobs.delete_one({"_id": first["_id"]})
+    await jobs.update_one({"_id": later["_id"]}, {"$set": now})
+    await branches.here.jobs_done()
+    assert not await on_show(branches, listing)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import anyio
 import pytest
@@ -16,6 +18,7 @@ from promptforge.actors.marketplace.messages import RefundPurchase
 from promptforge.actors.partnerships.referrals.messages import (
     CollectEarnings,
     DecideFrozenEarnings,
+    EarningsReason,
     FreezeDecision,
     GetEarnings,
     GetPartnerDashboard,
@@ -25,6 +28,7 @@ from promptforge.actors.partnerships.referrals.messages import (
 )
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
+from promptforge.core.errors import Invalid
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, all_at_once, open_branches, write_conflict
@@ -206,6 +210,24 @@ async def test_what_is_earned_after_a_suspension_was_lifted_is_not_frozen_and_th
     assert await pat.stand() == ("0", "0", "6")
     (notice,) = [one for one in await branches.here.notices(pat.context) if one.kind == "partnership.earnings_decided"]
     assert "It was looked into." in notice.body
+    assert notice.subject["reason_code"] == "other"
+
+
+async def test_a_decision_about_earnings_has_a_reason_that_fits_it_and_the_partner_reads_it(branches: Branches) -> None:
+    pat, listing = await affiliate(branches, "pat"), await listing_of(branches)
+    await branches.here.buy(await buyer_of(branches, pat), listing, "100")
+    await suspend(branches, pat)
+    admin = await administrator(branches)
+    wanted: dict[str, Any] = {"partner_id": pat.partner_id, "term": 0, "reason": "It was looked into."}  # Any: fields
+    forfeit = DecideFrozenEarnings(**wanted, decision=FreezeDecision.FORFEIT, reason_code=EarningsReason.MISTAKEN)
+    with pytest.raises(Invalid) as refused:
+        await admin.ask(forfeit)
+    assert [(one.code, one.pointer) for one in refused.value.errors] == [("wrong_reason", "/reason_code")]
+    await admin.ask(replace(forfeit, reason_code=EarningsReason.FRAUD))
+    (decided,) = (await pat.context.ask(GetEarnings(partner_id=pat.partner_id))).freezes
+    assert (decided.state, decided.reason_code) == ("forfeited", "fraud")
+    (notice,) = [one for one in await branches.here.notices(pat.context) if one.kind == "partnership.earnings_decided"]
+    assert notice.subject["reason_code"] == "fraud"
 
 
 async def test_of_ten_administrators_who_decide_at_once_one_does(branches: Branches) -> None:

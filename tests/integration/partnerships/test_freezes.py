@@ -12,6 +12,7 @@ from promptforge.actors.partnerships.messages import (
 )
 from promptforge.actors.partnerships.referrals.messages import (
     DecideFrozenEarnings,
+    EarningsReason,
     FreezeDecision,
     FrozenTermView,
     ListFrozenEarnings,
@@ -117,13 +118,17 @@ async def test_the_audit_log_says_why_it_was_decided_and_how_much_it_was(branche
     await suspend(branches, pat)
     admin = await admin_of(branches)
     message = DecideFrozenEarnings(
-        partner_id=pat.partner_id, term=0, decision=FreezeDecision.FORFEIT, reason="They bought it themselves."
+        partner_id=pat.partner_id,
+        term=0,
+        decision=FreezeDecision.FORFEIT,
+        reason="They bought it themselves.",
+        reason_code=EarningsReason.FRAUD,
     )
     await admin.ask(message)
     page = await AuditLog(branches.mongo).list_page(AuditFilter(target=pat.partner_id), None, 10)
     (entry,) = [one for one in page.items if one.action == "commissions.forfeited"]
     assert entry.before == {"state": "frozen", "term": 0, "pending": "3"}
-    assert entry.after == {"state": "forfeited", "term": 0, "reason": "They bought it themselves."}
+    assert entry.after == {"state": "forfeited", "term": 0, "reason_code": "fraud"}
 
 
 async def test_a_suspended_account_is_paid_nothing_until_it_is_open_again(

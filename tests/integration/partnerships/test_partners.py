@@ -10,6 +10,7 @@ from promptforge.actors.partnerships.errors import ApplyLater
 from promptforge.actors.partnerships.messages import (
     AppealSuspension,
     ChangeCommission,
+    CommissionReason,
     GetPartnership,
     GetPartnerStanding,
     LeavePartnerships,
@@ -92,10 +93,13 @@ async def test_a_commission_is_given_by_an_approval_only_and_is_within_bounds(br
     assert await raised(admin, decision(made.id, D.APPROVE, 1, commission_bp=501)) == "invalid_request"
     assert await raised(admin, decision(made.id, D.REJECT, 1, commission_bp=1)) == "invalid_request"
     await decide(admin, made.id, D.APPROVE, commission_bp=500)
-    change = ChangeCommission(partner_id=made.id, version=2, commission_bp=100, note=NOTE)
+    change = ChangeCommission(
+        partner_id=made.id, version=2, commission_bp=100, note=NOTE, reason_code=CommissionReason.FEWER_SALES
+    )
     after = await admin.ask(change)
     assert (after.partnership.commission_bp, after.partnership.version) == (100, 3)
     assert [(one.event, one.commission_bp) for one in after.history] == [("commission", 100), ("approve", 500)]
+    assert after.history[0].reason_code == "fewer_sales"
     assert await raised(admin, change) == "partnership_changed"
     assert await kinds(branches, pat) == ["partnership.commission", "partnership.approved"]
 

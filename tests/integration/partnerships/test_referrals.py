@@ -344,3 +344,50 @@ async def test_a_circle_that_is_closed_from_all_sides_at_once_stays_open(branche
             name = one.context.principal.uid if one.context.principal else ""
             asks.append((await where.person(name), ClaimReferral(tokens=tokens)))
     assert await all_at_once(asks) == {"done": 4 * (length - 1), "circular_referral": 4}
+
+
+# One person with several accounts
+
+
+async def test_who_was_brought_is_not_brought_again_by_another_account_of_theirs(
+    branches: Branches, clock: SteppedClock
+) -> None:
+    pat, quinn = await affiliate(branches, "pat"), await affiliate(branches, "quinn")
+    one, two, three = [await branches.here.person(name) for name in ("one", "two", "three")]
+    await comes_by(branches, pat, one)
+    for person, instrument in ((one, "card:1"), (two, "card:1"), (two, "bank:2"), (three, "bank:2")):
+        await learn(branches, person, instrument)
+    for days in (0, 40):  # also when the first attribution is over
+        clock.advance(days=days)
+        for person, partner_ in ((two, pat), (three, quinn)):
+            claim = ClaimReferral(tokens=(await touch(branches, partner_),))
+            assert await raised(person, claim) == "already_referred"
+    assert await branches.count("referral_attributions") == 1
+
+
+async def test_of_two_accounts_of_one_person_that_are_brought_at_once_one_is(branches: Branches) -> None:
+    pat = await affiliate(branches, "pat")
+    one, two = await branches.here.person("one"), await branches.there.person("two")
+    await learn(branches, one, "card:1")
+    await learn(branches, two, "card:1")
+    claims = [ClaimReferral(tokens=(await touch(branches, pat),)) for _ in range(2)]
+    outcomes = await all_at_once([(one, claims[0]), (two, claims[1])])
+    assert outcomes == {"done": 1, "already_referred": 1}
+    assert await branches.count("referral_attributions") == 1
+
+
+async def test_of_accounts_that_are_linked_after_both_were_brought_the_first_goes_on_earning(
+    branches: Branches, clock: SteppedClock
+) -> None:
+    pat, quinn = await affiliate(branches, "pat"), await affiliate(branches, "quinn")
+    two, one = await branches.here.person("two"), await branches.here.person("one")
+    await comes_by(branches, pat, one)
+    clock.advance(days=1)
+    await comes_by(branches, quinn, two)
+    assert (await found(branches, one), await found(branches, two)) == (pat.code, quinn.code)
+    await learn(branches, one, "card:1")
+    await learn(branches, two, "card:1")
+    assert (await found(branches, one), await found(branches, two)) == (pat.code, None)
+    assert (await two.ask(GetReferral())).code == quinn.code, "what was attributed stays"
+    clock.advance(days=29)
+    assert (await found(branches, one), await found(branches, two)) == (None, None), "nobody anything, ever again"

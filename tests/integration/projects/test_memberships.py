@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 import pytest
-from pydantic import SecretStr
 
 from promptforge.actors.projects.messages import (
     AddMember,
@@ -26,28 +24,17 @@ from promptforge.actors.search.changes import ChangedDocuments
 from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.audit import AuditFilter, AuditLog
 from promptforge.core.context import Context
-from promptforge.core.mongo import ChangeFeed, Mongo, Pulse
+from promptforge.core.mongo import Mongo, Pulse
 from promptforge.deploy.features import INDEXES, build_actors
 from promptforge.deploy.following import memory_of
-from promptforge.deploy.settings import Settings
 from tests.support.market import Market, raised
 from tests.support.mongo import with_indexes
 from tests.support.processes import job_process
+from tests.support.searching import SETTINGS, Muffled
 
 pytestmark = pytest.mark.anyio
 
-SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 _P = ProjectPermission
-
-
-class Muffled(ChangeFeed):
-    """A feed whose news a test can hold back."""
-
-    held_back = False
-
-    def _deliver(self, raw: Mapping[str, Any]) -> None:  # Any: as the driver has it
-        if not self.held_back:
-            super()._deliver(raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,100 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import pytest
-from pydantic import SecretStr
 
 from promptforge.actors.prompts.messages import ArchivePrompt, CreatePrompt, UpdatePrompt
-from promptforge.actors.search.actor import SearchActor
 from promptforge.actors.search.errors import SearchUnavailable
-from promptforge.actors.search.local.engine import LocalIndex
-from promptforge.actors.search.messages import IndexState, Kind, Mode, Search, SearchDocument, SearchPage
+from promptforge.actors.search.local import vocabulary
+from promptforge.actors.search.local.index import LocalIndex
+from promptforge.actors.search.messages import IndexState, Kind, SearchDocument
 from promptforge.actors.users.messages import UpdateProfile
 from promptforge.core.context import Context
 from promptforge.core.errors import DatabaseUnavailable
-from promptforge.core.jobs import MongoJobStore
-from promptforge.core.mongo import ChangeFeed, Mongo, Pulse
+from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
-from promptforge.core.runtime import Actor
-from promptforge.deploy.features import INDEXES, build_actors
-from promptforge.deploy.following import Memory, memory_of
-from promptforge.deploy.settings import Settings
-from tests.support.market import Market
-from tests.support.mongo import with_indexes
-from tests.support.processes import job_process
+from promptforge.deploy.following import Memory
+from tests.support.searching import Searched, finds, found, ready, searched, until
 
 pytestmark = pytest.mark.anyio
-
-SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
-
-
-class Muffled(ChangeFeed):
-    """A feed whose news a test can hold back."""
-
-    held_back = False
-
-    def _deliver(self, raw: Mapping[str, Any]) -> None:  # Any: as the driver has it
-        if not self.held_back:
-            super()._deliver(raw)
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    market: Market
-    memory: Memory
-    feed: Muffled
-    actor: SearchActor
-
-
-@asynccontextmanager
-async def searched(
-    mongo: Mongo,
-    *,
-    fed: bool = True,
-    made: Callable[[], LocalIndex] = LocalIndex,
-    memories: list[Memory] | None = None,
-) -> AsyncIterator[Searched]:
-    """`fed`: it hears of changes, and so has an index; `made` makes that. `memories` is told of the process's."""
-    await with_indexes(mongo, INDEXES)
-    feed = Muffled(mongo)
-    memory = memory_of(feed, Pulse(mongo.ping, lambda: feed.healthy))
-    if memories is not None:
-        memories.append(memory)
-    search = SearchActor(memory.found, made=made)
-
-    def actors(store: MongoJobStore) -> list[Actor]:
-        built = build_actors(mongo, store, SETTINGS, memory=memory)
-        return [search if isinstance(actor, SearchActor) else actor for actor in built]
-
-    async with (
-        anyio.create_task_group() as tasks,
-        job_process(mongo, actors, running=False) as process,
-    ):
-        if fed:
-            tasks.start_soon(feed.run)
-            await feed.started.wait()
-        yield Searched(Market(process), memory, feed, search)
-        tasks.cancel_scope.cancel()
-
-
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(20):
-        while not await look():
-            await anyio.sleep(0.02)
-
-
-async def found(person: Context, q: str) -> SearchPage:
-    return await person.ask(Search(q=q, mode=Mode.TEXT))
-
-
-async def finds(person: Context, q: str, total: int) -> bool:
-    return (await found(person, q)).total == total
 
 
 async def test_what_was_there_before_and_what_changes_later_is_found(mongo: Mongo) -> None:
@@ -134,6 +59,17 @@ async def test_a_sellers_listings_are_found_by_the_handle_that_they_have_now(mon
         assert (await found(seller, "mallet-player")).total == 0
 
 
+@pytest.mark.parametrize("field", ["suspended", "closed_at"])
+async def test_who_was_suspended_or_has_left_is_not_found_any_more(mongo: Mongo, field: str) -> None:
+    async with searched(mongo) as here:
+        olga, eve = await here.market.person("olga"), await here.market.person("eve")
+        await olga.ask(UpdateProfile(handle="mallet-player"))
+        await until(lambda: finds(eve, "mallet-player", 1))
+        value: object = olga.now() if field == "closed_at" else True
+        await mongo.collection("users").update_one({"_id": olga.user_id}, {"$set": {field: value}})
+        await until(lambda: finds(eve, "mallet-player", 0))
+
+
 async def test_after_a_gap_the_old_index_answers_as_warming_until_a_new_one_is_made(mongo: Mongo) -> None:
     async with searched(mongo) as here:
         person = await here.market.person("olga")
@@ -143,18 +79,14 @@ async def test_after_a_gap_the_old_index_answers_as_warming_until_a_new_one_is_m
         missed = {"$set": {"archived": True, "archived_at": kept.created_at}}
         here.feed.held_back = True
         await mongo.collection("prompts").update_one({"_id": hidden.id}, missed)
-        here.memory.found.silent_seconds = lambda: 5.0  # no new index is begun
+        here.memory.found.untold_seconds = lambda: 5.0  # no new index is begun
         here.memory.found.gap()
         page = await found(person, "marimba")
         assert (page.total, page.state) == (2, IndexState.WARMING), "the old one, and it says so"
-        here.memory.found.silent_seconds = lambda: 0.0
+        here.memory.found.untold_seconds = lambda: 0.0
         await until(lambda: finds(person, "marimba", 1))
         await until(lambda: ready(here))
         assert here.actor.index().generation == 2
-
-
-async def ready(here: Searched) -> bool:
-    return here.actor.index().state is IndexState.READY
 
 
 async def test_while_nothing_is_heard_it_says_that_it_is_behind_and_in_the_end_nothing(mongo: Mongo) -> None:
@@ -163,9 +95,9 @@ async def test_while_nothing_is_heard_it_says_that_it_is_behind_and_in_the_end_n
         await person.ask(CreatePrompt(name="Marimba"))
         await until(lambda: finds(person, "marimba", 1))
         await until(lambda: ready(here))
-        here.memory.found.silent_seconds = lambda: 3.0
+        here.memory.found.untold_seconds = lambda: 3.0
         assert (await found(person, "marimba")).state is IndexState.BEHIND
-        here.memory.found.silent_seconds = lambda: 31.0
+        here.memory.found.untold_seconds = lambda: 31.0
         with pytest.raises(SearchUnavailable):
             await found(person, "marimba")
 
@@ -225,3 +157,23 @@ async def test_what_could_not_be_written_is_written_later(mongo: Mongo) -> None:
         await person.ask(UpdatePrompt(prompt_id=prompt.id, name="Marimba"))
         await until(lambda: finds(person, "marimba", 1))
         assert not index.to_fail
+
+
+async def test_it_is_made_anew_where_most_words_that_it_knows_are_gone(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocabulary, "WASTEFUL", 40)
+    async with searched(mongo) as here:
+        person = await here.market.person("olga")
+        await until(lambda: ready(here))
+        words = " ".join(f"marimba{at}" for at in range(60))
+        prompt = await person.ask(CreatePrompt(name="Marimba", description=words))
+        await until(lambda: made_anew(here, 2))
+        await until(lambda: finds(person, "marimba59", 1))
+        await person.ask(ArchivePrompt(prompt_id=prompt.id))
+        await until(lambda: finds(person, "marimba59", 0))
+        assert here.actor.index().generation == 2
+
+
+async def made_anew(here: Searched, generation: int) -> bool:
+    return await ready(here) and here.actor.index().generation == generation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
@@ -88,7 +88,7 @@ async def process(stores: Stores) -> AsyncIterator[TestProcess]:
     await ensure_indexes(stores.mongo, {**INDEXES, **ROLE_INDEXES})
     actors = [
         UsersActor(stores.users, HandleStore(stores.mongo)),
-        PeopleActor(stores.accounts, AccountHistory(stores.mongo)),
+        PeopleActor(stores.accounts, AccountHistory(stores.mongo), appeal_for=timedelta(days=184)),
         RolesActor(stores.roles, stores.accounts),
         RoleMirrorActor(stores.roles, stores.firebase.put_roles),
         stores.telling,

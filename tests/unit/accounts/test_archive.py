@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
+from random import Random
 
 import orjson
 import pytest
 
-from promptforge.actors.accounts.exports.archive import archive
+from promptforge.actors.accounts.exports.archive import _Ready, archive
 from promptforge.core.mongo import Document
 
 pytestmark = pytest.mark.anyio
@@ -30,3 +34,34 @@ async def test_a_file_may_be_larger_than_the_first_zips_allowed(monkeypatch: pyt
     with zipfile.ZipFile(io.BytesIO(data)) as read:
         assert read.testzip() is None
         assert orjson.loads(read.read("events.json")) == rows
+
+
+async def test_what_is_large_is_pressed_together_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 megabytes nothing but heads and ends is written by the thread that serves everybody."""
+    here, written = threading.get_ident(), Counter[bool]()
+    write = _Ready.write
+
+    def watched(self: _Ready, data: object) -> int:
+        number = write(self, data)
+        written[threading.get_ident() == here] += number
+        return number
+
+    monkeypatch.setattr(_Ready, "write", watched)
+    rng = Random(20261127)
+    rows = [{"_id": number, "text": rng.randbytes(50_000).hex()} for number in range(200)]
+
+    async def documents() -> AsyncIterator[Document]:
+        for row in rows:
+            yield row
+
+    largest, data = 0, bytearray()
+    files = [("prompts", "What you wrote", documents())]
+    async with aclosing(archive(files, now=datetime(2026, 11, 27, tzinfo=UTC))) as pieces:
+        async for piece in pieces:
+            largest = max(largest, len(piece))
+            data += piece
+    with zipfile.ZipFile(io.BytesIO(data)) as read:
+        assert orjson.loads(read.read("prompts.json")) == rows
+    assert largest < 500_000, "pieces are taken out as they are ready"
+    assert written[False] > 1_000_000
+    assert written[True] < 100_000

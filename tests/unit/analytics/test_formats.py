@@ -43,7 +43,7 @@ def asked(query: str) -> Any:  # Any: a row
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx=1", "\r=1", "\n=1", "=HYPERLINK(0)", "  =1", "\uff1d1"]
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx=1", "\rx=1", "\nx=1", "=HYPERLINK(0)", "  =1", "\uff1d1"]
 )
 def test_no_text_of_a_csv_is_read_as_a_formula(text: str) -> None:
     (_, row) = csv.reader(io.StringIO(written(ExportFormat.CSV, [(text, -5, -1.5, True, AT, "-3")]).decode(), ""))

@@ -14,11 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from promptforge.actors.billing.ledger.adjustments.commands import grant
+from promptforge.actors.billing.ledger.books import MOST_SALES
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.sales import commands as sales
 from promptforge.actors.billing.ledger.sales.domain import Deal
 from promptforge.actors.billing.stripe.claims import Refund
-from tests.support.books import broken_invariants, run
+from tests.support.books import MemoryBooks, broken_invariants, run
 from tests.unit.billing.test_events_converge import CREDITS, PAID, Reading, Till, dispute, refund
 
 SELLERS = ("usr_2", "usr_3")
@@ -31,8 +32,8 @@ def fraud(number: int, amount: int) -> Refund:
     return Refund(f"re_{number}", amount, "succeeded", "fraudulent", "ch_1")
 
 
-def spent(prices: Spent, gift: int) -> Till:
-    till = Till()
+def spent(prices: Spent, gift: int, *, most_sales: int = MOST_SALES) -> Till:
+    till = Till(MemoryBooks(most_sales=most_sales))
     till.hear([PAID])
     books = till.books
     books.pages.users |= {seller: Holdings() for seller in SELLERS}
@@ -102,6 +103,22 @@ def test_every_order_ends_the_same_once_credits_were_spent(told: Story) -> None:
     shuffled.hear(heard)
     assert end(shuffled) == end(straight)
     assert broken_invariants(shuffled.books.pages) == []
+
+
+@given(stories(), st.integers(1, 2), st.sampled_from(["after each", "late"]))
+@settings(max_examples=300, deadline=None)
+@example((AUDITED, 0, [dispute(0, 1000, "lost")], [dispute(0, 1000, "lost")]), 1, "after each")
+@example((AUDITED, 5_000, [DISPUTED, fraud(1, 700)], [fraud(1, 700), DISPUTED]), 1, "late")
+def test_it_ends_the_same_however_many_sales_one_transaction_undoes(told: Story, at_once: int, when: str) -> None:
+    """`when` the jobs that undo the rest run: after each claim, or once everything was heard."""
+    prices, gift, story, heard = told
+    straight, stepwise = spent(prices, gift), spent(prices, gift, most_sales=at_once)
+    straight.hear(story)
+    for readings in [heard] if when == "late" else [[reading] for reading in heard]:
+        stepwise.hear(readings)
+        stepwise.undo_the_rest()
+    assert end(stepwise) == end(straight)
+    assert broken_invariants(stepwise.books.pages) == []
 
 
 @pytest.mark.parametrize("first", [REFUNDED, DISPUTED])

@@ -31,11 +31,13 @@ from promptforge.actors.billing.ledger.adjustments.commands import expire, grant
 from promptforge.actors.billing.ledger.adjustments.domain import until
 from promptforge.actors.billing.ledger.budgets import commands as budgets
 from promptforge.actors.billing.ledger.commissions import commands as commissions
-from promptforge.actors.billing.ledger.commissions.domain import FreezeState
+from promptforge.actors.billing.ledger.commissions.messages import DecideFreeze
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.opening.domain import opening_journal
 from promptforge.actors.billing.ledger.payouts import commands as payouts
+from promptforge.actors.billing.ledger.payouts.domain import PayoutState
 from promptforge.actors.billing.ledger.sales import commands as sales
+from promptforge.actors.billing.ledger.sales.compensating import compensate
 from promptforge.actors.billing.ledger.sales.domain import Commission, Deal, Terms
 from promptforge.actors.billing.ledger.topups import commands as topups
 from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind, invoice_journal, topup_journal
@@ -48,6 +50,8 @@ AMOUNTS = st.integers(1, 9) | st.integers(1_000, 5_000)
 PERCENT = st.integers(1, 105)
 TERMS = Terms(reserve_bp=1000)
 CAPTURED = 1_000
+MOST_SALES = 2
+"""So few that undoing takes several steps, and everything else may come in between."""
 PARTNER, REFERRER = "ptn_1", "usr_0"
 
 Command = Callable[[], Coroutine[Any, Any, object]]  # Any: what coroutines send and take
@@ -65,7 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.books = MemoryBooks()
+        self.books = MemoryBooks(most_sales=MOST_SALES)
         self.number = 0
         self.last: Command | None = None
         self.earning = True
@@ -176,8 +180,15 @@ class LedgerMachine(RuleBasedStateMachine):
         if not freezes:
             return
         freeze = self.books.pages.freezes[freezes[number % len(freezes)]]
-        state = FreezeState.RELEASED if release else FreezeState.FORFEITED
-        self._do(lambda: commissions.decide(self.books, PARTNER, freeze.term, state, by="usr_2", reason="looked at"))
+        decision = DecideFreeze(
+            partner_id=PARTNER,
+            term=freeze.term,
+            release=release,
+            decided_by="usr_2",
+            reason="looked at",
+            reason_code="other",
+        )
+        self._do(lambda: commissions.decide(self.books, decision))
 
     @rule()
     def decisions_are_carried_out(self) -> None:
@@ -194,14 +205,22 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(one=users, other=users)
     def share_a_card(self, one: str, other: str) -> None:
-        """What has settled between them is asked for anew, twice."""
+        """At any moment, be it between a sale's settlement and its commit: the job may miss it, or come late."""
         self.books.link(one, other)
+
+    @rule()
+    def what_linked_accounts_have_brought_is_withheld(self) -> None:
         for sale in list(self.books.pages.sales) * 2:
             self._do(partial(sales.withhold, self.books, sale))
+            self._do(partial(commissions.withhold_commission, self.books, sale))
 
     @rule(purchase=purchases)
     def sale_is_refunded(self, purchase: str) -> None:
         self._do(lambda: sales.refund(self.books, purchase, reason="asked for"))
+
+    @rule(purchase=purchases)
+    def seller_is_made_whole(self, purchase: str) -> None:
+        self._do(lambda: compensate(self.books, purchase, reason="the refund was a mistake"))
 
     @rule(purchase=purchases)
     def sale_settles(self, purchase: str) -> None:
@@ -215,6 +234,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(days=st.sampled_from([1, 8, 31, 100]))
     def time_passes(self, days: int) -> None:
         self.books.clock += timedelta(days=days)
+        self.last = None  # at another time the same command may find more to do
         for sale in list(self.books.pages.sales):
             self._settles(sale)
 
@@ -228,7 +248,24 @@ class LedgerMachine(RuleBasedStateMachine):
     def money_is_claimed_back(self, payment: str, kind: ClaimKind, amount: int, *, undo: bool) -> tuple[str, Claim]:
         claim = Claim(self._new("clm"), kind, amount)
         self._do(lambda: topups.take_back(self.books, payment, claim, captured=CAPTURED, undo_sales=undo))
+        if undo:
+            self._expect_undone(payment)
         return payment, claim
+
+    @rule(payment=payments)
+    def undoing_goes_on(self, payment: str) -> None:
+        """One job, if there is one; after the last nothing is left to undo."""
+        before = self.books.pages.topups.get(payment)
+        self._do(lambda: topups.go_on_undoing(self.books, payment))
+        self.last = None  # again, it goes on with what this one has left
+        if before is not None and before.undoing:
+            self._expect_undone(payment)
+
+    def _expect_undone(self, payment: str) -> None:
+        topup = self.books.pages.topups[payment]
+        left = sum(lot.remaining for lot in self.books.pages.users[topup.user_id].lots if lot.id == payment)
+        if not topup.undoing and left + topup.taken_from_lot + topup.absorbed < topup.undone_for:
+            assert run(self.books.open_sales_paid_with(payment)) == []
 
     @rule(claimed=claims)
     def claim_comes_to_nothing(self, claimed: tuple[str, Claim]) -> None:
@@ -266,7 +303,11 @@ class LedgerMachine(RuleBasedStateMachine):
         step=st.sampled_from([payouts.begin_sending, payouts.finish, payouts.cancel, payouts.take_in_again]),
     )
     def payout_goes_on(self, payout: str, step: Callable[..., Coroutine[Any, Any, object]]) -> None:
+        before = self.books.pages.payouts.get(payout)
         self._do(lambda: step(self.books, payout))
+        after = self.books.pages.payouts.get(payout)
+        if after is not None and after != before and after.state is PayoutState.SENDING:
+            assert self.books.left_to_withhold(after.user_id) == 0, "what is sent was sold to somebody linked"
 
     @rule(payout=cashed, total=AMOUNTS)
     def a_part_of_a_payout_comes_back(self, payout: str, total: int) -> None:

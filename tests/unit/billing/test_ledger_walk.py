@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import pytest
 
-from promptforge.actors.billing.ledger.domain import JournalKind
+from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed
 from promptforge.actors.billing.ledger.payouts import commands as payouts
+from promptforge.actors.billing.ledger.sales.domain import purchase_key, refund_key, settlements_of
 from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind
 from tests.support.books import Pages, broken_invariants
 from tests.unit.billing.test_ledger_machine import LedgerMachine
@@ -44,6 +45,7 @@ class Walk:
         self._claims: list[tuple[str, Claim]] = []
         self._payouts: list[str] = []
         self._runs: list[str] = []
+        self.undone_later = 0
 
     @property
     def pages(self) -> Pages:
@@ -60,10 +62,12 @@ class Walk:
             self._expire: 2,
             self._pass_time: 3,
             self._refund_sale: 3,
+            self._compensate: 1,
             self._claim: 3,
             self._give_up_claim: 2,
             self._claim_again: 2,
             self._dispute: 1,
+            self._undo: 2,
             self._cash_out: 2,
             self._go_on_with_payout: 4,
             self._run: 2,
@@ -73,6 +77,7 @@ class Walk:
             self._withdraw: 1,
             self._write_off: 1,
             self._share_a_card: 1,
+            self._withhold: 1,
             self._suspend_or_lift: 1,
             self._decide_freeze: 1,
             self._carry_out: 2,
@@ -112,6 +117,12 @@ class Walk:
         if self._purchases:
             self._machine.sale_is_refunded(purchase=self._rng.choice(self._purchases))
 
+    def _compensate(self) -> None:
+        """Mostly of what was refunded lately: most sales never are."""
+        refunded = [one for one in self._purchases if refund_key(one) in self.pages.journals]
+        if refunded:
+            self._machine.seller_is_made_whole(purchase=self._rng.choice(refunded[-5:]))
+
     def _claim(self) -> None:
         claimed = self._machine.money_is_claimed_back(
             payment=self._rng.choice(self._payments),
@@ -134,6 +145,13 @@ class Walk:
         self._machine.payment_is_disputed(
             payment=self._rng.choice(self._payments), dispute="dp_a", closed=self._rng.random() < 0.6
         )
+
+    def _undo(self) -> None:
+        undoing = [topup.id for topup in self.pages.topups.values() if topup.undoing]
+        if undoing:
+            before = len(self.pages.journals)
+            self._machine.undoing_goes_on(payment=self._rng.choice(undoing))
+            self.undone_later += len(self.pages.journals) - before
 
     def _cash_out(self) -> None:
         cashed = self._machine.cashes_out(user=self._somebody(), percent=self._rng.randint(1, 105))
@@ -177,6 +195,9 @@ class Walk:
         if len(self.pages.groups) < 2:
             self._machine.share_a_card(one=self._somebody(), other=self._somebody())
 
+    def _withhold(self) -> None:
+        self._machine.what_linked_accounts_have_brought_is_withheld()
+
     def _suspend_or_lift(self) -> None:
         if self._machine.earning:
             self._machine.partner_is_suspended()
@@ -204,9 +225,14 @@ def walk(rng: Random, reached: Counter[str]) -> None:
         if number % LOOK_EVERY == 0:
             assert broken_invariants(world.pages) == []
     assert broken_invariants(world.pages) == []
+    reached["undone later"] += world.undone_later
     for journal in world.pages.journals.values():
         reached[journal.kind] += 1
         reached["linked settlement"] += "linked" in journal.refs
+        if journal.kind is JournalKind.COMPENSATION:
+            key = purchase_key(journal.refs["purchase_id"])
+            reached["compensation granted"] += journal.total(Owed.PENDING, source=Fund.GRANTED) > 0
+            reached["compensation after settlement"] += settlements_of(key)[0] in world.pages.journals
         reached.update(f"{journal.kind} {leg.account}{'-' if leg.amount < 0 else '+'}" for leg in journal.legs)
 
 
@@ -222,6 +248,8 @@ def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
     legs |= {f"run_close {account}" for account in ("pending+", "granted+", "platform:fees+", "platform:llm+")}
     legs |= {f"run_refund {account}" for account in ("pending-", "purchased+", "platform:fees-")}
     legs |= {"linked settlement", "commission_forfeit platform:fees+", "settlement granted+"}
+    legs |= {"undone later"}
+    legs |= {"compensation pending+", "compensation granted", "compensation after settlement"}
     legs |= {
         "purchase_refund partner:ptn_1:pending-",
         "commission_release partner:ptn_1:earned+",

@@ -25,6 +25,7 @@ from promptforge.core.personal import (
     kept,
     marks,
     nobody,
+    reduced_to,
     undeclared,
 )
 
@@ -125,6 +126,14 @@ def test_outside_of_what_it_belongs_to_an_export_shows_ids_numbers_times_and_wha
     assert exported(LETTERS, subject, written, ADA)["title"] == "Of others"
 
 
+def test_an_export_leaves_out_what_a_subject_is_not_shown_of_documents_like_this() -> None:
+    subject = Subject("writer_id", marks(REDACTED, "text"), hides={"number": {"state": "shut"}})
+    shut, open_ = letter(number=7, state="shut"), letter(number=7, state="open")
+    assert "number" not in exported(LETTERS, subject, shut, ADA)
+    assert exported(LETTERS, subject, open_, ADA)["number"] == 7
+    assert exported(LETTERS, LETTERS.subjects[1], shut, BOB)["number"] == 7
+
+
 def test_what_is_only_kept_is_not_looked_for_by_an_erasure() -> None:
     assert not Subject("writer_id", marks(kept("theirs"), "text")).changes
     assert not Subject("writer_id").changes
@@ -148,3 +157,18 @@ def test_what_is_found_through_another_collection_comes_before_it() -> None:
     assert list(in_order(held)) == ["parts", "items", "boxes"]
     with pytest.raises(ValueError, match="through each other"):
         list(in_order({"one": Held("", (Subject("x", of="two"),)), "two": Held("", (Subject("x", of="one"),))}))
+
+
+def test_of_what_is_reduced_only_single_values_at_its_paths_are_left() -> None:
+    told = Subject("writer_id", {"told": reduced_to("id", "of.kind", "of.name", "of.missing", "text.inner")})
+    document = letter(told={"id": 7, "of": {"kind": "a", "name": {"first": "Ada"}, "more": "Ada"}, "text": "Ada"})
+    put, gone = erasing(told, document)
+    assert (put, gone) == ({"told": {"id": 7, "of": {"kind": "a"}}}, {})
+    assert erasing(told, {**document, **put}) == ({}, {}), "done again, it changes nothing"
+
+
+def test_what_is_reduced_names_what_is_left() -> None:
+    with pytest.raises(ValueError, match="names what is left"):
+        Personal(Erased.REDUCED)
+    with pytest.raises(ValueError, match="names what is left"):
+        Personal(Erased.REMOVED, keeps=("id",))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -239,3 +241,37 @@ def test_bells_ring_for_one_person_only() -> None:
         assert (mine._event.is_set(), theirs._event.is_set()) == (True, False)
         bells.ring("nobody")
     assert bells._of == {}
+
+
+class Unread(Wire):
+    """Takes everything, and keeps nothing of it."""
+
+    async def send(self, message: Message) -> None:
+        await anyio.lowlevel.checkpoint()
+
+
+@virtual
+async def test_streams_take_the_same_memory_however_long_they_are_open_and_whatever_they_are_told() -> None:
+    readers, held = [Reader(Log(), Unread()) for _ in range(20)], []
+
+    async def pass_time(seconds: float, *, told: range) -> None:
+        for number in told:
+            for reader in readers:
+                reader.log.told.clear()
+                reader.tell(number)
+            await anyio.sleep(0.125)
+        await anyio.sleep(seconds)
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        async with anyio.create_task_group() as tasks:
+            for reader in readers:
+                tasks.start_soon(reader.run)
+            await pass_time(600, told=range(1, 6))
+            await pass_time(3000, told=range(6, 56))
+            tasks.cancel_scope.cancel()
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < len(readers) * 1000, "fifty events and most of an hour more"

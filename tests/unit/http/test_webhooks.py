@@ -87,6 +87,7 @@ async def test_a_genuine_event_is_recorded_as_it_was_signed(path: str) -> None:
             account="acct_1",
             created=1_800_000_000,
             payload={**EVENT, "account": "acct_1"},
+            size=len(body),
         )
     ]
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
-from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
-from promptforge.actors.marketplace.listings.pages import LISTING_OVERHEAD, MarketPages
+import pytest
+
+from promptforge.actors.marketplace.listings.browsing import fields_of
+from promptforge.actors.marketplace.listings.messages import ListingSort, ListingsPage, ListListings
+from promptforge.actors.marketplace.listings.pages import DECIDING, MOST_CHANGES, MarketPages
+from promptforge.actors.marketplace.listings.shown import LISTING_OVERHEAD
 from promptforge.actors.marketplace.messages import Category, Licence, ListingState, ListingView, RatingView
 from promptforge.core.context import Context
 
@@ -15,9 +20,9 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 NEWEST = ListListings()
 
 
-def page(title: str) -> ListingsPage:
+def page(title: str, listing_id: str = "lst_a") -> ListingsPage:
     listing = ListingView(
-        id="lst_a",
+        id=listing_id,
         seller_id="usr_a",
         state=ListingState.PUBLISHED,
         revision=1,
@@ -114,3 +119,77 @@ def test_there_are_only_so_many() -> None:
     assert [limit for limit in range(1, 50) if pages.find(ListListings(limit=limit))] == [45, 46, 47, 48, 49]
     pages.keep(pages.begin(), NEWEST, page("x" * 20_000))
     assert pages.find(NEWEST) is None
+
+
+LISTS = (
+    NEWEST,
+    ListListings(category=Category.WRITING),
+    ListListings(sort=ListingSort.PRICE),
+    ListListings(sort=ListingSort.TRENDING),
+    ListListings(tag="sql"),
+    ListListings(min_rating=4),
+    ListListings(max_price="5"),
+    ListListings(free=True),
+    ListListings(licence=Licence.RUNS),
+)
+
+
+@pytest.mark.parametrize(
+    ("updated", "forgotten"),
+    [
+        ({"title", "revision", "updated_at"}, set()),
+        ({"ranks.trending"}, {3}),
+        ({"ranks.average"}, {5}),
+        ({"ranks"}, {3, 5}),
+        ({"price"}, {2, 6, 7}),
+        ({"tags.0"}, {4}),
+        ({"category", "licence"}, {1, 8}),
+        ({"published_at"}, {0, 1, 4, 5, 6, 7, 8}),
+        ({"state"}, set(range(9))),
+    ],
+)
+def test_a_change_forgets_the_lists_that_go_by_it(updated: set[str], forgotten: set[int]) -> None:
+    pages = trusted()
+    for message in LISTS:
+        pages.keep(pages.begin(), message, page("kept"))
+    begun = pages.begin()
+    pages.changed("lst_elsewhere", updated)
+    assert {at for at, message in enumerate(LISTS) if pages.find(message) is None} == forgotten
+    for message in LISTS:  # and what was read before it is as good as what was remembered
+        pages.keep(begun, message, page("read before"))
+    assert {at for at, message in enumerate(LISTS) if pages.find(message) is None} == forgotten
+
+
+def test_a_change_forgets_the_pages_that_show_the_listing() -> None:
+    pages = trusted()
+    pages.keep(pages.begin(), NEWEST, page("this"))
+    pages.keep(pages.begin(), ListListings(limit=3), page("another", "lst_b"))
+    begun = pages.begin()
+    pages.changed("lst_a", {"title"})
+    assert (pages.find(NEWEST), pages.find(ListListings(limit=3))) == (None, page("another", "lst_b"))
+    pages.keep(begun, NEWEST, page("this, as it was"))
+    assert pages.find(NEWEST) is None
+
+
+def test_after_very_many_changes_nothing_is_known() -> None:
+    pages = trusted()
+    pages.keep(pages.begin(), NEWEST, page("kept"))
+    begun = pages.begin()
+    for _ in range(MOST_CHANGES):
+        pages.changed("lst_b", {"title"})
+    pages.keep(begun, ListListings(limit=3), page("read before"))
+    assert pages.find(NEWEST) == page("kept")
+    assert pages.find(ListListings(limit=3)) == page("read before")
+    begun = pages.begin()
+    for _ in range(MOST_CHANGES + 1):
+        pages.changed("lst_b", {"title"})
+    pages.keep(begun, ListListings(limit=4), page("read before"))
+    assert [pages.find(one) for one in (NEWEST, ListListings(limit=3), ListListings(limit=4))] == [None] * 3
+
+
+def test_every_field_that_a_list_goes_by_is_known_to_decide() -> None:
+    everything = ListListings(
+        category=Category.WRITING, tag="a", licence=Licence.RUNS, min_price="1", max_price="2", min_rating=3
+    )
+    fields = [fields_of(replace(everything, sort=sort)) for sort in (None, *ListingSort)]
+    assert frozenset().union(*fields) == DECIDING

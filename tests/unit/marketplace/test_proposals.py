@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptforge.actors.marketplace.listings.proposals import Proposal, changes_between, proposed, split, without
-from promptforge.actors.marketplace.messages import FieldChange, ProposalState
+from promptforge.actors.marketplace.messages import Decision, FieldChange, ProposalState, ReviewNote
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -81,6 +81,17 @@ def test_a_lower_price_takes_back_a_higher_one_that_waits() -> None:
     there = waiting(title="New")
     assert without(there, "price", revision=8, now=LATER) is there
     assert without(None, "price", revision=8, now=LATER) is None
+
+
+def test_what_is_appealed_is_no_appeal_any_more_once_a_lower_price_has_changed_it() -> None:
+    note = ReviewNote(Decision.REJECT, "misleading", "No.", NOW, appealed_at=NOW)
+    appealed = replace(waiting(price=12_000, title="New"), review=note)
+    left = without(appealed, "price", revision=8, now=LATER)
+    assert left == Proposal(8, ProposalState.IN_REVIEW, {"title": "New"}, LATER)
+    rejected = replace(appealed, state=ProposalState.REJECTED, review=replace(note, appealed_at=None))
+    left = without(rejected, "price", revision=8, now=LATER)
+    assert left is not None
+    assert left.review == rejected.review, "it can still be appealed"
 
 
 def test_changes_are_told_without_hashes_and_in_credits() -> None:

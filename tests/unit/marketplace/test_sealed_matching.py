@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from promptforge.actors.marketplace.sealed import disguises
+from promptforge.actors.marketplace.sealed import disguises, near
 from promptforge.actors.marketplace.sealed.disguises import MOST_SURFACES, rot47, surfaces
 from promptforge.actors.marketplace.sealed.matching import (
     NOTHING,
     Limits,
     Sealed,
     compare,
+    is_guessed,
     is_much,
     is_trace,
     is_withheld,
@@ -157,8 +158,75 @@ ATTEMPTS: dict[str, Callable[[str], str]] = {
     "behind many decoys in hex": lambda text: f"{decoys(lambda one: one.encode().hex())} {b64(text)}",
     "behind many decoys in base64": lambda text: f"{decoys(b64)} {text.encode().hex()}",
     "behind many decoys of its own kind": lambda text: f"{decoys(b64)} {b64(text)}",
+    "an x for each space": lambda text: text.replace(" ", "x"),
+    "two letters for each space": lambda text: text.replace(" ", "qq"),
+    "a letter behind each word": lambda text: " ".join(word + "o" for word in text.split()),
+    "every vowel the same": lambda text: "".join("o" if one in "aeiou" else one for one in text.lower()),
+    "letters in swapped pairs": lambda text: "".join(text[at : at + 2][::-1] for at in range(0, len(text), 2)),
+    "words in swapped pairs": lambda text: " ".join(
+        word for at in range(0, len(text.split()), 2) for word in text.split()[at : at + 2][::-1]
+    ),
+    "odd words, and then the even ones": lambda text: " ".join((*text.split()[::2], *text.split()[1::2])),
     "invisible tags": lambda text: "Hello!" + "".join(chr(0xE0000 + ord(one)) for one in text),
 }
+
+
+def every_seventh_wrong(text: str) -> str:
+    return "".join(one if at % 7 else "k" for at, one in enumerate(text))
+
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+WITH_FAULTS: dict[str, Callable[[str], str]] = {
+    "every tenth letter left out": lambda text: "".join(one for at, one in enumerate(text) if at % 10),
+    "every seventh letter left out": lambda text: "".join(one for at, one in enumerate(text) if at % 7),
+    "one wrong letter in fifteen": lambda text: "".join(one if at % 15 else "k" for at, one in enumerate(text)),
+    "a letter too many now and then": lambda text: "".join(
+        one if at % 9 else one + ALPHABET[at % 26] for at, one in enumerate(text)
+    ),
+    "another letter behind each word": lambda text: " ".join(
+        word + ALPHABET[7 * at % 26] for at, word in enumerate(text.split())
+    ),
+    "every seventh letter wrong, behind a phrase of it that is said many times": lambda text: (
+        f"{text[:18]} " * 500 + every_seventh_wrong(text)
+    ),
+}
+
+
+@pytest.mark.parametrize("disguise", WITH_FAULTS.values(), ids=WITH_FAULTS)
+def test_a_copy_with_faults_is_withheld_and_of_a_sentence_it_is_a_trace(disguise: Callable[[str], str]) -> None:
+    whole = compare(SEALED, disguise(TEXT))
+    assert is_withheld(SEALED, whole, LIMITS)
+    assert whole.share > 0.5
+    sentence = compare(SEALED, disguise(TEXT[TEXT.index("First name") : TEXT.index("Never promise")]))
+    assert is_trace(sentence, LIMITS)
+    assert any(sentence.blocks), "it adds up"
+
+
+def test_a_copy_with_faults_of_what_the_buyer_wrote_may_be_repeated() -> None:
+    mine = WITH_FAULTS["one wrong letter in fifteen"](TEXT)
+    assert is_withheld(SEALED, compare(SEALED, f"You wrote: {mine}"), LIMITS)
+    assert not is_trace(compare(SEALED, f"You wrote: {mine}", [mine]), LIMITS)
+
+
+def test_of_a_copy_with_faults_only_what_the_buyer_wrote_may_be_repeated() -> None:
+    """Who holds a half of it sends that half, and has the model go on."""
+    copy = every_seventh_wrong(TEXT)
+    mine, more = copy[:260], copy[260:]
+    match = compare(SEALED, f"You wrote: {mine}{more}", [mine])
+    assert is_withheld(SEALED, match, LIMITS)
+    beside = compare(SEALED, more)
+    assert match.near == pytest.approx(beside.near, abs=SEALED.window)
+    assert match.letters < 1.5 * beside.letters, "what was sent is not counted"
+    assert not is_trace(compare(SEALED, f"{mine} {REPLY}", [mine]), LIMITS)
+
+
+def test_an_output_of_more_pieces_than_are_put_together_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_MOST_PAIRS", 200)
+    said = f"{TEXT[:18]} " * 50
+    match = compare(SEALED, said + every_seventh_wrong(TEXT))
+    assert (match.near, match.all_read) == (0, False)
+    assert is_withheld(SEALED, match, LIMITS)
+    assert compare(SEALED, REPLY).all_read
 
 
 @pytest.mark.parametrize("disguise", ATTEMPTS.values(), ids=ATTEMPTS)
@@ -252,8 +320,12 @@ def test_what_the_buyer_wrote_may_be_repeated_even_where_the_sealed_text_says_it
     mine = "Never promise a payment. Where a deadline is mentioned, repeat it with the weekday."
     answer = f"You wrote: {mine}"
     assert is_withheld(SEALED, compare(SEALED, answer), LIMITS)
-    assert compare(SEALED, answer, [mine]) == NOTHING
-    assert compare(SEALED, answer[::-1], [mine]) == NOTHING
+    for said in (answer, answer[::-1]):
+        match = compare(SEALED, said, [mine])
+        assert (match.run, match.letters, is_trace(match, LIMITS)) == (0, 0, False)
+        assert is_guessed(match, LIMITS)
+    assert not is_guessed(compare(SEALED, REPLY, [mine]), LIMITS)
+    assert compare(SEALED, answer, ["of the letter, and sign as the claims desk"]).excused == 0
     assert is_withheld(SEALED, compare(SEALED, TEXT, [mine]), LIMITS)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from promptforge.actors.moderation.checks.passages import of_prompt
-from promptforge.actors.moderation.contents import compared_texts, strings_of, unified, whole_of
+from promptforge.actors.moderation.checks.findings import not_checked
+from promptforge.actors.moderation.checks.messages import Severity
+from promptforge.actors.moderation.checks.passages import LONGEST, of_prompt
+from promptforge.actors.moderation.contents import OVERLAP, STRETCH, compared_texts, strings_of, unified, whole_of
 from promptforge.actors.prompts.messages import (
     ModelSettings,
     PromptKind,
@@ -102,6 +104,24 @@ def test_a_term_that_two_strings_make_together_is_in_one_text() -> None:
         "response schema, at /title",
         "response schema, at /title",
     ]
+
+
+def test_what_is_cut_of_a_text_is_told() -> None:
+    long = replace(PLAIN, content="x" * (LONGEST + 7))
+    (finding,) = not_checked(list(of_prompt(long)))
+    assert (finding.code, finding.severity) == ("not_all_checked", Severity.HIGH)
+    assert finding.detail.startswith("7 characters were not looked at by the checks, the ends of: content")
+    assert list(not_checked(list(of_prompt(FULL)))) == []
+
+
+def test_of_a_long_text_stretches_are_compared_besides_and_what_is_short_is_whole_in_one() -> None:
+    text = "".join(f"{number:06}" for number in range(20_000))
+    whole, *stretches = compared_texts(replace(PLAIN, content=text), ())
+    assert whole == text
+    assert max(len(one) for one in stretches) == STRETCH
+    for start in range(0, len(text) - OVERLAP + 1, 997):
+        assert any(text[start : start + OVERLAP] in one for one in stretches)
+    assert compared_texts(replace(PLAIN, content="x" * STRETCH), ()) == ["x" * STRETCH]
 
 
 def test_sentences_beside_the_content_are_compared_and_what_most_schemas_have_is_not() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from promptforge.actors.marketplace.messages import Category, Decision, Licence, ListingState, ListingView, ReviewNote
-from promptforge.actors.moderation.domain import LEGAL, check_legal, legal_decisions, waits_for
+from promptforge.actors.moderation.domain import GRANTED, LEGAL, check_legal, legal_decisions, waits_for
 from promptforge.actors.moderation.errors import IllegalDecision
 from promptforge.actors.moderation.messages import CaseKind, CaseState, CaseView, DecideCase, ReasonCode, Verdict
 from promptforge.actors.moderation.notices import Outcome, notices_of
@@ -96,7 +96,7 @@ def test_every_decision_tells_those_whom_it_concerns_why(kind: CaseKind, verdict
     reason = fitting(verdict)
     notices = told(case(kind=kind, decision=verdict, reason=reason))
     concerned = {notice.user_id for notice in notices}
-    if verdict not in {Verdict.DISMISS, Verdict.REFUND, Verdict.REMOVE}:
+    if verdict not in {Verdict.DISMISS, Verdict.REFUND, Verdict.REMOVE, Verdict.REMOVE_REPLY, *GRANTED}:
         assert "usr_seller" in concerned, "it changes their listing"
     if kind in {CaseKind.REPORT, CaseKind.REVIEW_REPORT}:
         assert {"usr_reporter", "usr_another"} < concerned | {""}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
+from promptforge.actors.moderation.checks.messages import Check, Finding, Severity
+from promptforge.actors.moderation.contents import compared_texts
 from promptforge.actors.moderation.duplicates.fingerprints import (
     MOST_PASSAGES,
     SAMPLES,
@@ -12,8 +17,11 @@ from promptforge.actors.moderation.duplicates.fingerprints import (
     fingerprint,
     likeness,
     passages_of,
+    sharing,
 )
 from promptforge.actors.moderation.duplicates.index import DuplicateIndex, Entry
+from promptforge.actors.moderation.duplicates.looking import named
+from promptforge.actors.prompts.messages import ModelSettings, PromptKind, PromptVersionView
 
 BASE = (
     "Summarise {{article}} in five lines for people in a hurry. Name the one thing that is worth reading in full. "
@@ -74,6 +82,11 @@ def _random(rng: np.random.Generator) -> Fingerprint:
     return Fingerprint(vector / np.linalg.norm(vector), passages)
 
 
+def _version(content: str) -> PromptVersionView:
+    made_at = datetime(2026, 1, 1, tzinfo=UTC)
+    return PromptVersionView("prm_1", 1, PromptKind.TEXT, content, ModelSettings(), None, "0" * 64, made_at, "usr_1")
+
+
 def _entry(identifier: str, found: Fingerprint) -> Entry:
     return Entry(identifier, found.code, found.samples)
 
@@ -114,3 +127,47 @@ def test_the_index_reads_what_changed_while_it_hears_of_changes_and_else_everyth
     hearing = False
     assert index.take_changed() is None, "nobody would have told"
     assert len(index) == 0
+
+
+def test_what_was_taken_over_among_very_much_else_is_found_by_the_stretches_of_the_text() -> None:
+    """A sample of all that a million characters say has too little of each prompt in it."""
+    rng = random.Random(20261126)
+    taken = [" ".join(f"{rng.randrange(3000)}t" for _ in range(60)) for _ in range(8)]
+    filler = [" ".join(f"{part}w{number}" for number in range(15_000)) for part in range(len(taken))]
+    long = "\n".join(text for pair in zip(filler, taken, strict=True) for text in pair)
+    index = DuplicateIndex()
+    index.put([_entry(str(at), fingerprint(text)) for at, text in enumerate(taken)])
+    noise = np.random.default_rng(20261126)
+    index.put([_entry(f"noise-{at}", _random(noise)) for at in range(2000)])
+    found = set()
+    for one in map(fingerprint, compared_texts(_version(long), ())):
+        for at in set(index.candidates(one)) & set(map(str, range(len(taken)))):
+            if likeness(one, fingerprint(taken[int(at)])).contained > 0.8:
+                found.add(at)
+    assert len(found) == len(taken)
+
+
+def test_own_copies_do_not_push_out_the_one_that_was_there_before() -> None:
+    mine = [(_finding(f"lst_mine_{at}", Severity.LOW, 1.0), True) for at in range(8)]
+    others = [(_finding(f"lst_{at}", Severity.MEDIUM, 0.5 + at / 100), False) for at in range(6)]
+    original = _finding("lst_original", Severity.HIGH, 0.85)
+    likelier = _finding("lst_original", Severity.MEDIUM, 0.97)
+    told = named([*mine, (likelier, False), *others, (original, False)])
+    assert [one.listing_id for one in told] == ["lst_original", "lst_5", "lst_4", "lst_3", "lst_2"]
+    assert told[0] is original
+    assert [one.listing_id for one in named([*mine, others[0]])] == ["lst_0", "lst_mine_0"]
+
+
+def _finding(listing_id: str, severity: Severity, score: float) -> Finding:
+    return Finding(Check.NEAR_DUPLICATE, severity, "same_passages", "…", listing_id=listing_id, score=score)
+
+
+def test_pairs_that_share_passages_are_found_both_ways_and_others_are_not() -> None:
+    rng = np.random.default_rng(20261126)
+    own = [_random(rng) for _ in range(30)]
+    others = [_random(rng) for _ in range(60)]
+    others[7] = Fingerprint(own[3].vector, np.union1d(own[3].passages, _random(rng).passages))
+    others[20] = Fingerprint(own[5].vector, own[5].passages[::5])
+    others[21] = Fingerprint(own[6].vector, own[6].passages[:1])
+    assert sharing(own, others) == [(3, 7), (5, 20), (6, 21)]
+    assert sharing([], others) == sharing(own, []) == []

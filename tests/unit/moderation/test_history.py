@@ -47,4 +47,9 @@ def test_nobody_else_reaches_the_collection_through_the_log() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "_decisions" and path != HISTORY
     }
     assert reaching == set()
-    assert {name for name in vars(DecisionLog) if not name.startswith("_")} == {"add", "list_of", "find_appealed"}
+    assert {name for name in vars(DecisionLog) if not name.startswith("_")} == {
+        "add",
+        "list_of",
+        "list_judgements",
+        "find_appealed",
+    }

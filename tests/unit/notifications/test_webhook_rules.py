@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -22,7 +23,15 @@ from promptforge.actors.notifications.webhooks.domain import (
     payload_of,
     verdict_of,
 )
-from promptforge.actors.notifications.webhooks.gate import MOST_FAILING, MOST_OF_ONE, PLACES, Gate
+from promptforge.actors.notifications.webhooks.gate import (
+    MOST_OF_ONE,
+    MOST_OF_OWNER,
+    MOST_SLOW,
+    MOST_UNKNOWN,
+    PLACES,
+    SLOW_SECONDS,
+    Gate,
+)
 from promptforge.actors.notifications.webhooks.messages import WebhookState
 from promptforge.core.egress import Answer, Problem
 from promptforge.core.jobs import Snooze
@@ -120,34 +129,128 @@ def test_secrets_are_32_random_bytes() -> None:
     assert all(secret.startswith("whsec_") and len(secret) == 50 for secret in [new_secret() for _ in range(10)])
 
 
-def test_all_that_fail_together_leave_room_for_those_that_do_not() -> None:
+def known(gate: Gate, *receivers: str) -> None:
+    """They have answered at once."""
+    for receiver in receivers:
+        with gate.entered(receiver, owner=f"usr_of_{receiver}", failing=False):
+            pass
+
+
+def test_all_that_fail_or_are_slow_together_leave_room_for_those_that_are_not() -> None:
+    now = [0.0]
+    gate = Gate(lambda: now[0], Random(1))
+    for number in range(MOST_SLOW // 2):
+        with gate.entered(f"whk_slow_{number}", owner=f"usr_{number}", failing=False):
+            now[0] += SLOW_SECONDS * 1.1
+    with ExitStack() as under_way:
+        for number in range(MOST_SLOW // 2):
+            under_way.enter_context(gate.entered(f"whk_slow_{number}", owner=f"usr_{number}", failing=False))
+            under_way.enter_context(gate.entered(f"whk_failing_{number}", owner=f"usr_{number}", failing=True))
+        with pytest.raises(Snooze), gate.entered("whk_more", owner="usr_more", failing=True):
+            pass
+        with gate.entered("whk_well", owner="usr_well", failing=False):
+            pass
+    assert MOST_SLOW + MOST_OF_ONE < PLACES / 2
+    with gate.entered("whk_more", owner="usr_more", failing=True):
+        pass
+
+
+def test_who_is_not_known_yet_or_was_slow_gets_one_at_once_and_who_answers_several() -> None:
+    now = [0.0]
+    gate = Gate(lambda: now[0], Random(1))
+
+    def at_once(receiver: str) -> int:
+        with ExitStack() as under_way:
+            for entered in range(PLACES):
+                try:
+                    under_way.enter_context(gate.entered(receiver, owner="usr_1", failing=False))
+                except Snooze:
+                    return entered
+        return PLACES
+
+    assert at_once("whk_1") == 1
+    assert at_once("whk_1") == MOST_OF_ONE
+    with gate.entered("whk_1", owner="usr_1", failing=False):
+        now[0] += SLOW_SECONDS * 1.1
+    assert at_once("whk_1") == 1
+    assert at_once("whk_1") == MOST_OF_ONE, "it is quick again"
+
+
+def test_an_owner_has_a_few_places_however_many_receivers_they_have() -> None:
     gate = Gate(lambda: 0.0, Random(1))
-    entered = []
-    for number in range(MOST_FAILING):
-        one = gate.entered(f"whk_{number}", failing=True)
-        one.__enter__()
-        entered.append(one)
-    with pytest.raises(Snooze), gate.entered("whk_more", failing=True):
-        pass
-    with gate.entered("whk_well", failing=False):
-        pass
-    assert MOST_FAILING + MOST_OF_ONE < PLACES / 2
-    entered.pop().__exit__(None, None, None)
-    with gate.entered("whk_more", failing=True):
-        pass
+    known(gate, *(f"whk_{number}" for number in range(10)))
+    with ExitStack() as under_way:
+        for number in range(MOST_OF_OWNER):
+            under_way.enter_context(gate.entered(f"whk_{number}", owner="usr_1", failing=False))
+        with pytest.raises(Snooze), gate.entered("whk_9", owner="usr_1", failing=False):
+            pass
+        with gate.entered("whk_other", owner="usr_2", failing=False):
+            pass
 
 
 def test_who_never_answers_is_left_alone_for_a_while() -> None:
     now = [0.0]
     gate = Gate(lambda: now[0], Random(1))
     for _ in range(5):
-        with gate.entered("whk_1", failing=True) as breaker:
+        with gate.entered("whk_1", owner="usr_1", failing=True) as breaker:
             breaker.failed()
-    with pytest.raises(Snooze) as refused, gate.entered("whk_1", failing=True):
+    with pytest.raises(Snooze) as refused, gate.entered("whk_1", owner="usr_1", failing=True):
         pass
     assert 10 <= refused.value.seconds <= 15
     now[0] = 10.0
-    with gate.entered("whk_1", failing=True) as breaker:
+    with gate.entered("whk_1", owner="usr_1", failing=True) as breaker:
         breaker.succeeded()
-    with gate.entered("whk_1", failing=False):
+    with gate.entered("whk_1", owner="usr_1", failing=False):
         pass
+
+
+def test_who_is_not_known_yet_leaves_room_for_those_that_are_however_many_owners_there_are() -> None:
+    gate = Gate(lambda: 0.0, Random(1))
+    known(gate, "whk_well")
+    with ExitStack() as under_way:
+        for number in range(MOST_UNKNOWN):
+            under_way.enter_context(gate.entered(f"whk_{number}", owner=f"usr_{number}", failing=False))
+        with pytest.raises(Snooze), gate.entered("whk_new", owner="usr_new", failing=False):
+            pass
+        for _ in range(MOST_OF_ONE):
+            under_way.enter_context(gate.entered("whk_well", owner="usr_well", failing=False))
+        with gate.entered("whk_failing", owner="usr_failing", failing=True):
+            pass
+    with gate.entered("whk_new", owner="usr_new", failing=False):
+        pass
+    assert MOST_SLOW + MOST_UNKNOWN + MOST_OF_OWNER < PLACES
+
+
+def test_what_waits_is_looked_at_again_later_and_later() -> None:
+    gate = Gate(lambda: 0.0, Random(1))
+    with gate.entered("whk_1", owner="usr_1", failing=False):
+        for snoozed, most in ((0, 3), (1, 6), (5, 96), (7, 300), (1000, 300)):
+            with pytest.raises(Snooze) as checked:
+                gate.check("whk_1", snoozed=snoozed)
+            with pytest.raises(Snooze) as refused:
+                enter(gate, snoozed=snoozed)
+            for one in (checked, refused):
+                assert most / 2 <= one.value.seconds <= most
+    gate.check("whk_1", snoozed=0)
+    gate.check("whk_2", snoozed=0)
+
+
+def enter(gate: Gate, *, snoozed: int) -> None:
+    with gate.entered("whk_1", owner="usr_1", failing=False, snoozed=snoozed):
+        pass
+
+
+def test_of_who_is_left_alone_nothing_need_be_read() -> None:
+    now = [0.0]
+    gate = Gate(lambda: now[0], Random(1))
+    for _ in range(5):
+        with gate.entered("whk_1", owner="usr_1", failing=True) as breaker:
+            breaker.failed()
+    with pytest.raises(Snooze) as refused:
+        gate.check("whk_1", snoozed=0)
+    assert 10 <= refused.value.seconds <= 15
+    now[0] = 10.0
+    for _ in range(2):
+        gate.check("whk_1", snoozed=0)  # it does not use up the one request that is let through
+    with gate.entered("whk_1", owner="usr_1", failing=True) as breaker:
+        breaker.succeeded()

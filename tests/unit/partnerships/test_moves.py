@@ -12,7 +12,12 @@ from pydantic import TypeAdapter
 from promptforge.actors.notifications.kinds import KINDS
 from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.partnerships.errors import IllegalMove, PartnershipChanged
-from promptforge.actors.partnerships.messages import PartnershipDecision, PartnershipReason, PartnerState
+from promptforge.actors.partnerships.messages import (
+    ChangeCommission,
+    PartnershipDecision,
+    PartnershipReason,
+    PartnerState,
+)
 from promptforge.actors.partnerships.partners.domain import FINAL, MOVES, Move, Partner, Verdict, decided
 from promptforge.actors.partnerships.partners.notices import commission_notice, decision_notice, waiting_notices
 from promptforge.actors.partnerships.partners.reasons import REASONS
@@ -116,6 +121,7 @@ def test_administrators_are_told_of_others_applications_only() -> None:
 
 
 def test_a_commission_is_told_in_percent() -> None:
-    notice = commission_notice(partner(), replace(partner(), commission_bp=1205), "A good year")
+    changed = ChangeCommission(partner_id="ptn_1", version=1, commission_bp=1205, note="A good year")
+    notice = commission_notice(partner(), replace(partner(), commission_bp=1205), changed)
     assert "got 3 % of sales and gets 12.05 %" in notice.body
     assert notice.kind in KINDS

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from promptforge.actors.search.engine import Request, Scope
-from promptforge.actors.search.local.engine import LocalEngine, LocalIndex
+from promptforge.actors.search.local.engine import LocalEngine
+from promptforge.actors.search.local.index import LocalIndex
 from promptforge.actors.search.messages import PUBLIC, Kind, Mode, Offer, SearchDocument
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)

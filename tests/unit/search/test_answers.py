@@ -29,6 +29,18 @@ async def test_the_same_request_is_looked_for_once_until_something_is_committed(
     assert [hit.document.id for hit in (await engine.find(request)).hits] == ["two"]
 
 
+async def test_it_is_counted_how_often_something_had_to_be_looked_for() -> None:
+    engine, index = await engine_of(listing("one", "marimba"))
+    for _ in range(3):
+        await engine.find(Request("marimba", scope()))
+    await engine.suggest("mari", scope(), 5)
+    await engine.suggest("mari", scope(), 5)
+    assert engine.looked == 2
+    await index.commit()
+    await engine.find(Request("marimba", scope()))
+    assert engine.looked == 3
+
+
 async def test_nobody_is_answered_what_another_may_see() -> None:
     engine, _ = await engine_of(prompt("p", "marimba", "prj_1"), listing("l", "marimba"))
     for _ in range(2):

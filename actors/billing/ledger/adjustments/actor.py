@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from promptforge.actors.billing.errors import AdjustmentDecided, GrantTooLarge, OwnAdjustment
+from promptforge.actors.billing.errors import AdjustmentDecided, GrantTooLarge, OwnAdjustment, RecipientClosed
 from promptforge.actors.billing.ledger.adjustments.commands import grant, write_off
 from promptforge.actors.billing.ledger.adjustments.domain import until
-from promptforge.actors.billing.ledger.adjustments.store import Adjustment, AdjustmentStore, Decision
+from promptforge.actors.billing.ledger.adjustments.store import ADJUSTMENT_PREFIX, Adjustment, AdjustmentStore, Decision
 from promptforge.actors.billing.ledger.messages import (
     AdjustmentKind,
     AdjustmentState,
@@ -23,9 +23,10 @@ from promptforge.actors.billing.ledger.messages import (
 from promptforge.actors.billing.ledger.transaction import Ledger, session_of
 from promptforge.actors.billing.messages import GrantCredits, GrantView
 from promptforge.actors.billing.notices import credits_granted
+from promptforge.actors.users.messages import ExpectOpenAccounts
 from promptforge.core.amounts import MILLI, from_millicredits, to_millicredits
 from promptforge.core.context import Context
-from promptforge.core.errors import FieldError, Invalid
+from promptforge.core.errors import AccountClosed, AccountSuspended, FieldError, Invalid
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Cursor, Page
 from promptforge.core.runtime import Actor, handles
@@ -50,6 +51,7 @@ class AdjustmentsActor(Actor):
     """`grant_cap`: millicredits that one grant may give without a second operator. `lasting`: until gifts expire."""
 
     name = "adjustments"
+    asks = ("users",)
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class AdjustmentsActor(Actor):
         async def work(tx: Context) -> datetime | None:
             await self._spend_budget(amount, tx)
             expires_at = await self._give(Gift(grant_id, message.user_id, amount, message.reason), refs, tx)
-            granted = {"user_id": message.user_id, "credits": message.amount, "reason": message.reason}
+            granted = {"user_id": message.user_id, "credits": message.amount}
             await tx.audit("credits.granted", grant_id, after=granted)
             return expires_at
 
@@ -90,7 +92,12 @@ class AdjustmentsActor(Actor):
         )
 
     async def _give(self, gift: Gift, refs: Mapping[str, str], tx: Context) -> datetime | None:
-        """Post it, and have its owner told of it, also before it expires; answers when that is."""
+        """Post it, and have its owner told of it, also before it expires; answers when that is.
+
+        It writes the owner's balances, which are in the document that a closing writes: of two at once one begins
+        again. Raises `RecipientClosed`.
+        """
+        await _expect_recipient(gift.user_id, tx)
         expires_at = tx.now() + self._lasting if self._lasting is not None else None
         given = {**refs, **until(expires_at)}
         await grant(self._ledger.open(tx), gift.id, user_id=gift.user_id, amount=gift.amount, refs=given)
@@ -115,7 +122,7 @@ class AdjustmentsActor(Actor):
             error = FieldError("It moves something", "too_small", pointer="/amount")
             raise Invalid("The amount is zero", errors=(error,))
         adjustment = Adjustment(
-            id=new_id("adj"),
+            id=new_id(ADJUSTMENT_PREFIX),
             kind=message.kind,
             state=AdjustmentState.REQUESTED,
             user_id=message.user_id,
@@ -127,6 +134,8 @@ class AdjustmentsActor(Actor):
 
         async def work(tx: Context) -> AdjustmentView:
             await self._ledger.open(tx).holdings(message.user_id)  # raises NotFound for nobody
+            if message.kind is AdjustmentKind.GRANT:
+                await _expect_recipient(message.user_id, tx)
             await self._adjustments.insert(adjustment, session=tx.session)
             await tx.audit("adjustment.requested", adjustment.id, after=_facts(adjustment))
             return adjustment.view()
@@ -180,12 +189,21 @@ class AdjustmentsActor(Actor):
         await self._give(Gift(adjustment.id, user_id, amount, adjustment.reason), refs, tx)
 
 
+async def _expect_recipient(user_id: str, tx: Context) -> None:
+    """Who is suspended may be given credits: they may come back. A debt is written off whoever has left."""
+    try:
+        await tx.ask(ExpectOpenAccounts(user_ids=(user_id,)))
+    except AccountClosed:
+        raise RecipientClosed from None
+    except AccountSuspended:
+        pass
+
+
 def _facts(adjustment: Adjustment) -> dict[str, str]:
-    """For the audit log."""
+    """For the audit log, which holds no texts: the reasons are the adjustment's."""
     return {
         "kind": adjustment.kind.value,
         "state": adjustment.state.value,
         "user_id": adjustment.user_id,
         "credits": from_millicredits(adjustment.amount),
-        "reason": adjustment.decision_reason or adjustment.reason,
     }

@@ -9,10 +9,14 @@ from promptforge.actors.billing.ledger.domain import EXPIRES_AT, Fund, Journal, 
 from promptforge.actors.billing.ledger.holdings import Lot
 from promptforge.core.amounts import from_millicredits
 
+GRANTED_BY = "grant:"
+WRITTEN_OFF_BY = "writeoff:"
+"""How the keys of gifts and of written-off debts begin."""
+
 
 def grant_journal(grant_id: str, *, user_id: str, amount: int, refs: Mapping[str, str]) -> Journal:
     """Credits given away. `refs` may say until when they can be spent (`until`)."""
-    key = f"grant:{grant_id}"
+    key = f"{GRANTED_BY}{grant_id}"
     legs = (Leg(Platform.GRANTS, -amount), Leg(Fund.GRANTED, amount, user_id, lot=key))
     return Journal(key, JournalKind.GRANT, refs, legs, (user_id,))
 
@@ -40,6 +44,6 @@ def expiry_journal(key: str, lot: Lot, *, user_id: str) -> Journal:
 
 def write_off_journal(write_off_id: str, *, user_id: str, amount: int, refs: Mapping[str, str]) -> Journal:
     """A debt that nobody will pay becomes the platform's loss."""
-    key = f"writeoff:{write_off_id}"
+    key = f"{WRITTEN_OFF_BY}{write_off_id}"
     legs = (Leg(Platform.LOSSES, -amount), Leg(Owed.DEBT, amount, user_id))
     return Journal(key, JournalKind.WRITE_OFF, refs, legs, (user_id,))

@@ -14,6 +14,8 @@ from promptforge.core.personal import Erased, Held, Subject, kept, nobody
 
 ADJUSTMENTS = "ledger_adjustments"
 BUDGETS = "ledger_grant_budgets"
+ADJUSTMENT_PREFIX = "adj"
+"""Of their ids."""
 INDEXES: dict[str, tuple[Index, ...]] = {
     ADJUSTMENTS: (
         Index((("created_at", -1), ("_id", -1))),

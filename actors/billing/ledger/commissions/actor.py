@@ -39,24 +39,15 @@ class CommissionsActor(Actor):
 
     @handles(DecideFreeze, key="partner_id", transactional=True)
     async def decide(self, message: DecideFreeze, context: Context) -> FrozenTerm:
-        state = FreezeState.RELEASED if message.release else FreezeState.FORFEITED
-
         async def work(tx: Context) -> Freeze:
-            decided = await commands.decide(
-                self._ledger.open(tx),
-                message.partner_id,
-                message.term,
-                state,
-                by=message.decided_by,
-                reason=message.reason,
-            )
+            decided = await commands.decide(self._ledger.open(tx), message)
             carry_out = CarryOutFreeze(partner_id=message.partner_id, term=message.term)
             await tx.enqueue(carry_out, unique=f"freeze:{decided.id}")
             pending = await self._ledger.commissions.pending_of(message.partner_id, session=tx.session)
             amount = from_millicredits(pending.get(message.term, 0))
             before = {"state": FreezeState.FROZEN.value, "term": message.term, "pending": amount}
-            after = {"state": state.value, "term": message.term, "reason": message.reason}
-            await tx.audit(f"commissions.{state}", message.partner_id, before=before, after=after)
+            after = {"state": decided.state.value, "term": message.term, "reason_code": message.reason_code}
+            await tx.audit(f"commissions.{decided.state}", message.partner_id, before=before, after=after)
             return decided
 
         decided = await context.transaction(work)
@@ -117,4 +108,5 @@ def _frozen_term(freeze: Freeze, pending: dict[int, int]) -> FrozenTerm:
         frozen_at=freeze.frozen_at,
         decided_at=freeze.decided_at,
         reason=freeze.reason,
+        reason_code=freeze.reason_code,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from promptforge.actors.billing.errors import InsufficientCredits
-from promptforge.actors.billing.ledger.books import Books
+from promptforge.actors.billing.ledger.books import Books, unposted
 from promptforge.actors.billing.ledger.commissions.domain import (
     CLOSED,
     COLLECTED_BY,
@@ -11,10 +13,14 @@ from promptforge.actors.billing.ledger.commissions.domain import (
     Freeze,
     FreezeState,
     collect_journal,
+    commission_withheld_by,
     given_up_journal,
     moved,
+    withheld_commission,
 )
-from promptforge.actors.billing.ledger.commissions.fate import fate_of
+from promptforge.actors.billing.ledger.commissions.fate import buyer_of, fate_of, is_known
+from promptforge.actors.billing.ledger.commissions.messages import DecideFreeze
+from promptforge.actors.billing.ledger.domain import Journal
 from promptforge.actors.billing.ledger.sales.domain import SETTLING
 from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
 from promptforge.core.amounts import from_millicredits
@@ -32,12 +38,14 @@ async def freeze(books: Books, partner_id: str) -> Freeze:
     return frozen
 
 
-async def decide(books: Books, partner_id: str, term: int, state: FreezeState, *, by: str, reason: str) -> Freeze:
+async def decide(books: Books, decision: DecideFreeze) -> Freeze:
     """Once: raises `FreezeDecided` for whoever comes second, and `NotFound` where nothing was frozen."""
-    there = await books.find_freeze(partner_id, term)
+    there = await books.find_freeze(decision.partner_id, decision.term)
     if there is None:
         raise NotFound("Nothing of this partner was frozen then")
-    decided = there.decided(state, by=by, reason=reason, at=books.now)
+    state = FreezeState.RELEASED if decision.release else FreezeState.FORFEITED
+    why = (decision.reason, decision.reason_code)
+    decided = there.decided(state, by=decision.decided_by, why=why, at=books.now)
     await books.put_freeze(decided)
     return decided
 
@@ -57,6 +65,27 @@ async def settle(books: Books, sale_id: str, referrer: ReferrerStanding = HONEST
     await books.put_sale(left)
     await books.post(journal)
     return fate
+
+
+async def withhold_commission(books: Books, sale_id: str) -> Journal | None:
+    """Once the referrer turns out to be linked with buyer or seller: what was released of the commission goes back into
+    the fee as far as it is not collected, and the rest is never paid out, out of the referrer's earned credits. What is
+    not there now is withheld by another journal once something is; None where nothing is.
+    """
+    sale = await books.find_sale(sale_id)
+    if sale is None or not sale.released or sale.partner_id is None:
+        return None
+    if not await is_known(books, sale.referrer_id, await buyer_of(books, sale), sale.seller_id):
+        return None
+    uncollected = min(sale.released, (await books.partner(sale.partner_id)).earned)
+    collected = min(sale.released - uncollected, (await books.holdings(sale.referrer_id)).earned)
+    if not uncollected + collected:
+        return None
+    key = await unposted(books, partial(commission_withheld_by, sale.id))
+    journal, left = withheld_commission(sale, uncollected=uncollected, collected=collected, key=key)
+    await books.put_sale(left)
+    await books.post(journal)
+    return journal
 
 
 async def give_up(books: Books, giving_up_id: str, partner_id: str) -> int:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from promptforge.actors.billing.errors import FreezeDecided
 from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, PartnerAccount, Platform
-from promptforge.actors.billing.ledger.sales.domain import Sale
+from promptforge.actors.billing.ledger.sales.domain import OUT_OF_SALES, Sale, withheld_by
 from promptforge.core.amounts import from_millicredits
 
 COLLECTED_BY = "collect:"
@@ -59,6 +59,7 @@ class Freeze:
     frozen_at: datetime
     state: FreezeState = FreezeState.FROZEN
     reason: str | None = None
+    reason_code: str | None = None
     decided_by: str | None = None
     decided_at: datetime | None = None
 
@@ -66,11 +67,12 @@ class Freeze:
     def id(self) -> str:
         return freeze_id(self.partner_id, self.term)
 
-    def decided(self, state: FreezeState, *, by: str, reason: str, at: datetime) -> Freeze:
-        """Raises `FreezeDecided` where somebody was faster, whatever they decided."""
+    def decided(self, state: FreezeState, *, by: str, why: tuple[str, str], at: datetime) -> Freeze:
+        """`why`: words and a code. Raises `FreezeDecided` where somebody was faster, whatever they decided."""
         if self.state is not FreezeState.FROZEN:
             raise FreezeDecided(f"They were {self.state} already", extra={"state": self.state.value})
-        return replace(self, state=state, reason=reason, decided_by=by, decided_at=at)
+        reason, code = why
+        return replace(self, state=state, reason=reason, reason_code=code, decided_by=by, decided_at=at)
 
     @property
     def fate(self) -> Fate:
@@ -92,7 +94,33 @@ def moved(sale: Sale, fate: Fate, **why: str) -> tuple[Journal, Sale]:
     legs = (Leg(PartnerAccount(partner_id), -sale.commission, lot=sale.id), Leg(to, sale.commission))
     key = f"commission:{sale.id}:{'forfeit' if forgone else 'release'}"
     journal = Journal(key, kind, {"sale": sale.id, "partner_id": partner_id, **why}, legs)
-    return journal, replace(sale, commission=0, forgone=sale.forgone + (sale.commission if forgone else 0))
+    if forgone:
+        return journal, replace(sale, commission=0, forgone=sale.forgone + sale.commission)
+    return journal, replace(sale, commission=0, released=sale.released + sale.commission)
+
+
+def commission_withheld_by(sale_id: str, number: int = 1) -> str:
+    return withheld_by(f"commission:{sale_id}", number)
+
+
+def withheld_commission(sale: Sale, *, uncollected: int, collected: int, key: str) -> tuple[Journal, Sale]:
+    """Of a commission that was released, what is not collected goes back into the fee, and as many earned credits of
+    the referrer's as were collected become ones that are never paid out.
+    """
+    partner_id = sale.partner_id or ""
+    legs: list[Leg] = []
+    if uncollected:
+        legs += [Leg(PartnerAccount(partner_id, settled=True), -uncollected), Leg(Platform.FEES, uncollected)]
+    if collected:
+        legs.append(Leg(Fund.EARNED, -collected, sale.referrer_id))
+        legs.append(Leg(Fund.GRANTED, collected, sale.referrer_id, OUT_OF_SALES))
+    refs = {"sale": sale.id, "partner_id": partner_id}
+    reverses = f"commission:{sale.id}:release"
+    journal = Journal(
+        key, JournalKind.COMMISSION_WITHHOLDING, refs, tuple(legs), (sale.referrer_id,), reverses=reverses
+    )
+    left = sale.released - uncollected - collected
+    return journal, replace(sale, forgone=sale.forgone + uncollected, released=left)
 
 
 def given_up_journal(giving_up_id: str, *, partner_id: str, amount: int) -> Journal:

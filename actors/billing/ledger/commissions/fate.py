@@ -27,7 +27,7 @@ async def _is_nobodys(books: Books, sale: Sale, referrer: ReferrerStanding) -> b
         or (await books.partner(sale.partner_id or "")).closed
         or await books.are_linked(buyer_id, sale.seller_id)
         or await is_known(books, sale.referrer_id, buyer_id, sale.seller_id)
-        or await _is_lost(books, sale)
+        or await is_lost(books, sale)
     )
 
 
@@ -46,7 +46,7 @@ async def is_disputed(books: Books, sale: Sale) -> bool:
     return any(topup is not None and topup.frozen_by for topup in topups)
 
 
-async def _is_lost(books: Books, sale: Sale) -> bool:
+async def is_lost(books: Books, sale: Sale) -> bool:
     """Whether such a payment is gone: a dispute was lost, or it was refunded for fraud."""
     topups = [await books.find_topup(lot) for lot in sale.paid_with]
     return any(topup is not None and topup.lost for topup in topups)

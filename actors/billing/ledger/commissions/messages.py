@@ -31,6 +31,7 @@ class FrozenTerm:
     frozen_at: datetime
     decided_at: datetime | None
     reason: str | None
+    reason_code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class DecideFreeze(Command[FrozenTerm]):
     release: bool
     decided_by: Id
     reason: Annotated[str, Len(3, 2000)]
+    reason_code: Annotated[str, Len(1, 50)]
 
 
 @internal

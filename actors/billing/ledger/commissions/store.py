@@ -8,7 +8,7 @@ from datetime import datetime
 from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState, PartnerBalance
 from promptforge.actors.billing.ledger.commissions.messages import CommissionDay, UndecidedFreeze
 from promptforge.actors.billing.ledger.sales.domain import SETTLING, Sale, SaleState
-from promptforge.actors.billing.ledger.sales.store import PENDING, SALES, sale_from
+from promptforge.actors.billing.ledger.sales.store import PENDING, RELEASED, SALES, sale_from
 from promptforge.actors.billing.ledger.store import PARTNERS
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
@@ -30,7 +30,7 @@ HELD = {
     FREEZES: Held(
         "Earnings of yours that were frozen, and decisions of yours about others'",
         tuple(Subject(path, {"reason": DECISION}, of=of) for path, of in _WHOSE),
-        plain=frozenset({"_id", "partner_id", "state"}),
+        plain=frozenset({"_id", "partner_id", "state", "reason_code"}),
     ),
 }
 MOST_FREEZES = 100
@@ -68,6 +68,7 @@ class CommissionStore:
             "frozen_at": freeze.frozen_at,
             "state": freeze.state.value,
             "reason": freeze.reason,
+            "reason_code": freeze.reason_code,
             "decided_by": freeze.decided_by,
             "decided_at": freeze.decided_at,
         }
@@ -93,6 +94,17 @@ class CommissionStore:
         """Such sales of every other term whose seller was paid, by their ids."""
         wanted = {"state": _SETTLING, "partner_id": partner_id, "_id": {"$gt": after}, **PENDING}
         return await self._some({**wanted, "term": {"$nin": list(undecided)}}, limit)
+
+    async def list_released(
+        self, referrer_id: str, group: Sequence[str], *, after: str = "", limit: int, session: Session | None = None
+    ) -> list[Sale]:
+        """Of what somebody referred, sales to or of one of `group` of whose commission something is the partner's."""
+        found: dict[str, Sale] = {}
+        for party in ("buyer_id", "seller_id"):  # both at once would be looked for among all that they referred
+            wanted: Document = {"referrer_id": referrer_id, party: {"$in": list(group)}, "_id": {"$gt": after}}
+            rows = self._sales.find({**wanted, **RELEASED}, session=session).sort([("_id", 1)]).limit(limit)
+            found |= {row["_id"]: sale_from(row) for row in await rows.to_list(limit)}
+        return [found[sale_id] for sale_id in sorted(found)][:limit]
 
     async def list_left(self, partner_id: str, *, limit: int) -> list[Sale]:
         """Some of those of every term."""
@@ -193,6 +205,7 @@ def _freeze_from(row: Document) -> Freeze:
         frozen_at=row["frozen_at"],
         state=FreezeState(row["state"]),
         reason=row["reason"],
+        reason_code=row.get("reason_code"),
         decided_by=row["decided_by"],
         decided_at=row["decided_at"],
     )

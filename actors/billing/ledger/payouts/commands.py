@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.errors import DebtOutstanding, InsufficientCredits, JournalMismatch, PayoutOnHold
+from promptforge.actors.billing.errors import (
+    DebtOutstanding,
+    InsufficientCredits,
+    JournalMismatch,
+    LinkedSales,
+    PayoutOnHold,
+)
 from promptforge.actors.billing.ledger.books import Books
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.payouts.domain import (
@@ -13,6 +19,7 @@ from promptforge.actors.billing.ledger.payouts.domain import (
     release_journal,
     reserve_journal,
 )
+from promptforge.actors.billing.ledger.sales.commands import withhold_all
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
 
@@ -27,14 +34,20 @@ async def get_payout(books: Books, payout_id: str) -> Payout:
 async def reserve(books: Books, payout_id: str, *, user_id: str, amount: int) -> Payout:
     """Set earned credits aside. The same payout again answers how it stands.
 
-    Raises `InsufficientCredits`, `DebtOutstanding`, or `PayoutOnHold` while a payment of theirs is disputed.
+    What linked accounts have brought is withheld first, whatever has kept that from happening before: it had settled
+    just as they were linked, or it was set aside for something then and has come back. Raises `LinkedSales` where that
+    is too much for one transaction, `InsufficientCredits`, `DebtOutstanding`, or `PayoutOnHold` while a payment of
+    theirs is disputed.
     """
     there = await books.find_payout(payout_id)
     if there is not None:
         if (there.user_id, there.amount) != (user_id, amount):
             raise JournalMismatch(f"The payout {payout_id} was reserved before, and differently")
         return there
+    nothing_left = await withhold_all(books, user_id)
     holdings = await _owing_nothing(books, user_id)
+    if holdings.earned and not nothing_left:
+        raise LinkedSales("What accounts linked with yours have brought is being withheld; ask again in a few minutes")
     if holdings.earned < amount:
         has = from_millicredits(holdings.earned)
         raise InsufficientCredits(f"You have {has} credits from settled sales, and only those are paid out")
@@ -57,14 +70,14 @@ async def _owing_nothing(books: Books, user_id: str) -> Holdings:
 async def begin_sending(books: Books, payout_id: str) -> Payout:
     """Before Stripe hears of it: from here on it cannot be cancelled. Again answers the same.
 
-    Raises `PayoutNotOpen` where it was cancelled, and `DebtOutstanding` or `PayoutOnHold` where a debt or a dispute has
-    come up since it was requested: it can still be cancelled then, which pays the debt.
+    Raises `PayoutNotOpen` where it was cancelled, and `DebtOutstanding` or `PayoutOnHold` where a debt, a dispute or a
+    linked account has come up since it was requested: it can still be cancelled then, which pays the debt.
     """
     payout = await get_payout(books, payout_id)
     if payout.state in {PayoutState.SENDING, PayoutState.SENT}:
         return payout
     sending = payout.sending()
-    await _owing_nothing(books, payout.user_id)
+    await _expect_payable(books, payout.user_id)
     await books.put_payout(sending)
     return sending
 
@@ -72,8 +85,16 @@ async def begin_sending(books: Books, payout_id: str) -> Payout:
 async def check_sending(books: Books, payout_id: str) -> Payout:
     """Before Stripe is asked once more for what it has refused so far. Raises as `begin_sending` does."""
     payout = await get_payout(books, payout_id)
-    await _owing_nothing(books, payout.user_id)
+    await _expect_payable(books, payout.user_id)
     return payout
+
+
+async def _expect_payable(books: Books, user_id: str) -> None:
+    """Of what is set aside, all may be paid out: what linked accounts have brought is withheld out of the rest."""
+    nothing_left = await withhold_all(books, user_id)
+    await _owing_nothing(books, user_id)
+    if not nothing_left:
+        raise LinkedSales("A part of it came by accounts that share a card or a bank account with yours: cancel it")
 
 
 async def finish(books: Books, payout_id: str) -> Payout:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from promptforge.actors.billing.errors import JournalMismatch
 from promptforge.actors.billing.ledger import runs
-from promptforge.actors.billing.ledger.books import Books
-from promptforge.actors.billing.ledger.commissions.fate import buyer_of, is_disputed, is_known
-from promptforge.actors.billing.ledger.domain import Fund, Journal, JournalKind, Leg, Owed, PartnerAccount, Platform
-from promptforge.actors.billing.ledger.holdings import (
-    Holdings,
-    Part,
-    plan_payment,
-    taken_from_grants,
-    taken_from_payable,
-    total_of,
-)
+from promptforge.actors.billing.ledger.books import Books, unposted
+from promptforge.actors.billing.ledger.commissions.commands import withhold_commission
+from promptforge.actors.billing.ledger.commissions.fate import buyer_of, is_disputed, is_known, is_lost
+from promptforge.actors.billing.ledger.domain import Journal, JournalKind, Leg, PartnerAccount, Platform
+from promptforge.actors.billing.ledger.holdings import Part, plan_payment
+from promptforge.actors.billing.ledger.sales.compensating import is_compensation, take_back_compensation
 from promptforge.actors.billing.ledger.sales.domain import (
-    SETTLING,
     Claim,
     Deal,
     Sale,
@@ -31,11 +27,10 @@ from promptforge.actors.billing.ledger.sales.domain import (
     reversed_sale,
     sale_of,
     settled,
-    settled_by,
-    taken_from_sales,
     withheld,
-    withhold_key,
+    withheld_by,
 )
+from promptforge.actors.billing.ledger.sales.taking import taken_from_seller
 from promptforge.core.errors import NotFound
 
 
@@ -84,8 +79,8 @@ async def refund(books: Books, purchase_id: str, *, reason: str) -> tuple[Journa
     legs, claim = refund_of(purchase, sale)
     if sale is not None:
         await books.put_sale(reversed_sale(sale))
-    legs += await _from_seller(books, purchase.refs["seller_id"], claim)
-    legs += await _from_partner(books, purchase, claim.commission)
+    legs += await taken_from_seller(books, purchase.refs["seller_id"], claim)
+    legs += await _from_partner(books, purchase, claim)
     journal = refund_journal(purchase, legs, reason)
     await books.post(journal)
     return journal, True
@@ -103,54 +98,32 @@ async def refund_share(books: Books, sale: Sale, *, reason: str) -> Journal | No
     bought = runs.share_bought(reserved, closed)
     legs, claim = refund_of(bought, sale)
     await books.put_sale(reversed_sale(sale))
-    legs += await _from_seller(books, sale.seller_id, claim)
+    legs += await taken_from_seller(books, sale.seller_id, claim)
     refs = {"run_id": closed.refs["run_id"], "seller_id": sale.seller_id, "reason": reason}
     journal = Journal(key, JournalKind.RUN_REFUND, refs, tuple(legs), closed.parties, reverses=closed.id)
     await books.post(journal)
     return journal
 
 
-async def _from_seller(books: Books, seller_id: str, claim: Claim) -> list[Leg]:
-    if not claim.granted and not claim.payable:
-        return []
-    holdings = await books.holdings(seller_id)
-    legs = taken_from_grants(holdings, seller_id, claim.granted)
-    missing = claim.payable + claim.granted - total_of(legs)
-    return legs + await take_payable(books, seller_id, missing, holdings=holdings)
-
-
-async def take_payable(books: Books, user_id: str, amount: int, *, holdings: Holdings) -> list[Leg]:
-    """All of `amount` from somebody, without a gift being touched: pending, earned, purchased, and then as a debt.
-
-    `holdings` is what they have left for it.
+async def _from_partner(books: Books, purchase: Journal, claim: Claim) -> list[Leg]:
+    """Out of what has settled; what was collected of it comes from the referrer, as from a seller who was paid, and
+    what was made unpayable of that from their granted credits.
     """
-    if not amount:
-        return []
-    legs, left = taken_from_sales(await books.open_sales(user_id), amount)
-    for sale in left:
-        await books.put_sale(sale)
-    missing = amount - total_of(legs)
-    if not missing:
-        return legs
-    return legs + taken_from_payable(holdings, user_id, missing)
-
-
-async def _from_partner(books: Books, purchase: Journal, amount: int) -> list[Leg]:
-    """Out of what has settled; what was collected of it comes from the referrer, as from a seller who was paid."""
     partner_id = partner_of(purchase)
-    if partner_id is None or not amount:
+    if partner_id is None or not claim.commission + claim.commission_granted:
         return []
     partner = await books.partner(partner_id)
-    taken = min(partner.earned, amount)
+    taken = min(partner.earned, claim.commission)
     legs = [Leg(PartnerAccount(partner_id, settled=True), -taken)] if taken else []
-    if not (missing := amount - taken):
+    collected = Claim(claim.commission - taken, claim.commission_granted, 0)
+    if not (missing := collected.payable + collected.granted):
         return legs
     if partner.closed:  # it was given back to the platform, and nobody is there to owe it
         return [*legs, Leg(Platform.FEES, -missing)]
     referrer_id = purchase.refs.get("referrer_id")
     if referrer_id is None:  # of before referrers were known to a sale
         return [*legs, Leg(Platform.LOSSES, -missing)]
-    return legs + await take_payable(books, referrer_id, missing, holdings=await books.holdings(referrer_id))
+    return legs + await taken_from_seller(books, referrer_id, collected)
 
 
 async def settle(books: Books, sale_id: str, terms: Terms) -> Sale | None:
@@ -167,6 +140,9 @@ async def settle(books: Books, sale_id: str, terms: Terms) -> Sale | None:
         return None
     if await is_disputed(books, sale):
         return None
+    if is_compensation(sale) and await is_lost(books, sale):
+        await take_back_compensation(books, sale)
+        return None
     linked = await books.are_linked(await buyer_of(books, sale), sale.seller_id)
     journal, left = settled(sale, terms, linked=linked)
     await books.put_sale(left)
@@ -176,24 +152,31 @@ async def settle(books: Books, sale_id: str, terms: Terms) -> Sale | None:
 
 
 async def withhold(books: Books, sale_id: str) -> Journal | None:
-    """Once accounts turn out to belong together: what has settled of a sale between them, and is still among the
-    seller's earned credits, is never paid out. Once for each sale; None where nothing of it is there.
+    """Once accounts turn out to belong together: what has settled of a sale between them, and is among the seller's
+    earned credits, is never paid out. What is not there now is withheld by another journal once something is; None
+    where nothing is.
     """
     sale = await books.find_sale(sale_id)
-    if sale is None or sale.state not in SETTLING or await books.find_journal(withhold_key(sale)) is not None:
+    if sale is None or not sale.earned:
         return None
     if not await books.are_linked(await buyer_of(books, sale), sale.seller_id):
         return None
-    settlements = [await books.find_journal(key) for key in (settled_by(sale), f"{settled_by(sale)}:reserve")]
-    payable = sum(
-        -one.total(Owed.PENDING, source=Fund.PURCHASED)
-        for one in settlements
-        if one is not None and "linked" not in one.refs
-    )
-    amount = min(payable, (await books.holdings(sale.seller_id)).earned)
+    amount = min(sale.earned, (await books.holdings(sale.seller_id)).earned)
     if not amount:
         return None
-    journal, left = withheld(sale, amount)
+    journal, left = withheld(sale, amount, await unposted(books, partial(withheld_by, sale.id)))
     await books.put_sale(left)
     await books.post(journal)
     return journal
+
+
+async def withhold_all(books: Books, user_id: str) -> bool:
+    """Of all their sales to accounts that are linked with theirs by now, and of their commissions of what those have
+    bought or sold. Whether nothing is left to withhold: it is where they have not got that much, or where it is more
+    than one transaction moves.
+    """
+    for sale in await books.earned_of_linked(user_id):
+        await withhold(books, sale.id)
+    for sale in await books.commissions_of_linked(user_id):
+        await withhold_commission(books, sale.id)
+    return not await books.earned_of_linked(user_id) and not await books.commissions_of_linked(user_id)

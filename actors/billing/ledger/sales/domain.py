@@ -60,9 +60,11 @@ class Sale:
 
     `id` is the key of the purchase's journal; `payable` was paid with bought or earned credits, `granted` with granted
     ones; `commission` is the partner's. `paid_with` are the lots that paid for it. `withheld` has settled into credits
-    that are never paid out, though it was paid for: buyer and seller turned out to be linked. Of the `promised`
+    that are never paid out, though it was paid for: buyer and seller turned out to be linked. `earned` is what has
+    settled into earned credits, less what was withheld of that since. Of the `promised`
     commission of the partner's `term`, which is for what `referrer_id` does under `code`, `forgone` went back into the
-    fee: for that, because the referrer is linked with one of them, or because it was forfeited.
+    fee: for that, because the referrer is linked with one of them, or because it was forfeited. `released` is what has
+    become the partner's, less what was withheld of that since.
     """
 
     id: str
@@ -81,10 +83,17 @@ class Sale:
     referrer_id: str = ""
     code: str = ""
     term: int = 0
+    earned: int = 0
+    released: int = 0
 
     @property
     def open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def commission_withheld(self) -> int:
+        """What was collected and then made granted credits: the referrer turned out to be linked with one of them."""
+        return max(0, self.promised - self.forgone - self.commission - self.released)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,10 @@ class Deal:
             refs |= {"referrer_id": self.commission.referrer_id} if self.commission.referrer_id else {}
             refs |= {"referral_code": self.commission.code} if self.commission.code else {}
         return refs
+
+
+UNDONE = "the payment was disputed"
+"""Why a sale is refunded that a lost payment undoes."""
 
 
 def purchase_key(purchase_id: str) -> str:
@@ -220,7 +233,7 @@ def settled(sale: Sale, terms: Terms, *, linked: bool = False) -> tuple[Journal 
         legs.append(Leg(Owed.PENDING, -sale.granted, sale.seller_id, sale.id, Fund.GRANTED))
         legs.append(Leg(Fund.GRANTED, sale.granted, sale.seller_id, OUT_OF_SALES))
     state = SaleState.HELD if reserve else SaleState.SETTLED
-    left = replace(sale, payable=reserve, granted=0, state=state)
+    left = replace(sale, payable=reserve, granted=0, state=state, earned=sale.earned + payable)
     return _settlement(sale, legs), left
 
 
@@ -245,26 +258,32 @@ def _settlement(sale: Sale, legs: Sequence[Leg], **more: str) -> Journal | None:
     return Journal(settle_key(sale), JournalKind.SETTLEMENT, refs, tuple(legs), (sale.seller_id,))
 
 
-def withhold_key(sale: Sale) -> str:
-    return f"withhold:{sale.id}"
+def withheld_by(sale_id: str, number: int = 1) -> str:
+    """Once, and once more where some of it was not there then and is by now."""
+    return f"withhold:{sale_id}" if number == 1 else f"withhold:{sale_id}:{number}"
 
 
-def withheld(sale: Sale, amount: int) -> tuple[Journal, Sale]:
+def withheld(sale: Sale, amount: int, key: str) -> tuple[Journal, Sale]:
     """Of what has settled of a sale, `amount` earned credits become ones that are never paid out."""
     legs = (Leg(Fund.EARNED, -amount, sale.seller_id), Leg(Fund.GRANTED, amount, sale.seller_id, OUT_OF_SALES))
     journal = Journal(
-        withhold_key(sale),
+        key,
         JournalKind.WITHHOLDING,
         {"sale": sale.id},
         legs,
         (sale.seller_id,),
         reverses=settled_by(sale),
     )
-    return journal, replace(sale, withheld=sale.withheld + amount)
+    return journal, replace(sale, withheld=sale.withheld + amount, earned=sale.earned - amount)
 
 
 def settled_by(sale: Sale) -> str:
     return f"{SETTLED_BY}{sale.id}"
+
+
+def settlements_of(sale_id: str) -> tuple[str, str]:
+    """The keys under which a sale settles: all but the rolling reserve, and that."""
+    return f"{SETTLED_BY}{sale_id}", f"{SETTLED_BY}{sale_id}:reserve"
 
 
 def taken_from_sales(sales: Sequence[Sale], amount: int) -> tuple[list[Leg], list[Sale]]:
@@ -282,11 +301,15 @@ def taken_from_sales(sales: Sequence[Sale], amount: int) -> tuple[list[Leg], lis
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a refund claims back: of the seller by source, of the partner, of the platform; less what was pending."""
+    """What a refund claims back: of the seller by source, of the partner, of the platform; less what was pending.
+
+    `commission_granted`: of what was collected, what was made granted credits of the referrer's since.
+    """
 
     payable: int
     granted: int
     commission: int
+    commission_granted: int = 0
 
 
 def refund_of(purchase: Journal, sale: Sale | None) -> tuple[list[Leg], Claim]:
@@ -312,7 +335,9 @@ def refund_of(purchase: Journal, sale: Sale | None) -> tuple[list[Leg], Claim]:
     if sale is not None and sale.commission and sale.partner_id:  # also of one that has settled, where that still waits
         legs.append(Leg(PartnerAccount(sale.partner_id), -sale.commission, lot=purchase.id))
         commission -= sale.commission
-    return legs, Claim(claims[Fund.PURCHASED] - withheld, claims[Fund.GRANTED] + withheld, commission)
+    granted = min(commission, sale.commission_withheld) if sale is not None else 0
+    seller = claims[Fund.PURCHASED] - withheld, claims[Fund.GRANTED] + withheld
+    return legs, Claim(*seller, commission - granted, granted)
 
 
 def refund_journal(purchase: Journal, legs: Sequence[Leg], reason: str) -> Journal:
@@ -323,7 +348,7 @@ def refund_journal(purchase: Journal, legs: Sequence[Leg], reason: str) -> Journ
 
 
 def reversed_sale(sale: Sale) -> Sale:
-    return replace(sale, payable=0, granted=0, commission=0, state=SaleState.REVERSED)
+    return replace(sale, payable=0, granted=0, commission=0, earned=0, released=0, state=SaleState.REVERSED)
 
 
 def partner_of(purchase: Journal) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.billing.ledger.books import MOST_SALES
-from promptforge.actors.billing.ledger.sales.domain import OPEN, SETTLING, Sale, SaleState
+from promptforge.actors.billing.ledger.sales.domain import OPEN, Sale, SaleState
 from promptforge.actors.billing.ledger.store import LEDGER
 from promptforge.core.mongo import Document, Index, Mongo, Rows, Session
 from promptforge.core.personal import Held, Subject, kept, marks
@@ -14,6 +14,8 @@ from promptforge.core.personal import Held, Subject, kept, marks
 SALES = "ledger_sales"
 PENDING: Document = {"commission": {"$gt": 0}}
 """Of a commission that is neither the partner's yet nor the platform's again."""
+EARNED: Document = {"earned": {"$gt": 0}}
+RELEASED: Document = {"released": {"$gt": 0}}
 INDEXES: dict[str, tuple[Index, ...]] = {
     SALES: (
         Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
@@ -24,6 +26,9 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         ),
         Index((("partner_id", 1), ("term", 1), ("_id", 1), ("commission", 1)), partial=PENDING),
         Index((("state", 1), ("partner_id", 1), ("_id", 1), ("term", 1)), partial=PENDING),
+        Index((("seller_id", 1), ("buyer_id", 1), ("_id", 1)), partial=EARNED),
+        Index((("referrer_id", 1), ("buyer_id", 1), ("_id", 1)), partial=RELEASED),
+        Index((("referrer_id", 1), ("seller_id", 1), ("_id", 1)), partial=RELEASED),
         Index((("referrer_id", 1), ("partner_id", 1)), partial={"referrer_id": {"$gt": ""}}),
     ),
 }
@@ -34,7 +39,9 @@ HELD = {
         "What is pending of your sales, and of commissions that you were promised as a partner",
         (
             Subject("seller_id", marks(kept(LEDGER), "payable", "granted", "withheld", "paid_with"), where=_ANY),
-            Subject("referrer_id", marks(kept(LEDGER), "promised", "commission", "forgone", "code", "term")),
+            Subject(
+                "referrer_id", marks(kept(LEDGER), "promised", "commission", "forgone", "released", "code", "term")
+            ),
         ),
         plain=frozenset({"*"}),
     ),
@@ -67,20 +74,22 @@ class SaleStore:
             "referrer_id": sale.referrer_id,
             "code": sale.code,
             "term": sale.term,
+            "earned": sale.earned,
+            "released": sale.released,
         }
         await self._sales.update_one({"_id": sale.id}, {"$set": row}, upsert=True, session=session)
 
     async def open_of(self, seller_id: str, *, session: Session) -> list[Sale]:
         """With something payable pending, the oldest first."""
         wanted = {"state": _OPEN, "seller_id": seller_id, "payable": {"$gt": 0}}
-        return await _sales(self._sales.find(wanted, session=session).sort([("sold_at", 1), ("_id", 1)]))
+        return await _sales(self._sales.find(wanted, session=session).sort([("sold_at", 1), ("_id", 1)]), MOST_SALES)
 
     async def open_paid_with(self, lot: str, *, session: Session) -> list[Sale]:
         wanted = {"paid_with": lot, "state": _OPEN}
-        return await _sales(self._sales.find(wanted, session=session).sort([("sold_at", -1), ("_id", -1)]))
+        return await _sales(self._sales.find(wanted, session=session).sort([("sold_at", -1), ("_id", -1)]), MOST_SALES)
 
     async def has_settled_since_before(self, seller_id: str, moment: datetime, *, session: Session) -> bool:
-        wanted = {"state": SaleState.SETTLED.value, "seller_id": seller_id, "sold_at": {"$lte": moment}}
+        wanted = {"state": SaleState.SETTLED.value, "seller_id": seller_id, "sold_at": {"$lte": moment}, **EARNED}
         return await self._sales.find_one(wanted, {"_id": 1}, session=session) is not None
 
     # For the settlement job, which looks before it begins a transaction
@@ -102,20 +111,15 @@ class SaleStore:
             wanted = {"$and": [wanted, {"$or": later}]}
         return await _sales(self._sales.find(wanted).sort([("sold_at", 1), ("_id", 1)]), limit)
 
-    async def list_settled_between(
-        self, seller_id: str, buyers: Sequence[str], *, after: str, limit: int
+    async def list_earned_from(
+        self, seller_id: str, buyers: Sequence[str], *, after: str = "", limit: int, session: Session | None = None
     ) -> list[Sale]:
-        """Of a seller, what was sold to these and has settled, in the order of the ids behind `after`."""
-        wanted: Document = {
-            "state": {"$in": sorted(state.value for state in SETTLING)},
-            "seller_id": seller_id,
-            "buyer_id": {"$in": list(buyers)},
-            "_id": {"$gt": after},
-        }
-        return await _sales(self._sales.find(wanted).sort([("_id", 1)]), limit)
+        """Of a seller, what was sold to these and is earned, in the order of the ids behind `after`."""
+        wanted: Document = {"seller_id": seller_id, "buyer_id": {"$in": list(buyers)}, "_id": {"$gt": after}, **EARNED}
+        return await _sales(self._sales.find(wanted, session=session).sort([("_id", 1)]), limit)
 
 
-async def _sales(rows: Rows, limit: int = MOST_SALES) -> list[Sale]:
+async def _sales(rows: Rows, limit: int) -> list[Sale]:
     return [sale_from(row) for row in await rows.limit(limit).to_list(limit)]
 
 
@@ -138,4 +142,6 @@ def sale_from(row: Document) -> Sale:
         referrer_id=row.get("referrer_id", ""),
         code=row.get("code", ""),
         term=row.get("term", 0),
+        earned=row.get("earned", 0),
+        released=row.get("released", 0),
     )

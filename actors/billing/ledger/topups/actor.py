@@ -9,13 +9,16 @@ from promptforge.actors.billing.ledger.messages import (
     TakeBackTopup,
     ThawTopup,
     TopupClaimed,
+    UndoSales,
 )
-from promptforge.actors.billing.ledger.sales.domain import refund_key
 from promptforge.actors.billing.ledger.telling import debt_of, tell_of_debts
 from promptforge.actors.billing.ledger.topups import commands
 from promptforge.actors.billing.ledger.topups.domain import Claim, ClaimKind
 from promptforge.actors.billing.ledger.transaction import Ledger
 from promptforge.actors.billing.notices import (
+    PAYMENT_DISPUTED,
+    PAYMENT_REFUNDED,
+    SALE_UNDONE,
     credits_frozen,
     credits_given_back,
     credits_taken_back,
@@ -23,9 +26,10 @@ from promptforge.actors.billing.notices import (
 )
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.core.context import Context
+from promptforge.core.failpoints import reach
 from promptforge.core.runtime import Actor, handles
 
-_TAKEN = {ClaimKind.REFUND: "A payment of yours was refunded", ClaimKind.DISPUTE: "A payment of yours was disputed"}
+_TAKEN = {ClaimKind.REFUND: PAYMENT_REFUNDED, ClaimKind.DISPUTE: PAYMENT_DISPUTED}
 _GIVEN = {ClaimKind.REFUND: "A refund has failed", ClaimKind.DISPUTE: "A dispute was decided for us"}
 
 
@@ -49,17 +53,39 @@ class TopupsActor(Actor):
                 claim,
                 captured=message.captured,
                 undo_sales=message.undo_sales,
+                at_once=not message.undo_later,
             )
-            for purchase_id in taken.refunded:
-                await tx.enqueue(RevokePurchase(purchase_id=purchase_id), unique=f"revoke:{purchase_id}")
-                await tell_of_debts(await books.find_journal(refund_key(purchase_id)), "A sale of yours was undone", tx)
+            await self._revoke(taken.undone, tx)
+            if taken.more:
+                await tx.enqueue(UndoSales(topup_id=message.topup_id))
             if taken.journal is not None and (amount := _moved(taken.journal, message.topup_id)):
-                user_id, why = taken.journal.parties[0], _TAKEN[message.kind]
+                user_id, code = taken.journal.parties[0], _TAKEN[message.kind]
                 owed = debt_of(taken.journal, user_id)
-                await tx.enqueue(credits_taken_back(taken.journal.id, user_id, why, taken=amount, owed=owed))
-            return await _told(tx, message.topup_id, taken.journal, taken.refunded)
+                await tx.enqueue(credits_taken_back(taken.journal.id, user_id, code, taken=amount, owed=owed))
+            return await _told(tx, message.topup_id, taken.journal, commands.purchases_of(taken.undone))
 
         return await context.transaction(work)
+
+    @handles(UndoSales, key="topup_id", transactional=True)
+    async def undo(self, message: UndoSales, context: Context) -> int:
+        async def work(tx: Context) -> int:
+            undone = await commands.go_on_undoing(self._ledger.open(tx), message.topup_id)
+            await self._revoke(undone.undone, tx)
+            if undone.more:
+                await tx.enqueue(UndoSales(topup_id=message.topup_id))
+            elif undone.thawed.amount:
+                held, last = undone.thawed, f"{message.topup_id}:undone"
+                await tx.enqueue(credits_thawed(message.topup_id, held.user_id, held.amount, last))
+            reach("undoing.before_commit")
+            return len(undone.undone)
+
+        return await context.transaction(work, completes=True)
+
+    async def _revoke(self, undone: tuple[Journal, ...], tx: Context) -> None:
+        for purchase_id in commands.purchases_of(undone):
+            await tx.enqueue(RevokePurchase(purchase_id=purchase_id), unique=f"revoke:{purchase_id}")
+        for journal in undone:
+            await tell_of_debts(journal, SALE_UNDONE, tx)
 
     @handles(GiveBackTopup, key="topup_id", transactional=True)
     async def give_back(self, message: GiveBackTopup, context: Context) -> TopupClaimed:

@@ -15,6 +15,11 @@ from promptforge.actors.billing.ledger.domain import Account, Fund, Journal, Jou
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.core.amounts import from_millicredits
 
+TOPPED_UP_BY = "topup:"
+"""How the keys of the journals of checkout sessions begin."""
+UNDOING = "undoing"
+"""What else than a dispute freezes a payment's credits: sales that they paid for are still to be undone."""
+
 
 class ClaimKind(StrEnum):
     REFUND = "refund"
@@ -57,9 +62,9 @@ class Taken:
 class Topup:
     """Credits that one payment brought, and the claims on its charge. `id` is the key of the payment's journal.
 
-    `pieces` are what was taken back so far, in order. `frozen_by` names the open disputes: while there is one, the lot
-    is not spent and what it paid for does not settle. `absorbed`: what undone sales brought back to the lot, and a debt
-    took at once.
+    `pieces` are what was taken back so far, in order. `frozen_by` names the open disputes, and is `UNDOING` as well
+    until the last sale is undone that has to be: while there is one, the lot is not spent and what it paid for does not
+    settle. `absorbed`: what undone sales brought back to the lot, and a debt took at once.
     """
 
     id: str
@@ -99,6 +104,10 @@ class Topup:
         return max(0, self._claimed - self.credits)
 
     @property
+    def undoing(self) -> bool:
+        return UNDOING in self.frozen_by
+
+    @property
     def lost(self) -> bool:
         """To a dispute that is decided, or to fraud."""
         return not self.frozen_by and any(claim.stands and claim.undoes for claim in self.claims)
@@ -113,6 +122,11 @@ class Topup:
     def claim(self, claim_id: str) -> Claim | None:
         return next((claim for claim in self.claims if claim.id == claim_id), None)
 
+    def frozen(self, by: str, *, frozen: bool) -> Topup:
+        """By this too, or by this no more."""
+        others = tuple(other for other in self.frozen_by if other != by)
+        return replace(self, frozen_by=(*others, by) if frozen else others)
+
     def with_claim(self, claim: Claim) -> Topup:
         """With this claim new, or in its new state."""
         others = tuple(other for other in self.claims if other.id != claim.id)
@@ -121,7 +135,7 @@ class Topup:
 
 def topup_journal(session_id: str, *, user_id: str, amount: int, refs: Mapping[str, str]) -> Journal:
     """Credits bought in one checkout session: one lot, its bonus included."""
-    return _bought(f"topup:{session_id}", JournalKind.TOPUP, user_id=user_id, amount=amount, refs=refs)
+    return _bought(f"{TOPPED_UP_BY}{session_id}", JournalKind.TOPUP, user_id=user_id, amount=amount, refs=refs)
 
 
 def invoice_journal(invoice_id: str, *, user_id: str, amount: int, refs: Mapping[str, str]) -> Journal:

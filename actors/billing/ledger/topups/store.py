@@ -11,11 +11,11 @@ from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.personal import Held, Subject
 
 TOPUPS = "ledger_topups"
-_DISPUTED: Document = {"frozen_by.0": {"$exists": True}}
+FROZEN: Document = {"frozen_by.0": {"$exists": True}}
 INDEXES: dict[str, tuple[Index, ...]] = {
     TOPUPS: (
         Index((("claims.id", 1),)),
-        Index((("user_id", 1),), partial=_DISPUTED),
+        Index((("user_id", 1),), partial=FROZEN),
         Index((("user_id", 1), ("_id", 1))),
     ),
 }
@@ -47,7 +47,7 @@ class TopupStore:
         await self._topups.update_one({"_id": topup.id}, {"$set": row}, upsert=True, session=session)
 
     async def has_open_dispute(self, user_id: str, *, session: Session | None) -> bool:
-        wanted = {"user_id": user_id, **_DISPUTED}
+        wanted = {"user_id": user_id, **FROZEN}
         return await self._topups.find_one(wanted, {"_id": 1}, session=session) is not None
 
     async def find_many(self, topup_ids: Sequence[str]) -> dict[str, Topup]:

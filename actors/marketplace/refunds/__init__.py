@@ -1,0 +1,1 @@
+"""How refunds stand, as buyers see it."""

@@ -1,0 +1,1 @@
+"""What moderators decided against somebody, who can appeal it once."""

@@ -1,0 +1,72 @@
+"""What of a search is done in the event loop, and what beside it: the answers are the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from promptforge.actors.search.engine import Request
+from promptforge.actors.search.local import aside
+from promptforge.actors.search.local.aside import MOST_POSTINGS, POSTINGS_OF_AUDIENCE, Aside
+from promptforge.actors.search.local.searching import Searching
+from promptforge.actors.search.messages import Mode
+from tests.unit.search.documents import engine_of, listing, prompt, scope
+
+pytestmark = pytest.mark.anyio
+T = TypeVar("T")
+
+
+class Watched(Aside):
+    """Remembers in which threads was looked, and for how many places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+        self.postings = 0
+
+    async def look(self, call: Callable[[], T], postings: int) -> T:
+        def watched() -> T:
+            self.threads.add(threading.get_ident())
+            return call()
+
+        self.postings = max(self.postings, postings)
+        return await super().look(watched, postings)
+
+
+DOCUMENTS = (
+    listing("a", "red apple", summary="of a tree"),
+    listing("b", "green pear"),
+    prompt("p", "a red one", "prj"),
+)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("text", ["red", "red appel", "pears trees", ""])
+async def test_what_would_take_long_is_done_in_threads_and_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch, mode: Mode, text: str
+) -> None:
+    engine, index = await engine_of(*DOCUMENTS)
+    request, here = Request(text, scope("prj"), mode), Watched()
+    found = await Searching(index, request, here).run()
+    suggested = await engine.suggest("re", scope("prj"), 5)
+    assert here.threads <= {threading.get_ident()}
+    monkeypatch.setattr(aside, "MOST_POSTINGS", -1)
+    monkeypatch.setattr(aside, "MOST_COMPARED", -1)
+    engine, index = await engine_of(*DOCUMENTS)
+    there = Watched()
+    assert await Searching(index, request, there).run() == found
+    assert threading.get_ident() not in there.threads
+    assert await engine.suggest("re", scope("prj"), 5) == suggested
+
+
+async def test_a_search_for_somebody_who_owns_very_much_does_not_hold_the_loop() -> None:
+    _, index = await engine_of(*DOCUMENTS)
+    bought = [f"lst_{number}" for number in range(MOST_POSTINGS // POSTINGS_OF_AUDIENCE)]
+    watched = Watched()
+    found = await Searching(index, Request("red", scope(*bought), Mode.TEXT), watched).run()
+    assert [hit.document.id for hit in found.hits] == ["a"]
+    assert watched.threads
+    assert threading.get_ident() not in watched.threads

@@ -61,17 +61,17 @@ def measured(connected: Callable[[], Ask], pids: Sequence[int], rng: Random, *, 
     return Round(took, [one / len(took) * 1000 for one in spent])
 
 
-def over_http(port: int, paths: Sequence[str], *, token: str = "", once: bool = False) -> Callable[[], Ask]:
-    """Makes a client who asks for one path after the other.
+def over_http(ports: Sequence[int], paths: Sequence[str], *, token: str = "", once: bool = False) -> Callable[[], Ask]:
+    """Makes a client who asks for one path after the other, of one process; processes have as many clients each.
 
     `once`: all clients together ask for none twice, as long as there are more.
     """
-    fresh = count()
+    fresh, taken = count(), count()
     signed = f"authorization: {token}\r\n" if token else ""
     asked = [f"GET /api/v1{path} HTTP/1.1\r\nhost: bench\r\n{signed}\r\n".encode() for path in paths]
 
     def connected() -> Ask:
-        connection = socket.create_connection(("127.0.0.1", port))
+        connection = socket.create_connection(("127.0.0.1", ports[next(taken) % len(ports)]))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         def ask(number: int) -> None:

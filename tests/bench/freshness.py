@@ -24,9 +24,9 @@ MOST_SECONDS = 60.0
 PROCESSES = 3
 
 
-def measure(service: RunningService, client: Database) -> None:
-    """`service` runs already; the two others are started, and are ready after a minute or two."""
-    with _others(service) as services, ThreadPoolExecutor(PROCESSES) as pool:
+def measure(running: Sequence[RunningService], client: Database) -> None:
+    """Those that are missing are started, and are ready after a minute or two."""
+    with _all(running) as services, ThreadPoolExecutor(PROCESSES) as pool:
         people = [one.person("") for one in services]
         listings, mark = client["promptforge"]["marketplace_listings"], f"{time.time_ns():x}"
         kept = {row["_id"]: row["title"] for row in listings.find({}, {"title": 1}).limit(CHANGES)}
@@ -57,12 +57,12 @@ def _rows(name: str, delays: Sequence[float]) -> list[Row]:
 
 
 @contextmanager
-def _others(service: RunningService) -> Iterator[list[RunningService]]:
+def _all(running: Sequence[RunningService]) -> Iterator[list[RunningService]]:
     """All processes, once each has its index."""
     with ExitStack() as stack:
-        services = [service]
-        for _ in range(PROCESSES - 1):
-            other = RunningService(service.directory, LOG_LEVEL="warning")
+        services = list(running)
+        for _ in range(PROCESSES - len(running)):
+            other = RunningService(running[0].directory, LOG_LEVEL="warning")
             other.start()
             stack.callback(other.terminate)
             services.append(other)

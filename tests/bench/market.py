@@ -116,13 +116,13 @@ def _prompts(texts: Texts, projects: Sequence[str]) -> Iterator[Rows]:
 
 
 @contextmanager
-def market() -> Iterator[tuple[RunningService, Database]]:
-    """A service that reads its index from a full database, whose mongod is stopped in the end."""
+def market(processes: int) -> Iterator[tuple[list[RunningService], Database]]:
+    """So many processes, which read their indexes from a full database; its mongod is stopped in the end."""
     directory = _kept()
     complete = directory / "complete"
     if not complete.exists():
         shutil.rmtree(directory, ignore_errors=True)
-    service = RunningService(directory, LOG_LEVEL="warning")
+    service, *others = services = [RunningService(directory, LOG_LEVEL="warning") for _ in range(processes)]
     try:
         if not complete.exists():
             _fill(service)
@@ -130,9 +130,12 @@ def market() -> Iterator[tuple[RunningService, Database]]:
         server = EmbeddedMongod.start(service.data_dir / "mongo")
         client: Database = MongoClient(server.url, tz_aware=True)
         with client:
-            service.start()
-            yield service, client
+            for one in services:
+                one.start()
+            yield services, client
     finally:
+        for other in others:
+            other.terminate()
         service.stop()
 
 

@@ -1,6 +1,8 @@
 """Search and browsing over HTTP at 100,000 listings and 20,000 private prompts, 20 clients at once.
 
-The real service with a mongod of its own (`tests/bench/market`). Each line says which budget it is held against: a line
+The real service with a mongod of its own (`tests/bench/market`): two processes, each with half of the clients, as what
+spreads requests over processes would have it, or as many as a number among the lines asked for says
+(`search=1,browse`). Each line says which budget it is held against: a line
 "never asked before" asks for nothing twice, "asked before" for 250 queries again and again, and "as in a log" for 5,000
 different queries of one to three words, some far more often than others (Zipf, exponent 1, seeded). While a listing
 changes, every 0.2 s the index is written to and forgets what it had found: a line for which the index has not moved is
@@ -16,6 +18,7 @@ directly by as many clients. Clients, service and mongod share the machine.
 from __future__ import annotations
 
 import json
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,9 +39,10 @@ from tests.bench import freshness
 from tests.bench.closed_loop import CLIENTS, SECONDS, Ask, Round, measured, over_http
 from tests.bench.market import CATEGORIES, LISTINGS, PROMPTS, Database, Texts, market
 from tests.bench.search_quality import LABELLED
-from tests.support.running import Person, RunningService, eventually
+from tests.support.running import RunningService, eventually
 
 ROUNDS = 3
+PROCESSES = 2
 NEVER_ASKED = 60_000
 LOGGED, LOG_LENGTH = 5_000, 40_000
 SEARCH, BROWSE = 40.0, 30.0
@@ -49,69 +53,94 @@ Lines = dict[str, tuple[Callable[[], Ask], float | None]]
 """What is asked, and what its p95 is held against."""
 
 
-def run(wanted: str = "") -> None:
+def run(wanted: str | int = "") -> None:
     """Print p50, p95 and CPU of each line, or of those whose names have one of the words in `wanted`, by commas."""
-    with market() as (service, client):
+    parts = [part for part in str(wanted).split(",") if part]
+    processes = next((int(part) for part in parts if part.isdecimal()), PROCESSES)
+    parts = [part for part in parts if not part.isdecimal()]
+    with market(processes) as (services, client):
         begun = time.perf_counter()
-        index = eventually(lambda: _ready(service), seconds=900)
+        for service in services:
+            index = eventually(lambda one=service: _ready(one), seconds=900)
         print(
-            f"index of {index['documents']:,} documents ready {time.perf_counter() - begun:.1f} s after the start",
+            f"index of {index['documents']:,} documents ready in {processes} processes "
+            f"{time.perf_counter() - begun:.1f} s after the start",
             flush=True,
         )
-        parts = [part for part in wanted.split(",") if part]
         if not parts or FRESH in parts:
-            freshness.measure(service, client)
+            freshness.measure(services, client)
         lines = {
             name: line
-            for name, line in _lines(service, client).items()
+            for name, line in _lines(services, client).items()
             if not parts or any(part in name for part in parts)
         }
         rounds: dict[str, list[Measured]] = {name: [] for name in lines}
-        rng, operator = Random(11), service.person("oscar", Role.OPERATOR)
+        rng, house = Random(11), _House(services)
         for number in range(ROUNDS + 1):
             for name, (connected, _) in lines.items():
-                with _changing(client, operator, name):
-                    before = operator.get("/ops/search")
-                    one = measured(connected, (service.pid, service.mongod_pid()), rng)
-                    after = operator.get("/ops/search")
-                found = Measured(one, after["looked"] - before["looked"], after["commits"] - before["commits"])
-                if CHANGING in name and found.commits < SECONDS:
-                    raise RuntimeError(f"{name}: the index was written to {found.commits} times")
+                with _changing(client, house, name):
+                    before = house.index()
+                    one = measured(connected, house.pids, rng)
+                    after = house.index()
+                commits = min(now - then for now, then in zip(after.commits, before.commits, strict=True))
+                if CHANGING in name and commits < SECONDS:
+                    raise RuntimeError(f"{name}: an index was written to {commits} times")
                 if number:  # the first round warms up
-                    rounds[name].append(found)
+                    rounds[name].append(Measured(one, after.looked - before.looked))
         if lines:
-            _print(lines, rounds)
+            _print(lines, rounds, processes)
+
+
+class _House:
+    """The processes, and what their operator sees of them."""
+
+    def __init__(self, services: Sequence[RunningService]) -> None:
+        self._operators = [service.person("oscar", Role.OPERATOR) for service in services]
+        self.pids = (*(service.pid for service in services), services[0].mongod_pid())
+
+    def index(self) -> Indexes:
+        told = [each.get("/ops/search") for each in self._operators]
+        return Indexes([one["commits"] for one in told], sum(one["looked"] for one in told))
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """How often each was written to, and for how many answers they were looked into."""
+
+    commits: Sequence[int]
+    looked: int
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`looked`: for how many answers the index was looked into; `commits`: how often it was written to meanwhile."""
+    """`looked`: for how many answers an index was looked into."""
 
     round: Round
     looked: int
-    commits: int
 
     def quantile(self, part: float) -> float:
         return self.round.quantile(part)
 
     @property
-    def cpu(self) -> Sequence[float]:
-        return self.round.cpu
+    def cpu(self) -> tuple[float, float]:
+        """Milliseconds for each answer: of the service's processes together, and of mongod."""
+        *processes, mongod = self.round.cpu
+        return sum(processes), mongod
 
     def of_looked(self, part: float) -> float | None:
         return self.round.quantile(part, slowest=self.looked) if self.looked else None
 
 
-def _lines(service: RunningService, client: Database) -> Lines:
-    texts = Texts()
-    return {**_searches(service, texts), **_browsing(service, texts), **_mongo(client, texts)}
+def _lines(services: Sequence[RunningService], client: Database) -> Lines:
+    texts, ports = Texts(), [service.port for service in services]
+    token = services[0].person("bench").client.headers["authorization"]
+    return {**_searches(ports, token, texts), **_browsing(ports, texts), **_mongo(client, texts)}
 
 
 # What is asked
 
 
-def _searches(service: RunningService, texts: Texts) -> Lines:
-    token = service.person("bench").client.headers["authorization"]
+def _searches(ports: Sequence[int], token: str, texts: Texts) -> Lines:
     queries = _queries(texts)
     logged = _logged(texts)
 
@@ -119,7 +148,7 @@ def _searches(service: RunningService, texts: Texts) -> Lines:
         mode: str, asked: Sequence[str], who: str = "", *, once: bool = False
     ) -> tuple[Callable[[], Ask], float]:
         paths = _paths("/search", [{"q": query, "mode": mode} for query in asked])
-        return over_http(service.port, paths, token=who, once=once), SEARCH
+        return over_http(ports, paths, token=who, once=once), SEARCH
 
     suggested = _paths("/search/suggestions", [{"q": query[:4]} for query in queries])
     typed = _paths("/search/suggestions", [{"q": query[: 3 + len(query) // 2]} for query in _never_asked(texts, 3)])
@@ -136,14 +165,14 @@ def _searches(service: RunningService, texts: Texts) -> Lines:
         "hybrid, signed in, asked before": search("hybrid", queries, token),
         "hybrid, as in a log": search("hybrid", logged),
         "hybrid, as in a log, while a listing changes": search("hybrid", logged),
-        "suggestions, never asked before": (over_http(service.port, typed, token=token, once=True), SEARCH),
-        "suggestions, asked before": (over_http(service.port, suggested, token=token), SEARCH),
+        "suggestions, never asked before": (over_http(ports, typed, token=token, once=True), SEARCH),
+        "suggestions, asked before": (over_http(ports, suggested, token=token), SEARCH),
     }
 
 
-def _browsing(service: RunningService, texts: Texts) -> Lines:
+def _browsing(ports: Sequence[int], texts: Texts) -> Lines:
     def browse(parameters: Sequence[dict[str, Any]], *, once: bool = False) -> tuple[Callable[[], Ask], float]:
-        return over_http(service.port, _paths("/marketplace/listings", parameters), once=once), BROWSE
+        return over_http(ports, _paths("/marketplace/listings", parameters), once=once), BROWSE
 
     by_sort = [{"sort": sort} for sort in SORTS]
     narrowed = [{**one, "category": category} for one in by_sort for category in CATEGORIES]
@@ -228,8 +257,8 @@ def _typos(queries: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _changing(client: Database, operator: Person, name: str) -> Iterator[None]:
-    """Where the line says so, a listing is changed every 0.2 s; it begins once the index has taken in the first.
+def _changing(client: Database, house: _House, name: str) -> Iterator[None]:
+    """Where the line says so, a listing is changed every 0.2 s; it begins once each index has taken in the first.
 
     Each change is one: what was written before would change nothing, and nobody would hear of it.
     """
@@ -245,9 +274,9 @@ def _changing(client: Database, operator: Person, name: str) -> Iterator[None]:
     thread = threading.Thread(target=change)
     try:
         if CHANGING in name:
-            before = operator.get("/ops/search")["commits"]
+            before = house.index().commits
             thread.start()
-            eventually(lambda: operator.get("/ops/search")["commits"] > before, seconds=60)
+            eventually(lambda: all(map(operator.gt, house.index().commits, before)), seconds=60)
         yield
     finally:
         ended.set()
@@ -258,8 +287,11 @@ def _changing(client: Database, operator: Person, name: str) -> Iterator[None]:
 # What is told
 
 
-def _print(lines: Lines, rounds: dict[str, list[Measured]]) -> None:
-    title = f"{CLIENTS} clients at once, {LISTINGS:,} listings, {PROMPTS:,} prompts; medians of {ROUNDS} rounds"
+def _print(lines: Lines, rounds: dict[str, list[Measured]], processes: int) -> None:
+    title = (
+        f"{CLIENTS} clients at once, {processes} processes, {LISTINGS:,} listings, {PROMPTS:,} prompts; "
+        f"medians of {ROUNDS} rounds"
+    )
     table = Table(title=title, title_justify="left")
     columns = (
         "what",

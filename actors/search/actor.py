@@ -71,35 +71,17 @@ class SearchActor(Actor):
         serving = self._engine.serving
         if context.principal is not None or serving is None or self._indexing.state is not IndexState.READY:
             return None
-        return serving.pages.find(serving.moment, message)
+        return serving.pages.find(message)
 
     @handles(Search)
     async def search(self, message: Search, context: Context) -> SearchPage:
         serving = self._engine.serving
         begun = 0 if serving is None else serving.moment
-        page = await self._search(message, context)
-        ready = self._indexing.state is page.state is IndexState.READY
-        if context.principal is None and serving is not None and serving is self._engine.serving and ready:
-            serving.pages.keep(begun, serving.moment, message, page)
-        return page
-
-    async def _search(self, message: Search, context: Context) -> SearchPage:
         scope, bought = await self._scope(context, message.kind, message.project_id)
-        filters = Filters(
-            category=message.category,
-            tag=message.tag,
-            licence=message.licence,
-            min_price=None if message.min_price is None else to_millicredits(message.min_price),
-            max_price=None if message.max_price is None else to_millicredits(message.max_price),
-            min_stars=None if message.min_rating is None else round(message.min_rating * 1000),
-        )
-        after = place_of(message.cursor)
-        request = Request(
-            message.q, scope, message.mode, filters, limit=message.limit, after=after, facets=message.facets
-        )
+        request = _request(message, scope)
         found = await self._find(request)
         hits: tuple[SearchHit, ...] = tuple(hit_view(hit, bought) for hit in found.hits)
-        return SearchPage(
+        page = SearchPage(
             hits,
             token_of(found.last),
             total=found.total,
@@ -108,6 +90,10 @@ class SearchActor(Actor):
             matched=found.matched,
             state=self._indexing.state,
         )
+        ready = page.state is IndexState.READY
+        if context.principal is None and serving is not None and serving is self._engine.serving and ready:
+            serving.pages.keep(begun, message, page, (request, found))
+        return page
 
     @handles(Suggest)
     async def suggest(self, message: Suggest, context: Context) -> SuggestionsView:
@@ -209,6 +195,19 @@ class SearchActor(Actor):
             built_at=indexing.built_at,
             build_seconds=indexing.build_seconds,
         )
+
+
+def _request(message: Search, scope: Scope) -> Request:
+    filters = Filters(
+        category=message.category,
+        tag=message.tag,
+        licence=message.licence,
+        min_price=None if message.min_price is None else to_millicredits(message.min_price),
+        max_price=None if message.max_price is None else to_millicredits(message.max_price),
+        min_stars=None if message.min_rating is None else round(message.min_rating * 1000),
+    )
+    after = place_of(message.cursor)
+    return Request(message.q, scope, message.mode, filters, limit=message.limit, after=after, facets=message.facets)
 
 
 def _may(principal: Principal | None, scope: str) -> bool:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPConnection
 from random import Random
 from typing import Any
@@ -60,10 +61,9 @@ def run(wanted: str | int = "") -> None:
     parts = [part for part in parts if not part.isdecimal()]
     with market(processes) as (services, client):
         begun = time.perf_counter()
-        for service in services:
-            index = eventually(lambda one=service: _ready(one), seconds=900)
+        documents = [eventually(partial(_ready, service), seconds=900)["documents"] for service in services]
         print(
-            f"index of {index['documents']:,} documents ready in {processes} processes "
+            f"index of {documents[0]:,} documents ready in {processes} processes "
             f"{time.perf_counter() - begun:.1f} s after the start",
             flush=True,
         )

@@ -28,23 +28,24 @@ class LocalEngine:
 
     async def find(self, request: Request) -> Found:
         index = self._index()
-        if (known := index.answers.find(index.moment, request)) is not None:
+        if (known := index.answers.find(request)) is not None:
             return known
         begun = index.moment
         self.looked += 1
-        found = await Searching(index, request, self._beside()).run()
-        index.answers.keep(begun, index.moment, request, found)
+        searching = Searching(index, request, self._beside())
+        found = await searching.run()
+        index.answers.keep(begun, request, found, searching.basis)
         return found
 
     async def suggest(self, text: str, scope: Scope, limit: int) -> Sequence[Hit]:
         index = self._index()
         asked = (text, scope, limit)
-        if (known := index.suggestions.find(index.moment, asked)) is not None:
+        if (known := index.suggestions.find(asked)) is not None:
             return known
         begun = index.moment
         self.looked += 1
         found = await suggestions(index, asked, self._beside())
-        index.suggestions.keep(begun, index.moment, asked, found)
+        index.suggestions.keep(begun, asked, found, None)
         return found
 
     def _index(self) -> LocalIndex:

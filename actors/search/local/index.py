@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import anyio
 from anyio import to_thread
@@ -10,6 +10,7 @@ from anyio import to_thread
 from promptforge.actors.search.engine import Found, Request
 from promptforge.actors.search.local.answers import MAX_CHARACTERS, Answers, Suggesting, Suggestions
 from promptforge.actors.search.local.fulltext import FullText
+from promptforge.actors.search.local.history import MOST_CHANGED, Basis, Changed, History
 from promptforge.actors.search.local.meanings import Meanings
 from promptforge.actors.search.local.shelf import Shelf
 from promptforge.actors.search.messages import Kind, Search, SearchDocument, SearchPage
@@ -20,13 +21,31 @@ class LocalIndex:
         self.words = FullText()
         self.meanings = Meanings()
         self.shelf = Shelf()
-        self.answers: Answers[Request, Found] = Answers()
-        self.suggestions: Answers[Suggesting, Suggestions] = Answers(max_characters=MAX_CHARACTERS // 3)
-        self.pages: Answers[Search, SearchPage] = Answers(max_characters=MAX_CHARACTERS // 3)
-        """What everybody was answered who has not signed in."""
+        self.answers: Answers[Request, Found, Basis] = Answers(self._now, self._holds)
+        self.suggestions: Answers[Suggesting, Suggestions, None] = Answers(
+            self._now, max_characters=MAX_CHARACTERS // 6
+        )
+        self.pages: Answers[Search, SearchPage, tuple[Request, Found]] = Answers(
+            self._now, self._stands, max_characters=MAX_CHARACTERS // 3
+        )
+        """What everybody was answered who has not signed in, with what it was made of."""
         self.moment = 0
         """Counts the commits."""
+        self._history = History(self.words, self.meanings)
+        self._changed: set[int] = set()
+        self._moved: set[int] = set()
+        """Since the last commit; of very many not all, for of many it is all the same which they are."""
         self._writing = anyio.CapacityLimiter(1)
+
+    def _now(self) -> int:
+        return self.moment
+
+    def _holds(self, basis: Basis, since: int) -> bool:
+        return self._history.holds(basis, since, self.moment)
+
+    def _stands(self, made_of: tuple[Request, Found], _since: int) -> bool:
+        request, found = made_of
+        return self.answers.find(request) is found
 
     @property
     def wasteful(self) -> bool:
@@ -43,19 +62,32 @@ class LocalIndex:
     def _put(self, documents: Sequence[SearchDocument]) -> None:
         numbers, known = self.meanings.put(documents)
         self.words.put(numbers, documents, known)
-        self.shelf.put(numbers, documents)
+        same = self.shelf.put(numbers, documents)
+        _note(self._moved, same)
+        _note(self._changed, {*numbers}.difference(same))
 
     async def remove(self, kind: Kind, ids: Sequence[str]) -> None:
         def remove() -> None:
             numbers = self.meanings.remove(kind, ids)
             self.words.remove(numbers)
             self.shelf.remove(numbers)
+            _note(self._changed, numbers)
 
         await to_thread.run_sync(remove, limiter=self._writing)
 
     async def commit(self) -> None:
         def commit() -> None:
+            before = self.words.searcher()
+            changed = Changed(frozenset(self._changed), frozenset(self._moved))
             self.words.commit()
+            self._history.add(self.moment, before, changed)
+            self._changed.clear()
+            self._moved.clear()
             self.moment += 1
 
         await to_thread.run_sync(commit, limiter=self._writing)
+
+
+def _note(into: set[int], numbers: Iterable[int]) -> None:
+    if len(into) <= MOST_CHANGED:
+        into.update(numbers)

@@ -209,8 +209,8 @@ class Meanings:
         written, columns = self._written, self._columns
         return self._permitted(written, columns, scope, filters)
 
-    def nearest(self, text: str, scope: Scope, filters: Filters) -> list[tuple[int, float]]:
-        """The numbers of those that mean most nearly what the text means and how near, the nearest first.
+    def nearest(self, vector: NDArray[np.float32], scope: Scope, filters: Filters) -> list[tuple[int, float]]:
+        """The numbers of those that mean most nearly what a text of this vector means and how near, the nearest first.
 
         With a tag, some may be among them that have not got it: the index of words knows.
         """
@@ -218,14 +218,21 @@ class Meanings:
         permitted = self._permitted(written, columns, scope, filters)
         if not (size := len(permitted)):
             return []
-        vector = embed([text])
-        differing = _differing(columns.codes[:, :size], signs(vector)[0])
+        differing = _differing(columns.codes[:, :size], signs(vector[np.newaxis])[0])
         np.putmask(differing, ~permitted, _FAR)
         near = _least(differing, CANDIDATES)
-        likeness = columns.rounded[near].astype(np.float32) @ vector[0] / columns.lengths[near]
+        likeness = columns.rounded[near].astype(np.float32) @ vector / columns.lengths[near]
         order = np.argsort(-likeness, kind="stable")[:NEAREST]
         order = order[likeness[order] >= LEAST_LIKENESS]
         return list(zip(near[order].tolist(), likeness[order].tolist(), strict=True))
+
+    def any_like(self, vector: NDArray[np.float32], numbers: Sequence[int], least: float, scope: Scope) -> bool:
+        """Whether one of these, of those audiences, means at least as nearly the same."""
+        columns = self._columns
+        known = [self._audiences[audience] for audience in scope.audiences if audience in self._audiences]
+        seen = np.asarray(numbers)[_one_of(columns.audience[numbers], known)]
+        likeness = columns.rounded[seen].astype(np.float32) @ vector / columns.lengths[seen]
+        return bool((likeness >= least).any())
 
     def _permitted(self, written: int, columns: _Columns, scope: Scope, filters: Filters) -> NDArray[np.bool_]:
         """Of what everybody may see it is remembered, until something is written.

@@ -137,6 +137,11 @@ def _some_of(queries: Sequence[Query], match: Match) -> Query:
     return Query.boolean_query([(Occur.Should, query) for query in queries], minimum_number_should_match=least)
 
 
+def both(one: Query, other: Query) -> Query:
+    """What both find."""
+    return _all_of((one, other))
+
+
 def by_numbers(numbers: Sequence[int]) -> Query:
     return Query.const_score_query(_any_of("number", numbers), 0.0)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import tantivy
 from tantivy import DocAddress, Searcher
 
@@ -15,9 +16,12 @@ from promptforge.actors.search.local import queries, ranking
 from promptforge.actors.search.local.aside import POSTINGS_OF_AUDIENCE, Aside, Turn
 from promptforge.actors.search.local.facets import Counts, Values, counted
 from promptforge.actors.search.local.fulltext import body_of
+from promptforge.actors.search.local.history import Basis
 from promptforge.actors.search.local.index import LocalIndex
+from promptforge.actors.search.local.meanings import LEAST_LIKENESS, NEAREST
 from promptforge.actors.search.local.words import Marker, terms
 from promptforge.actors.search.messages import Highlight, Match, Mode, Order
+from promptforge.core.embeddings import embed
 
 ENOUGH = 3
 """Hits with which no wider way is gone."""
@@ -69,6 +73,8 @@ class Searching:
         self._request = request
         self._terms = terms(request.text)
         self._spelled: queries.Spelled = {}
+        self.basis = Basis(request.scope, ordered=request.order is not Order.RELEVANCE)
+        """Complete once it has run."""
         self._without_address: list[int] = []
         self._clauses = queries.permitted(request.scope, request.filters)
         place = 0 if request.after is None else request.after.number
@@ -118,6 +124,7 @@ class Searching:
         all_words = said.matched is Match.ALL_WORDS
         least = BESIDE_WORDS if all_words else 0.0
         meant = [number for number, likeness in near if likeness >= least]
+        self.basis = replace(self.basis, near=np.array(meant, np.int32), least=max(least, self.basis.least))
         if not meant:
             return said
         numbers = ranking.fused(said.numbers, meant, all_words=all_words)
@@ -126,8 +133,12 @@ class Searching:
     async def _near(self) -> list[tuple[int, float]]:
         """By meaning. Of tags the table knows but who may have one."""
         request = self._request
-        nearest = partial(self._meanings.nearest, request.text, request.scope, request.filters)
+        vector = embed([request.text])[0]
+        nearest = partial(self._meanings.nearest, vector, request.scope, request.filters)
         near = await self._compare(nearest, self._meanings.rows)
+        least = near[-1][1] if len(near) == NEAREST else LEAST_LIKENESS
+        numbers = np.array([number for number, _ in near], np.int32)
+        self.basis = replace(self.basis, near=numbers, vector=vector, least=least)
         tag = self._request.filters.tag
         if tag is None:
             return near
@@ -154,6 +165,7 @@ class Searching:
         """
         if self._terms.empty:
             query = queries.within(self._clauses)
+            self.basis = replace(self.basis, query=query)
             if self._only_counts:
                 return _Ranked([], 0, query, Match.EVERYTHING)
             return await self._listed(query, _Ranked([], 0, query, Match.EVERYTHING, self._meanings.rows), order)
@@ -162,6 +174,7 @@ class Searching:
             if way is Match.SIMILAR_WORDS:
                 await self._find_spelled()
             counting = queries.within(self._clauses, queries.having(self._terms, way, self._spelled))
+            self.basis = replace(self.basis, query=counting)  # a wider way finds what the narrower ones do
             query = counting
             if order is _BY_FIT and self._depth:
                 query = queries.within(self._clauses, queries.by_words(self._terms, way, self._spelled))
@@ -177,6 +190,7 @@ class Searching:
 
     async def _find_spelled(self) -> None:
         """Once for a search, whatever words are added meanwhile."""
+        self.basis = replace(self.basis, vocabulary=self._vocabulary.moment)
         spelled = partial(queries.spelled, self._terms, self._vocabulary)
         self._spelled = await self._compare(spelled, len(self._vocabulary) * len(queries.fuzzy(self._terms)))
 

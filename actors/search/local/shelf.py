@@ -31,16 +31,26 @@ class Shelf:
         self._known: dict[int, bytes] = {}
         self._places = np.full(_GROWTH, _GONE, np.int32)
         """By number, where the values of a document stand in `_different`. Replaced as a whole when it grows."""
+        self._bodies = np.zeros(_GROWTH, np.int64)
+        """Their hashes."""
         self._different: list[Values] = []
         """Few are."""
         self._place_of: dict[Values, int] = {}
 
-    def put(self, numbers: Sequence[int], documents: Sequence[SearchDocument]) -> None:
+    def put(self, numbers: Sequence[int], documents: Sequence[SearchDocument]) -> list[int]:
+        """Answers which of them are as they were, but for what lists are ordered by."""
+        same = []
         for number, document in zip(numbers, documents, strict=True):
             if number >= len(self._places):
                 self._grow(number + max(_GROWTH, number // 4))
+            packed, body = _packed(document), hash(document.body)
+            if self._known.get(number) == packed and self._bodies[number] == body:
+                same.append(number)
+                continue
             self._places[number] = self._place(values_of(document))
-            self._known[number] = _packed(document)
+            self._bodies[number] = body
+            self._known[number] = packed
+        return same
 
     def _place(self, values: Values) -> int:
         place = self._place_of.get(values)
@@ -50,6 +60,7 @@ class Shelf:
         return place
 
     def _grow(self, room: int) -> None:
+        self._bodies = np.concatenate((self._bodies, np.zeros(room - len(self._bodies), np.int64)))
         larger = np.full(room, _GONE, np.int32)
         larger[: len(self._places)] = self._places
         self._places = larger

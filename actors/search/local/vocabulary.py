@@ -86,6 +86,11 @@ class Vocabulary:
         """It has twice the words that it was made with, and many: most are likely to be in no document any more."""
         return self._at_first is not None and len(self._words) > max(2 * self._at_first, WASTEFUL)
 
+    @property
+    def moment(self) -> tuple[int, int]:
+        """Another one whenever other words may be alike."""
+        return len(self._words), self._titled
+
     def made(self) -> None:
         """These are the words of all documents that there are."""
         self._at_first = len(self._words)
@@ -116,7 +121,7 @@ class Vocabulary:
 
     def alike(self, word: str, most: int) -> Alike:
         """Known words that differ from it by at most so many letters changed, left out, added or swapped."""
-        moment = len(self._words), self._titled
+        moment = self.moment
         known = self._known.get((word, most))
         if known is not None and known[0] == moment:
             return known[1]

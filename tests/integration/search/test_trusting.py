@@ -216,13 +216,13 @@ class InterruptedIndex(LocalIndex):
     def __init__(self, changed: ChangedDocuments | None) -> None:
         super().__init__()
         self.puts = 0
-        self._changed = changed
+        self._feed = changed
 
     async def put(self, documents: Sequence[SearchDocument]) -> None:
         self.puts += 1
         await super().put(documents)
-        if self._changed is not None:
-            self._changed.gap()
+        if self._feed is not None:
+            self._feed.gap()
 
 
 async def test_another_gap_ends_the_reading_at_once(mongo: Mongo) -> None:

@@ -1,4 +1,4 @@
-"""What was found is known until the index moves on, and to those only who may see it."""
+"""What was found is known for as long as it is so, and to those only who may see it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from tests.unit.search.documents import engine_of, ids, listing, prompt, scope
 pytestmark = pytest.mark.anyio
 
 NOTHING = Found((), None, 0, (), Match.EVERYTHING)
+
+
+class Moments:
+    now = 0
+
+    def __call__(self) -> int:
+        return self.now
 
 
 async def test_the_same_request_is_looked_for_once_until_something_is_committed() -> None:
@@ -36,6 +43,7 @@ async def test_it_is_counted_how_often_something_had_to_be_looked_for() -> None:
     await engine.suggest("mari", scope(), 5)
     await engine.suggest("mari", scope(), 5)
     assert engine.looked == 2
+    await index.put([listing("one", "marimba", summary="of wood")])
     await index.commit()
     await engine.find(Request("marimba", scope()))
     assert engine.looked == 3
@@ -70,21 +78,49 @@ async def test_what_was_looked_for_before_a_commit_is_not_known_after_it() -> No
             await index.put([listing("two", "marimba")])
             tasks.start_soon(index.commit)
     assert len((await engine.find(request)).hits) == 2
-    answers: Answers[Request, Found] = Answers()
-    answers.keep(1, 2, request, NOTHING)
-    assert answers.find(2, request) is None
-    answers.keep(2, 2, request, NOTHING)
-    assert answers.find(2, request) is NOTHING
-    assert answers.find(3, request) is None
+
+
+async def test_what_began_before_a_commit_is_not_kept() -> None:
+    moments = Moments()
+    answers: Answers[Request, Found, None] = Answers(moments)
+    request = Request("marimba", scope())
+    moments.now = 2
+    answers.keep(1, request, NOTHING, None)
+    assert answers.find(request) is None
+    answers.keep(2, request, NOTHING, None)
+    assert answers.find(request) is NOTHING
+    moments.now = 3
+    assert answers.find(request) is None
+
+
+async def test_what_holds_is_asked_once_for_each_moment_and_what_does_not_is_forgotten() -> None:
+    moments, asked, holding = Moments(), list[tuple[str, int]](), {"marimba"}
+
+    def holds(basis: str, since: int) -> bool:
+        asked.append((basis, since))
+        return basis in holding
+
+    answers: Answers[Request, Found, str] = Answers(moments, holds)
+    request = Request("marimba", scope())
+    answers.keep(0, request, NOTHING, "marimba")
+    for moments.now in (0, 4, 4, 7):
+        assert answers.find(request) is NOTHING
+    assert asked == [("marimba", 0), ("marimba", 4)]
+    holding.clear()
+    moments.now = 8
+    assert answers.find(request) is None
+    holding.add("marimba")
+    assert answers.find(request) is None
 
 
 async def test_there_are_only_so_many() -> None:
-    answers: Answers[Request, Found] = Answers(max_characters=3 * (ANSWER_OVERHEAD + AUDIENCE_OVERHEAD + 1))
+    most = 3 * (ANSWER_OVERHEAD + AUDIENCE_OVERHEAD + 1)
+    answers: Answers[Request, Found, None] = Answers(Moments(), max_characters=most)
     for number in range(10):
-        answers.keep(0, 0, Request(str(number), scope()), NOTHING)
-    assert [number for number in range(10) if answers.find(0, Request(str(number), scope()))] == [7, 8, 9]
+        answers.keep(0, Request(str(number), scope()), NOTHING, None)
+    assert [number for number in range(10) if answers.find(Request(str(number), scope()))] == [7, 8, 9]
     many = scope(*(f"prj_{number}" for number in range(10)))
-    answers.keep(0, 0, Request("x", many), NOTHING)
-    assert [number for number in range(10) if answers.find(0, Request(str(number), scope()))] == [9]
-    answers.keep(0, 0, Request("x" * 10_000, scope()), NOTHING)
-    assert answers.find(0, Request("x" * 10_000, scope())) is None
+    answers.keep(0, Request("x", many), NOTHING, None)
+    assert [number for number in range(10) if answers.find(Request(str(number), scope()))] == [9]
+    answers.keep(0, Request("x" * 10_000, scope()), NOTHING, None)
+    assert answers.find(Request("x" * 10_000, scope())) is None

@@ -25,7 +25,16 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from promptforge.core.errors import ConfigurationError
-from promptforge.core.mongo.mongod import SET_NAME, Running, find_mongod, free_port, running, spawn, why_it_ended
+from promptforge.core.mongo.mongod import (
+    SET_NAME,
+    PortTaken,
+    Running,
+    find_mongod,
+    free_port,
+    running,
+    spawn,
+    why_it_ended,
+)
 
 USER = "promptforge"
 START_SECONDS = 60.0
@@ -34,6 +43,8 @@ STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
 WATCH_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 5.0
+PORTS_TRIED = 5
+_AUTHENTICATION_FAILED = 18
 _NOT_YET_INITIALIZED = 94
 _USER_EXISTS = 51003
 
@@ -198,7 +209,7 @@ class EmbeddedMongod:
             if not self._alive():
                 self._ensure()
 
-    def _ensure(self) -> None:
+    def _ensure(self, ports: int = PORTS_TRIED) -> None:
         """Have a server that runs, is initiated under its present port, and knows our user. Under the lock."""
         record = self.directory / "mongod.json"
         last = Running.read(record)
@@ -213,9 +224,15 @@ class EmbeddedMongod:
         )
         try:
             self._bring_up(client, last)
+        except PortTaken:
+            if ports == 1:
+                raise
+        else:
             self._up = True
+            return
         finally:
             client.close()
+        self._ensure(ports - 1)
 
     def _spawn(self, record: Path, last: Running | None) -> Running:
         self._refuse_a_stranger(last)
@@ -248,11 +265,13 @@ class EmbeddedMongod:
                 raise why_it_ended(self.directory, os.waitstatus_to_exitcode(self._exit_status))
             try:
                 if self._is_primary(client, member):
-                    break
+                    self._have_user(client)
+                    return
             except AutoReconnect as error:
                 log.debug("mongod.not_yet", error=str(error))
             except OperationFailure as error:
-                if error.code == 18:  # AuthenticationFailed
+                # Where our own was only just started, that is somebody else's on the same port: ours will end.
+                if error.code == _AUTHENTICATION_FAILED and self._child is None:
                     raise ConfigurationError(
                         f"the mongod on port {now.port} does not know the key in {self.directory}"
                     ) from None
@@ -260,7 +279,6 @@ class EmbeddedMongod:
             if time.monotonic() > until:
                 raise ConfigurationError(f"the embedded mongod has no primary: see {self.directory / 'mongod.log'}")
             time.sleep(POLL_SECONDS)
-        self._have_user(client)
 
     def _is_primary(self, client: MongoClient[dict[str, Any]], member: str) -> bool:
         admin = client.admin

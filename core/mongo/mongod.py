@@ -101,6 +101,8 @@ def free_port(preferred: int | None) -> int:
     raise ConfigurationError("no loopback port is free for the embedded mongod")
 
 
+_CANNOT_LISTEN = 48
+"""The code that mongod ends with, of which its documentation says so."""
 _WITHOUT_COMMANDS = r"""umask 077; exec 2>"$1"
 grep --line-buffered -avE '"s":"[WE]", +"c":"(COMMAND|QUERY|WRITE|INDEX|TXN)"' <&3 >>"$2" 3<&- 4>&- &
 shift 2; exec "$@" >&4 3<&- 4>&-
@@ -161,6 +163,10 @@ def running(pid: int, port: int) -> Running:
     return Running(pid, port, _start_time(pid) or 0)
 
 
+class PortTaken(ConfigurationError):
+    """Somebody else has taken the port since it was found free."""
+
+
 def why_it_ended(directory: Path, code: int) -> ConfigurationError:
     """One line from what mongod left behind."""
     said = (directory / "mongod.out").read_text(errors="replace")
@@ -169,6 +175,7 @@ def why_it_ended(directory: Path, code: int) -> ConfigurationError:
         hint = "apt-get install libcurl4" if library.startswith("libcurl") else f"install {library}"
         return ConfigurationError(f"the embedded mongod needs {library}: {hint}")
     last = said.strip().rpartition("\n")[2]
-    return ConfigurationError(
+    kind = PortTaken if code == _CANNOT_LISTEN else ConfigurationError
+    return kind(
         f"the embedded mongod ended with code {code}{f' ({last})' if last else ''}: see {directory / 'mongod.log'}"
     )

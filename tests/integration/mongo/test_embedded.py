@@ -20,8 +20,10 @@ from pymongo import MongoClient
 from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from promptforge.core.errors import ConfigurationError, DatabaseUnavailable
-from promptforge.core.mongo import EmbeddedMongod, Mongo
+from promptforge.core.mongo import EmbeddedMongod, Mongo, embedded
+from promptforge.core.mongo import mongod as mongods
 from promptforge.core.mongo.mongod import Running, find_mongod, running
+from tests.support.running import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +79,7 @@ async def test_what_was_acknowledged_survives_a_kill_of_mongod(tmp_path: Path) -
         os.kill(server.pid, signal.SIGKILL)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.watch)
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 while not await _answers(server):
                     await anyio.sleep(0.1)
             tasks.cancel_scope.cancel()
@@ -159,6 +161,25 @@ async def test_a_taken_port_is_left_and_the_set_follows(tmp_path: Path) -> None:
         await _write(second.url, 2)
 
 
+@pytest.mark.parametrize("whose", ["of somebody else", "of another mongod"])
+async def test_a_port_that_is_taken_at_the_last_moment_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    with contextlib.ExitStack() as others:
+        if whose == "of another mongod":
+            taken = others.enter_context(_started(tmp_path / "other")).port
+        else:
+            taken = free_port()
+            others.enter_context(_taken(taken))
+        found = [taken, taken]
+        monkeypatch.setattr(embedded, "free_port", lambda last: found.pop() if found else mongods.free_port(last))
+        with _started(tmp_path / "ours") as server:
+            assert (found, server.port != taken) == ([], True)
+            await _write(server.url, 1)
+        with _started(tmp_path / "ours") as server:
+            assert await _ids(server.url) == [1]
+
+
 @contextmanager
 def _taken(port: int) -> Iterator[None]:
     """Somebody else's server, which hangs up on whoever connects."""
@@ -191,7 +212,7 @@ async def test_a_directory_held_by_a_foreign_mongod_is_refused_and_left_alone(tm
         stdout=subprocess.DEVNULL,
     )
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not (database / "mongod.lock").exists() or not (database / "mongod.lock").read_text():
                 await anyio.sleep(0.05)
         with pytest.raises(ConfigurationError, match=rf"did not start \(pid {foreign.pid}\)"):
@@ -238,9 +259,9 @@ async def test_a_wrong_password_is_named(mongod: EmbeddedMongod) -> None:
         await Mongo.connect(url, "x")
 
 
-async def test_a_server_that_is_no_replica_set_is_refused(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+async def test_a_server_that_is_no_replica_set_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptforge.core.mongo.client.START_SECONDS", 60.0)  # it has only just been started
+    port = free_port()
     alone = subprocess.Popen(
         [
             str(find_mongod()),
@@ -313,6 +334,6 @@ async def test_whoever_writes_the_log_can_be_killed_and_ends_with_its_mongod(tmp
         living = writer()
         assert living.alive
         os.kill(server.pid, signal.SIGKILL)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while living.alive:
                 await anyio.sleep(0.02)

@@ -81,15 +81,12 @@ def test_a_client_that_goes_away_stops_the_model_and_pays_for_what_it_said(servi
         next(stream)
         next(stream)
         assert credits(ada)[1] > 0
-    (record,) = eventually(lambda: records(service, ada), seconds=10)
+    (record,) = eventually(lambda: records(service, ada))
     assert record["outcome"] == "cancelled"
     assert record["output_tokens"] < 100
     available, reserved = credits(ada)
     assert reserved == 0
     assert available == pytest.approx(100 - record["millicredits"] / 1000)
-    begun = time.monotonic()  # the one model is free for the next
-    ada.post("/ai/explain", {"text": "Hi", "max_credits": "0.001"}, expect=422)
-    assert time.monotonic() - begun < 5
 
 
 def test_without_credits_and_for_unknown_models_it_is_a_problem_and_no_stream(service: Service, ada: Person) -> None:

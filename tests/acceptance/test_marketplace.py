@@ -204,15 +204,15 @@ def test_who_writes_a_listing_sees_it_on_the_market_at_once_and_another_process_
         here, there, before = service.person(""), beside.person(""), str(LISTING["title"])
         for title in ("Summaries, first", "Summaries, second", "Summaries, third"):
             assert shows(here, before)
-            eventually(partial(shows, there, before), seconds=5)
+            eventually(partial(shows, there, before), seconds=20)
             seller.call("PATCH", path, {"title": title}, expect=200)
             decide(moderator, case_of(moderator, path, "proposed_change"), "approve")
             assert shows(here, title)
             before = title
-        eventually(partial(shows, there, before), seconds=5)
+        eventually(partial(shows, there, before), seconds=20)
         seller.post(f"{path}/unlist")
         assert shows(here)
-        eventually(partial(shows, there), seconds=5)
+        eventually(partial(shows, there), seconds=20)
     first = here.client.get(listed)
     assert here.client.get(listed, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
 

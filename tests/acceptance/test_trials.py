@@ -122,7 +122,7 @@ def test_a_client_that_goes_away_stops_the_model_and_pays_for_what_it_said(servi
         next(stream)
         next(stream)
         assert credits(ada)[1] > 0
-    (record,) = eventually(lambda: records(service, ada), seconds=10)
+    (record,) = eventually(lambda: records(service, ada))
     assert (record["outcome"], record["purpose"]) == ("cancelled", "test")
     assert record["output_tokens"] < 200
     assert credits(ada) == pytest.approx((100 - record["millicredits"] / 1000, 0))

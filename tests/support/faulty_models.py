@@ -6,7 +6,6 @@ What a request gets depends on the words in its last message; `ANSWERS` says whi
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 import httpx
 
 from tests.support.node_tools import node_tools
-from tests.support.running import PLAIN
+from tests.support.running import PLAIN, free_port
 
 LINE = "one two three four five six seven eight nine ten"
 KINDS = ("openai", "anthropic")
@@ -51,8 +50,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "malformed": {"response": {"content": LINE}, "chaos": {"malformedRate": 1}},
     "hung up": {"response": {"content": LINE}, "chaos": {"disconnectRate": 1}},
     "broken": {"response": {"content": LINE}, "latency": 20, "chunkSize": 4, "truncateAfterChunks": 5},
-    "slow to start": {"response": {"content": LINE}, "chaos": {"latencyMs": 3000}},
-    "slow to go on": {"response": {"content": LINE}, "latency": 1500, "chunkSize": 4},
+    "slow to start": {"response": {"content": LINE}, "chaos": {"latencyMs": 10_000}},
+    "slow to go on": {"response": {"content": LINE}, "latency": 2000, "chunkSize": 4},
     "steady": {"response": {"content": LINE * 20}, "latency": 50, "chunkSize": 4},
 }
 
@@ -88,8 +87,7 @@ def faulty_models(directory: Path) -> Iterator[FaultyModels]:
     tools = node_tools("aimock")
     answers = directory / "answers.json"
     answers.write_text(json.dumps({"fixtures": _answers()}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     script = tools.modules / "@copilotkit" / "aimock" / "dist" / "cli.js"
     command = [tools.node, str(script), "-p", str(port), "-f", str(answers), "--log-level", "silent"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -99,11 +97,11 @@ def faulty_models(directory: Path) -> Iterator[FaultyModels]:
         yield FaultyModels(url)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _until_answering(url: str, process: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while True:
         assert process.poll() is None, "aimock ended"
         try:

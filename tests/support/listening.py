@@ -86,7 +86,7 @@ async def answer(stream: SocketStream, *, head: bool = False) -> Answer:
     """Read one response with a Content-Length; an interim one is skipped."""
     body = b""
     top = b" 1"
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while top.split(b" ", 2)[1].startswith(b"1"):
             while b"\r\n\r\n" not in body:
                 body += await stream.receive()
@@ -101,7 +101,7 @@ async def answer(stream: SocketStream, *, head: bool = False) -> Answer:
 
 async def ended(stream: SocketStream) -> None:
     """Wait for the server to close the connection."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async for _ in stream:
             pass
 

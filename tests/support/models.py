@@ -17,7 +17,7 @@ class ScriptedModel:
     """Answers `pieces`, then its token counts. `fails` is raised after `fails_after` pieces.
 
     `pause`: seconds before each piece. `told`: the prompts that it was asked. `stopped`: how many answers were given
-    up. `script`: where set, makes the pieces from the prompt.
+    up. `script`: where set, makes the pieces from the prompt. `held`: where set, nothing is said before it is.
     """
 
     name: str = "scripted"
@@ -28,6 +28,7 @@ class ScriptedModel:
     fails_after: int = 0
     pause: float = 0.0
     script: Callable[[Prompt], Sequence[str]] | None = None
+    held: anyio.Event | None = None
     told: list[Prompt] = field(default_factory=list)
     stopped: int = 0
 
@@ -44,6 +45,8 @@ class ScriptedModel:
         pieces = self.pieces if self.script is None else self.script(prompt)
         finished = False
         try:
+            if self.held is not None:
+                await self.held.wait()
             for number, piece in enumerate(pieces):
                 await anyio.sleep(self.pause)
                 if self.fails is not None and number == self.fails_after:

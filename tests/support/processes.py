@@ -54,7 +54,7 @@ class TestProcess:
 
     async def until_done(self, job_id: str, *, state: str = "completed") -> None:
         """Wait until the job is in `state`."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while (await self.store.get(job_id)).state != state:
                 await anyio.sleep(0.01)
 

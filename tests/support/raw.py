@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 30.0
 ALIVE = b"GET /health/live HTTP/1.1\r\nhost: service\r\n\r\n"
 
 

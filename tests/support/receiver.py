@@ -87,7 +87,7 @@ class Receiver:
             writer.close()
 
     async def until_received(self, number: int) -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while len(self.received) < number:
                 await anyio.sleep(0.01)
 

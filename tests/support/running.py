@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -32,10 +33,27 @@ PLENTY = ",".join(f"{name}=1000000/minute" for name in RateClass)
 """Tests ask more often than people; those of the budgets set their own."""
 
 
+PORTS = range(20_000, 27_000)
+"""Below those that the kernel gives to whoever asks for any, and those of the embedded mongods."""
+_kept_ports: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    """A port for a process that is still to start, or to start again: no other test of this machine is given it.
+
+    What says so is the name of a socket, which goes with this process.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        kept = socket.socket(socket.AF_UNIX)
+        try:
+            kept.bind(f"\0promptforge-tests-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            kept.close()
+            continue
+        _kept_ports.append(kept)
         return port
+    raise AssertionError("no port is free")
 
 
 def clean_environment(**settings: str) -> dict[str, str]:

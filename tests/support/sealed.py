@@ -49,7 +49,7 @@ TEXT = (
 )
 PRICE = Price(input=10_000_000, output=20_000_000)
 """A millicredit for each token read, and two for each written."""
-LIMITS = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
+LIMITS = Limits(attempts=1, first_seconds=60, gap_seconds=60, whole_seconds=120)
 SETTINGS = Settings(stripe_secret_key=SecretStr("sk_test_unused"))
 TERMS = RunTerms(model="scripted-1", share="1", max_tokens=100)
 COST = 200

@@ -77,7 +77,7 @@ async def searched(
 
 
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not await look():
             await anyio.sleep(0.02)
 

@@ -56,7 +56,7 @@ class Received:
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
 
-    async def until(self, kind: str, *, times: int = 1, seconds: float = 10) -> dict[str, Any]:
+    async def until(self, kind: str, *, times: int = 1, seconds: float = 60) -> dict[str, Any]:
         """Wait for an event of this type, and answer it (the last of `times`)."""
         with anyio.fail_after(seconds):
             while len(self.of(kind)) < times:
@@ -108,7 +108,7 @@ def was_replayed(answer: stripe.StripeObject) -> bool:
     return "idempotent-replayed" in headers
 
 
-async def until(look: Callable[[], object], *, seconds: float = 10) -> None:
+async def until(look: Callable[[], object], *, seconds: float = 60) -> None:
     with anyio.fail_after(seconds):
         while not look():
             await anyio.sleep(0.01)
@@ -127,7 +127,7 @@ async def receiving() -> AsyncIterator[tuple[Received, str]]:
 
 @asynccontextmanager
 async def sdk(
-    url: str, key: str = API_KEY, *, retries: int = 0, seconds: float = 10
+    url: str, key: str = API_KEY, *, retries: int = 0, seconds: float = 30
 ) -> AsyncIterator[stripe.StripeClient]:
     """The real SDK's asynchronous client, speaking to the sandbox."""
     http = stripe.HTTPXClient(timeout=seconds, verify_ssl_certs=False)  # it speaks no TLS

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.support.stripe_sandbox import API_KEY, Till, sdk, was_replayed
+from tests.support.stripe_sandbox import API_KEY, Till, sdk, until, was_replayed
 
 pytestmark = pytest.mark.anyio
 
@@ -45,9 +45,10 @@ async def test_a_server_error_is_kept_with_its_key_whether_or_not_something_happ
 @pytest.mark.parametrize("after", [False, True])
 async def test_an_answer_that_never_came_is_replayed_to_the_same_key(till: Till, kind: str, *, after: bool) -> None:
     await till.control("/faults", {"operation": "customers.create", "kind": kind, "after": after})
-    async with sdk(till.sandbox.url, seconds=0.3) as impatient:
+    async with sdk(till.sandbox.url, seconds=1.0) as impatient:
         with pytest.raises(stripe.APIConnectionError):
             await impatient.v1.customers.create_async({"name": "a"}, {"idempotency_key": "k"})
+    await until(lambda: not till.sandbox.faults.planned)
     assert await customers(till) == int(after)
     made = await till.client.v1.customers.create_async({"name": "a"}, {"idempotency_key": "k"})
     assert await customers(till) == 1
@@ -62,7 +63,7 @@ async def test_the_sdk_gets_over_a_lost_answer_by_itself(till: Till) -> None:
 
 
 async def test_a_key_cannot_be_used_twice_at_once(till: Till) -> None:
-    await till.control("/faults", {"operation": "customers.create", "kind": "timeout", "after": True, "seconds": 0.5})
+    await till.control("/faults", {"operation": "customers.create", "kind": "timeout", "after": True, "seconds": 3})
     headers = {"Authorization": f"Bearer {API_KEY}", "Idempotency-Key": "k"}
     async with (
         anyio.create_task_group() as tasks,
@@ -74,7 +75,7 @@ async def test_a_key_cannot_be_used_twice_at_once(till: Till) -> None:
                 await http.post("/v1/customers", data={"name": "a"})
 
         tasks.start_soon(first)
-        await anyio.sleep(0.1)
+        await until(lambda: not till.sandbox.faults.planned)
         second = await http.post("/v1/customers", data={"name": "a"})
         assert second.status_code == 409
         assert second.json()["error"]["code"] == "idempotency_key_in_use"

@@ -230,7 +230,7 @@ async def _bring_others(branches: Branches, ada: Context, bob: Context) -> None:
     await buyer_of(branches, Affiliate(ada, made.id, UNSOLD), "dora")
     carl = await buyer_of(branches, Affiliate(ada, made.id, MARK), "carl")
     await branches.here.buy(carl, await branches.here.published(bob, "Brought by Ada", price="100"), "100")
-    with anyio.fail_after(30):  # clicks are written every few seconds; the erasure is days later, but not in a test
+    with anyio.fail_after(60):  # clicks are written every few seconds; the erasure is days later, but not in a test
         while await branches.count("referral_clicks", partner_id=made.id) < 4:
             await anyio.sleep(0.1)
     await decide(admin, made.id, PartnershipDecision.SUSPEND)

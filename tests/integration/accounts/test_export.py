@@ -267,7 +267,7 @@ async def test_a_writer_that_is_interrupted_while_its_person_is_erased_leaves_no
         await ada.ask(RequestPersonalExport())
         runner = branches.here.process.runner
         monkeypatch.setattr(exporting, "archive", waits_in_the_end)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(runner.drain)
                 await writes.wait()
@@ -308,7 +308,7 @@ async def test_an_export_that_is_finished_while_its_person_is_being_erased_is_no
     await time_has_come(branches, ada.user_id)
     monkeypatch.setattr(exporting, "archive", waits_in_the_end)
     monkeypatch.setattr(PersonalRecords, "erase", erased_step_by_step)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(write_it)
             while not await branches.count("personal_exports", state="running"):

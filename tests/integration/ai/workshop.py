@@ -40,7 +40,7 @@ from tests.support.processes import SteppedClock, TestProcess, job_process, nobo
 PRICE = Price(input=10_000_000, output=20_000_000)
 """With credits of 10,000 microdollars: a millicredit for each token read, and two for each written."""
 
-LIMITS = Limits(attempts=1, first_seconds=5, gap_seconds=5, whole_seconds=10)
+LIMITS = Limits(attempts=1, first_seconds=60, gap_seconds=60, whole_seconds=120)
 
 
 @dataclass

@@ -141,7 +141,7 @@ async def test_one_that_is_being_written_ends_when_its_owner_is_suspended(
         await put_events(branches, ada, 10)
         export = await ask(ada, ExportSource.EVENTS)
         runner = branches.here.process.runner
-        with monkeypatch.context() as patched, anyio.fail_after(20):
+        with monkeypatch.context() as patched, anyio.fail_after(60):
             patched.setattr(Attempt, "_tell", never_done)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(runner.drain)

@@ -355,7 +355,7 @@ class Bank:
         return (await self.context().ask(event)).duplicate
 
     async def until_event(self, event_id: str, state: WebhookEventState | str) -> dict[str, Any]:  # Any: BSON
-        with anyio.fail_after(15):
+        with anyio.fail_after(60):
             while True:
                 row = await self.collection("webhook_events").find_one({"event_id": event_id})
                 if row is not None and row["state"] == state:
@@ -366,7 +366,7 @@ class Bank:
         """Wait until no job is waiting or running; what is for another day is not waited for."""
         soon = datetime.now(UTC) + timedelta(hours=1)
         live = {"$or": [{"state": "running"}, {"state": "available", "run_at": {"$lt": soon}}]}
-        with anyio.fail_after(15):
+        with anyio.fail_after(60):
             while await self.collection("jobs").count_documents(live, limit=1):  # nobody tells
                 await anyio.sleep(0.01)
 

@@ -42,7 +42,7 @@ class LittleStripe:
             self.seen.append((key, dict(parse_qsl(body.decode()))))
             step = self.script.pop(0) if self.script else None
             if step == "hang":
-                await anyio.sleep(5)
+                await anyio.sleep(60)
             if step == "drop":
                 return
             session = self.sessions.setdefault(key, f"cs_test_{len(self.sessions)}")
@@ -85,7 +85,8 @@ async def at_little_stripe(stripe: LittleStripe, key: str = "sk_test_1") -> Asyn
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, stripe.serve)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        sessions = checkout_sessions_at(api.StripeApi(key, api_base=f"http://127.0.0.1:{port}", try_seconds=0.5))
+        patience = 1.0 if "hang" in stripe.script else 60.0
+        sessions = checkout_sessions_at(api.StripeApi(key, api_base=f"http://127.0.0.1:{port}", try_seconds=patience))
         try:
             yield sessions
         finally:

@@ -362,7 +362,7 @@ async def test_undoing_that_is_cut_off_before_its_commit_is_done_again_once(
     monkeypatch.setattr("promptforge.actors.billing.ledger.topups.actor.reach", cut)
     await take(bank, topup, "dp_1", undo_sales=True)
     left = {"kind": "billing.UndoSales", "state": {"$in": ["available", "running"]}}
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while await bank.collection("jobs").count_documents(left):
             clock.advance(minutes=1)
             await bank.process.runner.drain()

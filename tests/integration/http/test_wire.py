@@ -33,7 +33,7 @@ async def connected(app: ASGIApp) -> AsyncIterator[SocketStream]:
     server = asyncio.create_task(serve(app, listener, shutdown=stop.wait, grace_seconds=1, limits=Limits(10)))
     try:
         async with await anyio.connect_tcp("127.0.0.1", listener.getsockname()[1]) as stream:
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 yield stream
     finally:
         stop.set()

@@ -161,7 +161,7 @@ async def test_who_was_taken_for_dead_cannot_commit_any_more(mongo: Mongo) -> No
 
 
 async def _until(look: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not look():
             await anyio.sleep(0.01)
 

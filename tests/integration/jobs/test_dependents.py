@@ -84,7 +84,7 @@ async def _settled(process: TestProcess) -> None:
 
 
 async def _until_called_back(process: TestProcess) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not await _callbacks(process.mongo):
             await anyio.sleep(0.01)
 

@@ -67,7 +67,7 @@ async def _all_jobs(mongo: Mongo) -> list[Document]:
 
 async def _idle(process: TestProcess, queue: str = "default") -> None:
     """Wait until the runner has looked and found nothing."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not process.runner.has_room(queue):
             await anyio.sleep(0.01)
 
@@ -133,12 +133,12 @@ class _Callers:
     async def start(self, number: int) -> None:
         calls = [self._process.context().enqueue(Write(text=str(index))) for index in range(number)]
         self.tasks = [asyncio.ensure_future(call) for call in calls]
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not self.inserts or len(self._process.store.enqueuer._callers) < number - 1:
                 await anyio.sleep(0.001)
 
     async def outcomes(self) -> list[str | BaseException]:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             return await asyncio.gather(*self.tasks, return_exceptions=True)
 
 

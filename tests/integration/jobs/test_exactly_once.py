@@ -142,7 +142,7 @@ async def _by(mongo: Mongo) -> list[str]:
 
 
 async def _until(look: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not look():
             await anyio.sleep(0.01)
 
@@ -162,7 +162,7 @@ async def test_nobody_sees_the_effect_without_the_completion(mongo: Mongo) -> No
 
         await transactions.run_transaction(mongo, look)
         actor.let_go.set()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while ("completed", 1) not in seen:
                 await transactions.run_transaction(mongo, look)
     assert seen == {("running", 0), ("completed", 1)}

@@ -319,7 +319,7 @@ async def test_a_kind_nobody_here_knows_is_put_back_uncounted(mongo: Mongo) -> N
         job_id = await process.context().enqueue(Note(text="x"), run_at=later)
         strange = {"kind": "from.the.future", "due_at": process.store.now()}
         await mongo.collection("jobs").update_one({"_id": job_id}, {"$set": strange})
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while (job := await process.store.get(job_id)).started_at is None or job.state != "available":
                 await anyio.sleep(0.01)
     assert (job.attempt, job.errors) == (0, ())
@@ -351,7 +351,7 @@ async def test_a_stop_waits_for_what_runs_and_hands_back_what_does_not_end(mongo
     actor = NotesActor()
     async with job_process(mongo, [actor]) as process:
         job_id = await process.context().enqueue(Wait(name="slow"))
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not actor.waiting:
                 await anyio.sleep(0.01)
         await process.runner.stop(0.1)

@@ -12,7 +12,7 @@ import pytest
 
 from promptforge.core.clock import SystemClock
 from promptforge.core.context import Context
-from promptforge.core.jobs import Job, JobState, MongoJobStore, Queue, Rate, job
+from promptforge.core.jobs import Job, JobState, MongoJobStore, Queue, Rate, job, runner, upkeep
 from promptforge.core.jobs.claims import _CLAIM_ORDER, Claimed, Claims, due_in
 from promptforge.core.jobs.endings import Ending
 from promptforge.core.jobs.holdings import Holdings
@@ -77,8 +77,8 @@ class BusyActor(Actor):
         self.done += 1
 
 
-async def _until_all_ran(gauge: Gauge, number: int, seconds: float = 20) -> None:
-    with anyio.fail_after(seconds):
+async def _until_all_ran(gauge: Gauge, number: int) -> None:
+    with anyio.fail_after(60):
         while gauge.total < number:
             await anyio.sleep(0.01)
 
@@ -173,11 +173,12 @@ async def test_claims_that_meet_share_one_rate(mongo: Mongo) -> None:
     assert len(claimed) == 7
 
 
-async def test_a_runner_makes_use_of_a_rate_finer_than_its_poll(mongo: Mongo) -> None:
+async def test_a_runner_makes_use_of_a_rate_finer_than_its_poll(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 3600.0)
     actor = WorkActor()
     async with job_process(mongo, [actor], queues=[Queue("tight", rate=Rate(1, 0.1))]) as process:
         await _enqueue(process, 30, seconds=0.0)
-        await _until_all_ran(actor.gauge, 30, seconds=15)  # 3 seconds' worth
+        await _until_all_ran(actor.gauge, 30)
 
 
 async def test_a_process_runs_as_many_at_once_as_its_queue_says(mongo: Mongo) -> None:
@@ -192,13 +193,16 @@ async def test_a_process_runs_as_many_at_once_as_its_queue_says(mongo: Mongo) ->
         for _ in range(10):  # its own jobs, past the claim, count too
             await first.context().enqueue(Work())
             await first.context().transaction(lambda inner: inner.enqueue(Work()))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while sum(actor.own.total for actor in actors) < 60:
                 await anyio.sleep(0.01)
     assert [actor.own.most for actor in actors] == [3, 3]
 
 
-async def test_a_pause_reaches_another_process_and_so_does_its_end(mongo: Mongo) -> None:
+async def test_a_pause_reaches_another_process_and_so_does_its_end(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "HEARTBEAT_SECONDS", 3600.0)  # the change stream tells it, not the next heartbeat
     actor = WorkActor()
     async with (
         job_process(mongo, [actor], with_feed=True) as worker,
@@ -206,7 +210,7 @@ async def test_a_pause_reaches_another_process_and_so_does_its_end(mongo: Mongo)
     ):
         queues = operator.store.queues
         await queues.change("tight", operator.store.now(), paused=True)
-        with anyio.fail_after(4):  # by the change stream, not by the next heartbeat
+        with anyio.fail_after(60):
             while not worker.runner._lanes["tight"].queue.paused:
                 await anyio.sleep(0.01)
         ids = [*await _enqueue(operator, 3), await worker.context().enqueue(Work())]
@@ -215,7 +219,7 @@ async def test_a_pause_reaches_another_process_and_so_does_its_end(mongo: Mongo)
         assert {(await worker.store.get(job_id)).state for job_id in ids} == {"available"}
         await worker.until_done(await operator.context().enqueue(Work(), queue="default"))
         await queues.change("tight", operator.store.now(), paused=False)
-        await _until_all_ran(actor.gauge, 5, seconds=4)
+        await _until_all_ran(actor.gauge, 5)
 
 
 # Fair queues
@@ -264,14 +268,14 @@ async def test_a_runner_empties_a_fair_queue(mongo: Mongo) -> None:
         await _enqueue(other, 200, "usr_a", seconds=0.0)
         await _enqueue(other, 5, "usr_b", seconds=0.0)
         async with job_process(mongo, [actor], queues=queues):
-            await _until_all_ran(actor.gauge, 205, seconds=10)
+            await _until_all_ran(actor.gauge, 205)
 
 
 async def test_a_delayed_job_of_a_fair_queue_runs_once_it_is_due(mongo: Mongo) -> None:
     async with job_process(mongo, [WorkActor()], queues=[Queue("tight", fair=True)]) as process:
         await anyio.sleep(0.3)
         job_id = await process.context().enqueue(Work(), delay_seconds=0.5)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await process.until_done(job_id)
 
 
@@ -290,14 +294,14 @@ async def test_a_fair_queue_is_not_asked_for_each_job_of_another(mongo: Mongo, m
         begun = anyio.current_time()
         for number in range(jobs):
             await process.context().enqueue(Busy(), delay_seconds=0.001)
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 while busy.done <= number:
                     await anyio.sleep(0.005)
         seconds = anyio.current_time() - begun
         assert asked["busy"] >= jobs
         assert asked["tight"] <= seconds + 2  # once a second, whatever another queue does
         await _enqueue(process, 1)
-        await _until_all_ran(actor.gauge, 1, seconds=5)
+        await _until_all_ran(actor.gauge, 1)
 
 
 # The order and the cost of a claim

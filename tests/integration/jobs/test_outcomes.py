@@ -136,7 +136,7 @@ async def _drained(process: TestProcess, job_id: str) -> Job:
 
 
 async def _until(look: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not look():
             await anyio.sleep(0.01)
 

@@ -120,7 +120,7 @@ async def test_a_running_process_fires_by_itself(mongo: Mongo) -> None:
         await mongo.collection("job_schedules").update_one({"_id": "secondly"}, {"$set": {"seen_to": ago}})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(process.runner.run)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while not actor.ticks:
                     await anyio.sleep(0.05)
             await process.runner.stop(1)

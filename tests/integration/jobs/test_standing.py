@@ -73,7 +73,7 @@ async def begun(
 ) -> str:
     number = len(actor.begun)
     job_id = await process.context(principal).enqueue(message or Last())
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while len(actor.begun) == number:
             await anyio.sleep(0.01)
     return job_id

@@ -195,7 +195,7 @@ async def test_progress_is_written_now_and_then(mongo: Mongo) -> None:
 
 
 async def _until_progress(process: TestProcess, job_id: str, look: Callable[[float | None], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not look((await process.store.get(job_id)).progress):
             await anyio.sleep(0.05)
 

@@ -102,7 +102,7 @@ class TroubledActor(Actor):
 
 
 async def _until(look: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not look():
             await anyio.sleep(0.01)
 
@@ -215,7 +215,7 @@ async def test_progress_that_cannot_be_stored_ends_nothing(mongo: Mongo, message
     async with job_process(mongo, [actor]) as process:
         await process.context().enqueue(message)
         told = await process.context().enqueue(Tell(percent=40.0, text="forty"))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while (await process.store.get(told)).progress != 40.0:
                 await anyio.sleep(0.05)
         actor.go.set()

@@ -71,7 +71,7 @@ async def test_a_sale_that_was_under_way_comes_before_the_unlisting(branches: Br
         assert unlisted.state is ListingState.UNLISTED
 
     branches.transactions.attempts, branches.transactions.before_commit = 0, meanwhile
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         purchase = await bruno.ask(click(listing))
     assert branches.transactions.attempts == 1
     assert (purchase.price, (await bruno.ask(GetCredits())).available) == ("10", "90")

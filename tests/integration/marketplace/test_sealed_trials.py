@@ -143,7 +143,7 @@ async def test_what_is_left_goes_back_and_a_trial_under_way_is_waited_for(lighth
     await fund(lighthouse, "2")
     await fund(lighthouse, "3")
     anna = await lighthouse.market.person("anna")
-    lighthouse.model.pause = 0.5
+    lighthouse.model.held = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lighthouse.run, anna)
         while not await lighthouse.collection("model_runs").count_documents({}):
@@ -151,6 +151,7 @@ async def test_what_is_left_goes_back_and_a_trial_under_way_is_waited_for(lighth
         left = await lighthouse.seller.ask(WithdrawTrialBudget(listing_id=lighthouse.listing.id))
         assert (left.closing, left.funded) == (True, "2")
         assert await refused(lighthouse, await lighthouse.market.person("berta")) == "trial_budget_spent"
+        lighthouse.model.held.set()
     assert await lighthouse.money(lighthouse.seller) == ("9.8", "0", "0")
     empty = await lighthouse.seller.ask(GetTrialBudget(listing_id=lighthouse.listing.id))
     assert (empty.funded, empty.closing) == ("0", False)

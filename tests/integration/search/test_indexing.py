@@ -124,7 +124,7 @@ async def test_what_changes_while_its_page_is_being_written_is_written_as_it_is_
     async def rename() -> None:
         renamed = {"$set": {"name": "Timpani"}}
         await mongo.collection("prompts").update_one({"_id": prompt.id}, renamed)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not memories[0].found.waiting:
                 await anyio.sleep(0.01)
 

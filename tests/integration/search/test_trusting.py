@@ -166,7 +166,7 @@ async def test_after_a_silence_it_is_ready_once_all_that_happened_meanwhile_is_t
             tasks.start_soon(feed.run)
             await feed.started.wait()
             await mongo.collection("prompts").insert_one({"_id": f"last of {number}"})
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while len(states) < number or not changed.heard:
                     await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()

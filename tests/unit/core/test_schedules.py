@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -72,12 +72,12 @@ def test_nothing_is_due_twice_and_nothing_early() -> None:
 
 
 def test_a_year_away_is_caught_up_with_in_bounds() -> None:
-    started = perf_counter()
+    started = process_time()
     ticks = due_ticks(schedule("* * * * *", missed=Missed.ALL), NOW - timedelta(days=365), NOW)
     assert len(ticks) == MOST_MISSED
     assert ticks == sorted(ticks)
     assert ticks[-1] == utc(2026, 5, 5, 12)
-    assert perf_counter() - started < 5  # half a million ticks one by one would take longer
+    assert process_time() - started < 5  # half a million ticks one by one would take longer
 
 
 @pytest.mark.parametrize(("cron", "zone"), [("every day", "UTC"), ("61 * * * *", "UTC"), ("0 8 * * *", "Mars/Olympus")])

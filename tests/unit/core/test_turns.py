@@ -34,7 +34,7 @@ async def test_one_at_a_time_for_each_name_in_order_of_arrival() -> None:
 
 async def test_other_names_do_not_wait() -> None:
     turns = Turns()
-    with anyio.fail_after(1):
+    with anyio.fail_after(60):
         async with turns.taken("ada", seconds=1), turns.taken("ben", seconds=1):
             assert len(turns) == 2
 
@@ -45,7 +45,7 @@ async def test_whose_turn_does_not_come_in_time_is_told_and_the_next_one_still_g
         with pytest.raises(DeadlineExceeded):
             async with turns.taken("ada", seconds=0.01):
                 pytest.fail("it was somebody else's turn")
-    with anyio.fail_after(1):
+    with anyio.fail_after(60):
         async with turns.taken("ada", seconds=1):
             assert len(turns) == 1
     assert len(turns) == 0

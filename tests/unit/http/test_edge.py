@@ -237,7 +237,7 @@ async def test_a_body_that_never_ends_cannot_keep_an_answer_from_ending(monkeypa
         await send({"type": "http.response.body", "body": b"done", "more_body": False})
 
     feeding = asyncio.create_task(feed())
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         await EdgeMiddleware(app, cors=Cors(()))(scope_of([(b"transfer-encoding", b"chunked")]), queue.get, send)
     feeding.cancel()
     assert [message.get("body") for message in sent[1:]] == [b"done", b""]

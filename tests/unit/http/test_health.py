@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
 
 import anyio
 import pytest
@@ -53,13 +52,14 @@ async def test_a_failing_probe_makes_it_503_and_says_nothing_about_hosts() -> No
 async def test_a_probe_that_hangs_is_given_up_in_its_own_time() -> None:
     async with serving() as service:
         health = Health(service.system, version="1", probes={"mongodb": hanging, "jobs": good}, timeout_seconds=0.05)
-        with anyio.fail_after(2):
+        with anyio.fail_after(60):
             report = await health.report()
     assert (report["status"], report["mongodb"]["ok"], report["jobs"]["ok"]) == ("unavailable", False, True)
 
 
 async def test_probes_are_asked_once_however_many_want_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = 0
+    asked, now = 0, 100.0
+    monkeypatch.setattr("promptforge.http.health.perf_counter", lambda: now)
     answer = anyio.Event()
 
     async def slow() -> Mapping[str, object]:
@@ -88,7 +88,7 @@ async def test_probes_are_asked_once_however_many_want_to_know(monkeypatch: pyte
         assert (await service.client.get("/health/ready")).json() == {"status": "stopping"}
         service.system.draining = False
         assert asked == 1
-        monkeypatch.setattr("promptforge.http.health.perf_counter", lambda: perf_counter() + KNOWN_SECONDS)
+        now += KNOWN_SECONDS
         await get("/health")
         assert asked == 2
 

@@ -83,9 +83,9 @@ def test_texts_made_to_be_slow_are_compared_in_time() -> None:
     """Every line is one of few, and none is where it was: the matcher's work grows with the square of it."""
     before = "".join(f"{number % 50}\n" for number in range(100_000))
     after = "".join(f"{number * 7 % 53}\n" for number in range(100_000))
-    began = time.perf_counter()
+    began = time.process_time()
     diff = compare(version(1, before), version(2, after)).unified
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert diff.startswith("--- version 1\n+++ version 2\n@@ -1,100000 +1,100000 @@\n")
 
 

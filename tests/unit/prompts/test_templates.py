@@ -70,9 +70,9 @@ def test_the_parts_are_the_text(text: str) -> None:
 
 def test_texts_made_to_be_slow_are_read_in_linear_time() -> None:
     for text in ("{{>" + " " * 262_000, "{{" * 131_000, "{{>" * 87_000, "{{ " * 87_000, "{{a" * 87_000 + "}}"):
-        began = time.perf_counter()
+        began = time.process_time()
         parse(text)
-        assert time.perf_counter() - began < 2
+        assert time.process_time() - began < 2
 
 
 @given(st.lists(PLAIN | NAMES.map(lambda name: VariablePart(name, f"{{{{{name}}}}}"))), st.data())

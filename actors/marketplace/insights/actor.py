@@ -60,10 +60,13 @@ class InsightsActor(Actor):
         today = day_of(context.now())
         since = today - timedelta(days=message.days - 1)
         until = today + timedelta(days=1)
-        rows = await self._store.days_of_seller(context.user_id, since=since, until=until)
-        income = await context.ask(SumRunIncome(seller_id=context.user_id, since=since, until=until))
-        titles = await self._store.titles(list(best(rows, income)))
-        return dashboard(rows, income, titles, since=since.date(), until=today.date())
+        seller_id = context.user_id
+        rows = await self._store.days_of_seller(seller_id, since=since, until=until, by_listing=False)
+        sold = await self._store.listings_of_seller(seller_id, since=since, until=until)
+        income = await context.ask(SumRunIncome(seller_id=seller_id, since=since, until=until))
+        top = best(sold, income)
+        titles = await self._store.titles(list(top))
+        return dashboard(rows, income, top, titles, since=since.date(), until=today.date())
 
     @handles(SumSales)
     async def sum_sales(self, message: SumSales, context: Context) -> tuple[ListingDay, ...]:

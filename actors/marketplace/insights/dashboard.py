@@ -1,9 +1,12 @@
-"""A seller's dashboard, added up from what happened on each day to each listing."""
+"""A seller's dashboard, from what happened on each day to all listings, and to each listing on all days.
+
+Each listing's every day would be 36,600 rows for a hundred listings and a year: a tenth of a second of the event loop.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -21,8 +24,20 @@ from promptforge.core.amounts import from_millicredits
 TOP = 10
 
 
-def total_of(rows: Iterable[ListingDay]) -> SalesSum:
-    rows = list(rows)
+@dataclass(frozen=True, slots=True)
+class ListingSold:
+    """What was sold of one listing on all days, or what was seen of it: one with both has two. In millicredits."""
+
+    listing_id: str
+    views: int = 0
+    sales: int = 0
+    gross: int = 0
+    net: int = 0
+    refunds: int = 0
+    refunded_net: int = 0
+
+
+def total_of(rows: Sequence[ListingDay] | Sequence[ListingSold]) -> SalesSum:
     views, sales = sum(row.views for row in rows), sum(row.sales for row in rows)
     return SalesSum(
         views=views,
@@ -39,7 +54,7 @@ def total_of(rows: Iterable[ListingDay]) -> SalesSum:
 class ListingIncome:
     """What there is of one listing."""
 
-    sold: list[ListingDay] = field(default_factory=list)
+    sold: list[ListingSold] = field(default_factory=list)
     ran: list[RunIncome] = field(default_factory=list)
 
     @property
@@ -50,11 +65,11 @@ class ListingIncome:
         return net, sum(row.views for row in self.sold)
 
 
-def best(rows: Sequence[ListingDay], income: Sequence[RunIncome]) -> dict[str, ListingIncome]:
+def best(sold: Sequence[ListingSold], income: Sequence[RunIncome]) -> dict[str, ListingIncome]:
     """Those that earned most; of equals the one that was seen more. Runs of no known listing are in none."""
     by_listing: dict[str, ListingIncome] = defaultdict(ListingIncome)
-    for row in rows:
-        by_listing[row.listing_id].sold.append(row)
+    for one in sold:
+        by_listing[one.listing_id].sold.append(one)
     for day in income:
         if day.listing_id is not None:
             by_listing[day.listing_id].ran.append(day)
@@ -72,9 +87,15 @@ def runs_of(income: Sequence[RunIncome]) -> RunSum:
 
 
 def dashboard(
-    rows: Sequence[ListingDay], income: Sequence[RunIncome], titles: Mapping[str, str], *, since: date, until: date
+    rows: Sequence[ListingDay],
+    income: Sequence[RunIncome],
+    top: Mapping[str, ListingIncome],
+    titles: Mapping[str, str],
+    *,
+    since: date,
+    until: date,
 ) -> SellerDashboard:
-    """Every day from `since` to `until`, both of them in it, has a place. `titles` of the best."""
+    """`rows` of all listings together. Every day from `since` to `until`, both of them in it, has a place."""
     ran: dict[date, list[RunIncome]] = defaultdict(list)
     for one in income:
         ran[one.day].append(one)
@@ -87,8 +108,5 @@ def dashboard(
         own = total_of(by_day[day])
         runs = runs_of(ran[day])
         days.append(DaySum(day, own.views, own.sales, own.net, runs.runs, runs.net))
-    top = tuple(
-        ListingSum(one, titles.get(one, ""), total_of(own.sold), runs_of(own.ran))
-        for one, own in best(rows, income).items()
-    )
-    return SellerDashboard(since, until, total_of(rows), runs_of(income), top, tuple(days))
+    sums = tuple(ListingSum(one, titles.get(one, ""), total_of(own.sold), runs_of(own.ran)) for one, own in top.items())
+    return SellerDashboard(since, until, total_of(rows), runs_of(income), sums, tuple(days))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
+from promptforge.actors.marketplace.insights.dashboard import ListingSold
 from promptforge.actors.marketplace.insights.domain import TREND_DAYS, Ranks
 from promptforge.actors.marketplace.insights.messages import DayViews, ListingDay
 from promptforge.actors.marketplace.insights.views import DAYS, day_of
@@ -16,6 +17,14 @@ from promptforge.actors.marketplace.purchases.store import PURCHASES, PurchaseSt
 from promptforge.core.mongo import Document, Mongo, UpdateOne
 
 _PUBLISHED = {"state": ListingState.PUBLISHED.value}
+_REFUNDED = {"$ne": [{"$ifNull": ["$refunded_at", None]}, None]}
+_SOLD: Document = {
+    "sales": {"$sum": 1},
+    "gross": {"$sum": "$price"},
+    "net": {"$sum": "$seller_share"},
+    "refunds": {"$sum": {"$cond": [_REFUNDED, 1, 0]}},
+    "refunded_net": {"$sum": {"$cond": [_REFUNDED, "$seller_share", 0]}},
+}
 _COUNTS: Document = {
     "linked": {"$ne": True},
     "$expr": {"$and": [{"$gt": ["$payable", 0]}, {"$eq": ["$payable", "$seller_share"]}]},
@@ -103,18 +112,10 @@ class InsightStore:
         """What was sold in the days from `since` to before `until`, and separately what was seen."""
         between = {"$gte": since, "$lt": until}
         day = {"$dateTrunc": {"date": "$created_at", "unit": "day"}}
-        refunded = {"$ne": [{"$ifNull": ["$refunded_at", None]}, None]}
-        sold = {
-            "sales": {"$sum": 1},
-            "gross": {"$sum": "$price"},
-            "net": {"$sum": "$seller_share"},
-            "refunds": {"$sum": {"$cond": [refunded, 1, 0]}},
-            "refunded_net": {"$sum": {"$cond": [refunded, "$seller_share", 0]}},
-        }
         listing = {"listing": "$listing_id"} if by_listing else {}
         pipeline: list[Document] = [
             {"$match": {"seller_id": seller_id, "created_at": between}},
-            {"$group": {"_id": {**listing, "day": day}, **sold}},
+            {"$group": {"_id": {**listing, "day": day}, **_SOLD}},
         ]
         found = [_day_from(row) async for row in self._purchases.aggregate(pipeline)]
         wanted = {"seller_id": seller_id, "day": between}
@@ -126,6 +127,20 @@ class InsightStore:
             {"$group": {"_id": {"day": "$day"}, "views": {"$sum": "$views"}}},
         ]
         return found + [_day_from(row) async for row in self._days.aggregate(together)]
+
+    async def listings_of_seller(self, seller_id: str, *, since: datetime, until: datetime) -> list[ListingSold]:
+        """The same, of each listing in all these days."""
+        between = {"$gte": since, "$lt": until}
+        sold: list[Document] = [
+            {"$match": {"seller_id": seller_id, "created_at": between}},
+            {"$group": {"_id": "$listing_id", **_SOLD}},
+        ]
+        seen: list[Document] = [
+            {"$match": {"seller_id": seller_id, "day": between}},
+            {"$group": {"_id": "$listing_id", "views": {"$sum": "$views"}}},
+        ]
+        asked = (self._purchases.aggregate(sold), self._days.aggregate(seen))
+        return [ListingSold(row.pop("_id"), **row) for rows in asked async for row in rows]
 
     async def titles(self, listing_ids: Sequence[str]) -> dict[str, str]:
         rows = self._listings.find({"_id": {"$in": list(listing_ids)}}, {"title": 1})

@@ -18,7 +18,7 @@ MOST_REMEMBERED = 100_000
 DAYS = "listing_days"
 INDEXES: dict[str, tuple[Index, ...]] = {
     DAYS: (
-        Index((("seller_id", 1), ("day", 1), ("views", 1))),
+        Index((("seller_id", 1), ("day", 1), ("views", 1), ("listing_id", 1))),
         Index((("listing_id", 1), ("day", 1))),
         Index((("day", 1), ("views", 1))),
     ),

@@ -41,6 +41,7 @@ from promptforge.actors.moderation.domain import (
     check_legal,
     concerns,
     decision_shown_to_party,
+    is_answered,
     legal_decisions,
     shown_to_party,
     waits_for,
@@ -301,6 +302,9 @@ class ModerationActor(Actor):
         return case, listing
 
     async def _decide(self, message: DecideCase, tx: Context) -> CaseView:
+        there = await self._store.get(message.case_id, now=tx.now(), session=tx.session)
+        if is_answered(there, message, tx.user_id):
+            return there
         case, listing = await self._to_be_judged(message.case_id, tx)
         check_legal(case.kind, listing.state, message.decision, await self._find_review(case, tx))
         check_reason(REASONS, message.reason_code, message.decision)

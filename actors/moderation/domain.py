@@ -8,7 +8,15 @@ from dataclasses import replace
 from promptforge.actors.marketplace.messages import ListingState, ListingView, ProposalState
 from promptforge.actors.marketplace.reviews.messages import ReviewView
 from promptforge.actors.moderation.errors import IllegalDecision
-from promptforge.actors.moderation.messages import CaseKind, CaseView, DecisionView, OpenCase, Verdict
+from promptforge.actors.moderation.messages import (
+    CaseKind,
+    CaseState,
+    CaseView,
+    DecideCase,
+    DecisionView,
+    OpenCase,
+    Verdict,
+)
 
 _OFFERED = (ListingState.PUBLISHED, ListingState.UNLISTED)
 _REVIEWED = (Verdict.APPROVE, Verdict.REQUEST_CHANGES, Verdict.REJECT)
@@ -118,6 +126,14 @@ def answers_appeal(case: CaseView, listing: ListingView) -> bool:
         return case.kind is CaseKind.APPEAL
     note = None if listing.proposal is None else listing.proposal.review
     return note is not None and note.appealed_at is not None
+
+
+def is_answered(case: CaseView, message: DecideCase, moderator_id: str) -> bool:
+    """Whether this very decision of this moderator was carried out already, and its answer was lost."""
+    if case.state is not CaseState.DECIDED or case.decided_by != moderator_id:
+        return False
+    decided = case.decision, case.reason_code, case.public_note, case.internal_note
+    return decided == (message.decision, message.reason_code, message.public_note, message.internal_note)
 
 
 def concerns(case: CaseView, bringers: Iterable[str], people: Collection[str]) -> bool:

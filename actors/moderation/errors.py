@@ -7,7 +7,7 @@ from promptforge.core.errors import Conflict, Forbidden
 
 class AlreadyDecided(Conflict):
     code = "already_decided"
-    title = "Another moderator has decided this case"
+    title = "This case is decided already, by another moderator or in another way"
 
 
 class CaseObsolete(Conflict):

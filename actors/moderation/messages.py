@@ -379,7 +379,8 @@ class DecideCase(Command[CaseView]):
     The reason must be one for this decision (422). An approval is held, 409 `copy_decided`, where a copy was decided
     about since the checks ran: it is among the findings then, and who has seen them decides again. 409 `not_claimed`
     where the claim is not yours (any more), `illegal_decision` naming those that this kind of case allows,
-    `already_decided`, `case_obsolete` where the listing has moved on; 403 as for claiming.
+    `already_decided`, `case_obsolete` where the listing has moved on; 403 as for claiming. Your own decision, sent
+    again word for word, is answered with the case as it was decided.
     """
 
     case_id: CaseId

@@ -63,7 +63,9 @@ def test_a_seller_is_made_whole_once_whenever_the_process_dies(tmp_path: Path) -
                 assert compensations(service) == (0, 0)
                 assert max_.get(appeal)["case"]["decision"] is None
                 assert carla.get("/users/me/credits")["pending"] == "0"
-        assert_problem(max_.client.post(f"{appeal}/decision", json=granted), 409, "already_decided")
+        assert max_.post(f"{appeal}/decision", granted)["decision"] == "compensate", "the answer was lost, not more"
+        other = {**granted, "decision": "refund"}
+        assert_problem(max_.client.post(f"{appeal}/decision", json=other), 409, "already_decided")
         eventually(lambda: compensations(service) == (1, 1))
         assert carla.get("/users/me/credits")["pending"] == "8.5"
         report = verified_ledger(service.person("otto", Role.OPERATOR))

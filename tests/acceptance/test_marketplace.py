@@ -86,6 +86,15 @@ def test_a_sale_a_review_with_a_reply_and_a_refund(
     assert [one["reply"] for one in buyer.get(f"{path}/reviews")["items"]] == ["Thank you."]
     for stars in (0, 6, 2.5, "4"):
         buyer.call("PUT", f"{bought}/review", {"stars": stars, "text": "No."}, expect=422)
+    buyer.call("DELETE", f"{bought}/review", expect=204)
+    anew = buyer.call("PUT", f"{bought}/review", {"stars": 2, "text": "On reflection, no."}, expect=200)
+    assert anew["id"] == review["id"]
+
+    def told() -> list[str]:
+        notices = seller.get("/notifications?limit=100")["items"]
+        return [one["body"] for one in notices if one["subject"].get("review_id") == review["id"]]
+
+    eventually(lambda: [body.split()[-4] for body in told()] == ["2", "4"])
     dashboard = seller.get("/marketplace/dashboard?days=7")
     assert (dashboard["total"]["net"], dashboard["total"]["sales"]) == ("21.25", 1)
     assert buyer.post(f"{bought}/refund", {"words": "I do not need it."})["refund"]["state"] == "refunded"

@@ -109,7 +109,9 @@ def _publish(seller: Person, buyer: Person, moderator: Person, prompt_id: str) -
     moderator.post(f"/moderation/cases/{case['id']}/claim")
     decided = moderator.post(f"/moderation/cases/{case['id']}/decision", decision)
     assert decided["state"] == "decided"
-    again = moderator.post(f"/moderation/cases/{case['id']}/decision", decision, expect=409)
+    assert moderator.post(f"/moderation/cases/{case['id']}/decision", decision) == decided, "the answer was lost"
+    other = {**decision, "public_note": "Very clear."}
+    again = moderator.post(f"/moderation/cases/{case['id']}/decision", other, expect=409)
     assert again["code"] == "already_decided"
     assert buyer.get(path)["state"] == "published"
     assert [one["id"] for one in buyer.get("/marketplace/listings?category=writing")["items"]] == [listing["id"]]

@@ -16,14 +16,14 @@ from promptforge.actors.notifications.messages import NotifyUser
 
 
 def reviewed(review: Review, title: str) -> NotifyUser:
-    """To the seller."""
+    """To the seller, once for each that is written: one that was taken back and written anew has the same id."""
     return NotifyUser(
         user_id=review.seller_id,
         kind="listing.reviewed",
         title=f"Reviewed: {title}",
         body=f"“{title}” has a new review, with {review.stars} of 5 stars.",
         subject={"review_id": review.id, "listing_id": review.listing_id},
-        dedupe_key=f"listing.reviewed:{review.id}",
+        dedupe_key=f"listing.reviewed:{review.id}:{review.created_at.isoformat()}",
     )
 
 

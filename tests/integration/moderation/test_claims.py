@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -26,7 +27,9 @@ from promptforge.actors.moderation.messages import (
     ListCases,
     OpenCase,
     ReadCaseContent,
+    ReasonCode,
     ReleaseCase,
+    Verdict,
 )
 from promptforge.actors.prompts.messages import CreateVersion, Tool, Variable
 from promptforge.core.context import Context
@@ -342,3 +345,28 @@ async def test_nobody_claims_the_listing_of_an_account_they_share_a_card_with(br
     assert await raised(mona, ClaimCase(case_id=case_id)) == "own_case"
     await links.update_one({"_id": mona.user_id}, {"$set": {"group": "lnk_2"}})
     assert await raised(mona, ClaimCase(case_id=case_id)) == "done"
+
+
+async def test_who_repeats_their_decision_hears_its_outcome(branches: Branches) -> None:
+    """The answer was lost with the network: what was decided is not decided again, and nobody is told twice."""
+    carla, case_id = await one_case(branches)
+    mona, mona_there = await branches.person("mona", Role.MODERATOR)
+    max_, _ = await branches.person("max", Role.MODERATOR)
+    await mona.ask(ClaimCase(case_id=case_id))
+    rejection = decision(case_id, Verdict.REJECT)
+    outcomes = await all_at_once([(one, rejection) for one in (mona, mona_there)] * 4)
+    assert outcomes == {"done": 8}, "a double click"
+    decided = (await mona.ask(GetCase(case_id=case_id))).case
+    assert await mona.ask(rejection) == decided
+    others = [
+        decision(case_id, Verdict.APPROVE),
+        replace(rejection, reason_code=ReasonCode.HARMFUL),
+        replace(rejection, public_note="Something else."),
+        replace(rejection, internal_note="Something else."),
+    ]
+    assert {await raised(mona, one) for one in others} == {"already_decided"}
+    assert await raised(max_, rejection) == "already_decided", "another's, word for word"
+    assert await raised(carla, rejection) == "forbidden"
+    assert await branches.count("moderation_decisions") == 1
+    assert await branches.count("audit_log", action="case.decided") == 1
+    assert [one.kind for one in await branches.here.notices(carla)] == ["listing.rejected"]

@@ -32,5 +32,5 @@ def build_actors(
         PartnersActor(partners, history, apps=apps, most_commission_bp=most, appeal_for=appeal_for),
         PartnerAppsActor(apps, partners, scopes=scopes),
         ReferralsActor(referrals, partners, touches, base_url=base_url),
-        EarningsActor(referrals, partners, history),
+        EarningsActor(referrals, partners, history, appeal_for=appeal_for),
     ]

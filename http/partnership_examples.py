@@ -44,5 +44,6 @@ TOLD: dict[str, Any] = {  # Any: JSON
     "CollectionView.collection_id": f"col_{_ULID}",
     "CollectEarnings.amount": "4.25",
     "DecideFrozenEarnings.reason": "The clicks were from a talk, and the buyers are people.",
+    "DecideForfeitAppeal.reason": "The clicks were from a talk, and the buyers are people.",
     "EarningsView.earned": "4.25",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptforge.actors.billing.errors import FreezeDecided, InsufficientCredits
+from promptforge.actors.billing.errors import ForfeitAppealed, FreezeDecided, InsufficientCredits, NothingForfeited
 from promptforge.actors.partnerships.apps.messages import (
     CreatePartnerApp,
     DeletePartnerApp,
@@ -16,7 +16,9 @@ from promptforge.actors.partnerships.errors import (
     ApplyLater,
     IllegalMove,
     NotAPartner,
+    OwnForfeiture,
     OwnPartnership,
+    OwnSuspension,
     PartnershipChanged,
     PartnershipExists,
     TooManyApps,
@@ -43,10 +45,12 @@ from promptforge.actors.partnerships.referrals.errors import (
     TooManyCodes,
 )
 from promptforge.actors.partnerships.referrals.messages import (
+    AppealForfeiture,
     ClaimReferral,
     CollectEarnings,
     CreateReferralCode,
     DeactivateReferralCode,
+    DecideForfeitAppeal,
     DecideFrozenEarnings,
     FollowReferralLink,
     GetEarnings,
@@ -92,6 +96,16 @@ routes = [
         _PARTNER + "/earnings/freezes/{term}/decision",
         DecideFrozenEarnings,
         errors=(OwnPartnership, FreezeDecided),
+    ),
+    post(
+        _PARTNER + "/earnings/freezes/{term}/appeal",
+        AppealForfeiture,
+        errors=(NothingForfeited, ForfeitAppealed, AppealTooLate),
+    ),
+    post(
+        _PARTNER + "/earnings/freezes/{term}/appeal/decision",
+        DecideForfeitAppeal,
+        errors=(OwnPartnership, OwnForfeiture, OwnSuspension, FreezeDecided, NothingForfeited),
     ),
     post("/partnerships/clicks", FollowReferralLink, errors=(NotFound,)),
     get("/partnerships/attribution", GetReferral, errors=(NotFound,)),

@@ -33,6 +33,16 @@ class FreezeDecided(Conflict):
     title = "Somebody has decided about these earnings already"
 
 
+class ForfeitAppealed(Conflict):
+    code = "appealed_already"
+    title = "You have appealed against this decision already"
+
+
+class NothingForfeited(Conflict):
+    code = "nothing_to_appeal"
+    title = "There is no decision about these earnings that could be appealed, or no appeal that could be decided"
+
+
 class SelfPurchase(Conflict):
     code = "self_purchase"
     title = "Nobody buys from themselves"

@@ -99,6 +99,9 @@ _ALL = (
     _reasoned("partnership.commission", "Your commission has changed"),
     _important("partnership.app_secret", "An app of yours has a new secret"),
     _reasoned("partnership.earnings_decided", "It was decided about your frozen earnings"),
+    _reasoned("partnership.earnings_upheld", "Forfeited earnings of yours stay forfeited"),
+    _important("partnership.earnings_restored", "Forfeited earnings of yours come back"),
+    _important("partnership.earnings_appealed", "A partner appeals against a forfeiture"),
     # Decisions of moderators
     _reasoned("review.removed", "A review of yours was removed"),
     _important("review.restored", "A review of yours is back"),

@@ -46,6 +46,16 @@ class OwnSuspension(Forbidden):
     title = "An appeal is decided by another administrator than the one who suspended"
 
 
+class OwnForfeiture(Forbidden):
+    code = "own_decision"
+    title = "An appeal is decided by another administrator than the one who decided what it is against"
+
+
+class NobodyToAnswer(Conflict):
+    code = "nothing_to_appeal"
+    title = "The account of whoever appealed is closed"
+
+
 class NotAPartner(Conflict):
     code = "not_a_partner"
     title = "The partnership is not approved (any more)"

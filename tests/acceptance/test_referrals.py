@@ -134,6 +134,8 @@ def test_a_link_of_somebody_suspended_leads_there_and_brings_them_nothing(servic
     decision = {"decision": "forfeit", "reason": "The clicks are a program's."}
     decided = admin.post(f"/partnerships/{partner_id}/earnings/freezes/0/decision", decision)
     assert decided["freezes"][0]["state"] == "forfeited"
+    assert admin.post(f"/partnerships/{partner_id}/earnings/freezes/0/decision", decision) == decided, "a second click"
+    decision = {**decision, "reason": "They are all a program's."}
     again = admin.post(f"/partnerships/{partner_id}/earnings/freezes/0/decision", decision, expect=409)
     assert (again["code"], again["state"]) == ("freeze_decided", "forfeited")
 

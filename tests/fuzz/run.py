@@ -65,6 +65,7 @@ NOT_IN_THE_SCHEMA = {
     "getAppToken": 401,  # nobody can make up a secret
     "decidePartnership": 422,  # a reason fits its decision, and only an approval has a commission
     "decideFrozenEarnings": 422,  # a reason fits its decision
+    "decideForfeitAppeal": 422,
     "suspendAccount": 422,
     "reinstateAccount": 422,
     "upholdSuspension": 422,

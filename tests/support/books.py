@@ -40,7 +40,14 @@ from promptforge.core.mongo import Document
 
 T = TypeVar("T")
 START = datetime(2026, 11, 25, tzinfo=UTC)
-GIVING_BACK = frozenset({JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND, JournalKind.COMPENSATION_RETURN})
+GIVING_BACK = frozenset(
+    {
+        JournalKind.PURCHASE_REFUND,
+        JournalKind.RUN_REFUND,
+        JournalKind.COMPENSATION_RETURN,
+        JournalKind.COMMISSION_RESTORE,
+    }
+)
 """The fee comes back as well, or what gifts had paid for, so they are judged beside what was paid."""
 
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from tests.support.permission_world import World
 
 CaseT = TypeVar("CaseT")
-ANYBODYS = frozenset({"reviewEarnings", "decideFrozenEarnings"})
+ANYBODYS = frozenset({"reviewEarnings", "decideFrozenEarnings", "decideForfeitAppeal"})
 REASON = {"decision": "release", "reason": "It was looked into."}
+ANSWER = {"decision": "uphold", "reason": "It was looked into again."}
+APPEAL = {"words": "The clicks are from a talk: 300 people in one network."}
 
 
 def plant_code(database: Any, partner_id: str, owner: str) -> str:
@@ -36,6 +38,21 @@ def _partner(world: World) -> dict[str, Any]:
     world.database["ledger_freezes"].insert_one({"_id": f"{partner_id}:0", **frozen, **undecided})
     code = plant_code(world.database, partner_id, world.owner_id)
     return {"partner_id": partner_id, "code": code, "term": 0}
+
+
+def _forfeited(world: World, **changes: Any) -> dict[str, Any]:
+    """The same, and what was frozen was forfeited by somebody else."""
+    made = _partner(world)
+    now = datetime.now(UTC)
+    told = {"state": "forfeited", "reason": "It was looked into.", "decided_by": new_id("usr"), "decided_at": now}
+    freezes = world.database["ledger_freezes"]
+    later = {"appeal_until": now + timedelta(days=1), **changes}
+    freezes.update_one({"_id": f"{made['partner_id']}:0"}, {"$set": {**told, **later}})
+    return {"partner_id": made["partner_id"], "term": 0}
+
+
+def _appealed(world: World) -> dict[str, Any]:
+    return _forfeited(world, appeal=APPEAL["words"], appealed_at=datetime.now(UTC), appeal_waits=True)
 
 
 def _nobody_came_by_anybody(world: World) -> None:
@@ -79,4 +96,6 @@ def cases(case: Callable[..., CaseT]) -> dict[str, CaseT]:
         "listFrozenEarnings": case(),
         "reviewEarnings": case(_partner),
         "decideFrozenEarnings": case(_partner, lambda _: REASON),
+        "appealForfeiture": case(_forfeited, lambda _: APPEAL),
+        "decideForfeitAppeal": case(_appealed, lambda _: ANSWER),
     }

@@ -19,7 +19,7 @@ from promptforge.actors.billing.events.store import EVENTS
 from promptforge.actors.billing.ledger.accounts import AccountAudit
 from promptforge.actors.billing.ledger.adjustments.audit import AdjustmentAudit
 from promptforge.actors.billing.ledger.budgets.store import BUDGETS
-from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, GIVEN_UP_BY
+from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, GIVEN_UP_BY, forfeited_by
 from promptforge.actors.billing.ledger.domain import JournalKind, Owed, PartnerAccount, Platform
 from promptforge.actors.billing.ledger.opening.domain import MARK
 from promptforge.actors.billing.ledger.payouts.store import PAYOUTS as KEPT_PAYOUTS
@@ -99,8 +99,8 @@ class PartnerSeen:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A journal that gives something back: a refund, what a seller is given for one, the close of a run, or a claim on
-    `topup` that came to nothing.
+    """A journal that gives something back: a refund, what a seller is given for one, a commission that was forfeited,
+    the close of a run, or a claim on `topup` that came to nothing.
     """
 
     journal_id: str
@@ -115,6 +115,8 @@ class Returned:
             purchase_id = self.journal_id.removeprefix(COMPENSATED_BY)
             sale_id = purchase_key(purchase_id)
             return [sale_id, refund_key(purchase_id), *_withholdings(sale_id), *settlements_of(sale_id)]
+        if self.kind == JournalKind.COMMISSION_RESTORE:
+            return [forfeited_by(self.journal_id)]
         run_id = self.journal_id.rpartition(":")[0].removeprefix(PREFIX)
         if self.kind == JournalKind.RUN_CLOSE:
             return [reserve_key(run_id)]

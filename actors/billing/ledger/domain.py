@@ -109,6 +109,7 @@ class JournalKind(StrEnum):
     TRIAL_RETURN = "trial_return"
     COMMISSION_RELEASE = "commission_release"
     COMMISSION_FORFEIT = "commission_forfeit"
+    COMMISSION_RESTORE = "commission_restore"
     COMMISSION_COLLECT = "commission_collect"
     COMMISSION_WITHHOLDING = "commission_withholding"
 

@@ -22,7 +22,13 @@ from promptforge.core.mongo import Document
 PAYABLE = (Fund.PURCHASED, Fund.EARNED)
 _INCOME = (Fund.EARNED, Owed.DEBT)
 RETURNS = frozenset(
-    {JournalKind.PURCHASE_REFUND, JournalKind.RUN_REFUND, JournalKind.RUN_CLOSE, JournalKind.COMPENSATION}
+    {
+        JournalKind.PURCHASE_REFUND,
+        JournalKind.RUN_REFUND,
+        JournalKind.RUN_CLOSE,
+        JournalKind.COMPENSATION,
+        JournalKind.COMMISSION_RESTORE,
+    }
 )
 CLAIMS_GIVEN_BACK = frozenset({JournalKind.TOPUP_REFUND_FAILED, JournalKind.DISPUTE_REINSTATED})
 _OF_HOLDS = frozenset(
@@ -151,9 +157,11 @@ def needs_its_origin(kind: str, moved: Moved) -> bool:
 
 def fault_of_return(kind: str, legs: Iterable[Document], origin: Iterable[Document]) -> str | None:
     """`origin`: the legs of what a refund gives back of, those that held for a run that is closed, those of a sale that
-    is made good, its settlement and its refund, and of a claim that came to nothing all legs of the claims on its
-    payment, its own among them.
+    is made good, its settlement and its refund, of a commission that comes back its forfeiture, and of a claim that
+    came to nothing all legs of the claims on its payment, its own among them.
     """
+    if kind == JournalKind.COMMISSION_RESTORE:
+        return _wrong_restoring(legs, origin)
     if kind == JournalKind.COMPENSATION:
         return _wrong_compensation(legs, origin)
     if kind == JournalKind.RUN_CLOSE:
@@ -162,6 +170,15 @@ def fault_of_return(kind: str, legs: Iterable[Document], origin: Iterable[Docume
         earned = sum(leg["amount"] for leg in origin if leg["account"] == Fund.EARNED)
         return f"claims gave {credits(earned)} more earned credits back than they took" if earned > 0 else None
     return _wrong_refund(legs, origin)
+
+
+def _wrong_restoring(restored: Iterable[Document], forfeited: Iterable[Document]) -> str | None:
+    """A forfeited commission comes back as it went, to the account that it was taken of."""
+    moved: dict[tuple[str, str | None], int] = defaultdict(int)
+    for leg in (*restored, *forfeited):
+        moved[leg["account"], leg["lot"]] += leg["amount"]
+    wrong = [amount for amount in moved.values() if amount]
+    return f"it brings {credits(abs(wrong[0]))} more or less back than was forfeited" if wrong else None
 
 
 def _wrong_close(closed: Iterable[Document], reserved: Iterable[Document]) -> str | None:

@@ -11,7 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from promptforge.actors.billing.ledger.commissions.domain import COLLECTED_BY, GIVEN_UP_BY, commission_withheld_by
+from promptforge.actors.billing.ledger.commissions.domain import (
+    COLLECTED_BY,
+    GIVEN_UP_BY,
+    commission_withheld_by,
+    forfeited_by,
+)
 from promptforge.actors.billing.ledger.domain import Fund, JournalKind, Owed, PartnerAccount, Platform, account_named
 from promptforge.actors.billing.ledger.opening.domain import opening_key
 from promptforge.actors.billing.ledger.runs import PREFIX as OF_RUNS
@@ -199,6 +204,12 @@ WAYS: Mapping[str, Ways] = {
     JournalKind.TRIAL_RETURN: Ways(("trials:",), _HELD_BY_OWNER, _of(_OWNER, *_BACK), told_by="its budget"),
     JournalKind.COMMISSION_RELEASE: Ways(("commission:",), _PARTNERS, _PARTNERS, _COMMISSION),
     JournalKind.COMMISSION_FORFEIT: Ways(("commission:", GIVEN_UP_BY), _PARTNERS, _FEES, _COMMISSION),
+    JournalKind.COMMISSION_RESTORE: Ways(
+        ("commission:",),
+        _FEES,
+        _PARTNERS,
+        About(lambda key, _refs: forfeited_by(key), {Whose.PARTNER: Whose.PARTNER}),
+    ),
     JournalKind.COMMISSION_COLLECT: Ways(
         (COLLECTED_BY,), _PARTNERS, _of(_OWNER, *_INCOME), told_by="its partner"
     ),

@@ -17,7 +17,7 @@ from promptforge.core.made import Made
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
-from promptforge.core.text import LINE
+from promptforge.core.text import LINE, TEXT
 
 NewCode = Annotated[
     str,
@@ -149,7 +149,9 @@ class FrozenEarningsView:
     """What a suspension froze. `state` is `frozen`, `released` or `forfeited`; `pending` is what is left of it.
 
     What is released of a sale that has not settled yet settles with it. `reason_code` is null for what was decided
-    before there were codes.
+    before there were codes. What was forfeited (`forfeited`: how much of it an appeal can bring back) can be appealed
+    once, until `appeal_until`; null where it was, or cannot be. `appeal` is what its partner says, `answer` and
+    `answer_code` what was decided of that, for good.
     """
 
     term: int
@@ -159,6 +161,13 @@ class FrozenEarningsView:
     decided_at: datetime | None
     reason: Annotated[str | None, Field(examples=[None])]
     reason_code: Annotated[str | None, Field(examples=[None])] = None
+    forfeited: Credits = "0"
+    appeal_until: Annotated[datetime | None, Field(examples=[None])] = None
+    appealed_at: Annotated[datetime | None, Field(examples=[None])] = None
+    appeal: Annotated[str | None, Field(examples=[None])] = None
+    answer: Annotated[str | None, Field(examples=[None])] = None
+    answer_code: Annotated[str | None, Field(examples=[None])] = None
+    answered_at: Annotated[datetime | None, Field(examples=[None])] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,19 @@ class GetEarnings(Query[EarningsView]):
     """Read how the commissions of your partnership stand."""
 
     partner_id: PartnerId
+
+
+@requires(while_suspended=True, fresh=True)
+class AppealForfeiture(Command[EarningsView]):
+    """Say why frozen earnings should not have been forfeited, once: another administrator decides, for good.
+
+    409 `appealed_already`, `appeal_too_late` after its `appeal_until`, and `nothing_to_appeal` where they are not
+    forfeited, or were before this could be appealed; 404 where nothing was frozen.
+    """
+
+    partner_id: PartnerId
+    term: Annotated[int, Ge(0), Le(2**31 - 1)]
+    words: Annotated[str, Len(20, 2000), TEXT, Field(examples=["The clicks are from a talk: 300 people, one network."])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +292,28 @@ class EarningsReason(StrEnum):
     OTHER = "other"
 
 
+class AppealDecision(StrEnum):
+    """`reverse`: the partner gets them after all. `uphold`: they stay in the fee."""
+
+    REVERSE = "reverse"
+    UPHOLD = "uphold"
+
+
+class AppealReason(StrEnum):
+    """Why; `other` where the note alone says it. `earned` and `mistaken` reverse, `unchanged` upholds."""
+
+    EARNED = "earned"
+    MISTAKEN = "mistaken"
+    UNCHANGED = "unchanged"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class FrozenTermView:
-    """Earnings that wait for a decision: whose they are, how the partnership stands, and how much it is by now."""
+    """Earnings that wait for a decision: whose they are, how the partnership stands, and how much it is by now.
+
+    Of what was forfeited, and waits for the answer to an appeal, `forfeited` is how much.
+    """
 
     partner_id: str
     owner_id: str
@@ -281,6 +322,8 @@ class FrozenTermView:
     term: int
     pending: Credits
     frozen_at: datetime
+    forfeited: Credits = "0"
+    appealed_at: Annotated[datetime | None, Field(examples=[None])] = None
 
 
 @requires(Role.ADMIN)
@@ -288,9 +331,11 @@ class ListFrozenEarnings(Query[Page[FrozenTermView]]):
     """List everybody's earnings that are frozen, with nobody having decided about them; what was frozen last first.
 
     Lifting a suspension decides nothing, nor does an end: they stay here until `POST
-    /partnerships/{partner_id}/earnings/freezes/{term}/decision`.
+    /partnerships/{partner_id}/earnings/freezes/{term}/decision`. With `appealed`: those that were forfeited, and whose
+    partner has appealed, what was appealed last first, until `…/freezes/{term}/appeal/decision`.
     """
 
+    appealed: bool = False
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
 
@@ -308,7 +353,8 @@ class DecideFrozenEarnings(Command[EarningsView]):
 
     409 `freeze_decided` where somebody was faster, whatever they decided. A job carries it out. 403 `own_partnership`
     for your own, or that of an account that shares a card or a bank account with yours; 403 `own_suspension` while an
-    appeal waits against your own suspension, where there is another administrator. 404 where nothing was frozen.
+    appeal waits against your own suspension, where there is another administrator. 404 where nothing was frozen. Your
+    own decision, sent again word for word, is answered with how it stands.
     """
 
     partner_id: PartnerId
@@ -316,6 +362,24 @@ class DecideFrozenEarnings(Command[EarningsView]):
     decision: FreezeDecision
     reason: Note
     reason_code: EarningsReason = EarningsReason.OTHER
+
+
+@requires(Role.ADMIN)
+class DecideForfeitAppeal(Command[EarningsView]):
+    """Answer the appeal against a forfeiture, with a reason, which the partner is told; once, and for good.
+
+    `reverse` brings back what was forfeited and not refunded since: a job carries it out. 403 `own_decision` for who
+    forfeited, and for accounts that are linked with theirs, where there is another administrator; 403 `own_partnership`
+    and `own_suspension` as for the decision. 409 `freeze_decided` where somebody was faster, and `nothing_to_appeal`
+    where nobody has appealed, or has left since. Your own decision, sent again word for word, is answered with how it
+    stands.
+    """
+
+    partner_id: PartnerId
+    term: Annotated[int, Ge(0), Le(2**31 - 1)]
+    decision: AppealDecision
+    reason: Note
+    reason_code: AppealReason = AppealReason.OTHER
 
 
 # Inside the service

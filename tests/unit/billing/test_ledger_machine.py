@@ -30,8 +30,9 @@ from promptforge.actors.billing.ledger import runs
 from promptforge.actors.billing.ledger.adjustments.commands import expire, grant, write_off
 from promptforge.actors.billing.ledger.adjustments.domain import until
 from promptforge.actors.billing.ledger.budgets import commands as budgets
+from promptforge.actors.billing.ledger.commissions import appeals
 from promptforge.actors.billing.ledger.commissions import commands as commissions
-from promptforge.actors.billing.ledger.commissions.messages import DecideFreeze
+from promptforge.actors.billing.ledger.commissions.messages import AnswerFreeze, AppealFreeze, DecideFreeze
 from promptforge.actors.billing.ledger.holdings import Holdings
 from promptforge.actors.billing.ledger.opening.domain import opening_journal
 from promptforge.actors.billing.ledger.payouts import commands as payouts
@@ -187,13 +188,34 @@ class LedgerMachine(RuleBasedStateMachine):
             decided_by="usr_2",
             reason="looked at",
             reason_code="other",
+            appeal_until=self.books.now + timedelta(days=184),
         )
         self._do(lambda: commissions.decide(self.books, decision))
+
+    @rule(granted=st.booleans(), number=st.integers(0, 5))
+    def forfeiture_is_appealed(self, number: int, *, granted: bool) -> None:
+        """And answered; neither is possible a second time, or where nothing was forfeited."""
+        freezes = sorted(self.books.pages.freezes)
+        if not freezes:
+            return
+        term = self.books.pages.freezes[freezes[number % len(freezes)]].term
+        appeal = AppealFreeze(partner_id=PARTNER, term=term, words="People came from a talk.")
+        answer = AnswerFreeze(
+            partner_id=PARTNER,
+            term=term,
+            granted=granted,
+            decided_by="usr_3",
+            reason="looked at again",
+            reason_code="other",
+        )
+        self._do(lambda: appeals.appeal(self.books, appeal))
+        self._do(lambda: appeals.answer(self.books, answer))
 
     @rule()
     def decisions_are_carried_out(self) -> None:
         for sale in list(self.books.pages.sales):
             self._do(partial(commissions.settle, self.books, sale))
+            self._do(partial(appeals.restore, self.books, sale))
 
     @rule(percent=PERCENT)
     def partner_collects(self, percent: int) -> None:

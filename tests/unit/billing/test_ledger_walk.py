@@ -80,6 +80,7 @@ class Walk:
             self._withhold: 1,
             self._suspend_or_lift: 1,
             self._decide_freeze: 1,
+            self._appeal_forfeiture: 2,
             self._carry_out: 2,
             self._collect: 1,
             self._again: 2,
@@ -207,6 +208,11 @@ class Walk:
     def _decide_freeze(self) -> None:
         self._machine.freeze_is_decided(number=self._rng.randint(0, 5), release=self._rng.random() < 0.5)
 
+    def _appeal_forfeiture(self) -> None:
+        """Mostly once it was carried out: what is not in the fee yet does not come back out of it."""
+        self._machine.decisions_are_carried_out()
+        self._machine.forfeiture_is_appealed(number=self._rng.randint(0, 5), granted=self._rng.random() < 0.7)
+
     def _carry_out(self) -> None:
         self._machine.decisions_are_carried_out()
 
@@ -253,6 +259,7 @@ def test_every_invariant_holds_on_every_way_and_every_way_is_gone() -> None:
     legs |= {
         "purchase_refund partner:ptn_1:pending-",
         "commission_release partner:ptn_1:earned+",
+        "commission_restore partner:ptn_1:pending+",
         "commission_collect debt+",
     }
     assert {*JournalKind, *legs} - reached.keys() == set(), "the walk did not get there, so it proves nothing of it"

@@ -40,8 +40,9 @@ from promptforge.actors.partnerships.partners.domain import Partner
 from promptforge.actors.partnerships.partners.domain import Verdict as PartnerVerdict
 from promptforge.actors.partnerships.partners.notices import commission_notice, decision_notice
 from promptforge.actors.partnerships.partners.reasons import REASONS as PARTNERSHIP_REASONS
-from promptforge.actors.partnerships.referrals.earnings import earnings_notice
-from promptforge.actors.partnerships.referrals.messages import DecideFrozenEarnings
+from promptforge.actors.partnerships.referrals.messages import DecideForfeitAppeal, DecideFrozenEarnings
+from promptforge.actors.partnerships.referrals.notices import answer_notice, earnings_notice
+from promptforge.actors.partnerships.referrals.reasons import ANSWERS
 from promptforge.actors.partnerships.referrals.reasons import REASONS as EARNINGS_REASONS
 from promptforge.actors.users.staff.messages import AccountView, SuspensionView
 from promptforge.actors.users.staff.notices import decision_notice as account_notice
@@ -234,7 +235,13 @@ def of_partnerships() -> Iterator[NotifyUser]:
             decided = DecideFrozenEarnings(
                 partner_id="ptn_1", term=0, decision=fate, reason="A note.", reason_code=earned
             )
-            yield earnings_notice(PARTNER, decided)
+            yield earnings_notice(PARTNER, decided, NOW)
+    for answered, of_answers in ANSWERS.items():
+        for answer in of_answers.decisions:
+            heard = DecideForfeitAppeal(
+                partner_id="ptn_1", term=0, decision=answer, reason="A note.", reason_code=answered
+            )
+            yield answer_notice(PARTNER, heard)
 
 
 ACCOUNT = AccountView(
@@ -269,7 +276,7 @@ REASONED = {name for name, kind in KINDS.items() if kind.reasoned}
 
 
 def test_each_kind_that_tells_of_a_decision_against_somebody_is_here() -> None:
-    better = {"partnership.approved", "partnership.lifted", "account.reinstated"}
+    better = {"partnership.approved", "partnership.lifted", "partnership.earnings_restored", "account.reinstated"}
     assert {notice.kind for notice in TOLD} - better == REASONED
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from promptforge.actors.billing.errors import InsufficientCredits
 from promptforge.actors.billing.ledger.books import Books, unposted
 from promptforge.actors.billing.ledger.commissions.domain import (
+    BACK_INTO_THE_FEE,
     CLOSED,
     COLLECTED_BY,
     Fate,
@@ -14,14 +16,16 @@ from promptforge.actors.billing.ledger.commissions.domain import (
     FreezeState,
     collect_journal,
     commission_withheld_by,
+    forfeit_key,
     given_up_journal,
     moved,
+    release_key,
     withheld_commission,
 )
 from promptforge.actors.billing.ledger.commissions.fate import buyer_of, fate_of, is_known
 from promptforge.actors.billing.ledger.commissions.messages import DecideFreeze
 from promptforge.actors.billing.ledger.domain import Journal
-from promptforge.actors.billing.ledger.sales.domain import SETTLING
+from promptforge.actors.billing.ledger.sales.domain import SETTLING, Sale
 from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.errors import NotFound
@@ -44,8 +48,8 @@ async def decide(books: Books, decision: DecideFreeze) -> Freeze:
     if there is None:
         raise NotFound("Nothing of this partner was frozen then")
     state = FreezeState.RELEASED if decision.release else FreezeState.FORFEITED
-    why = (decision.reason, decision.reason_code)
-    decided = there.decided(state, by=decision.decided_by, why=why, at=books.now)
+    why, until = (decision.reason, decision.reason_code), decision.appeal_until
+    decided = there.decided(state, by=decision.decided_by, why=why, at=books.now, appeal_until=until)
     await books.put_freeze(decided)
     return decided
 
@@ -59,12 +63,24 @@ async def settle(books: Books, sale_id: str, referrer: ReferrerStanding = HONEST
     if sale is None or not sale.commission:
         return None
     fate = await fate_of(books, sale, referrer)
-    if fate is not Fate.FORGONE and (fate is not Fate.PAID or sale.state not in SETTLING):
+    if fate not in BACK_INTO_THE_FEE and (fate is not Fate.PAID or sale.state not in SETTLING):
         return None
-    journal, left = moved(sale, fate)
+    if fate is Fate.FORFEITED:
+        await _count_move(books, sale)
+    journal, left = moved(sale, fate, await _key_of(books, sale, fate))
     await books.put_sale(left)
     await books.post(journal)
     return fate
+
+
+async def _key_of(books: Books, sale: Sale, fate: Fate) -> str:
+    return await unposted(books, partial(forfeit_key, sale.id)) if fate in BACK_INTO_THE_FEE else release_key(sale.id)
+
+
+async def _count_move(books: Books, sale: Sale) -> None:
+    freeze = await books.find_freeze(sale.partner_id or "", sale.term)
+    if freeze is not None:
+        await books.put_freeze(replace(freeze, moves=freeze.moves + 1))
 
 
 async def withhold_commission(books: Books, sale_id: str) -> Journal | None:
@@ -102,7 +118,7 @@ async def give_up_pending(books: Books, sale_id: str) -> None:
     sale = await books.find_sale(sale_id)
     if sale is None or not sale.commission:
         return
-    journal, left = moved(sale, Fate.FORGONE, reason=CLOSED)
+    journal, left = moved(sale, Fate.FORGONE, await _key_of(books, sale, Fate.FORGONE), reason=CLOSED)
     await books.put_sale(left)
     await books.post(journal)
 

@@ -10,7 +10,7 @@ from promptforge.actors.partnerships.referrals.messages import ReferrerStanding
 
 async def fate_of(books: Books, sale: Sale, referrer: ReferrerStanding) -> Fate:
     """As is known by now. What nobody is to get is forgone first, whatever else is undecided."""
-    if sale.partner_id is None or await _is_nobodys(books, sale, referrer):
+    if sale.partner_id is None or await is_nobodys(books, sale, referrer):
         return Fate.FORGONE
     freeze = await books.find_freeze(sale.partner_id, sale.term)
     if freeze is not None and freeze.fate is not Fate.PAID:
@@ -18,7 +18,7 @@ async def fate_of(books: Books, sale: Sale, referrer: ReferrerStanding) -> Fate:
     return Fate.WAITS if referrer.suspended or await is_disputed(books, sale) else Fate.PAID
 
 
-async def _is_nobodys(books: Books, sale: Sale, referrer: ReferrerStanding) -> bool:
+async def is_nobodys(books: Books, sale: Sale, referrer: ReferrerStanding) -> bool:
     """The accounts belong together, the referrer's is closed, or the money that paid for it is lost."""
     buyer_id = await buyer_of(books, sale)
     return (

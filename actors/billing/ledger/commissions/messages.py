@@ -22,7 +22,8 @@ class FrozenTerm:
     """What a suspension froze, in millicredits; `state` is `frozen`, `released` or `forfeited`.
 
     `pending` is what is left of it: what was decided is carried out by a job, and what is released of a sale that has
-    not settled yet settles with it. `reason` is the decision's.
+    not settled yet settles with it. `reason` is the decision's. `forfeited` is what an appeal can bring back; `appeal`
+    is what its owner says, and `answer` what was decided of that.
     """
 
     term: int
@@ -32,16 +33,29 @@ class FrozenTerm:
     decided_at: datetime | None
     reason: str | None
     reason_code: str | None
+    forfeited: int = 0
+    appeal_until: datetime | None = None
+    appeal: str | None = None
+    appealed_at: datetime | None = None
+    answer: str | None = None
+    answer_code: str | None = None
+    answered_by: str | None = None
+    answered_at: datetime | None = None
+    decided_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UndecidedFreeze:
-    """Of a term that nobody has decided about: what is pending of it, in millicredits."""
+    """Of a term that nobody has decided about: what is pending of it, in millicredits; of one whose appeal waits also
+    what is forfeited.
+    """
 
     partner_id: str
     term: int
     pending: int
     frozen_at: datetime
+    forfeited: int = 0
+    appealed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,9 @@ class FreezeCommissions(Command[int]):
 
 @internal
 class ListUndecidedFreezes(Query[Page[UndecidedFreeze]]):
-    """Everybody's freezes that nobody has decided about, the newest first."""
+    """Everybody's freezes that nobody has decided about, or (`appealed`) whose appeal waits; the newest first."""
 
+    appealed: bool = False
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorToken | None = None
 
@@ -107,7 +122,7 @@ class ListUndecidedTerms(Query[tuple[int, ...]]):
 
 @internal
 class DecideFreeze(Command[FrozenTerm]):
-    """Release or forfeit what one suspension froze, once.
+    """Release or forfeit what one suspension froze, once; what is forfeited can be appealed until `appeal_until`.
 
     Raises `FreezeDecided` (409) where somebody was faster, and `NotFound` where nothing was frozen.
     """
@@ -118,12 +133,57 @@ class DecideFreeze(Command[FrozenTerm]):
     decided_by: Id
     reason: Annotated[str, Len(3, 2000)]
     reason_code: Annotated[str, Len(1, 50)]
+    appeal_until: datetime | None = None
+
+
+@internal
+class GetFreeze(Query[FrozenTerm]):
+    """A partner's of one term. Raises `NotFound`."""
+
+    partner_id: PartnerId
+    term: Term
+
+
+@internal
+class AppealFreeze(Command[FrozenTerm]):
+    """Keep what a partner says against a forfeiture, once.
+
+    Raises `NothingForfeited`, `ForfeitAppealed` or `AppealTooLate` (409), and `NotFound` where nothing was frozen.
+    """
+
+    partner_id: PartnerId
+    term: Term
+    words: Annotated[str, Len(1, 2000)]
+
+
+@internal
+class AnswerFreeze(Command[FrozenTerm]):
+    """Uphold a forfeiture that was appealed, or bring back what was forfeited; once, and for good.
+
+    Raises `FreezeDecided` (409) where somebody was faster, `NothingForfeited` (409) without an appeal, and `NotFound`.
+    """
+
+    partner_id: PartnerId
+    term: Term
+    granted: bool
+    decided_by: Id
+    reason: Annotated[str, Len(3, 2000)]
+    reason_code: Annotated[str, Len(1, 50)]
 
 
 @internal
 @job(timeout_seconds=600, keep_dead=None)
 class CarryOutFreeze(Command[int]):
     """Move the commissions of a term that was decided about, some sales at a time; answers of how many sales."""
+
+    partner_id: PartnerId
+    term: Term
+
+
+@internal
+@job(timeout_seconds=600, keep_dead=None)
+class RestoreForfeited(Command[int]):
+    """Bring back what was forfeited of a term whose appeal was granted, some sales at a time; answers of how many."""
 
     partner_id: PartnerId
     term: Term

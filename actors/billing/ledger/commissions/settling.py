@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from promptforge.actors.billing.ledger.commissions import commands
+from promptforge.actors.billing.ledger.commissions import appeals, commands
 from promptforge.actors.billing.ledger.commissions.domain import Fate
 from promptforge.actors.billing.ledger.commissions.messages import (
     CarryOutFreeze,
     GiveUpCommissions,
+    RestoreForfeited,
     SettleCommissions,
 )
 from promptforge.actors.billing.ledger.sales.domain import Sale
@@ -50,9 +51,26 @@ class CommissionSettlementActor(Actor):
         store = self._ledger.commissions
         return await self._move(partial(store.list_pending, message.partner_id, message.term, limit=AT_ONCE), context)
 
+    @handles(RestoreForfeited, key="partner_id")
+    async def restore(self, message: RestoreForfeited, context: Context) -> int:
+        """And what the forfeiture had not come to yet goes the same way."""
+        store, partner_id, term = self._ledger.commissions, message.partner_id, message.term
+        done, after = 0, ""
+        while sales := await store.list_forfeited(partner_id, term, after, limit=AT_ONCE):
+            done += await context.transaction(partial(self._restore, sales))
+            after = sales[-1].id
+        return done + await self._move(partial(store.list_pending, partner_id, term, limit=AT_ONCE), context)
+
+    async def _restore(self, sales: list[Sale], tx: Context) -> int:
+        books = self._ledger.open(tx)
+        moved = [await appeals.restore(books, sale.id, await _judged(sale, tx)) for sale in sales]
+        reach("commissions.restored")
+        return sum(moved)
+
     @handles(GiveUpCommissions, key="partner_id")
     async def give_up(self, message: GiveUpCommissions, context: Context) -> int:
         giving_up_id, partner_id = new_id("gup"), message.partner_id
+        await self._ledger.commissions.drop_appeals(partner_id)
         await context.transaction(lambda tx: commands.give_up(self._ledger.open(tx), giving_up_id, partner_id))
         done = 0
         while sales := await self._ledger.commissions.list_left(partner_id, limit=AT_ONCE):

@@ -8,29 +8,36 @@ from datetime import datetime
 from promptforge.actors.billing.ledger.commissions.domain import Freeze, FreezeState, PartnerBalance
 from promptforge.actors.billing.ledger.commissions.messages import CommissionDay, UndecidedFreeze
 from promptforge.actors.billing.ledger.sales.domain import SETTLING, Sale, SaleState
-from promptforge.actors.billing.ledger.sales.store import PENDING, RELEASED, SALES, sale_from
+from promptforge.actors.billing.ledger.sales.store import FORFEITED, PENDING, RELEASED, SALES, sale_from
 from promptforge.actors.billing.ledger.store import PARTNERS
 from promptforge.core.mongo import Document, Index, Mongo, Session
 from promptforge.core.pages import Cursor, Page, page_of
-from promptforge.core.personal import Erased, Held, Subject, kept
+from promptforge.core.personal import CLEARED, Erased, Held, Personal, Subject, kept
 
 FREEZES = "ledger_freezes"
 _UNDECIDED: Document = {"state": FreezeState.FROZEN.value}
+_APPEALED: Document = {"appeal_waits": True}
 INDEXES: dict[str, tuple[Index, ...]] = {
     FREEZES: (
         Index((("partner_id", 1), ("term", -1))),
         Index((("frozen_at", -1), ("_id", -1)), partial=_UNDECIDED),
+        Index((("appealed_at", -1), ("_id", -1)), partial=_APPEALED),
         Index((("decided_by", 1),), partial={"decided_by": {"$gt": ""}}),
+        Index((("answered_by", 1),), partial={"answered_by": {"$gt": ""}}),
     ),
 }
 _RECORD = "the reason is the record of what became of somebody's earnings"
 DECISION = kept(_RECORD, years=10, since="frozen_at", then=Erased.REDACTED)
-_WHOSE = (("partner_id", "partners"), ("decided_by", None))
+_PARTNERS: dict[str, Personal] = {"reason": DECISION, "answer": DECISION, "appeal": CLEARED}
 HELD = {
     FREEZES: Held(
         "Earnings of yours that were frozen, and decisions of yours about others'",
-        tuple(Subject(path, {"reason": DECISION}, of=of) for path, of in _WHOSE),
-        plain=frozenset({"_id", "partner_id", "state", "reason_code"}),
+        (
+            Subject("partner_id", _PARTNERS, of="partners"),
+            Subject("decided_by", {"reason": DECISION}),
+            Subject("answered_by", {"answer": DECISION}),
+        ),
+        plain=frozenset({"_id", "partner_id", "state", "reason_code", "answer_code"}),
     ),
 }
 MOST_FREEZES = 100
@@ -71,8 +78,22 @@ class CommissionStore:
             "reason_code": freeze.reason_code,
             "decided_by": freeze.decided_by,
             "decided_at": freeze.decided_at,
+            "appeal_until": freeze.appeal_until,
+            "appeal": freeze.appeal,
+            "appealed_at": freeze.appealed_at,
+            "appeal_waits": freeze.appeal_waits,
+            "answer": freeze.answer,
+            "answer_code": freeze.answer_code,
+            "answered_by": freeze.answered_by,
+            "answered_at": freeze.answered_at,
+            "moves": freeze.moves,
         }
         await self._freezes.update_one({"_id": freeze.id}, {"$set": row}, upsert=True, session=session)
+
+    async def drop_appeals(self, partner_id: str) -> None:
+        """Those that wait: there is nobody any more who has asked."""
+        dropped = {"$set": {"appeal": None, "appealed_at": None, "appeal_until": None, "appeal_waits": False}}
+        await self._freezes.update_many({"partner_id": partner_id, **_APPEALED}, dropped)
 
     async def list_freezes(self, partner_id: str) -> list[Freeze]:
         """The newest first."""
@@ -88,6 +109,11 @@ class CommissionStore:
     async def list_pending(self, partner_id: str, term: int, after: str, *, limit: int) -> list[Sale]:
         """Sales of a term whose commission is neither the partner's yet nor the platform's again, by their ids."""
         wanted = {"partner_id": partner_id, "term": term, "_id": {"$gt": after}, **PENDING}
+        return await self._some(wanted, limit)
+
+    async def list_forfeited(self, partner_id: str, term: int, after: str, *, limit: int) -> list[Sale]:
+        """A term's sales of whose commission something was forfeited, and is not brought back, by their ids."""
+        wanted = {"partner_id": partner_id, "term": term, "_id": {"$gt": after}, **FORFEITED}
         return await self._some(wanted, limit)
 
     async def list_settled(self, partner_id: str, undecided: Sequence[int], after: str, *, limit: int) -> list[Sale]:
@@ -121,36 +147,50 @@ class CommissionStore:
         row = await self._sales.find_one(wanted, {"partner_id": 1}, sort=[("partner_id", 1)])
         return None if row is None else row["partner_id"]
 
-    async def list_undecided(self, *, cursor: Cursor | None, limit: int) -> Page[UndecidedFreeze]:
-        """Everybody's, the newest first."""
-        wanted = dict(_UNDECIDED)
+    async def list_undecided(
+        self, *, appealed: bool = False, cursor: Cursor | None, limit: int
+    ) -> Page[UndecidedFreeze]:
+        """Everybody's, the newest first; or those whose appeal waits, the last one first."""
+        wanted, since = (dict(_APPEALED), "appealed_at") if appealed else (dict(_UNDECIDED), "frozen_at")
         if cursor is not None:
-            earlier = {"frozen_at": {"$lt": cursor.created_at}}
-            wanted["$or"] = [earlier, {"frozen_at": cursor.created_at, "_id": {"$lt": cursor.id}}]
-        found = self._freezes.find(wanted).sort([("frozen_at", -1), ("_id", -1)]).limit(limit + 1)
-        rows = [{**row, "created_at": row["frozen_at"]} for row in await found.to_list(limit + 1)]
-        pending = await self._pending_of_terms([(row["partner_id"], row["term"]) for row in rows])
+            earlier = {since: {"$lt": cursor.created_at}}
+            wanted["$or"] = [earlier, {since: cursor.created_at, "_id": {"$lt": cursor.id}}]
+        found = self._freezes.find(wanted).sort([(since, -1), ("_id", -1)]).limit(limit + 1)
+        rows = [{**row, "created_at": row[since]} for row in await found.to_list(limit + 1)]
+        terms = [(row["partner_id"], row["term"]) for row in rows]
+        pending = await self._sum_of_terms(terms, "commission", PENDING)
+        forfeited = await self._sum_of_terms(terms, "forfeited", FORFEITED) if appealed else {}
 
         def view(row: Document) -> UndecidedFreeze:
             term = row["partner_id"], row["term"]
-            return UndecidedFreeze(*term, pending.get(term, 0), row["frozen_at"])
+            amounts = pending.get(term, 0), forfeited.get(term, 0)
+            return UndecidedFreeze(*term, amounts[0], row["frozen_at"], amounts[1], row.get("appealed_at"))
 
         return page_of(rows, limit, view)
 
-    async def _pending_of_terms(self, terms: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    async def _sum_of_terms(
+        self, terms: Sequence[tuple[str, int]], name: str, there: Document
+    ) -> dict[tuple[str, int], int]:
         partner_ids, numbers = {one for one, _ in terms}, {term for _, term in terms}
         pipeline: list[Document] = [
-            {"$match": {"partner_id": {"$in": sorted(partner_ids)}, "term": {"$in": sorted(numbers)}, **PENDING}},
-            {"$group": {"_id": {"partner_id": "$partner_id", "term": "$term"}, "sum": {"$sum": "$commission"}}},
+            {"$match": {"partner_id": {"$in": sorted(partner_ids)}, "term": {"$in": sorted(numbers)}, **there}},
+            {"$group": {"_id": {"partner_id": "$partner_id", "term": "$term"}, "sum": {"$sum": f"${name}"}}},
         ]
         rows = self._sales.aggregate(pipeline)
         return {(row["_id"]["partner_id"], row["_id"]["term"]): row["sum"] async for row in rows}
 
     async def pending_of(self, partner_id: str, *, session: Session | None = None) -> dict[int, int]:
         """Term → what is pending of it."""
+        return await self._by_term(partner_id, "commission", PENDING, session)
+
+    async def forfeited_of(self, partner_id: str, *, session: Session | None = None) -> dict[int, int]:
+        """Term → what was forfeited of it, and an appeal may bring back."""
+        return await self._by_term(partner_id, "forfeited", FORFEITED, session)
+
+    async def _by_term(self, partner_id: str, name: str, there: Document, session: Session | None) -> dict[int, int]:
         pipeline: list[Document] = [
-            {"$match": {"partner_id": partner_id, **PENDING}},
-            {"$group": {"_id": "$term", "sum": {"$sum": "$commission"}}},
+            {"$match": {"partner_id": partner_id, **there}},
+            {"$group": {"_id": "$term", "sum": {"$sum": f"${name}"}}},
         ]
         return {row["_id"]: row["sum"] async for row in self._sales.aggregate(pipeline, session=session)}
 
@@ -208,4 +248,12 @@ def _freeze_from(row: Document) -> Freeze:
         reason_code=row.get("reason_code"),
         decided_by=row["decided_by"],
         decided_at=row["decided_at"],
+        appeal_until=row.get("appeal_until"),  # those that were decided before there were appeals have none of these
+        appeal=row.get("appeal"),
+        appealed_at=row.get("appealed_at"),
+        answer=row.get("answer"),
+        answer_code=row.get("answer_code"),
+        answered_by=row.get("answered_by"),
+        answered_at=row.get("answered_at"),
+        moves=row.get("moves", 0),
     )

@@ -64,7 +64,8 @@ class Sale:
     settled into earned credits, less what was withheld of that since. Of the `promised`
     commission of the partner's `term`, which is for what `referrer_id` does under `code`, `forgone` went back into the
     fee: for that, because the referrer is linked with one of them, or because it was forfeited. `released` is what has
-    become the partner's, less what was withheld of that since.
+    become the partner's, less what was withheld of that since; `forfeited` is what of the forgone an administrator's
+    decision took, which an appeal may bring back.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Sale:
     term: int = 0
     earned: int = 0
     released: int = 0
+    forfeited: int = 0
 
     @property
     def open(self) -> bool:
@@ -348,7 +350,8 @@ def refund_journal(purchase: Journal, legs: Sequence[Leg], reason: str) -> Journ
 
 
 def reversed_sale(sale: Sale) -> Sale:
-    return replace(sale, payable=0, granted=0, commission=0, earned=0, released=0, state=SaleState.REVERSED)
+    nothing = replace(sale, payable=0, granted=0, commission=0, earned=0, released=0, forfeited=0)
+    return replace(nothing, state=SaleState.REVERSED)
 
 
 def partner_of(purchase: Journal) -> str | None:

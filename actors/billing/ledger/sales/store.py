@@ -16,6 +16,8 @@ PENDING: Document = {"commission": {"$gt": 0}}
 """Of a commission that is neither the partner's yet nor the platform's again."""
 EARNED: Document = {"earned": {"$gt": 0}}
 RELEASED: Document = {"released": {"$gt": 0}}
+FORFEITED: Document = {"forfeited": {"$gt": 0}}
+"""Of a commission that a decision put back into the fee, and an appeal may bring back."""
 INDEXES: dict[str, tuple[Index, ...]] = {
     SALES: (
         Index((("state", 1), ("seller_id", 1), ("sold_at", 1), ("_id", 1))),
@@ -26,6 +28,7 @@ INDEXES: dict[str, tuple[Index, ...]] = {
         ),
         Index((("partner_id", 1), ("term", 1), ("_id", 1), ("commission", 1)), partial=PENDING),
         Index((("state", 1), ("partner_id", 1), ("_id", 1), ("term", 1)), partial=PENDING),
+        Index((("partner_id", 1), ("term", 1), ("_id", 1), ("forfeited", 1)), partial=FORFEITED),
         Index((("seller_id", 1), ("buyer_id", 1), ("_id", 1)), partial=EARNED),
         Index((("referrer_id", 1), ("buyer_id", 1), ("_id", 1)), partial=RELEASED),
         Index((("referrer_id", 1), ("seller_id", 1), ("_id", 1)), partial=RELEASED),
@@ -40,7 +43,8 @@ HELD = {
         (
             Subject("seller_id", marks(kept(LEDGER), "payable", "granted", "withheld", "paid_with"), where=_ANY),
             Subject(
-                "referrer_id", marks(kept(LEDGER), "promised", "commission", "forgone", "released", "code", "term")
+                "referrer_id",
+                marks(kept(LEDGER), "promised", "commission", "forgone", "forfeited", "released", "code", "term"),
             ),
         ),
         plain=frozenset({"*"}),
@@ -76,6 +80,7 @@ class SaleStore:
             "term": sale.term,
             "earned": sale.earned,
             "released": sale.released,
+            "forfeited": sale.forfeited,
         }
         await self._sales.update_one({"_id": sale.id}, {"$set": row}, upsert=True, session=session)
 
@@ -144,4 +149,5 @@ def sale_from(row: Document) -> Sale:
         term=row.get("term", 0),
         earned=row.get("earned", 0),
         released=row.get("released", 0),
+        forfeited=row.get("forfeited", 0),
     )

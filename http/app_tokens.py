@@ -15,16 +15,19 @@ PATH = "/api/v1/partnerships/oauth/token"
 REVOCATION_PATH = "/api/v1/partnerships/oauth/revoke"
 GRANT = "client_credentials"
 LONGEST_TOKEN = 4096
+_TOKEN_FIELDS = frozenset({"grant_type", "scope"})
+_REVOCATION_FIELDS = frozenset({"token", "token_type_hint"})
 _SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
 def token_endpoint(system: System, rates: Rates) -> OAuthEndpoint:
-    return OAuthEndpoint(system, rates, asked=_token_asked, answered=_token_answered)
+    return OAuthEndpoint(system, rates, known=_TOKEN_FIELDS, asked=_token_asked, answered=_token_answered)
 
 
 def revocation_endpoint(system: System, rates: Rates) -> OAuthEndpoint:
     """200 and nothing else, whether or not there was such a token (RFC 7009, 2.2)."""
-    return OAuthEndpoint(system, rates, asked=_revocation_asked, answered=lambda _: None)
+    known = _REVOCATION_FIELDS
+    return OAuthEndpoint(system, rates, known=known, asked=_revocation_asked, answered=lambda _: None)
 
 
 def _token_asked(fields: Mapping[str, str], credentials: Credentials) -> IssueAppToken:

@@ -28,6 +28,8 @@ from promptforge.http.rates import RateClass, Rates
 
 T = TypeVar("T")
 LIMITS = BodyLimits(max_bytes=8192, timeout_seconds=10.0)
+CREDENTIALS = frozenset({"client_id", "client_secret"})
+"""Fields that every form here may have."""
 MOST_FIELDS = 32
 LONGEST = 256
 """Of a client id, and of a secret."""
@@ -65,8 +67,8 @@ class Credentials:
 class OAuthEndpoint:
     """ASGI endpoint. Wrong secrets count against their sender's address, as bad tokens do.
 
-    `asked` makes the message from the form and the client's credentials, or raises `Refused`; `answered` makes the
-    document of its reply, None for an empty one.
+    `known` are the form's fields beside `CREDENTIALS`; `asked` makes the message from those that were sent and the
+    client's credentials, or raises `Refused`; `answered` makes the document of its reply, None for an empty one.
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class OAuthEndpoint:
         system: System,
         rates: Rates,
         *,
+        known: frozenset[str],
         asked: Callable[[Mapping[str, str], Credentials], Message[T]],
         answered: Callable[[T], dict[str, Any] | None],  # Any: JSON
     ) -> None:
         self._system = system
         self._rates = rates
+        self._known = known | CREDENTIALS
         self._asked = asked
         self._answered = answered
 
@@ -90,7 +94,7 @@ class OAuthEndpoint:
             return
         self._rates.check(exchange, RateClass.SIGN_IN)
         try:
-            fields = _fields(exchange, await read_body(exchange, receive, LIMITS))
+            fields = _fields(exchange, await read_body(exchange, receive, LIMITS), self._known)
             credentials = _credentials(exchange.headers.get(b"authorization"), fields)
             reply = await self._ask(self._asked(fields, credentials), exchange)
         except Refused as refused:
@@ -111,8 +115,8 @@ class OAuthEndpoint:
             raise Refused(*_REFUSALS[type(error)], error.detail) from None
 
 
-def _fields(exchange: Exchange, body: bytes) -> dict[str, str]:
-    """Those that have a value: without one they count as left out, and those nobody knows do not count (3.2)."""
+def _fields(exchange: Exchange, body: bytes, known: frozenset[str]) -> dict[str, str]:
+    """Those that are known and have a value: without one they count as left out, others are passed over (3.2)."""
     if not _FORM.fullmatch(exchange.headers.get(b"content-type", b"")):
         raise Refused(400, "invalid_request", "Send a form: Content-Type: application/x-www-form-urlencoded")
     if exchange.query:
@@ -121,9 +125,12 @@ def _fields(exchange: Exchange, body: bytes) -> dict[str, str]:
         pairs = parse_qsl(body.decode("ascii"), errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
         raise Refused(400, "invalid_request", f"The body is no form of {MOST_FIELDS} fields at most") from None
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise Refused(400, "invalid_request", "A field is there twice")
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise Refused(400, "invalid_request", f"{name} is there twice")
+        if name in known:
+            fields[name] = value
     return fields
 
 

@@ -246,6 +246,8 @@ def _form(fields: str) -> dict[str, Any]:
         ({"data": {**GRANT, "scope": "profile:read\x00"}}, 400, "invalid_scope"),
         ({"data": {**GRANT, "scope": '"'}}, 400, "invalid_scope"),
         (_form("grant_type=client_credentials&grant_type=client_credentials"), 400, "invalid_request"),
+        (_form("grant_type=client_credentials&scope=profile:read&scope=profile:read"), 400, "invalid_request"),
+        (_form("grant_type=client_credentials&" + "&".join(["x=1"] * 99)), 400, "invalid_request"),
         (_form("&".join(f"f{number}=x" for number in range(99))), 400, "invalid_request"),
         (_form("grant_type=%ff%fe"), 400, "invalid_request"),
         ({"json": GRANT}, 400, "invalid_request"),
@@ -261,6 +263,25 @@ def test_requests_that_are_wrong_are_refused_in_the_words_of_the_standard(
     answer = service.visitor.post(TOKEN, **{**sent, "headers": headers})
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", [TOKEN, REVOKE])
+def test_fields_that_nobody_knows_are_passed_over_however_often_they_are_there(
+    service: Service, admin: Person, path: str
+) -> None:
+    program = standing_program(service, admin)
+    sent = _form(f"grant_type=client_credentials&token=pfa_{'x' * 44}&audience=a&audience=b&audience=b&%C3%A9=&=")
+    headers = {**basic(program.id, program.secret), **sent["headers"]}
+    assert service.visitor.post(path, content=sent["content"], headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("twice", ["token", "token_type_hint"])
+def test_what_a_revocation_knows_is_there_once(service: Service, admin: Person, twice: str) -> None:
+    program = standing_program(service, admin)
+    sent = _form(f"token=pfa_{'x' * 44}&{twice}=a&{twice}=a")
+    headers = {**basic(program.id, program.secret), **sent["headers"]}
+    answer = service.visitor.post(REVOKE, content=sent["content"], headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 def test_tokens_are_asked_for_by_post_and_briefly(service: Service) -> None:

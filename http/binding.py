@@ -19,7 +19,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from promptforge.core.errors import ConfigurationError, FieldError, Invalid, Malformed
 from promptforge.core.messages import Message
-from promptforge.http.body import judge, parse_object
+from promptforge.http.body import MAX_INT64, MIN_INT64, judge, parse_object
 from promptforge.http.pointers import Location, locate, pointer
 from promptforge.http.routing import MessageClass, Route
 
@@ -30,7 +30,8 @@ _MOST_ROUTES = 1_000
 _TEXT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 _JSON = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_MOST_DIGITS = len(str(MIN_INT64))
 _SEQUENCES = (tuple, list, set, frozenset)
 _CODES = {
     "unexpected_keyword_argument": ("unknown_field", "There is no such field here"),
@@ -83,9 +84,10 @@ class Binder:
     def _bind_parameters(self, path: Mapping[str, str], query: bytes, values: Values, errors: list[FieldError]) -> None:
         text: Values = {**self._parse_query(query, path, errors), **path} if query else {**path}
         for name in self._integers.intersection(text):
-            if not _INTEGER.fullmatch(text[name]):
+            wrong = _wrong_number(text[name])
+            if wrong is not None:
                 del text[name]
-                errors.append(FieldError("This must be a whole number", "int_parsing", parameter=name))
+                errors.append(FieldError(*wrong, parameter=name))
         if self.parameters is None:
             errors.extend(_unknown_parameter(name) for name in text)
             return
@@ -224,6 +226,15 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         raise Malformed("The query string is not UTF-8") from None
     except ValueError:
         raise Malformed(f"The query string may have at most {MAX_QUERY_PARAMETERS} parameters") from None
+
+
+def _wrong_number(text: str) -> tuple[str, str] | None:
+    """What is wrong with a whole number in an address: it has one way to be written, and 64 bits."""
+    if not _INTEGER.fullmatch(text):
+        return "This must be a whole number, in digits: 100, and not 1e2, 100.0 or +100", "int_parsing"
+    if len(text) > _MOST_DIGITS or not MIN_INT64 <= int(text) <= MAX_INT64:
+        return "The number does not fit into 64 bits", "number_out_of_range"
+    return None
 
 
 def _unknown_parameter(name: str) -> FieldError:

@@ -26,6 +26,7 @@ from promptforge.core.errors import (
 from promptforge.core.messages import Access, Command, Requirement
 from promptforge.core.sheets import Sheet
 from promptforge.http.binding import Binder, description_of
+from promptforge.http.body import MAX_INT64, MIN_INT64
 from promptforge.http.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -50,7 +51,8 @@ Every error is an RFC 9457 problem document (`application/problem+json`) with a 
 whether trying again can help (`retryable`). Who asks more often than the `RateLimit-Policy` of a response allows is
 answered 429, with `Retry-After`; `RateLimit` says how much is left (`r`) and for how long (`t`, seconds). Lists are
 pages: `next` is the `cursor` of the following one. Credits are
-decimal strings with up to three places."""
+decimal strings with up to three places. Whole numbers in addresses are written in digits (`100`, not `1e2`, `100.0` or
+`+100`)."""
 
 PROBLEM: Schema = {
     "title": "Problem",
@@ -135,6 +137,7 @@ _IF_MATCH = _header(
 )
 _IF_NONE_MATCH = _header("If-None-Match", "The ETag of what is known already; 304 where nothing has changed")
 _TEXT = {"type": "string"}
+_INT64 = {"minimum": MIN_INT64, "maximum": MAX_INT64}
 _RANGE = _header("Range", "Which bytes: one range, such as `bytes=1048576-`; anything else is answered with the whole")
 _IF_RANGE = _header("If-Range", "The ETag of what is there of the file already; another file is answered whole")
 _COMMON_HEADERS = {
@@ -297,6 +300,8 @@ def _parameter(name: str, schema: Schema, in_path: bool, required: bool) -> Sche
         schema = {**options[0], **schema}
     if schema.get("default", ...) is None:
         del schema["default"]
+    if schema.get("type") == "integer":
+        schema = {**_INT64, **schema}
     parameter: Schema = {"name": name, "in": "path" if in_path else "query", "required": in_path or required}
     if in_path:
         parameter["example"] = example(schema, {}, name)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import pytest
 from annotated_types import Ge
@@ -126,9 +127,18 @@ def test_what_is_missing_is_named() -> None:
     assert refused(CREATE, body=b'{"title":"a","size":{}}') == {"/size/width missing"}
 
 
-@pytest.mark.parametrize("text", ["5.0", "1_0", " 5", "+5", "05", "five", "", "9" * 30, "٣"])
-def test_a_number_in_a_path_is_written_one_way(text: str) -> None:
+@pytest.mark.parametrize("text", ["5.0", "1e2", "1_0", " 5", "+5", "05", "five", "", "-", "٣", "5\n", "0x5"])
+def test_a_number_in_an_address_is_written_one_way(text: str) -> None:
     assert refused(Binder(get("/numbers/{number}", Numbered)), path={"number": text}) == {"number int_parsing"}
+    assert refused(LIST, query=b"limit=" + quote(text).encode()) == {"limit int_parsing"}
+
+
+def test_a_number_in_an_address_has_64_bits() -> None:
+    binder = Binder(get("/numbers/{number}", Numbered))
+    assert binder.bind({"number": str(2**63 - 1)}, b"", b"") == Numbered(number=2**63 - 1)
+    assert refused(binder, path={"number": str(-(2**63))}) == {"number greater_than_equal"}
+    for number in (str(2**63), str(-(2**63) - 1), "9" * 30, "9" * 20_000):
+        assert refused(binder, path={"number": number}) == {"number number_out_of_range"}
 
 
 def test_a_parameter_of_the_path_cannot_be_given_in_the_query_too() -> None:

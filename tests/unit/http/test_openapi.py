@@ -100,6 +100,17 @@ async def test_an_operation_tells_its_parameters(described: Json) -> None:
     assert [p["name"] for p in operations(described)["createThing"]["parameters"]] == ["Idempotency-Key"]
 
 
+def test_every_whole_number_in_an_address_tells_its_bounds(product: Json) -> None:
+    numbers = {
+        f"{name} {parameter['name']}": parameter["schema"]
+        for name, operation in operations(product).items()
+        for parameter in operation.get("parameters", [])
+        if parameter["schema"].get("type") == "integer"
+    }
+    assert numbers["listDatasetItems revision"]["maximum"] == 2**63 - 1
+    assert [name for name, schema in numbers.items() if not {"minimum", "maximum"} <= schema.keys()] == []
+
+
 async def test_an_operation_tells_its_body_with_an_example(described: Json) -> None:
     body = operations(described)["createThing"]["requestBody"]
     assert body["required"] is True

@@ -42,7 +42,13 @@ from promptforge.actors.partnerships.messages import LeavePartnerships
 from promptforge.actors.partnerships.referrals.messages import HoldBackCodes
 from promptforge.actors.projects.messages import HasSharedProjects, LeaveProjects
 from promptforge.actors.prompts.messages import ListWithIncluded
-from promptforge.actors.users.messages import CloseAccount, EraseUser, HoldBackHandles
+from promptforge.actors.users.messages import (
+    CloseAccount,
+    CountOnAdministrators,
+    EraseUser,
+    HoldBackHandles,
+    ListAdministrators,
+)
 from promptforge.core.context import Context
 from promptforge.core.errors import AccountClosed, NotFound
 from promptforge.core.failpoints import reach
@@ -254,7 +260,23 @@ class AccountsActor(Actor):
     ) -> tuple[Obstacle, ...]:
         owed = await context.ask(GetObligations(user_id=user_id))
         shared = await context.ask(HasSharedProjects(user_id=user_id))
-        return obstacles(owed, shared_projects=shared, give_up_credits=give_up_credits, closing=closing)
+        last = await self._is_last_administrator(user_id, context)
+        return obstacles(
+            owed, shared_projects=shared, last_administrator=last, give_up_credits=give_up_credits, closing=closing
+        )
+
+    async def _is_last_administrator(self, user_id: str, tx: Context) -> bool:
+        """Both who leaves and who is counted on are written: of any number who leave at once, each counting on another,
+        two conflict, and whoever begins again counts anew.
+        """
+        administrators = await tx.ask(ListAdministrators())
+        if user_id not in administrators:
+            return False
+        leaving = await self._store.list_leaving(administrators, session=tx.session)
+        staying = [other for other in administrators if other != user_id and other not in leaving]
+        if staying:
+            await tx.ask(CountOnAdministrators(user_ids=(user_id, staying[0])))
+        return not staying
 
 
 def _explained(deletion: Deletion) -> str:

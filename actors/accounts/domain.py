@@ -30,6 +30,8 @@ WORDS = {
     Obstacle.SUBSCRIPTION: "a subscription goes on",
     Obstacle.CREDITS_LEFT: "credits would be lost",
     Obstacle.SHARED_PROJECTS: "projects would be left without an owner",
+    Obstacle.LAST_ADMINISTRATOR: "no administrator would be left who is neither suspended nor leaving (make somebody "
+    "one first: PUT /api/v1/ops/users/{id}/roles, or `promptforge roles set`)",
 }
 
 
@@ -54,7 +56,7 @@ class Deletion:
 
 
 def obstacles(
-    owed: Obligations, *, shared_projects: bool, give_up_credits: bool, closing: bool
+    owed: Obligations, *, shared_projects: bool, last_administrator: bool, give_up_credits: bool, closing: bool
 ) -> tuple[Obstacle, ...]:
     """In one order. A page on which nobody has paid matters only where the account would be closed before it passes."""
     there = {
@@ -66,6 +68,7 @@ def obstacles(
         Obstacle.SUBSCRIPTION: owed.subscription,
         Obstacle.CREDITS_LEFT: owed.left > 0 and not give_up_credits,
         Obstacle.SHARED_PROJECTS: shared_projects,
+        Obstacle.LAST_ADMINISTRATOR: last_administrator,
     }
     return tuple(obstacle for obstacle, stands in there.items() if stands)
 

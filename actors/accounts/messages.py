@@ -41,6 +41,8 @@ class Obstacle(StrEnum):
     """They would be lost: spend them, have them paid out, or say `give_up_credits`."""
     SHARED_PROJECTS = "shared_projects"
     """Others would be left without an owner: make one of them an owner."""
+    LAST_ADMINISTRATOR = "last_administrator"
+    """Nobody would be left to run the service: make somebody else an administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class RequestDeletion(Command[DeletionView]):
 
     Until then everything goes on. Then what you sell leaves the market, buyers keep what they bought, and everything
     that tells of you is removed, but for what the law has us keep (docs/accounts.md). 409 `deletion_blocked` names what
-    has to end first: `debt`, `reserved_credits`, `open_payout`, `open_dispute`, `subscription`, `shared_projects`, and
-    `credits_left` without `give_up_credits`. Asked again, nothing changes but that.
+    has to end first: `debt`, `reserved_credits`, `open_payout`, `open_dispute`, `subscription`, `shared_projects`,
+    `last_administrator`, and `credits_left` without `give_up_credits`. Asked again, nothing changes but that.
     """
 
     give_up_credits: bool = False

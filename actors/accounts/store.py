@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from promptforge.actors.accounts.domain import Deletion
@@ -42,6 +43,12 @@ class DeletionStore:
             "erased_at": deletion.erased_at,
         }
         await self._deletions.update_one({"_id": deletion.user_id}, {"$set": row}, upsert=True, session=session)
+
+    async def list_leaving(self, user_ids: Sequence[str], *, session: Session | None) -> frozenset[str]:
+        """Those of them whose deletion waits."""
+        wanted = {"_id": {"$in": list(user_ids)}, "state": DeletionState.SCHEDULED.value}
+        rows = await self._deletions.find(wanted, {"_id": 1}, session=session).to_list(len(user_ids))
+        return frozenset([row["_id"] for row in rows])
 
     async def list_due(self, now: datetime, limit: int) -> list[str]:
         """The people whose deletion has a next step that is due."""

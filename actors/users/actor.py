@@ -21,6 +21,7 @@ from promptforge.actors.users.handles.store import HandleStore
 from promptforge.actors.users.messages import (
     CloseAccount,
     Contact,
+    CountOnAdministrators,
     EnsureUser,
     EraseUser,
     ExpectOpenAccounts,
@@ -173,6 +174,10 @@ class UsersActor(Actor):
     @handles(ListAdministrators, transactional=True)
     async def list_administrators(self, message: ListAdministrators, context: Context) -> tuple[str, ...]:
         return await self._store.list_administrators(session=context.session)
+
+    @handles(CountOnAdministrators, transactional=True)
+    async def count_on(self, message: CountOnAdministrators, context: Context) -> None:
+        await self._store.count_on(message.user_ids, now=context.now(), session=context.session)
 
     @handles(GetPublicProfile, transactional=True)
     async def get_public_profile(self, message: GetPublicProfile, context: Context) -> PublicProfileView:

@@ -289,6 +289,15 @@ class ListAdministrators(Query[tuple[str, ...]]):
     """The ids of the administrators whose accounts are open: whom what waits for a decision is told."""
 
 
+@internal
+class CountOnAdministrators(Command[None]):
+    """Only in a transaction that has read them: who suspends one of these, takes their role, or counts on them in order
+    to leave, in another one at that moment, begins again or makes this one begin again.
+    """
+
+    user_ids: tuple[UserId, ...]
+
+
 # The end of an account
 
 

@@ -135,6 +135,11 @@ class UserStore:
         rows = self._users.find(wanted, {"_id": 1}, session=session).limit(MOST_ADMINISTRATORS)
         return tuple([row["_id"] for row in await rows.to_list(MOST_ADMINISTRATORS)])
 
+    async def count_on(self, user_ids: Sequence[str], *, now: datetime, session: Session | None) -> None:
+        """It writes them, so that another transaction that does the same conflicts with this one."""
+        update = {"$set": {"administered_at": now}}
+        await self._users.update_many({"_id": {"$in": list(user_ids)}}, update, session=session)
+
     # The end of an account
 
     async def list_stopped(self, user_ids: Sequence[str], *, session: Session | None) -> list[User]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -68,6 +70,24 @@ def test_a_suspension_counts_in_every_process_for_tokens_and_keys(service: Servi
     assert eve.get("/users/me")["suspended"] is True, "one may look at what is one's own"
     admin.post(f"/ops/users/{user_id}/reinstate", {"reason": "It was a mistake"}, expect=200)
     assert _until(edit, 200).status_code == 200
+
+
+def test_of_administrators_one_stays_even_where_both_leave_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as here, serving(tmp_path) as there:
+        ada, bob = here.person("ada", Role.ADMIN), there.person("bob")
+        bob_id = bob.get("/users/me")["id"]
+        refused = ada.client.delete("/users/me")
+        assert_problem(refused, 409, "deletion_blocked")
+        assert refused.json()["obstacles"] == ["last_administrator"]
+        assert "PUT /api/v1/ops/users/{id}/roles" in refused.json()["detail"]
+        roles = {"roles": ["admin"], "expected": ["user"], "reason": "Runs it from tomorrow on"}
+        ada.call("PUT", f"/ops/users/{bob_id}/roles", roles, expect=200)
+        for _ in range(5):
+            with ThreadPoolExecutor(2) as pool:
+                statuses = list(pool.map(lambda one: one.client.delete("/users/me").status_code, (ada, bob)))
+            assert sorted(statuses) == [202, 409]
+            leaving = (ada, bob)[statuses.index(202)]
+            leaving.post("/users/me/deletion/cancel", {}, expect=200)
 
 
 def _until(send: Any, status: int) -> httpx.Response:  # Any: a request

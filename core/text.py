@@ -30,6 +30,11 @@ def clean_text(text: str) -> str:
     return _clean(text.replace("\r\n", "\n"), allowed=_JOINERS | _BREAKS)
 
 
+def clean_optional_text(text: str) -> str:
+    """As `clean_text`; empty where nothing of it can be seen."""
+    return "" if is_blank(text) else clean_text(text)
+
+
 def is_blank(text: str) -> bool:
     """Nothing of it can be seen: white space, and characters that show nothing, if anything."""
     return all(map(_shows_nothing, text))
@@ -65,3 +70,4 @@ def _before(clean: Callable[[str], str]) -> BeforeValidator:
 
 LINE = _before(clean_line)
 TEXT = _before(clean_text)
+OPTIONAL_TEXT = _before(clean_optional_text)

@@ -19,6 +19,7 @@ from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
+from promptforge.core.text import TEXT
 
 CheckoutId = Annotated[str, Len(1, 64)]
 PackId = Annotated[str, Len(1, 64)]
@@ -108,7 +109,7 @@ class GrantCredits(Command[GrantView]):
 
     user_id: UserId
     amount: CreditAmount
-    reason: Annotated[str, Len(3, 500)]
+    reason: Annotated[str, Len(3, 500), TEXT]
 
 
 # Buying credits

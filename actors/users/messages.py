@@ -18,7 +18,7 @@ from pydantic import MISSING, Field
 from promptforge.actors.search.messages import DocumentPage, SearchDocument
 from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.principal import Role
-from promptforge.core.text import LINE
+from promptforge.core.text import LINE, OPTIONAL_TEXT
 
 UserId = Annotated[str, Len(1, 64)]
 
@@ -49,6 +49,7 @@ DisplayName = Annotated[
 ]
 Bio = Annotated[
     str,
+    OPTIONAL_TEXT,
     Field(
         max_length=1000,
         pattern=r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F]*$",
@@ -196,6 +197,7 @@ class GetPublicProfile(Query[PublicProfileView]):
 
 KeyName = Annotated[
     str,
+    LINE,
     Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1F\x7F]*\S[^\x00-\x1F\x7F]*$", examples=["nightly export"]),
 ]
 ScopeName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z_]+:[a-z_]+$", examples=["prompts:read"])]

@@ -20,13 +20,14 @@ from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
+from promptforge.core.text import TEXT
 
 Id = Annotated[str, Len(1, 64)]
 StripeId = Annotated[str, Len(1, 255)]
 JournalId = Annotated[str, Len(1, 300)]
 MinorUnits = Annotated[int, Ge(1), Le(10**12)]
 PositiveMillicredits = Annotated[int, Ge(1), Le(10**12)]
-Reason = Annotated[str, Len(3, 500)]
+Reason = Annotated[str, Len(3, 500), TEXT]
 
 # Where credits came from
 

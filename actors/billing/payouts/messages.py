@@ -15,10 +15,11 @@ from promptforge.core.made import Made
 from promptforge.core.messages import Command, Query, internal, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
+from promptforge.core.text import TEXT
 
 PayoutId = Annotated[str, Len(1, 64)]
 StripeId = Annotated[str, Len(1, 255)]
-Reason = Annotated[str, Len(3, 500)]
+Reason = Annotated[str, Len(3, 500), TEXT]
 
 
 class PayoutProgress(StrEnum):

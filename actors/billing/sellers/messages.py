@@ -15,9 +15,10 @@ from promptforge.core.messages import Command, Query, internal, public, requires
 from promptforge.core.pages import DEFAULT_LIMIT, CursorToken, Limit, Page
 from promptforge.core.principal import Role
 from promptforge.core.sheets import Sheet
+from promptforge.core.text import LINE
 
 Country = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["DE"], description="ISO 3166-1, two letters")]
-Line = Annotated[str, Len(1, 200)]
+Line = Annotated[str, Len(1, 200), LINE]
 Number = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./-]{0,49}$", examples=["DE123456789"])]
 Year = Annotated[int, Ge(2020), Le(2100)]
 Quarter = Annotated[int, Ge(1), Le(4)]
@@ -36,9 +37,9 @@ class SellerDetails:
     """
 
     kind: SellerKind
-    name: Annotated[str, Len(1, 200), Field(examples=["Ada Lovelace"])]
+    name: Annotated[Line, Field(examples=["Ada Lovelace"])]
     street: Line
-    postal_code: Annotated[str, Len(1, 20)]
+    postal_code: Annotated[str, Len(1, 20), LINE]
     city: Line
     country: Country
     tax_number: Number
@@ -47,7 +48,7 @@ class SellerDetails:
     birth_date: date | None = None
     registration_number: Number | None = None
     trader_email: (
-        Annotated[str, Field(pattern=r"^[^@\s]{1,64}@[^@\s]{1,180}$", examples=["shop@example.com"])] | None
+        Annotated[str, LINE, Field(pattern=r"^[^@\s]{1,64}@[^@\s]{1,180}$", examples=["shop@example.com"])] | None
     ) = None
 
 

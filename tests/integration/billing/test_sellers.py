@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -75,6 +76,14 @@ async def test_details_are_the_sellers_own_and_sealed(bank: Bank) -> None:
     assert len(stored) == 2
     for secret in ("Ada", "Hauptstra", "12 345", "1990"):
         assert secret not in repr(stored)
+
+
+async def test_details_from_before_a_rule_are_read_all_the_same(bank: Bank) -> None:
+    context = bank.context(await bank.user(), Role.SELLER)
+    company = replace(ADA, name="Ada\u202e", kind=SellerKind.COMPANY, birth_date=None, registration_number="HRB 1")
+    for before in (replace(ADA, name="Ada\u202e"), company):
+        await context.ask(SetSellerDetails(details=before))
+        assert (await context.ask(GetSellerDetails())).details == before
 
 
 async def test_what_the_law_wants_of_a_kind_of_seller_is_asked_for(bank: Bank) -> None:

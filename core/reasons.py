@@ -44,5 +44,5 @@ def check_reason(reasons: Mapping[CodeT, Reason[DecisionT]], code: CodeT, decisi
     if decision in reasons[code].decisions:
         return
     fitting = ", ".join(other for other, reason in reasons.items() if decision in reason.decisions)
-    error = FieldError(f"Not a reason to {decision}; those are: {fitting}", "wrong_reason", pointer="/reason_code")
+    error = FieldError(f"Not a reason for `{decision}`; those are: {fitting}", "wrong_reason", pointer="/reason_code")
     raise Invalid("The reason does not fit the decision", errors=(error,))

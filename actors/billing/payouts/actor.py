@@ -153,7 +153,10 @@ class PayoutsActor(Actor):
 
         async def work(tx: Context) -> PayoutView:
             payout = await self._payouts.get(message.payout_id, owner_id=None, session=session_of(tx))
-            changes = {"state": PayoutProgress.HELD, "reason": message.reason, "reason_code": message.reason_code.value}
+            said = (message.reason, message.reason_code.value)
+            if payout.state is PayoutProgress.HELD and (payout.reason, payout.reason_code) == said:
+                return payout.view()
+            changes = {"state": PayoutProgress.HELD, "reason": said[0], "reason_code": said[1]}
             after = await self._stop(payout, spent_key, changes, tx)
             await tx.enqueue(
                 payout_held(after.id, after.user_id, (message.reason_code, message.reason), moment=tx.now())

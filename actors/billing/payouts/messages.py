@@ -121,7 +121,10 @@ class ListAllPayouts(Query[Page[PayoutView]]):
 
 @requires(Role.OPERATOR, Role.ADMIN)
 class HoldPayout(Command[PayoutView]):
-    """Keep a payout from being sent. Its seller is told the reason, its code's words, and what they can do."""
+    """Keep a payout from being sent. Its seller is told the reason, its code's words, and what they can do.
+
+    The same again changes nothing, and tells nobody anything.
+    """
 
     payout_id: PayoutId
     reason: Reason

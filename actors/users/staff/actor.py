@@ -60,6 +60,8 @@ class PeopleActor(Actor):
         before = await self._store.get(message.user_id, session=context.session)
         if before.suspension is not None and before.suspension.appeal is not None:
             raise AppealWaits
+        if _is_answered(before, message, context.user_id):
+            return before
         suspension = SuspensionView(
             message.reason, context.user_id, now, message.reason_code, appeal_until=now + self._appeal_for
         )
@@ -89,3 +91,11 @@ class PeopleActor(Actor):
         was, is_now = {"suspended": before.suspended}, {"suspended": after.suspended, "reason_code": why[0].value}
         await tx.audit(f"user.{event}", after.id, before=was, after=is_now)
         await tx.enqueue(decision_notice(after, event, why, at=tx.now()), owner_id=after.id)
+
+
+def _is_answered(before: AccountView, message: SuspendAccount, by: str) -> bool:
+    """Whether this very request was carried out already, and its answer was lost. After an appeal it is another one."""
+    there = before.suspension
+    if there is None or there.appealed_at is not None:
+        return False
+    return (there.by, there.reason, there.reason_code) == (by, message.reason, message.reason_code)

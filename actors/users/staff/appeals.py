@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from promptforge.actors.billing.messages import GetAccountGroup
 from promptforge.actors.users.errors import AlreadyAppealed, NothingToAppeal, OwnSuspension
@@ -19,7 +20,7 @@ from promptforge.actors.users.staff.messages import (
     UpholdSuspension,
 )
 from promptforge.actors.users.staff.notices import appeal_notice, decision_notice
-from promptforge.actors.users.staff.reasons import REASONS, next_step
+from promptforge.actors.users.staff.reasons import REASONS, own_next_step
 from promptforge.actors.users.staff.store import AccountStore
 from promptforge.core.appeals import expect_in_time
 from promptforge.core.context import Context
@@ -38,7 +39,8 @@ class SuspensionsActor(Actor):
 
     @handles(GetMySuspension)
     async def get_own(self, message: GetMySuspension, context: Context) -> MySuspensionView:
-        return _own_view(_suspension_of(await self._store.get(context.user_id, session=context.session)))
+        account = await self._store.get(context.user_id, session=context.session)
+        return _own_view(_suspension_of(account), now=context.now())
 
     @handles(AppealMySuspension, atomic=True)
     async def appeal(self, message: AppealMySuspension, context: Context) -> MySuspensionView:
@@ -57,7 +59,7 @@ class SuspensionsActor(Actor):
         await context.audit("user.appealed", account.id)
         for administrator in await context.ask(ListAdministrators()):
             await context.enqueue(appeal_notice(account.id, administrator, at=now), owner_id=administrator)
-        return _own_view(after)
+        return _own_view(after, now=now)
 
     @handles(UpholdSuspension, key="user_id", atomic=True)
     async def uphold(self, message: UpholdSuspension, context: Context) -> AccountView:
@@ -100,12 +102,12 @@ def _suspension_of(account: AccountView) -> SuspensionView:
     raise NotFound("Your account is not suspended")
 
 
-def _own_view(suspension: SuspensionView) -> MySuspensionView:
+def _own_view(suspension: SuspensionView, *, now: datetime) -> MySuspensionView:
     return MySuspensionView(
         reason_code=suspension.reason_code,
         words=REASONS[suspension.reason_code].words,
         note=suspension.reason,
-        next_step=next_step(suspension.reason_code, AccountEvent.SUSPENDED),
+        next_step=own_next_step(suspension, now=now),
         at=suspension.at,
         appeal_until=None if suspension.appealed_at is not None else suspension.appeal_until,
         appealed_at=suspension.appealed_at,

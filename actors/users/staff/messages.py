@@ -148,9 +148,9 @@ class SuspendAccount(Command[AccountView]):
     """Keep somebody from changing anything, buying, selling and being paid; they are told why.
 
     It counts at once where money moves, and within a minute everywhere: requests, API keys, jobs, and webhooks. They
-    may still look at what is their own, ask for their data, appeal, and leave. Again it is another decision, with its
-    own reason and appeal; 409 `appeal_waits` while the one before it is appealed. 409 `not_oneself`; 404 for an account
-    that is closed.
+    may still look at what is their own, ask for their data, appeal, and leave. For another reason it is another
+    decision, with an appeal of its own; 409 `appeal_waits` while the one before it is appealed. The same again changes
+    nothing. 409 `not_oneself`; 404 for an account that is closed.
     """
 
     user_id: UserId

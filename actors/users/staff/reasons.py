@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from promptforge.actors.users.staff.messages import AccountEvent, AccountReason
+from datetime import datetime
+
+from promptforge.actors.users.staff.messages import AccountEvent, AccountReason, SuspensionView
 from promptforge.core.reasons import Reason
 
 _SUSPEND, _REINSTATE, _UPHOLD = AccountEvent.SUSPENDED, AccountEvent.REINSTATED, AccountEvent.UPHELD
 _APPEAL = (
     "If you think that this is wrong, appeal, once and in your own words (POST /users/me/suspension/appeal): another "
     "administrator decides. Meanwhile you can look at what is yours, ask for your data, and leave."
+)
+_WAITS = "You have appealed: an administrator decides, and you are told."
+_LATE = (
+    "The time until which this could be appealed is over. You can still look at what is yours, ask for your data, and "
+    "leave."
 )
 _NOTHING = "There is nothing that you have to do."
 
@@ -44,6 +51,17 @@ REASONS: dict[AccountReason, Reason[AccountEvent]] = {
     ),
     AccountReason.OTHER: Reason((_SUSPEND, _REINSTATE, _UPHOLD), "The note says why.", _APPEAL),
 }
+
+
+def own_next_step(suspension: SuspensionView, *, now: datetime) -> str:
+    """What whoever is suspended can do at that moment: nobody is told to do what would be refused."""
+    if suspension.upheld_at is not None:
+        return REASONS[AccountReason.UNCHANGED].next_step
+    if suspension.appealed_at is not None:
+        return _WAITS
+    if suspension.appeal_until is not None and now > suspension.appeal_until:
+        return _LATE
+    return next_step(suspension.reason_code, _SUSPEND)
 
 
 def next_step(code: AccountReason, event: AccountEvent) -> str:

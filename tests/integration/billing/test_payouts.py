@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -224,6 +225,20 @@ async def test_what_is_held_is_not_sent_before_it_is_released(ready: Payroll) ->
         await operator.ask(HoldPayout(payout_id=payout.id, reason="Too late"))
     told = await ready.bank.collection("audit_log").find({"target": payout.id}).to_list(None)
     assert {"payout.held", "payout.released"} <= {entry["action"] for entry in told}
+
+
+async def test_a_second_click_holds_nothing_twice(ready: Payroll) -> None:
+    operator = ready.bank.context(await ready.bank.user(), Role.OPERATOR)
+    hold = HoldPayout(payout_id=(await ready.request()).id, reason="Looks odd")
+    first = await operator.ask(hold)
+    assert await operator.ask(hold) == first
+
+    async def count() -> int:
+        return await ready.bank.collection("audit_log").count_documents({"action": "payout.held"})
+
+    assert await count() == 1
+    assert (await operator.ask(replace(hold, reason="Looks odder"))).reason == "Looks odder"
+    assert await count() == 2
 
 
 async def test_what_a_lost_job_left_is_taken_up_again(ready: Payroll) -> None:

@@ -121,6 +121,45 @@ async def test_another_administrator_hears_the_appeal_and_it_is_upheld_for_good(
     assert (await second.ask(GetAccount(user_id=eve.user_id))).suspended
 
 
+async def test_what_can_be_done_follows_the_appeal(market: Market, clock: SteppedClock) -> None:
+    """Nobody is told to do what would be refused."""
+    eve, admin = await suspended(market)
+    assert "POST /users/me/suspension/appeal" in (await eve.ask(GetMySuspension())).next_step
+    clock.advance(days=400)
+    late = await eve.ask(GetMySuspension())
+    assert await raised(eve, AppealMySuspension(words=WORDS)) == "appeal_too_late"
+    assert "until" in late.next_step
+    assert "/appeal" not in late.next_step
+    await admin.ask(SuspendAccount(user_id=eve.user_id, reason="It is another matter"))
+    await eve.ask(AppealMySuspension(words=WORDS))
+    waits = (await eve.ask(GetMySuspension())).next_step
+    assert "You have appealed" in waits
+    await admin.ask(upholding(eve))
+    upheld = (await eve.ask(GetMySuspension())).next_step
+    assert "There is no other appeal" in upheld
+    assert all("/appeal" not in told for told in (waits, upheld))
+
+
+async def test_a_second_click_is_not_another_suspension(market: Market, clock: SteppedClock) -> None:
+    eve, admin = await suspended(market)
+    first = await admin.ask(GetAccount(user_id=eve.user_id))
+    clock.advance(minutes=1)
+    again = SuspendAccount(
+        user_id=eve.user_id, reason="Sells what others wrote", reason_code=AccountReason.INFRINGEMENT
+    )
+    assert await admin.ask(again) == first
+    assert len(await told(market, eve)) == 1
+    await admin.ask(replace(again, reason="And what others drew"))
+    second = await market.person("second", Role.ADMIN)
+    clock.advance(minutes=1)
+    await second.ask(replace(again, reason="And what others drew"))
+    assert len(await told(market, eve)) == 3, "other words, or another administrator: another decision"
+    await eve.ask(AppealMySuspension(words=WORDS))
+    await admin.ask(upholding(eve))
+    await second.ask(replace(again, reason="And what others drew"))
+    assert not (await eve.ask(GetMySuspension())).final, "after the appeal it is another one"
+
+
 async def test_whoever_is_the_only_administrator_decides(market: Market) -> None:
     eve, admin = await suspended(market)
     await eve.ask(AppealMySuspension(words=WORDS))

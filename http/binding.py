@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -31,11 +32,17 @@ _TEXT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 _JSON = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_SIZE = re.compile(r"\w+ should have (at (?:least|most) \d+ items?) after validation, not \w+")
 _MOST_DIGITS = len(str(MIN_INT64))
 _SEQUENCES = (tuple, list, set, frozenset)
 _CODES = {
     "unexpected_keyword_argument": ("unknown_field", "There is no such field here"),
     "missing": ("missing", "This is required"),
+    **{
+        code: (code, "There is no such date and time; one is written like 2026-01-31T12:00:00Z (RFC 3339)")
+        for code in ("datetime_parsing", "datetime_from_date_parsing")
+    },
     "string_pattern_mismatch": ("string_pattern_mismatch", "This does not have the form that is asked for"),
 }
 
@@ -60,9 +67,12 @@ class Binder:
         self.parameters = _shape(route, {n: f for n, f in fields.items() if n not in in_body}, _TEXT)
         self.body = _shape(route, {n: f for n, f in fields.items() if n in in_body}, _JSON)
         self.body_required = any(_is_required(fields[name]) for name in in_body)
-        self._integers = frozenset(
-            _told_name(n, hint) for n, (hint, _) in fields.items() if n not in in_body and _is(hint, int)
-        )
+        self._numbers = {
+            _told_name(n, hint): judged
+            for n, (hint, _) in fields.items()
+            for kind, judged in ((int, _wrong_integer), (float, _wrong_fraction))
+            if n not in in_body and _is(hint, kind)
+        }
         self.lists = frozenset(n for n, (hint, _) in fields.items() if n not in in_path | in_body and _is_list(hint))
         self._no_parameters = self.parameters is None
 
@@ -83,8 +93,8 @@ class Binder:
 
     def _bind_parameters(self, path: Mapping[str, str], query: bytes, values: Values, errors: list[FieldError]) -> None:
         text: Values = {**self._parse_query(query, path, errors), **path} if query else {**path}
-        for name in self._integers.intersection(text):
-            wrong = _wrong_number(text[name])
+        for name in self._numbers.keys() & text.keys():
+            wrong = self._numbers[name](text[name])
             if wrong is not None:
                 del text[name]
                 errors.append(FieldError(*wrong, parameter=name))
@@ -228,12 +238,21 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         raise Malformed(f"The query string may have at most {MAX_QUERY_PARAMETERS} parameters") from None
 
 
-def _wrong_number(text: str) -> tuple[str, str] | None:
+def _wrong_integer(text: str) -> tuple[str, str] | None:
     """What is wrong with a whole number in an address: it has one way to be written, and 64 bits."""
     if not _INTEGER.fullmatch(text):
         return "This must be a whole number, in digits: 100, and not 1e2, 100.0 or +100", "int_parsing"
     if len(text) > _MOST_DIGITS or not MIN_INT64 <= int(text) <= MAX_INT64:
         return "The number does not fit into 64 bits", "number_out_of_range"
+    return None
+
+
+def _wrong_fraction(text: str) -> tuple[str, str] | None:
+    """What is wrong with a number in an address: it is written as in JSON (RFC 8259, 6)."""
+    if not _FRACTION.fullmatch(text):
+        return "This must be a number as in JSON: 4.5", "float_parsing"
+    if not math.isfinite(float(text)):
+        return "The number is too large", "finite_number"
     return None
 
 
@@ -268,9 +287,17 @@ def _body_errors(error: ValidationError, tree: object) -> list[FieldError]:
 
 
 def _told(error: ValidationError) -> list[tuple[Location, tuple[str, str]]]:
-    """Location, code and sentence of each thing that pydantic found; never the input itself."""
+    """Location, code and sentence of each thing that pydantic found; never the input itself.
+
+    A list whose items are wrong counts as too short to it, without them: what is wrong is the items.
+    """
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    around = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
     told = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+    for item in found:
+        if item["type"] == "too_short" and item["loc"] in around:
+            continue
         detail = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        detail = _SIZE.sub(r"This must have \1", detail)
         told.append((item["loc"], _CODES.get(item["type"], (item["type"], detail))))
     return told

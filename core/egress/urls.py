@@ -49,7 +49,10 @@ class UrlPolicy:
             shown = f"{shown}:{port}"
         path = quote(parts.path or "/", safe=_SAFE)
         query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
-        return f"{parts.scheme}://{shown}{path}{query}"
+        written = f"{parts.scheme}://{shown}{path}{query}"
+        if len(written) > MOST_CHARACTERS:
+            raise UrlRefused(f"must not have more than {MOST_CHARACTERS} characters, with what is no ASCII encoded")
+        return written
 
     def trusts(self, host: str) -> bool:
         return host in self.local_hosts

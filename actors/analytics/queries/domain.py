@@ -143,7 +143,7 @@ def stretch(
     """The whole buckets that are asked for. Raises `Invalid`; times lie between the years 2000 and 2200."""
     for name, moment in (("from", since), ("to", until)):
         if moment is not None and not 2000 <= moment.year < 2200:
-            raise _invalid("This is out of range", name, "out_of_range")
+            raise _invalid("This must lie between the years 2000 and 2199", name, "out_of_range")
     end = until or now
     start = since or end - min(USUAL, MOST_HOURS * HOUR)
     start, last = start_of(start, bucket), start_of(end, bucket)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -188,6 +188,17 @@ async def test_what_is_not_offered_is_refused_and_what_is_is_said(branches: Bran
         with pytest.raises(Invalid) as refused:
             await ask_events(ada, **fields)
         assert [(one.pointer, one.code) for one in refused.value.errors] == [(pointer, code)], fields
+
+
+async def test_a_time_that_is_refused_is_told_the_bounds(branches: Branches) -> None:
+    ada, _ = await branches.person("ada")
+    for moment in (datetime(1999, 12, 31, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)):
+        with pytest.raises(Invalid) as refused:
+            await ask_events(ada, since=moment)
+        (told,) = refused.value.errors
+        assert (told.pointer, told.code) == ("/from", "out_of_range")
+        assert "2000" in told.detail
+        assert "2199" in told.detail
 
 
 async def test_more_rows_than_can_be_told_are_refused(branches: Branches, monkeypatch: pytest.MonkeyPatch) -> None:

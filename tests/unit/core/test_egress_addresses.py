@@ -134,6 +134,7 @@ def test_a_url_is_written_in_one_way(named: str, written: str) -> None:
         "https://" + "a" * 64 + ".example/",
         "https://" + "a." * 130 + "example/",
         "https://example.com/" + "a" * 2000,
+        "https://example.com/" + "ä" * 400,
         "https://xn--\u00fc.example/",
         "https://exa%6dple.com/",
     ],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import pytest
-from annotated_types import Ge
+from annotated_types import Ge, Len
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import MISSING
@@ -57,6 +57,21 @@ class Postpone(Command[None]):
     until: Instant
 
 
+@public
+class Rated(Query[None]):
+    """A fraction in an address."""
+
+    least: float
+
+
+@public
+class Listed(Command[None]):
+    """Lists with bounds."""
+
+    names: Annotated[tuple[str, ...], Len(1, 2)]
+    pairs: tuple[Annotated[tuple[str, ...], Len(2, 2)], ...] = ()
+
+
 class Odd:
     """No type that JSON can carry."""
 
@@ -66,6 +81,9 @@ class Unreadable(Command[None]):
     """It has an odd field."""
 
     odd: Odd
+
+
+RATED = Binder(get("/rated", Rated))
 
 
 def refused(binder: Binder, *, path: dict[str, str] | None = None, query: bytes = b"", body: bytes = b"") -> set[str]:
@@ -131,6 +149,39 @@ def test_what_is_missing_is_named() -> None:
 def test_a_number_in_an_address_is_written_one_way(text: str) -> None:
     assert refused(Binder(get("/numbers/{number}", Numbered)), path={"number": text}) == {"number int_parsing"}
     assert refused(LIST, query=b"limit=" + quote(text).encode()) == {"limit int_parsing"}
+
+
+@pytest.mark.parametrize("text", ["4", "4.5", "-0.25", "45e-1", "1E2"])
+def test_a_fraction_in_an_address_is_written_as_in_json(text: str) -> None:
+    assert RATED.bind({}, f"least={text}".encode(), b"") == Rated(least=json.loads(text))
+
+
+@pytest.mark.parametrize("text", ["4_0", " 4", "+4", ".5", "4.", "04", "nan", "inf", "Infinity", "0x4", "٤", "", "1e"])
+def test_a_fraction_is_written_in_no_other_way(text: str) -> None:
+    assert refused(RATED, query=b"least=" + quote(text).encode()) == {"least float_parsing"}
+
+
+def test_a_fraction_that_is_no_number_any_more_is_refused() -> None:
+    assert refused(RATED, query=b"least=1e999") == {"least finite_number"}
+
+
+def test_of_a_list_with_a_wrong_item_it_is_not_told_that_it_is_too_short() -> None:
+    binder = Binder(post("/things", Listed))
+    assert refused(binder, body=b'{"names":[5]}') == {"/names/0 string_type"}
+    assert refused(binder, body=b'{"names":[]}') == {"/names too_short"}
+    assert refused(binder, body=b'{"names":["a","b",5],"pairs":[["c"]]}') == {
+        "/names/2 string_type",
+        "/pairs/0 too_short",
+    }
+
+
+def test_sizes_are_told_in_words_of_json() -> None:
+    for query, words in ((b'{"names":[]}', "at least 1 item"), (b'{"names":["a","b","c"]}', "at most 2 items")):
+        with pytest.raises(Invalid) as caught:
+            Binder(post("/things", Listed)).bind({}, b"", query)
+        (told,) = caught.value.errors
+        assert words in told.detail
+        assert "uple" not in told.detail
 
 
 def test_a_number_in_an_address_has_64_bits() -> None:

@@ -25,6 +25,9 @@ MAX_POOL_SIZE = 100
 START_SECONDS = 5.0
 RUN_SECONDS = 2.0
 """How long an operation looks for a primary. Requests get their 503 after it, so it is short."""
+CONNECT_SECONDS = 5.0
+"""How long a connection may take, and how long a heartbeat may be overdue before the driver cuts short everything that
+is under way to its server: a machine may stand still for some seconds, and go on."""
 POOL_WAIT_SECONDS = 5.0
 SOCKET_SECONDS = 30.0
 
@@ -58,7 +61,7 @@ class Mongo:
             url,
             appname=app_name,
             serverSelectionTimeoutMS=int(RUN_SECONDS * 1000),
-            connectTimeoutMS=int(RUN_SECONDS * 1000),
+            connectTimeoutMS=int(CONNECT_SECONDS * 1000),
             waitQueueTimeoutMS=int(POOL_WAIT_SECONDS * 1000),
             socketTimeoutMS=int(SOCKET_SECONDS * 1000),
             maxPoolSize=MAX_POOL_SIZE,

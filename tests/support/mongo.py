@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import anyio
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from promptforge.core.mongo import EmbeddedMongod, Index, Mongo, ensure_indexes
+from promptforge.core.mongo import client as client_module
 from promptforge.core.mongo.indexes import Declared
 from promptforge.core.personal import undeclared
 from promptforge.deploy.accounts import HELD
@@ -30,6 +32,8 @@ ENOUGH_BYTES = 4 * 1024**3
 RESTING = 4
 """A database is used again after so many others: what a test before left running cannot write into it by then."""
 MOST_LOOKED_AT = 100
+PATIENCE_SECONDS = 60.0
+"""The server is there: where it does not answer, the machine stands still."""
 HOW = """Whose is it? Say so in `HELD`, beside `INDEXES` of the store that writes it (core/personal.py): a `Subject`
 for the field with a person's id, a mark in its `fields` for what tells of them or what they wrote (what the erasure
 makes of it), and in `plain` what tells nothing of anybody. `deploy/accounts.py` lists every store; the table in
@@ -92,7 +96,8 @@ class Databases:
     async def _open(self, name: str) -> Mongo:
         """A client of the running test's event loop; Motor asks PyMongo's, which knows no loops: that one is shared."""
         if self._connected is None:
-            self._connected = await Mongo.connect(self._server.url, "admin")
+            with patch.multiple(client_module, RUN_SECONDS=PATIENCE_SECONDS, CONNECT_SECONDS=PATIENCE_SECONDS):
+                self._connected = await Mongo.connect(self._server.url, "admin")
         shared = self._connected.raw.client
         client = AsyncIOMotorClient.__new__(AsyncIOMotorClient)
         client.__dict__.update(shared.__dict__, _io_loop=None)

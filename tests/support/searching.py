@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,8 +32,21 @@ class Muffled(ChangeFeed):
     """A feed whose news a test can hold back."""
 
     held_back = False
+    _last: object = None
+
+    async def told(self) -> None:
+        """Wait until everything is told that has been committed so far."""
+        last = secrets.token_hex(8)
+        labels = self._mongo.collection("prompt_labels")
+        await labels.insert_one({"_id": last})
+        with anyio.fail_after(60):
+            while self._last != last:
+                await anyio.sleep(0.005)
+        await labels.delete_one({"_id": last})
 
     def _deliver(self, raw: Mapping[str, Any]) -> None:  # Any: as the driver has it
+        if raw["operationType"] == "insert":
+            self._last = raw["documentKey"]["_id"]
         if not self.held_back:
             super()._deliver(raw)
 

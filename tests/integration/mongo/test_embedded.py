@@ -337,3 +337,30 @@ async def test_whoever_writes_the_log_can_be_killed_and_ends_with_its_mongod(tmp
         with anyio.fail_after(60):
             while living.alive:
                 await anyio.sleep(0.02)
+
+
+async def test_what_is_under_way_outlives_a_server_that_stands_still_for_some_seconds(tmp_path: Path) -> None:
+    """The driver gives up a server whose heartbeat is overdue, and everything that is under way to it."""
+    outcomes: list[str] = []
+
+    async def delete() -> None:
+        try:
+            await things.delete_many({})  # which is not sent again
+            outcomes.append("done")
+        except DatabaseUnavailable as error:
+            outcomes.append(error.code)
+
+    with _started(tmp_path) as server:
+        mongo = await Mongo.connect(f"{server.url}&heartbeatFrequencyMS=500", "kept")
+        things = mongo.collection("things")
+        await delete()
+        for _ in range(3):  # where the machine itself stands still, it is longer
+            async with anyio.create_task_group() as tasks:
+                os.kill(server.pid, signal.SIGSTOP)
+                tasks.start_soon(delete)
+                await anyio.sleep(3)
+                os.kill(server.pid, signal.SIGCONT)
+            if outcomes[-1] == "done":
+                break
+        mongo.close()
+    assert outcomes[-1] == "done", outcomes

@@ -10,7 +10,11 @@ TOLERATED = timedelta(seconds=2)
 
 
 class ServerClock:
-    """This machine's clock, corrected by the offset measured at each heartbeat."""
+    """This machine's clock, corrected by the offset measured at each heartbeat.
+
+    A measurement that took long says little, and one that agrees with the offset as it is leaves it. So a machine that
+    stood still meanwhile does not put a right clock wrong, and what others have made due is due here too.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.local = clock
@@ -24,14 +28,16 @@ class ServerClock:
 
     def measure(self, sent: datetime, server: datetime, received: datetime) -> None:
         """The server said `server` between `sent` and `received` of the local clock."""
-        self._unsure = (received - sent) / 2
-        self._offset = server - (sent + self._unsure)
+        half = (received - sent) / 2
+        offset = server - (sent + half)
+        if abs(offset - self._offset) > abs(half):
+            self._offset, self._unsure = offset, abs(half)
         self.measured = True
 
     @property
     def is_off(self) -> bool:
         """Whether the local clock is certainly more than `TOLERATED` away from the server's."""
-        return abs(self._offset) - abs(self._unsure) > TOLERATED
+        return abs(self._offset) - self._unsure > TOLERATED
 
 
 class DocumentClock:

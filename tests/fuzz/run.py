@@ -151,7 +151,7 @@ def fuzz(
     command = [
         *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
         *("--config-file", str(directory / "schemathesis.toml"), "run", f"{service.base_url}/api/v1/openapi.json"),
-        *("--checks", "all", "--exclude-path-regex", "/stream$", "--request-timeout", "10", *options),
+        *("--checks", "all", "--exclude-path-regex", "/stream$", "--request-timeout", "60", *options),
     ]
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment |= {"NO_COLOR": "1", "BOUNDARIES_EVERY": str(boundaries_every)}

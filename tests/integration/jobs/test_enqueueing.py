@@ -325,7 +325,7 @@ async def test_a_delayed_job_runs_after_its_delay_and_not_before(mongo: Mongo) -
         await _idle(process)
         await process.until_done(job_id := await process.context().enqueue(Write(), delay_seconds=0.5))
         done = await process.store.get(job_id)
-    assert timedelta(seconds=0.5) <= (done.started_at or done.created_at) - done.created_at < timedelta(seconds=3)
+    assert timedelta(seconds=0.5) <= (done.started_at or done.created_at) - done.created_at
 
 
 # Unique jobs

@@ -39,5 +39,15 @@ def test_a_measurement_that_took_long_says_little() -> None:
     assert clock_that_is(timedelta(seconds=30), trip=timedelta(seconds=60)).now() == NOON
 
 
+@pytest.mark.parametrize("answered", [0, 1, 4, 5])
+def test_a_machine_that_stood_still_while_it_measured_keeps_the_time_that_it_had(answered: int) -> None:
+    server = ServerClock(_Stopped())
+    server.measure(NOON - timedelta(seconds=5), NOON - timedelta(seconds=5 - answered), NOON)
+    assert server.now() == NOON
+    server.measure(NOON, NOON + timedelta(seconds=30), NOON)
+    server.measure(NOON - timedelta(seconds=5), NOON + timedelta(seconds=25 + answered), NOON)
+    assert server.now() == NOON + timedelta(seconds=30)
+
+
 def test_stamps_have_whole_milliseconds() -> None:
     assert clock_that_is(timedelta(hours=1, microseconds=1234567)).now().microsecond % 1000 == 0

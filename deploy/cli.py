@@ -152,14 +152,16 @@ def show_roles(person: Person, data_dir: DataDir = None) -> None:
 @roles.command("set")
 def set_roles(
     person: Person,
+    *,
     reason: Annotated[str, typer.Option(help="Why; they are told.")],
     role: Annotated[list[Role] | None, typer.Option(help="A role; repeat for several. Without any, none.")] = None,
+    reason_code: Annotated[str, typer.Option(help="The same in a word, such as task_begins or task_ends.")] = "other",
     data_dir: DataDir = None,
 ) -> None:
     """Give somebody these roles and no others: so a first administrator comes about."""
     from promptforge.deploy.roles import set_and_print
 
-    set_and_print(person, tuple(role or ()), reason=reason, data_dir=data_dir)
+    set_and_print(person, tuple(role or ()), why=(reason_code, reason), data_dir=data_dir)
 
 
 @package.command("verify")

@@ -27,6 +27,8 @@ from promptforge.deploy.migrations import MIGRATIONS
 from promptforge.deploy.settings import load_settings
 
 T = TypeVar("T")
+Why = tuple[str, str]
+"""The reason's code, and what is written for whom it is about."""
 _message = TypeAdapter(AssignRoles)
 _CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -49,7 +51,7 @@ def print_roles(person: str, *, data_dir: Path | None) -> None:
     _print(_with_database(data_dir, read))
 
 
-def set_and_print(person: str, roles: tuple[Role, ...], *, reason: str, data_dir: Path | None) -> None:
+def set_and_print(person: str, roles: tuple[Role, ...], *, why: Why, data_dir: Path | None) -> None:
     """The same commit as an administrator's; a service that runs tells the person and Firebase.
 
     Raises `NotFound` for who has never signed in, `Invalid` for a reason that is none.
@@ -57,7 +59,7 @@ def set_and_print(person: str, roles: tuple[Role, ...], *, reason: str, data_dir
 
     async def write(mongo: Mongo) -> RolesView:
         store = RoleStore(mongo)
-        message = _assignment(await _id_of(store, person), roles, reason)
+        message = _assignment(await _id_of(store, person), roles, why)
         jobs = MongoJobStore(mongo, Codec(job_messages()), SystemClock(), queues=QUEUES)
         system = System(
             [RolesActor(store, AccountStore(mongo))],
@@ -71,8 +73,9 @@ def set_and_print(person: str, roles: tuple[Role, ...], *, reason: str, data_dir
     _print(_with_database(data_dir, write))
 
 
-def _assignment(user_id: str, roles: tuple[Role, ...], reason: str) -> AssignRoles:
-    fields: dict[str, Any] = {"user_id": user_id, "roles": roles, "reason": reason}  # Any: to be validated
+def _assignment(user_id: str, roles: tuple[Role, ...], why: Why) -> AssignRoles:
+    fields: dict[str, Any] = {"user_id": user_id, "roles": roles}  # Any: to be validated
+    fields |= {"reason_code": why[0], "reason": why[1]}
     try:
         return _message.validate_python(fields)
     except ValidationError as error:
@@ -103,4 +106,6 @@ def _print(view: RolesView) -> None:
     if last is None:
         _CONSOLE.print("Nobody has decided that here: the roles are those of their sign-in.")
         return
-    _CONSOLE.print(f"decided {last.created_at:%Y-%m-%d %H:%M:%S} by {last.by or 'the command line'}: {last.reason}")
+    code = f" ({last.reason_code})" if last.reason_code is not None else ""
+    by = last.by or "the command line"
+    _CONSOLE.print(f"decided {last.created_at:%Y-%m-%d %H:%M:%S} by {by}{code}: {last.reason}")

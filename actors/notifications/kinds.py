@@ -62,7 +62,7 @@ _ALL = (
     _reasoned("account.upheld", "Your account stays suspended"),
     _important("account.reinstated", "Your account is not suspended any more"),
     _important("account.appealed", "Somebody appeals against the suspension of their account"),
-    _important("account.roles_changed", "Your roles have changed"),
+    _reasoned("account.roles_changed", "Your roles have changed"),
     # What is sent elsewhere
     _important("webhook.disabled", "A webhook of yours was disabled"),
     Kind("email.bounced", "Your email address takes no mail", mandatory=True, never_mailed=True),

@@ -56,12 +56,19 @@ def test_a_role_counts_at_once_for_commands_of_staff_in_every_process_and_is_tol
     assert admin.get(path) == {"user_id": path.split("/")[3], "roles": ["user"], "decided": None}
     given = put(admin, path, ["operator"], [])
     assert given.status_code == 200
-    assert given.json()["decided"]["reason"] == REASON
+    assert (given.json()["decided"]["reason"], given.json()["decided"]["reason_code"]) == (REASON, "other")
     assert [olga.client.post(one).status_code for one in (PAUSE, RESUME)] == [200, 200]
     eventually(lambda: olga.get("/users/me")["roles"] == ["user", "operator"])
     told = eventually(lambda: [one for one in olga.get("/notifications")["items"] if "roles" in one["kind"]])
     assert REASON in told[0]["body"]
-    assert put(admin, path, [], ["operator"]).status_code == 200
+    assert told[0]["subject"] == {"reason_code": "other"}
+    taken = {"roles": [], "expected": ["operator"], "reason": REASON, "reason_code": "task_ends"}
+    assert admin.client.put(path, json=taken).json()["decided"]["reason_code"] == "task_ends"
+    assert admin.client.put(path, json=taken).status_code == 200, "its answer was lost"
+    assert_problem(admin.client.put(path, json={**taken, "reason_code": "misused"}), 409, "roles_changed")
+    ended = eventually(lambda: [one for one in olga.get("/notifications")["items"] if "task_ends" in one["body"]])
+    assert "Why (task_ends): " in ended[0]["body"]
+    assert ended[0]["subject"] == {"reason_code": "task_ends"}
     assert_problem(olga.client.post(PAUSE), 403, "forbidden")
     listed = admin.get(f"{path}/history")["items"]
     assert [(one["before"], one["after"]) for one in listed] == [
@@ -118,6 +125,7 @@ def test_an_administrator_who_is_suspended_sets_no_roles(service: Service, admin
         {"roles": ["ADMIN"], "expected": [], "reason": REASON},
         {"roles": ["seller"], "expected": [], "reason": "x\u0000y"},
         {"roles": ["seller"], "expected": [], "reason": "x" * 100_000},
+        {"roles": ["seller"], "expected": [], "reason": REASON, "reason_code": "because"},
         {"roles": ["seller"], "expected": [], "reason": REASON, "by": "usr_somebody"},
     ],
 )
@@ -174,7 +182,8 @@ def test_the_command_line_makes_an_administrator(service: Service) -> None:
     path = path_of(service.person("otis"))
     assert put(nina, path, ["seller"], []).status_code == 200
     eventually(lambda: [one for one in nina.get("/notifications")["items"] if "Runs the place" in one["body"]])
-    assert service.command("roles", "set", user_id, "--reason", "Leaves").returncode == 0
+    assert service.command("roles", "set", user_id, "--reason", "Leaves", "--reason-code", "task_ends").returncode == 0
+    assert "task_ends" in service.command("roles", "show", user_id).stdout
     assert_problem(put(nina, path, [], ["seller"]), 403, "forbidden")
 
 
@@ -185,6 +194,7 @@ def test_the_command_line_makes_an_administrator(service: Service) -> None:
         (("set", "nobody-at-all", "--role", "emperor", "--reason", REASON), 2, "emperor"),
         (("set", "root", "--role", "admin"), 2, "reason"),
         (("set", "root", "--role", "admin", "--reason", "x"), 1, "reason"),
+        (("set", "root", "--role", "admin", "--reason", REASON, "--reason-code", "because"), 1, "reason_code"),
         (("show", "nobody-at-all"), 1, "signs in once"),
     ],
 )

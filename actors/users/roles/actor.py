@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from promptforge.actors.notifications.messages import NotifyUser
 from promptforge.actors.users.domain import stored_roles
 from promptforge.actors.users.errors import NotOneself, RolesChanged
 from promptforge.actors.users.roles.messages import (
@@ -11,16 +10,16 @@ from promptforge.actors.users.roles.messages import (
     ListRoleChanges,
     MirrorRoles,
     RoleChangeView,
-    Roles,
+    RoleReason,
     RolesView,
     SetRoles,
 )
+from promptforge.actors.users.roles.notices import roles_notice
 from promptforge.actors.users.roles.store import RoleStore
 from promptforge.actors.users.staff.store import AccountStore
 from promptforge.core.context import Context
 from promptforge.core.ids import new_id
 from promptforge.core.pages import Page
-from promptforge.core.principal import Role
 from promptforge.core.runtime import Actor, handles
 
 
@@ -50,46 +49,39 @@ class RolesActor(Actor):
             return there
         if stored_roles(message.expected) != there.roles:
             raise RolesChanged(extra={"roles": [role.value for role in there.roles]})
-        return await self._change(there, message.roles, reason=message.reason, by=context.user_id, tx=context)
+        return await self._change(there, message, by=context.user_id, tx=context)
 
     @handles(AssignRoles, key="user_id", atomic=True)
     async def assign(self, message: AssignRoles, context: Context) -> RolesView:
         there = await self._store.get(message.user_id, session=context.session)
-        return await self._change(there, message.roles, reason=message.reason, by=None, tx=context)
+        return await self._change(there, message, by=None, tx=context)
 
-    async def _change(self, there: RolesView, roles: Roles, *, reason: str, by: str | None, tx: Context) -> RolesView:
+    async def _change(
+        self, there: RolesView, message: SetRoles | AssignRoles, *, by: str | None, tx: Context
+    ) -> RolesView:
         """What was decided already is not decided again."""
-        after = stored_roles(roles)
+        after = stored_roles(message.roles)
         if there.decided is not None and after == there.roles:
             return there
-        change = RoleChangeView(new_id("rch"), there.user_id, there.roles, after, by, reason, tx.now())
+        why = message.reason, tx.now(), message.reason_code
+        change = RoleChangeView(new_id("rch"), there.user_id, there.roles, after, by, *why)
         await self._store.put(change, session=tx.session)
         was, is_now = ({"roles": [role.value for role in held]} for held in (there.roles, after))
-        await tx.audit("user.roles_changed", there.user_id, before=was, after=is_now)
+        await tx.audit(
+            "user.roles_changed",
+            there.user_id,
+            before=was,
+            after={**is_now, "reason_code": message.reason_code.value},
+        )
         await tx.enqueue(MirrorRoles(user_id=there.user_id))
         if after != there.roles:
-            await _tell(change, tx)
+            await tx.enqueue(roles_notice(change), owner_id=change.user_id)
         return RolesView(there.user_id, after, change)
 
 
 def _is_answered(there: RolesView, message: SetRoles, by: str) -> bool:
     """Whether this very request was carried out already, and its answer was lost."""
     last = there.decided
-    same = last is not None and (last.by, last.reason) == (by, message.reason)
+    told = by, message.reason, message.reason_code
+    same = last is not None and (last.by, last.reason, last.reason_code or RoleReason.OTHER) == told
     return same and there.roles == stored_roles(message.roles)
-
-
-async def _tell(change: RoleChangeView, tx: Context) -> None:
-    notice = NotifyUser(
-        user_id=change.user_id,
-        kind="account.roles_changed",
-        title="Your roles have changed",
-        body=f"You have now: {_in_words(change.after)}. The reason: {change.reason}",
-        subject={},
-        dedupe_key=f"account.roles_changed:{change.id}",
-    )
-    await tx.enqueue(notice, owner_id=change.user_id)
-
-
-def _in_words(roles: tuple[Role, ...]) -> str:
-    return ", ".join(role.value for role in roles if role is not Role.USER) or "no role beside a user's"

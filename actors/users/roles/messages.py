@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from annotated_types import Len
@@ -20,9 +21,24 @@ Roles = Annotated[tuple[Role, ...], Len(0, len(Role)), Field(examples=[["seller"
 Reason = Annotated[str, Len(3, 1000), TEXT, Field(examples=["Joins the moderators on Monday"])]
 
 
+class RoleReason(StrEnum):
+    """Why; `other` where the reason alone says it."""
+
+    AGREED = "agreed"
+    TASK_BEGINS = "task_begins"
+    TASK_ENDS = "task_ends"
+    MISUSED = "misused"
+    PRECAUTION = "precaution"
+    MISTAKEN = "mistaken"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class RoleChangeView:
-    """One decision. `by` is the administrator, null for the command line. The person is shown the reason."""
+    """One decision. `by` is the administrator, null for the command line. The person is shown the reason.
+
+    `reason_code` is null for what was decided before there were codes.
+    """
 
     id: str
     user_id: str
@@ -31,6 +47,7 @@ class RoleChangeView:
     by: str | None
     reason: str
     created_at: datetime
+    reason_code: RoleReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,7 @@ class SetRoles(Command[RolesView]):
     roles: Roles
     expected: Roles
     reason: Reason
+    reason_code: RoleReason = RoleReason.OTHER
 
 
 @requires(Role.ADMIN)
@@ -81,6 +99,7 @@ class AssignRoles(Command[RolesView]):
     user_id: UserId
     roles: Roles
     reason: Reason
+    reason_code: RoleReason = RoleReason.OTHER
 
 
 @internal

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from promptforge.actors.users.roles.messages import ListRoleChanges, RoleChangeView, RolesView
+from promptforge.actors.users.roles.messages import ListRoleChanges, RoleChangeView, RoleReason, RolesView
 from promptforge.actors.users.store import USERS, roles_from
 from promptforge.core.errors import NotFound
 from promptforge.core.mongo import Document, Index, Mongo, Session
@@ -22,7 +22,7 @@ HELD = {
     CHANGES: Held(
         "What was decided about your roles, and decisions of yours about others'",
         (Subject("user_id", marks(REDACTED, "reason")), Subject("by")),
-        plain=frozenset({"before", "after"}),
+        plain=frozenset({"before", "after", "reason_code"}),
     )
 }
 
@@ -61,6 +61,7 @@ class RoleStore:
                 "after": [role.value for role in change.after],
                 "by": change.by,
                 "reason": change.reason,
+                "reason_code": None if change.reason_code is None else change.reason_code.value,
                 "created_at": change.created_at,
             },
             session=session,
@@ -119,4 +120,5 @@ def _change_from(row: Document) -> RoleChangeView:
         by=row["by"],
         reason=row["reason"],
         created_at=row["created_at"],
+        reason_code=None if row.get("reason_code") is None else RoleReason(row["reason_code"]),
     )

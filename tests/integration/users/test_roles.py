@@ -139,7 +139,8 @@ async def test_a_decision_says_who_why_and_is_audited(here: TestProcess, mongo: 
     assert (await admin.ask(ListRoleChanges(user_id=ada.user_id))).items == (now.decided,)
     told = (await AuditLog(mongo).list_page(AuditFilter(target=ada.user_id), None, 10)).items
     assert (told[0].action, told[0].actor.user_id) == ("user.roles_changed", admin.user_id)
-    assert (told[0].before, told[0].after) == ({"roles": ["user", "seller"]}, {"roles": ["user", "moderator"]})
+    after = {"roles": ["user", "moderator"], "reason_code": "other"}
+    assert (told[0].before, told[0].after) == ({"roles": ["user", "seller"]}, after)
 
 
 async def test_no_sign_in_gives_back_what_was_taken_away_older_or_newer(here: TestProcess) -> None:
@@ -296,7 +297,8 @@ async def test_firebase_is_told_by_a_job_of_the_same_commit(here: TestProcess, s
     await here.runner.drain()
     assert stores.firebase.claims == {"ada": ("user", "seller")}
     assert [(one.user_id, one.kind) for one in stores.telling.told] == [(ada.user_id, "account.roles_changed")]
-    assert "seller. The reason: For the test" in stores.telling.told[0].body
+    assert "seller.\n\nWhy (other): The note says why. For the test" in stores.telling.told[0].body
+    assert stores.telling.told[0].subject == {"reason_code": "other"}
 
 
 async def test_while_firebase_is_away_it_is_tried_again_and_the_roles_count_all_the_same(

@@ -44,6 +44,8 @@ from promptforge.actors.partnerships.referrals.messages import DecideForfeitAppe
 from promptforge.actors.partnerships.referrals.notices import answer_notice, earnings_notice
 from promptforge.actors.partnerships.referrals.reasons import ANSWERS
 from promptforge.actors.partnerships.referrals.reasons import REASONS as EARNINGS_REASONS
+from promptforge.actors.users.roles.messages import RoleChangeView, RoleReason
+from promptforge.actors.users.roles.notices import roles_notice
 from promptforge.actors.users.staff.messages import AccountView, SuspensionView
 from promptforge.actors.users.staff.notices import decision_notice as account_notice
 from promptforge.actors.users.staff.reasons import REASONS as ACCOUNT_REASONS
@@ -257,6 +259,12 @@ ACCOUNT = AccountView(
 )
 
 
+def of_roles() -> Iterator[NotifyUser]:
+    for code in RoleReason:
+        for after in ((Role.USER,), (Role.USER, Role.SELLER)):
+            yield roles_notice(RoleChangeView("rch_1", "usr_seller", (Role.USER,), after, None, "A note.", NOW, code))
+
+
 def of_accounts() -> Iterator[NotifyUser]:
     for code, reason in ACCOUNT_REASONS.items():
         for event in reason.decisions:
@@ -271,6 +279,7 @@ TOLD = [
     *of_money(),
     *of_partnerships(),
     *of_accounts(),
+    *of_roles(),
 ]
 REASONED = {name for name, kind in KINDS.items() if kind.reasoned}
 
@@ -280,7 +289,9 @@ def test_each_kind_that_tells_of_a_decision_against_somebody_is_here() -> None:
     assert {notice.kind for notice in TOLD} - better == REASONED
 
 
-@pytest.mark.parametrize("notice", [*of_money(), *of_partnerships(), *of_accounts()], ids=lambda notice: notice.kind)
+@pytest.mark.parametrize(
+    "notice", [*of_money(), *of_partnerships(), *of_accounts(), *of_roles()], ids=lambda notice: notice.kind
+)
 def test_it_says_how_it_can_be_appealed_or_why_not(notice: NotifyUser) -> None:
     """What is told of listings has it in the moderators' reasons."""
     if notice.kind in REASONED and notice.subject.get("decision") != "release":

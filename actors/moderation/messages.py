@@ -146,11 +146,12 @@ class ClaimView:
 class CaseView:
     """A case in the queue. `decided_by` and `internal_note` are for moderators only, as the whole view is.
 
-    `reason` is what somebody said when the case came up: who reports, appeals or wants a refund. `times` is how often
-    the same came up while the case was open: as many people reported the listing, say. `severity` is that of the worst
-    finding of the automatic checks. `claim` is one that counts. `subject`: in a case of extraction one of the accounts
-    that it is about, of a reported review its id. `reported`: what it and the reply to it said when people reported
-    them, for they may have been changed since. `against`: the case whose decision is appealed.
+    `reason` is what somebody said when the case came up: who reports, appeals or wants a refund. `times` is by how many
+    people the same came up while the case was open, each counted once: so many have reported the listing, say.
+    `severity` is that of the worst finding of the automatic checks. `claim` is one that counts. `subject`: in a case of
+    extraction one of the accounts that it is about, of a reported review its id. `reported`: what it and the reply to
+    it said when people reported them, for they may have been changed since. `against`: the case whose decision is
+    appealed.
 
     A moderator whom a case concerns (its seller, who brought it up, whose runs it is about, and accounts linked to
     theirs) sees neither `reason`, `purchase_id`, `severity`, `claim`, `internal_note`, `decided_by` nor `subject`.

@@ -35,6 +35,8 @@ from promptforge.actors.moderation.messages import (
     RecommendationView,
     Verdict,
 )
+from promptforge.actors.moderation.people import HELD as PEOPLE_HELD
+from promptforge.actors.moderation.people import CasePeople
 from promptforge.actors.moderation.recommending.store import HELD as SPENDING_HELD
 from promptforge.actors.moderation.recommending.store import INDEXES as SPENDING_INDEXES
 from promptforge.core.errors import NotFound, PromptForgeError
@@ -101,11 +103,12 @@ HELD = {
         secret=frozenset({"internal_note", "claim", "findings", "recommendation", "brought_by"}),
     ),
     **HISTORY_HELD,
+    **PEOPLE_HELD,
     **SPENDING_HELD,
     **FINGERPRINT_HELD,
 }
 MOST_PEOPLE = 1000
-"""Who brought up one case; those who come later are counted and not kept with it."""
+"""Who brought up one case; those who come later are counted and kept beside it."""
 MOST_REPORTED = 20
 """Editions of what is reported; half as many for those who have reported it before."""
 
@@ -127,6 +130,7 @@ class CaseStore:
 
     def __init__(self, mongo: Mongo, *, claim_for: timedelta = timedelta(minutes=30)) -> None:
         self._cases = mongo.collection(CASES)
+        self._people = CasePeople(mongo)
         self._claim_for = claim_for
 
     # Opening
@@ -146,7 +150,7 @@ class CaseStore:
         if known is not None and opens_once(message.kind):
             return None
         await self._add_reported(known, message, session)
-        if known is not None and message.brought_by in known["brought_by"]:
+        if known is not None and not await self._is_another(known, message, session):
             return None
         case_id = new_id("cas")
         update: Document = {"$setOnInsert": _opened(case_id, message, now), "$inc": {"times": 1}}
@@ -169,6 +173,15 @@ class CaseStore:
         if len(known.get("reported", ())) < (MOST_REPORTED // 2 if again else MOST_REPORTED):
             update = {"$addToSet": {"reported": message.reported}}
             await self._cases.update_one({"_id": known["_id"]}, update, session=session)
+
+    async def _is_another(self, known: Document, message: OpenCase, session: Session) -> bool:
+        """Whether somebody who brings it up is none of those who have already."""
+        if message.brought_by is None:
+            return True
+        if message.brought_by in known["brought_by"]:
+            return False
+        full = len(known["brought_by"]) >= MOST_PEOPLE
+        return not full or await self._people.add(known["_id"], message.brought_by, session=session)
 
     async def _close_older(self, message: OpenCase, now: datetime, session: Session) -> None:
         """Of an earlier revision there is nothing to decide; who has claimed one hears that when they decide it."""

@@ -9,7 +9,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.running import LISTING, Person, eventually
-from tests.support.service import Service, assert_problem, serving
+from tests.support.service import DATABASE, Service, assert_problem, serving
 
 TEXT = (
     "Summarise {{article}} in five lines for people in a hurry. Name the one thing that is worth reading in full. "
@@ -98,3 +98,27 @@ def test_an_appeal_is_for_another_moderator(service: Service) -> None:
     assert carla.get(listing)["state"] == "published"
     history = max_.get(f"/moderation/cases/{appeal['id']}")["history"]
     assert [one["decision"] for one in history] == ["approve", "reject"]
+
+
+def test_a_case_counts_people_once_also_beyond_those_whom_it_keeps(service: Service) -> None:
+    carla, mona = service.person("carla", Role.SELLER), service.person("mona", Role.MODERATOR)
+    case = submit(carla, mona, "Reported in the open", "Sort {{lines}} by length.")
+    decide(mona, case, "approve", "meets_guidelines")
+    listing = f"/marketplace/listings/{case['listing_id']}"
+    words = {"reason": "spam", "words": "It is an advertisement."}
+    service.person("first").post(f"{listing}/reports", words, expect=201)
+    report = eventually(lambda: mona.get("/moderation/cases?kind=report")["items"])[0]
+    with service.database() as client:  # as if a thousand had been faster
+        many = {"$set": {"brought_by": [f"usr_{number}" for number in range(1000)], "times": 1000}}
+        client[DATABASE]["moderation_cases"].update_one({"_id": report["id"]}, many)
+    for price in ("24", "23", "22"):
+        for name in ("second", "third"):
+            service.person(name).post(f"{listing}/reports", words, expect=201)
+            service.person(name).post(f"{listing}/reports", words, expect=200)
+        carla.call("PATCH", listing, {"price": price}, expect=200)
+    operator = service.person("operator", Role.OPERATOR)
+    opening = "/jobs?kind=moderation.OpenCase&state="
+    eventually(
+        lambda: not [one for state in ("available", "running") for one in operator.get(opening + state)["items"]]
+    )
+    assert mona.get(f"/moderation/cases/{report['id']}")["case"]["times"] == 1002

@@ -125,6 +125,31 @@ async def test_all_who_reported_it_hear_the_outcome_however_many_they_are(
     assert [one for one in await branches.here.notices(carla) if one.kind == "report.decided"] == []
 
 
+async def test_a_case_counts_the_people_who_reported_it_however_many_they_are_and_however_often(
+    branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reports each edition of a listing is one person, also once the case keeps nobody's name any more."""
+    monkeypatch.setattr(cases, "MOST_PEOPLE", 2)
+    carla, _ = await branches.person("carla", Role.SELLER)
+    mona, _ = await branches.person("mona", Role.MODERATOR)
+    listing = await branches.here.published(carla, "Reported", price="10")
+    reporters = [await branches.person(f"eve{number}") for number in range(5)]
+    for price in ("9", "8", "7"):
+        asks = [(person, reported(listing.id)) for pair in reporters for person in pair]
+        assert await all_at_once(asks) == {"done": 10}
+        await branches.here.jobs_done()
+        await carla.ask(UpdateListing(listing_id=listing.id, price=price))
+    assert await branches.count(REPORTS) == 15
+    (case,) = await open_cases(branches)
+    assert case.times == 5
+    assert await branches.count("moderation_cases", _id=case.id, brought_by={"$size": 2}) == 1
+    await judge(mona, case.id, Verdict.DISMISS)
+    last, _ = reporters[-1]
+    assert (await last.ask(reported(listing.id))).new
+    (case,) = await open_cases(branches)
+    assert case.times == 1, "another case counts anew"
+
+
 async def test_only_what_is_seen_can_be_reported(branches: Branches) -> None:
     carla, _ = await branches.person("carla", Role.SELLER)
     eve, _ = await branches.person("eve")

@@ -34,6 +34,7 @@ from promptforge.deploy.upgrade.preparation import prepare
 from promptforge.deploy.upgrade.released_commissions import tell_what_is_released
 from promptforge.deploy.upgrade.rows import close_events, mark_history, reject_listings
 from promptforge.deploy.upgrade.sealed_accounts import count_by_prompt
+from promptforge.deploy.upgrade.uses_of_runs import give_back_uses
 
 _BATCH = 500
 
@@ -157,4 +158,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(18, "events have coarse sums", make_coarse_sums),
     Migration(19, "a superseded index of views is gone", drop_old_index_of_views),
     Migration(20, "a superseded index of reports is gone", drop_old_index_of_reports),
+    Migration(21, "uses of runs that answered nothing are given back", give_back_uses),
 )

@@ -11,7 +11,13 @@ from promptforge.core.personal import Held, Subject
 
 PEOPLE = "moderation_people"
 _WHO = Subject("user_id", deleted=True, keyed=True)
-HELD = {PEOPLE: Held("Which cases of moderators you were one of many to bring up", (_WHO,))}
+HELD = {
+    PEOPLE: Held(
+        "Which cases of moderators you were one of many to bring up",
+        (_WHO,),
+        plain=frozenset({"_id", "case_id", "mark"}),
+    ),
+}
 
 
 class CasePeople:

@@ -5,12 +5,14 @@ MongoDB ends the killed transaction after a minute, and until then nothing can w
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+import httpx
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.partner_setups import approved, decide
+from tests.support.partner_setups import APPEAL, approved, decide
 from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, serving
 
@@ -65,4 +67,29 @@ def test_a_decision_is_carried_out_once_however_often_the_process_dies_of_it(tmp
         dies_at(service, "")
         eventually(lambda: pat.get(earnings)["earned"] == "9", seconds=180)
         assert pat.get(earnings)["frozen"] == "0"
+        assert verified_ledger(operator)["ok"]
+
+
+@pytest.mark.timeout(600)
+def test_what_an_appeal_brings_back_comes_back_once_though_the_process_dies_of_it(tmp_path: Path) -> None:
+    with serving(tmp_path, **AT_ONCE) as service:
+        admin, operator = service.person("admin", Role.ADMIN), service.person("operator", Role.OPERATOR)
+        other = service.person("other", Role.ADMIN)
+        other.get("/users/me")
+        pat, partner_id = sold(service, admin, service.person("carla", Role.SELLER))
+        earnings = f"/partnerships/{partner_id}/earnings"
+        decide(admin, partner_id, "suspend", "under_review")
+        operator.post("/jobs/schedules/settle-sales/trigger", expect=202)
+        admin.post(f"{earnings}/freezes/0/decision", {"decision": "forfeit", "reason": "The clicks are a program's."})
+        eventually(lambda: pat.get(earnings)["freezes"][0]["forfeited"] == "9", seconds=180)
+        pat.post(f"{earnings}/freezes/0/appeal", {"words": APPEAL})
+        reverse = {"decision": "reverse", "reason": "They are people from a talk."}
+        dies_at(service, "commissions.restored")
+        with contextlib.suppress(httpx.HTTPError):  # the job may be faster than the answer
+            other.post(f"{earnings}/freezes/0/appeal/decision", reverse)
+        service.wait()
+        dies_at(service, "")
+        eventually(lambda: pat.get(earnings)["earned"] == "9", seconds=180)
+        assert other.post(f"{earnings}/freezes/0/appeal/decision", reverse)["freezes"][0]["forfeited"] == "0"
+        assert pat.post(f"{earnings}/collect")["amount"] == "9"
         assert verified_ledger(operator)["ok"]

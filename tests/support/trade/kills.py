@@ -104,9 +104,10 @@ PROVOKING: Mapping[str, tuple[Operation, ...]] = {
 """What leads to a point, or to those whose names begin so, while it is armed; a point that has a line of its own is
 seldom met.
 """
-BESIDE = frozenset({"undoing.before_commit"})
-"""Points that this load does not come to, for it takes two hundred sales of one payment: that one is cut off in
-tests/integration/billing/test_topup_claims.py.
+BESIDE = frozenset({"undoing.before_commit", "commissions.restored"})
+"""Points that this load does not come to. The first takes two hundred sales of one payment, and is cut off in
+tests/integration/billing/test_topup_claims.py; the second takes an appeal, and is died at in
+tests/chaos/test_commissions.py.
 """
 INTERRUPTED = 11601
 """MongoDB's code for what `killAllSessions` has cut off."""

@@ -338,7 +338,7 @@ class RelistListing(Command[ListingView]):
     listing_id: ListingId
 
 
-@requires(Role.SELLER, scope="listings:read")
+@requires(scope="listings:read")
 class ListMyListings(Query[Page[ListingView]]):
     """List your own listings in every state, newest first."""
 
@@ -347,7 +347,7 @@ class ListMyListings(Query[Page[ListingView]]):
     cursor: CursorToken | None = None
 
 
-@requires(Role.SELLER, scope="listings:read")
+@requires(scope="listings:read")
 class ListSales(Query[Page[SaleView]]):
     """List your sales, newest first."""
 

@@ -93,3 +93,40 @@ def test_a_seller_is_made_whole_and_the_buyer_keeps_the_refund(service: Service,
     assert_problem(carla.client.post(path, json=WORDS), 409, "nothing_to_appeal")
     report = verified_ledger(service.person("otto", Role.OPERATOR))
     assert (report["ok"], report["violations"]) == (True, [])
+
+
+def test_who_is_no_seller_any_more_appeals_all_the_same(service: Service) -> None:
+    """Whoever decides about somebody's roles would otherwise decide about their appeals as well."""
+    dora, bert = service.person("dora", Role.SELLER), service.person("bert")
+    mona, max_ = service.person("mona", Role.MODERATOR), service.person("max", Role.MODERATOR)
+    admin = service.person("root", Role.ADMIN)
+    fund(service, bert)
+    sold = published_listing(service, dora, mona, name="Sold by Dora", price="10")
+    bought = bert.post(f"/marketplace/listings/{sold}/purchases", {"expected_price": "10"}, expect=201)["id"]
+    bert.get(f"/marketplace/purchases/{bought}")
+    review = bert.call(
+        "PUT", f"/marketplace/purchases/{bought}/review", {"stars": 2, "text": "It is slow."}, expect=200
+    )
+    reply = f"/marketplace/reviews/{review['id']}/reply"
+    dora.call("PUT", reply, {"text": "You are a fool."}, expect=200)
+    report = {"reason": "other", "words": "It insults me."}
+    bert.post(f"/marketplace/reviews/{review['id']}/reports", report, expect=201)
+    decided(mona, "review_report", "remove_reply", "abusive")
+    bert.post(f"/marketplace/purchases/{bought}/refund", {"words": "It does not do what it says."})
+    decided(mona, "refund", "refund", "does_not_work")
+    bert.post(f"/marketplace/listings/{sold}/reports", report, expect=201)
+    decided(mona, "report", "suspend", "misleading")
+    roles = f"/ops/users/{dora.get('/users/me')['id']}/roles"
+    taken = {"roles": [], "expected": ["seller"], "reason": "Sells no more", "reason_code": "task_ends"}
+    admin.call("PUT", roles, taken, expect=200)
+    eventually(lambda: dora.get("/users/me")["roles"] == ["user"])
+    assert dora.get(reply)["removal"]["appeal_until"]
+    paths = (f"{reply}/appeal", f"/marketplace/sales/{bought}/refund/appeal", f"/marketplace/listings/{sold}/appeal")
+    stranger = service.person("stranger")
+    for path in paths:
+        assert_problem(stranger.client.post(path, json=WORDS), 404, "not_found")
+        dora.post(path, WORDS)
+    decided(max_, "reply_appeal", "restore", "mistaken")
+    decided(max_, "sale_appeal", "compensate", "mistaken")
+    decided(max_, "appeal", "lift", "mistaken")
+    assert service.person("").get(f"/marketplace/listings/{sold}")["state"] == "published"

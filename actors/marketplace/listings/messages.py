@@ -54,7 +54,7 @@ class WithdrawProposal(Command[ListingView]):
     listing_id: ListingId
 
 
-@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
+@requires(scope="listings:write", while_suspended=True, fresh=True)
 class AppealListing(Command[ListingView]):
     """Appeal a rejection or a suspension, once, in your own words. Another moderator decides; until then it stands.
 
@@ -66,7 +66,7 @@ class AppealListing(Command[ListingView]):
     words: Words
 
 
-@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
+@requires(scope="listings:write", while_suspended=True, fresh=True)
 class AppealProposal(Command[ListingView]):
     """Appeal the rejection of a change that you proposed, once, in your own words. It is in review again as it was, and
     another moderator decides about it.

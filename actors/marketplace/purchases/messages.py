@@ -9,7 +9,6 @@ from annotated_types import Len
 
 from promptforge.actors.marketplace.messages import ListingId, PurchaseId, PurchaseView, SaleView, Words
 from promptforge.core.messages import Command, Query, internal, requires
-from promptforge.core.principal import Role
 
 
 class RunsOutcome(StrEnum):
@@ -45,7 +44,7 @@ class AppealRefund(Command[PurchaseView]):
     words: Words
 
 
-@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
+@requires(scope="listings:write", while_suspended=True, fresh=True)
 class AppealSaleRefund(Command[SaleView]):
     """Appeal a refund that a moderator granted of a sale of yours, once: another moderator decides, and that is final.
 

@@ -130,14 +130,14 @@ class DeleteReply(Command[ReviewView]):
     review_id: ReviewId
 
 
-@requires(Role.SELLER, scope="listings:read", while_suspended=True)
+@requires(scope="listings:read", while_suspended=True)
 class GetOwnReply(Query[OwnReplyView]):
     """Read your reply to a review, removed or not, and why it was removed."""
 
     review_id: ReviewId
 
 
-@requires(Role.SELLER, scope="listings:write", while_suspended=True, fresh=True)
+@requires(scope="listings:write", while_suspended=True, fresh=True)
 class AppealReplyRemoval(Command[OwnReplyView]):
     """Appeal the removal of your reply to a review, once, in your own words. Another moderator decides, for good.
 

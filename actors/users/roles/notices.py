@@ -8,8 +8,9 @@ from promptforge.core.principal import Role
 from promptforge.core.reasons import Stated
 
 _ASK = (
-    "A role is work that is given and taken, and nothing that is yours goes with it: what you have written, bought, "
-    "sold and earned stays. So there is no appeal; if you think that it is wrong, ask an administrator to look again."
+    "A role is work that is given and taken, so a change of it has no appeal; if you think that it is wrong, ask an "
+    "administrator to look again. What you have written, bought, sold and earned stays yours, and decisions about it "
+    "can be appealed as before. Offering something, and payouts, need the role seller."
 )
 REASONS: dict[RoleReason, Stated] = {
     RoleReason.AGREED: Stated("It was agreed with you.", _ASK),

@@ -38,7 +38,7 @@ async def as_before(lighthouse: Lighthouse, **changes: object) -> None:
 
 
 async def purchase_of(lighthouse: Lighthouse) -> Document:
-    row = await lighthouse.collection(PURCHASES).find_one({})
+    row: Document | None = await lighthouse.collection(PURCHASES).find_one({})
     assert row is not None
     return row
 

@@ -14,6 +14,7 @@ from promptforge.actors.users.messages import Identity, MeView, PublicProfileVie
 from promptforge.core.alike import skeleton
 from promptforge.core.errors import FieldError, Invalid
 from promptforge.core.principal import Role
+from promptforge.core.text import is_blank, is_selector
 
 RESERVED_HANDLES = frozenset({
     "about", "abuse", "account", "accounts", "admin", "administrator", "anonymous", "api", "app", "assets", "auth",
@@ -109,8 +110,15 @@ def stored_roles(roles: Iterable[Role]) -> tuple[Role, ...]:
 
 def first_display_name(name: str | None) -> str | None:
     """What a sign-in calls somebody, made fit to be a display name; None where nothing is left of it."""
-    visible = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in name or "")
-    return " ".join(visible.split())[:LONGEST_NAME].rstrip() or None
+    normal = unicodedata.normalize("NFC", name or "")
+    visible = "".join(" " if _shows_nothing(char) else char for char in normal)
+    fit = " ".join(visible.split())[:LONGEST_NAME].rstrip()
+    return None if is_blank(fit) else fit
+
+
+def _shows_nothing(char: str) -> bool:
+    """Selectors say how the character before them looks."""
+    return unicodedata.category(char)[0] == "C" or (is_blank(char) and not is_selector(char))
 
 
 def normal_handle(handle: str) -> str:

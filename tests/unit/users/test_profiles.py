@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import MISSING, TypeAdapter, ValidationError
 
@@ -127,6 +127,10 @@ def test_a_profile_has_at_most_five_links() -> None:
         SHAPE.validate_python({"links": ["https://a.example"] * 6})
 
 
+@example(name="\U0002f800")  # NFC makes another character of it
+@example(name="\u3164 \ufe0f")
+@example(name="Ada\u115f\u2800Lovelace")
+@example(name="\u0344" * 80)  # NFC makes it longer
 @given(name=st.none() | st.text())
 def test_whatever_a_sign_in_says_becomes_a_display_name_that_could_be_typed_in(name: str | None) -> None:
     shown = first_display_name(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -35,7 +36,6 @@ PLENTY = ",".join(f"{name}=1000000/minute" for name in RateClass)
 
 PORTS = range(20_000, 27_000)
 """Below those that the kernel gives to whoever asks for any, and those of the embedded mongods."""
-_kept_ports: list[socket.socket] = []
 
 
 def free_port() -> int:
@@ -51,7 +51,7 @@ def free_port() -> int:
         except OSError:
             kept.close()
             continue
-        _kept_ports.append(kept)
+        kept.detach()  # it stays open
         return port
     raise AssertionError("no port is free")
 
@@ -105,6 +105,10 @@ class RunningService:
         return self.directory / "data"
 
     @property
+    def mongo_directory(self) -> Path:
+        return self.data_dir / "mongo"
+
+    @property
     def log(self) -> str:
         return (self.directory / "service.log").read_text()
 
@@ -153,16 +157,28 @@ class RunningService:
         return self._process.wait(60)
 
     def stop(self) -> None:
-        """Stop it and its mongod, whatever has happened to it."""
+        """Stop it and its mongod, whatever has happened to them."""
         for person in self._people:
             person.client.close()
         if self._process is not None and self._process.poll() is None:
             self.terminate()
-        if self.data_dir.exists():
-            EmbeddedMongod.start(self.data_dir / "mongo").stop()
+        if self._mongod_lives():  # a killed service leaves its mongod behind
+            EmbeddedMongod.start(self.mongo_directory).stop()
+
+    def _mongod_lives(self) -> bool:
+        """Whether somebody holds mongod's own lock."""
+        try:
+            with (self.mongo_directory / "db" / "mongod.lock").open("r+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return True
+        except FileNotFoundError:
+            pass
+        return False
 
     def mongod_pid(self) -> int:
-        pid: int = json.loads((self.data_dir / "mongo" / "mongod.json").read_text())["pid"]
+        pid: int = json.loads((self.mongo_directory / "mongod.json").read_text())["pid"]
         return pid
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

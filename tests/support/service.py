@@ -32,34 +32,12 @@ class Service(RunningService):
         """Somebody without a token; one client for all that they send, for making one takes longer than a request."""
 
     @property
-    def mongo_directory(self) -> Path:
-        return self.data_dir / "mongo"
-
-    @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop it and its mongod, whatever has happened to them."""
         self.visitor.close()
-        for person in self._people:
-            person.client.close()
-        if self._process is not None and self._process.poll() is None:
-            self.terminate()
-        if self._mongod_lives():  # a killed service leaves its mongod behind
-            EmbeddedMongod.start(self.mongo_directory).stop()
-
-    def _mongod_lives(self) -> bool:
-        """Whether somebody holds mongod's own lock."""
-        try:
-            with (self.mongo_directory / "db" / "mongod.lock").open("r+") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    return True
-        except FileNotFoundError:
-            pass
-        return False
+        super().stop()
 
     def signal_mongod(self, number: signal.Signals) -> None:
         os.kill(self.mongod_pid(), number)

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from promptforge.core.mongo import EmbeddedMongod, Mongo
-from tests.support.mongo import Databases, assert_declared, shared_mongod
+from tests.support.mongo import Databases, shared_mongod
 from tests.support.order import longest_first
 from tests.support.starting import forking
 
@@ -73,4 +73,4 @@ async def mongo(databases: Databases, request: pytest.FixtureRequest) -> AsyncIt
     unused = request.node.get_closest_marker("unused_database") is not None
     async with databases.empty(unused=unused) as database:
         yield database
-        await assert_declared(database)
+        await databases.assert_declared(database)

@@ -11,13 +11,16 @@ import secrets
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import anyio
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from promptforge.core.mongo import EmbeddedMongod, Index, Mongo, ensure_indexes
@@ -41,6 +44,8 @@ docs/accounts.md is written by `python -m tests.support.personal`."""
 
 _complete: set[str] = set()
 """Names of databases in which there is all that `INDEXES` declares."""
+_tidied: dict[str, bytes] = {}
+"""What the catalog says of each database that has all of that, and nothing else."""
 
 
 def _quick_directory() -> Path | None:
@@ -69,6 +74,7 @@ class Databases:
         self._server = server
         self._used: deque[str] = deque()
         self._connected: Mongo | None = None
+        self._with_documents: dict[str, list[str]] = {}
 
     def close(self) -> None:
         if self._connected is not None:
@@ -81,8 +87,8 @@ class Databases:
         name = self._used.popleft() if again else f"test_{secrets.token_hex(6)}"
         mongo = await self._open(name)
         try:
-            if again:
-                await _empty(mongo)
+            if again and (await mongo.raw.command("dbStats"))["objects"]:
+                await _empty(mongo, await _with_documents(mongo))
             if not unused and name not in _complete:
                 await ensure_indexes(mongo, INDEXES)
                 _complete.add(name)
@@ -103,7 +109,22 @@ class Databases:
         client.__dict__.update(shared.__dict__, _io_loop=None)
         return Mongo(client, name)
 
+    async def assert_declared(self, mongo: Mongo) -> None:
+        """Whatever a test has made the product write: each collection and each text is declared in some `HELD`."""
+        names = self._with_documents[mongo.name] = await _with_documents(mongo)
+        problems = []
+        for name in sorted(set(names) & INDEXES.keys()):
+            held = HELD.get(name)
+            rows = await mongo.raw[name].find({}).limit(MOST_LOOKED_AT).to_list(None)
+            if held is None:
+                problems.append(f"{name} is not declared")
+                continue
+            paths = sorted({path for row in rows for path in undeclared(held, row)})
+            problems += [f"{name}.{path} is not declared" for path in paths]
+        assert not problems, "\n".join([*problems, HOW])
+
     async def _put_back(self, mongo: Mongo) -> None:
+        await _empty(mongo, self._with_documents.pop(mongo.name, ()))
         if not await _tidy(mongo):
             _complete.discard(mongo.name)
         self._used.append(mongo.name)
@@ -120,32 +141,18 @@ def _has(name: str, indexes: Sequence[Index]) -> bool:
     return name in INDEXES and set(indexes) <= set(INDEXES[name])
 
 
-async def assert_declared(mongo: Mongo) -> None:
-    """Whatever a test has made the product write, each collection and each text in it is declared in some `HELD`."""
-    problems = []
-    for name in sorted(set(await _with_documents(mongo)) & INDEXES.keys()):
-        held = HELD.get(name)
-        rows = await mongo.raw[name].find({}).limit(MOST_LOOKED_AT).to_list(None)
-        if held is None:
-            problems.append(f"{name} is not declared")
-            continue
-        paths = sorted({path for row in rows for path in undeclared(held, row)})
-        problems += [f"{name}.{path} is not declared" for path in paths]
-    assert not problems, "\n".join([*problems, HOW])
-
-
-async def _empty(mongo: Mongo) -> None:
+async def _empty(mongo: Mongo, names: Iterable[str]) -> None:
     async def empty(name: str) -> None:
         await mongo.raw[name].delete_many({})
 
     async with anyio.create_task_group() as tasks:
-        for name in await _with_documents(mongo):
+        for name in names:
             tasks.start_soon(empty, name)
 
 
 async def _with_documents(mongo: Mongo) -> list[str]:
     """The collections that hold any; one question, for asking each of them is most of what a small test costs."""
-    names = await mongo.raw.list_collection_names()
+    names = list(INDEXES) if mongo.name in _complete else await mongo.raw.list_collection_names()
 
     def any_of(name: str) -> list[dict[str, Any]]:
         return [{"$limit": 1}, {"$project": {"_id": 0, "name": {"$literal": name}}}]
@@ -162,20 +169,31 @@ async def _tidy(mongo: Mongo) -> bool:
 
     Dropping the whole database instead would leave a mongod with some 400 open files, for five minutes each time.
     """
-    pipeline: list[dict[str, Any]] = [{"$listCatalog": {}}, {"$match": {"db": mongo.name}}]
+    told: dict[str, Any] = {"_id": 0, "name": 1, "type": 1, "md.indexes.spec": 1}
+    pipeline: list[dict[str, Any]] = [{"$listCatalog": {}}, {"$match": {"db": mongo.name}}, {"$project": told}]
+    admin: Any = mongo.raw.client.get_database("admin", codec_options=CodecOptions(RawBSONDocument))  # Any: of bytes
+    entries = [entry.raw for entry in await admin.aggregate(pipeline).to_list(None)]
+    catalog = b"".join(entries)
+    if catalog == _tidied.get(mongo.name):
+        return True
+    tidy = True
     missing = {(name, index.name) for name, indexes in INDEXES.items() for index in indexes}
     missing |= {(name, "_id_") for name in INDEXES}
-    for entry in await mongo.raw.client.admin.aggregate(pipeline).to_list(None):
+    for entry in map(bson.decode, entries):
         declared = {index.name: _spec(index) for index in INDEXES.get(entry["name"], ())}
         if entry["type"] != "collection" or entry["name"] not in INDEXES:
             await mongo.raw.drop_collection(entry["name"])
+            tidy = False
             continue
         for index in entry["md"]["indexes"]:
             spec = {key: value for key, value in index["spec"].items() if key != "v"}
             if spec["name"] != "_id_" and spec != declared.get(spec["name"]):
                 await mongo.raw[entry["name"]].drop_index(spec["name"])
+                tidy = False
             else:
                 missing.discard((entry["name"], spec["name"]))
+    if tidy and not missing:
+        _tidied[mongo.name] = catalog
     return not missing
 
 

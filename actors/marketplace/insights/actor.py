@@ -61,8 +61,7 @@ class InsightsActor(Actor):
         since = today - timedelta(days=message.days - 1)
         until = today + timedelta(days=1)
         seller_id = context.user_id
-        rows = await self._store.days_of_seller(seller_id, since=since, until=until, by_listing=False)
-        sold = await self._store.listings_of_seller(seller_id, since=since, until=until)
+        rows, sold = await self._store.sums_of_seller(seller_id, since=since, until=until)
         income = await context.ask(SumRunIncome(seller_id=seller_id, since=since, until=until))
         top = best(sold, income)
         titles = await self._store.titles(list(top))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from promptforge.actors.billing.figures.messages import RunIncome
+from promptforge.actors.marketplace.insights.domain import ListingSold
 from promptforge.actors.marketplace.insights.messages import (
     DaySum,
     ListingDay,
@@ -22,19 +23,6 @@ from promptforge.actors.marketplace.insights.messages import (
 from promptforge.core.amounts import from_millicredits
 
 TOP = 10
-
-
-@dataclass(frozen=True, slots=True)
-class ListingSold:
-    """What was sold of one listing on all days, or what was seen of it: one with both has two. In millicredits."""
-
-    listing_id: str
-    views: int = 0
-    sales: int = 0
-    gross: int = 0
-    net: int = 0
-    refunds: int = 0
-    refunded_net: int = 0
 
 
 def total_of(rows: Sequence[ListingDay] | Sequence[ListingSold]) -> SalesSum:

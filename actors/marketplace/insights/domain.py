@@ -1,4 +1,4 @@
-"""How listings rank: formulas of counted sales, views and stars, explained in docs/marketplace.md."""
+"""How listings rank: formulas of counted sales, views and stars (docs/marketplace.md); and what was sold of one."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ class Ranks:
     sales: int = 0
     rated: int = 0
     average: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListingSold:
+    """What was sold of one listing on all days, or what was seen of it: one with both has two. In millicredits."""
+
+    listing_id: str
+    views: int = 0
+    sales: int = 0
+    gross: int = 0
+    net: int = 0
+    refunds: int = 0
+    refunded_net: int = 0
 
 
 def trending(sales: Mapping[int, int], views: Mapping[int, int]) -> int:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
-from promptforge.actors.marketplace.insights.dashboard import ListingSold
-from promptforge.actors.marketplace.insights.domain import TREND_DAYS, Ranks
+from promptforge.actors.marketplace.insights.domain import TREND_DAYS, ListingSold, Ranks
 from promptforge.actors.marketplace.insights.messages import DayViews, ListingDay
 from promptforge.actors.marketplace.insights.views import DAYS, day_of
 from promptforge.actors.marketplace.listings.store import LISTINGS
@@ -25,6 +24,7 @@ _SOLD: Document = {
     "refunds": {"$sum": {"$cond": [_REFUNDED, 1, 0]}},
     "refunded_net": {"$sum": {"$cond": [_REFUNDED, "$seller_share", 0]}},
 }
+_SEEN: Document = {"views": {"$sum": "$views"}}
 _COUNTS: Document = {
     "linked": {"$ne": True},
     "$expr": {"$and": [{"$gt": ["$payable", 0]}, {"$eq": ["$payable", "$seller_share"]}]},
@@ -124,27 +124,48 @@ class InsightStore:
             return found + [ListingDay(row["listing_id"], row["day"].date(), views=row["views"]) async for row in seen]
         together: list[Document] = [
             {"$match": wanted},
-            {"$group": {"_id": {"day": "$day"}, "views": {"$sum": "$views"}}},
+            {"$group": {"_id": {"day": "$day"}, **_SEEN}},
         ]
         return found + [_day_from(row) async for row in self._days.aggregate(together)]
 
-    async def listings_of_seller(self, seller_id: str, *, since: datetime, until: datetime) -> list[ListingSold]:
-        """The same, of each listing in all these days."""
+    async def sums_of_seller(
+        self, seller_id: str, *, since: datetime, until: datetime
+    ) -> tuple[list[ListingDay], list[ListingSold]]:
+        """The same of all listings by day, and of all days by listing: sales of one moment, and views of one."""
         between = {"$gte": since, "$lt": until}
+        day = {"$dateTrunc": {"date": "$created_at", "unit": "day"}}
         sold: list[Document] = [
             {"$match": {"seller_id": seller_id, "created_at": between}},
-            {"$group": {"_id": "$listing_id", **_SOLD}},
+            {"$group": {"_id": {"listing": "$listing_id", "day": day}, **_SOLD}},
+            _both_ways(_SOLD),
         ]
         seen: list[Document] = [
             {"$match": {"seller_id": seller_id, "day": between}},
-            {"$group": {"_id": "$listing_id", "views": {"$sum": "$views"}}},
+            {"$group": {"_id": {"listing": "$listing_id", "day": "$day"}, **_SEEN}},
+            _both_ways(_SEEN),
         ]
-        asked = (self._purchases.aggregate(sold), self._days.aggregate(seen))
-        return [ListingSold(row.pop("_id"), **row) for rows in asked async for row in rows]
+        days: list[ListingDay] = []
+        listings: list[ListingSold] = []
+        for rows in (self._purchases.aggregate(sold), self._days.aggregate(seen)):
+            (both,) = await rows.to_list(1)
+            days += [_day_from(row) for row in both["days"]]
+            listings += [ListingSold(row.pop("_id"), **row) for row in both["listings"]]
+        return days, listings
 
     async def titles(self, listing_ids: Sequence[str]) -> dict[str, str]:
         rows = self._listings.find({"_id": {"$in": list(listing_ids)}}, {"title": 1})
         return {row["_id"]: row["title"] for row in await rows.to_list(len(listing_ids))}
+
+
+def _both_ways(summed: Document) -> Document:
+    """Sums of listings and days as sums of days, and of listings."""
+    again = {name: {"$sum": f"${name}"} for name in summed}
+    return {
+        "$facet": {
+            "days": [{"$group": {"_id": {"day": "$_id.day"}, **again}}],
+            "listings": [{"$group": {"_id": "$_id.listing", **again}}],
+        }
+    }
 
 
 def _day_from(row: Document) -> ListingDay:

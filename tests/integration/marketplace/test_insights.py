@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
+from random import Random
 
 import pytest
 
 from promptforge.actors.billing.messages import GetCredits
 from promptforge.actors.marketplace.favourites.messages import AddFavourite, ListFavourites, RemoveFavourite
 from promptforge.actors.marketplace.insights.messages import GetSellerDashboard, ListCategories, RankListings
+from promptforge.actors.marketplace.insights.store import InsightStore
 from promptforge.actors.marketplace.insights.views import DAYS, ViewCounter, day_of
 from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
 from promptforge.actors.marketplace.listings.store import LISTINGS
@@ -19,6 +22,7 @@ from promptforge.actors.marketplace.messages import (
     RelistListing,
     UnlistListing,
 )
+from promptforge.actors.marketplace.purchases.store import PURCHASES
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches
 from tests.integration.marketplace.test_reviews import said
@@ -171,6 +175,50 @@ async def test_the_dashboard_says_what_the_ledger_says(branches: Branches) -> No
     assert await branches.ledger_is_right()
     eve, _ = await branches.person("eve", Role.SELLER)
     assert (await eve.ask(GetSellerDashboard())).total.sales == 0
+
+
+async def test_a_seller_s_sums_by_day_and_by_listing_are_those_of_each_listing_s_days(branches: Branches) -> None:
+    rng, today = Random(4), day_of(branches.here.process.context().now())
+    sold = [
+        {
+            "_id": f"pur_{at}",
+            "seller_id": "usr_carla" if at % 5 else "usr_other",
+            "buyer_id": f"usr_{at}",
+            "listing_id": f"lst_{rng.randrange(3)}",
+            "created_at": today - timedelta(days=rng.randrange(6), minutes=-rng.randrange(1440)),
+            "price": rng.randrange(9000),
+            "seller_share": rng.randrange(5000),
+            "refunded_at": today if rng.random() < 0.4 else None,
+        }
+        for at in range(60)
+    ]
+    await branches.mongo.collection(PURCHASES).insert_many(sold)
+    views = ViewCounter(branches.mongo)
+    for _ in range(100):
+        listing, day = f"lst_{rng.randrange(3)}", today - timedelta(days=rng.randrange(6))
+        views.add(listing, seller_id="usr_carla", viewer_id=None, now=day)
+    await views.flush()
+    store, since = InsightStore(branches.mongo), today - timedelta(days=4)
+    each = await store.days_of_seller("usr_carla", since=since, until=today)
+    days, listings = await store.sums_of_seller("usr_carla", since=since, until=today)
+    for name in ("views", "sales", "gross", "net", "refunds", "refunded_net"):
+        for key, rows in (("day", days), ("listing_id", listings)):
+            sums, expected = Counter[object](), Counter[object]()
+            for into, some in ((sums, rows), (expected, each)):
+                for row in some:
+                    into[getattr(row, key)] += getattr(row, name)
+            assert sums == expected, (name, key)
+            assert sums.total() > 0
+
+
+async def test_views_of_a_year_are_read_from_an_index_alone(branches: Branches) -> None:
+    days = {"seller_id": "usr_carla", "day": {"$gte": day_of(branches.here.process.context().now())}}
+    group = {"_id": {"listing": "$listing_id", "day": "$day"}, "views": {"$sum": "$views"}}
+    command = {"aggregate": DAYS, "pipeline": [{"$match": days}, {"$group": group}], "cursor": {}}
+    told = await branches.mongo.raw.command({"explain": command, "verbosity": "queryPlanner"})
+    chosen = str(told["queryPlanner"]["winningPlan"])
+    assert "seller_id_1_day_1_views_1_listing_id_1" in chosen
+    assert "FETCH" not in chosen
 
 
 async def test_the_dashboard_has_the_days_that_were_asked_for(branches: Branches) -> None:

@@ -76,7 +76,7 @@ class SearchActor(Actor):
     @handles(Search)
     async def search(self, message: Search, context: Context) -> SearchPage:
         serving = self._engine.serving
-        begun = 0 if serving is None else serving.moment
+        begun = None if serving is None else serving.settled
         scope, bought = await self._scope(context, message.kind, message.project_id)
         request = _request(message, scope)
         found = await self._find(request)

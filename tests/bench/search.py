@@ -5,7 +5,7 @@ spreads requests over processes would have it, or as many as a number among the 
 (`search=1,browse`). Each line says which budget it is held against: a line
 "never asked before" asks for nothing twice, "asked before" for 250 queries again and again, and "as in a log" for 5,000
 different queries of one to three words, some far more often than others (Zipf, exponent 1, seeded). While a listing
-changes, every 0.2 s the index is written to and forgets what it had found: a line for which the index has not moved is
+changes, every 0.2 s the index is written to and forgets what that concerns: a line for which the index has not moved is
 an error. Each client of each line and round begins somewhere else. What had to be looked for, and was not remembered,
 is counted by the service; as many of the slowest answers are taken for these, and have a p95 of their own.
 

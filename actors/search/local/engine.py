@@ -30,7 +30,7 @@ class LocalEngine:
         index = self._index()
         if (known := index.answers.find(request)) is not None:
             return known
-        begun = index.moment
+        begun = index.settled
         self.looked += 1
         searching = Searching(index, request, self._beside())
         found = await searching.run()
@@ -42,7 +42,7 @@ class LocalEngine:
         asked = (text, scope, limit)
         if (known := index.suggestions.find(asked)) is not None:
             return known
-        begun = index.moment
+        begun = index.settled
         self.looked += 1
         found = await suggestions(index, asked, self._beside())
         index.suggestions.keep(begun, asked, found, None)

@@ -62,6 +62,7 @@ class FullText:
         self._index.register_tokenizer("grams", tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
         self._index.config_reader("manual")
         self._writer = self._index.writer(HEAP_BYTES, 1)
+        self._committed = self._index.searcher()
         self.vocabulary = Vocabulary()
         """Of all texts, and of titles."""
 
@@ -78,9 +79,14 @@ class FullText:
         for number in numbers:
             self._writer.delete_documents_by_term("number", number)
 
-    def commit(self) -> None:
+    def commit(self) -> tantivy.Searcher:
+        """Answers a searcher of what was committed before; nobody has searched with it, so it holds no texts."""
+        before = self._committed
         self._writer.commit()
         self._index.reload()
+        self._committed = self._index.searcher()
+        self._index.reload()
+        return before
 
 
 def _written(number: int, document: SearchDocument, vocabulary: Vocabulary) -> tantivy.Document:

@@ -1,48 +1,49 @@
 """The last commits of an index, and whether an answer from before them would be the same after them.
 
 An answer rests on which documents its query finds, and on which mean nearly what it means (`Basis`). A commit changes
-some documents; if none of these was found by the query before, or is found now, and none of them is as near in meaning
-as what was found, then the answer is what it was. That is looked at when it is asked for again: it takes some 50 µs.
+some documents; if none of these was found by the query before, or is found now, and none of them could be among those
+that mean nearly the same, then the answer is what it was. That is looked at when it is asked for again, and takes a
+tenth of what a search takes.
 
-What a commit changes for all answers is left out: how much a word tells, since it is in a few more or fewer texts.
+What a commit changes for all answers is left out: how much a word tells, since it is in a few more or fewer texts, and
+which of two equal hits stands first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import tantivy
-from numpy.typing import NDArray
 from tantivy import Searcher
 
 from promptforge.actors.search.engine import Scope
 from promptforge.actors.search.local import queries
 from promptforge.actors.search.local.fulltext import FullText
-from promptforge.actors.search.local.meanings import Meanings
+from promptforge.actors.search.local.meanings import Meanings, Nearest
 
 MOST_CHANGED = 64
 """Documents, since an answer was found: of more it is not looked at whether they concern it."""
-MOST_STEPS = 64
-"""Commits. Each keeps what the index was before it: its pieces are let go only once none needs them."""
+MOST_COMMITS = 32
+"""Each keeps what the index was before it: its pieces are let go only once none needs them."""
+MOST_TERMS = 300
+"""Of a query that is looked at: one of more is looked for anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What an answer to somebody of `scope` rests on.
 
-    `query` finds all that it was chosen from by words, and more; `vocabulary` is the moment of it, where words that are
-    spelled alike took part. `near` are those that were chosen by meaning; another one that is as much like `vector`
-    (`least`) would be among them.
+    `query` finds all that it was chosen from by words, and more, and has so many `terms`; `vocabulary` is the moment of
+    it, where words that are spelled alike took part. Of the `nearest` only those count that are as near as `least`.
     """
 
     scope: Scope
     query: tantivy.Query | None = None
+    terms: int = 0
     vocabulary: tuple[int, int] | None = None
     ordered: bool = False
     """By a field that changes without anything else of a document."""
-    near: NDArray[np.int32] | None = None
-    vector: NDArray[np.float32] | None = None
+    nearest: Nearest | None = None
     least: float = 0.0
 
 
@@ -71,24 +72,24 @@ class History:
     def add(self, moment: int, before: Searcher, changed: Changed) -> None:
         """This moment has ended, and the index was `before` in it."""
         self._steps[moment] = _Step(before, changed)
-        self._steps.pop(moment - MOST_STEPS, None)
+        self._steps.pop(moment - MOST_COMMITS, None)
 
     def holds(self, basis: Basis, since: int, now: int) -> bool:
         """Whether an answer of the moment `since` is one of the moment `now` as well."""
+        first = self._steps.get(since)
         numbers = self._changed(since, now, moved=basis.ordered)
-        if numbers is None:
+        if first is None or numbers is None or basis.terms > MOST_TERMS:
             return False
         if not numbers:
             return True
         if basis.vocabulary not in {None, self._words.vocabulary.moment}:
             return False
-        if basis.near is not None and np.isin(numbers, basis.near).any():
-            return False
         if basis.query is not None:
             chosen = queries.both(basis.query, queries.by_numbers(numbers))
-            if _finds(self._steps[since].before, chosen) or _finds(self._words.searcher(), chosen):
+            if _finds(first.before, chosen) or _finds(self._words.searcher(), chosen):
                 return False
-        return basis.vector is None or not self._meanings.any_like(basis.vector, numbers, basis.least, basis.scope)
+        nearest = basis.nearest
+        return nearest is None or not self._meanings.concern(nearest, numbers, basis.scope, basis.least)
 
     def _changed(self, since: int, now: int, *, moved: bool) -> list[int] | None:
         """None: too many, or it is not known."""

@@ -21,29 +21,27 @@ class LocalIndex:
         self.words = FullText()
         self.meanings = Meanings()
         self.shelf = Shelf()
-        self.answers: Answers[Request, Found, Basis] = Answers(self._now, self._holds)
-        self.suggestions: Answers[Suggesting, Suggestions, None] = Answers(
-            self._now, max_characters=MAX_CHARACTERS // 6
-        )
+        self._history = History(self.words, self.meanings)
+        self.answers: Answers[Request, Found, Basis] = Answers(self, self._history.holds)
+        self.suggestions: Answers[Suggesting, Suggestions, None] = Answers(self, most=MAX_CHARACTERS // 6)
         self.pages: Answers[Search, SearchPage, tuple[Request, Found]] = Answers(
-            self._now, self._stands, max_characters=MAX_CHARACTERS // 3
+            self, self._stands, most=MAX_CHARACTERS // 3
         )
         """What everybody was answered who has not signed in, with what it was made of."""
         self.moment = 0
         """Counts the commits."""
-        self._history = History(self.words, self.meanings)
+        self._unsettled = False
         self._changed: set[int] = set()
         self._moved: set[int] = set()
         """Since the last commit; of very many not all, for of many it is all the same which they are."""
         self._writing = anyio.CapacityLimiter(1)
 
-    def _now(self) -> int:
-        return self.moment
+    @property
+    def settled(self) -> int | None:
+        """The moment, where nothing was written in it: what is found meanwhile may be of no moment."""
+        return None if self._unsettled else self.moment
 
-    def _holds(self, basis: Basis, since: int) -> bool:
-        return self._history.holds(basis, since, self.moment)
-
-    def _stands(self, made_of: tuple[Request, Found], _since: int) -> bool:
+    def _stands(self, made_of: tuple[Request, Found], _since: int, _now: int) -> bool:
         request, found = made_of
         return self.answers.find(request) is found
 
@@ -57,6 +55,7 @@ class LocalIndex:
         self.words.vocabulary.made()
 
     async def put(self, documents: Sequence[SearchDocument]) -> None:
+        self._unsettled = True
         await to_thread.run_sync(self._put, documents, limiter=self._writing)
 
     def _put(self, documents: Sequence[SearchDocument]) -> None:
@@ -67,6 +66,8 @@ class LocalIndex:
         _note(self._changed, {*numbers}.difference(same))
 
     async def remove(self, kind: Kind, ids: Sequence[str]) -> None:
+        self._unsettled = True
+
         def remove() -> None:
             numbers = self.meanings.remove(kind, ids)
             self.words.remove(numbers)
@@ -77,13 +78,12 @@ class LocalIndex:
 
     async def commit(self) -> None:
         def commit() -> None:
-            before = self.words.searcher()
             changed = Changed(frozenset(self._changed), frozenset(self._moved))
-            self.words.commit()
-            self._history.add(self.moment, before, changed)
+            self._history.add(self.moment, self.words.commit(), changed)
             self._changed.clear()
             self._moved.clear()
             self.moment += 1
+            self._unsettled = False
 
         await to_thread.run_sync(commit, limiter=self._writing)
 

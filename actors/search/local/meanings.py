@@ -35,6 +35,8 @@ _FAR = np.uint8(255)
 _AT_ONCE = 32_768
 """Documents whose signs are compared together: so many stay in the processor's cache."""
 _NO_PRICE = -1
+_ROUNDING = 1e-5
+"""Products of other shapes are added up in another order."""
 
 EVERYBODY = frozenset({PUBLIC})
 KINDS = {kind: number for number, kind in enumerate(Kind)}
@@ -90,6 +92,25 @@ class _Columns:
     @property
     def bytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in self.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Numbers of those that mean most nearly what `vector` does and how near, the nearest first.
+
+    `chosen` are those numbers; where there were more candidates than are looked at, all that were, and `farthest` is in
+    how many signs they differ at most.
+    """
+
+    vector: NDArray[np.float32]
+    hits: list[tuple[int, float]]
+    chosen: NDArray[np.int32]
+    farthest: int | None = None
+
+    @property
+    def least(self) -> float:
+        """How near another one must be to be among them."""
+        return self.hits[-1][1] if len(self.hits) == NEAREST else LEAST_LIKENESS
 
 
 class Meanings:
@@ -209,30 +230,39 @@ class Meanings:
         written, columns = self._written, self._columns
         return self._permitted(written, columns, scope, filters)
 
-    def nearest(self, vector: NDArray[np.float32], scope: Scope, filters: Filters) -> list[tuple[int, float]]:
-        """The numbers of those that mean most nearly what a text of this vector means and how near, the nearest first.
+    def nearest(self, vector: NDArray[np.float32], scope: Scope, filters: Filters) -> Nearest:
+        """Those that mean most nearly what a text of this vector means.
 
         With a tag, some may be among them that have not got it: the index of words knows.
         """
         written, columns = self._written, self._columns
         permitted = self._permitted(written, columns, scope, filters)
         if not (size := len(permitted)):
-            return []
+            return Nearest(vector, [], np.zeros(0, np.int32))
         differing = _differing(columns.codes[:, :size], signs(vector[np.newaxis])[0])
         np.putmask(differing, ~permitted, _FAR)
         near = _least(differing, CANDIDATES)
         likeness = columns.rounded[near].astype(np.float32) @ vector / columns.lengths[near]
         order = np.argsort(-likeness, kind="stable")[:NEAREST]
         order = order[likeness[order] >= LEAST_LIKENESS]
-        return list(zip(near[order].tolist(), likeness[order].tolist(), strict=True))
+        hits = list(zip(near[order].tolist(), likeness[order].tolist(), strict=True))
+        if len(near) < CANDIDATES:
+            return Nearest(vector, hits, near[order].astype(np.int32))
+        return Nearest(vector, hits, near.astype(np.int32), int(differing[near].max()))
 
-    def any_like(self, vector: NDArray[np.float32], numbers: Sequence[int], least: float, scope: Scope) -> bool:
-        """Whether one of these, of those audiences, means at least as nearly the same."""
+    def concern(self, nearest: Nearest, numbers: Sequence[int], scope: Scope, least: float) -> bool:
+        """Whether what was found for this scope might be other, since these have changed; `least` counts as near."""
+        if np.isin(numbers, nearest.chosen).any():
+            return True
         columns = self._columns
         known = [self._audiences[audience] for audience in scope.audiences if audience in self._audiences]
         seen = np.asarray(numbers)[_one_of(columns.audience[numbers], known)]
-        likeness = columns.rounded[seen].astype(np.float32) @ vector / columns.lengths[seen]
-        return bool((likeness >= least).any())
+        if nearest.farthest is not None:
+            own = signs(nearest.vector[np.newaxis])[0][:, np.newaxis]
+            differing = np.bitwise_count(columns.codes[:, seen] ^ own).sum(axis=0)
+            return bool((differing <= nearest.farthest).any())
+        likeness = columns.rounded[seen].astype(np.float32) @ nearest.vector / columns.lengths[seen]
+        return bool((likeness >= least - _ROUNDING).any())
 
     def _permitted(self, written: int, columns: _Columns, scope: Scope, filters: Filters) -> NDArray[np.bool_]:
         """Of what everybody may see it is remembered, until something is written.

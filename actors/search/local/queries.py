@@ -122,6 +122,12 @@ def taken_for_words(spelled: Spelled) -> frozenset[str]:
     return frozenset(one for known in spelled.values() for one in (*known.anywhere, *known.in_titles))
 
 
+def count_terms(terms: Terms, spelled: Spelled) -> int:
+    """Of the widest query for these."""
+    alike = sum(len(known.anywhere) + len(known.in_titles) for known in spelled.values())
+    return len(terms.words) + len(terms.grams) + alike
+
+
 def _all_of(queries: Sequence[Query]) -> Query:
     return Query.boolean_query([(Occur.Must, query) for query in queries])
 

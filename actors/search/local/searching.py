@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
 import tantivy
 from tantivy import DocAddress, Searcher
 
@@ -18,7 +17,7 @@ from promptforge.actors.search.local.facets import Counts, Values, counted
 from promptforge.actors.search.local.fulltext import body_of
 from promptforge.actors.search.local.history import Basis
 from promptforge.actors.search.local.index import LocalIndex
-from promptforge.actors.search.local.meanings import LEAST_LIKENESS, NEAREST
+from promptforge.actors.search.local.meanings import LEAST_LIKENESS, Nearest
 from promptforge.actors.search.local.words import Marker, terms
 from promptforge.actors.search.messages import Highlight, Match, Mode, Order
 from promptforge.core.embeddings import embed
@@ -73,8 +72,10 @@ class Searching:
         self._request = request
         self._terms = terms(request.text)
         self._spelled: queries.Spelled = {}
-        self.basis = Basis(request.scope, ordered=request.order is not Order.RELEVANCE)
-        """Complete once it has run."""
+        self._alike_at: tuple[int, int] | None = None
+        self._widest: tantivy.Query | None = None
+        self._nearest: Nearest | None = None
+        self._least = LEAST_LIKENESS
         self._without_address: list[int] = []
         self._clauses = queries.permitted(request.scope, request.filters)
         place = 0 if request.after is None else request.after.number
@@ -94,6 +95,20 @@ class Searching:
             last = Place(self._meanings.key(shown[-1]), begin + limit)
         hits = await self._hits(shown, ranked)
         return Found(hits, last, total, () if counts is None else counts.told(), ranked.matched)
+
+    @property
+    def basis(self) -> Basis:
+        """Of what it has found, once it has run."""
+        scope = self._request.scope
+        return Basis(
+            scope,
+            self._widest,
+            terms=queries.count_terms(self._terms, self._spelled) + len(scope.audiences),
+            vocabulary=self._alike_at,
+            ordered=self._request.order is not Order.RELEVANCE,
+            nearest=self._nearest,
+            least=self._least,
+        )
 
     async def _look(self, call: Callable[[], T], postings: int) -> T:
         whose = POSTINGS_OF_AUDIENCE * len(self._request.scope.audiences)
@@ -124,7 +139,7 @@ class Searching:
         all_words = said.matched is Match.ALL_WORDS
         least = BESIDE_WORDS if all_words else 0.0
         meant = [number for number, likeness in near if likeness >= least]
-        self.basis = replace(self.basis, near=np.array(meant, np.int32), least=max(least, self.basis.least))
+        self._least = max(least, self._least)
         if not meant:
             return said
         numbers = ranking.fused(said.numbers, meant, all_words=all_words)
@@ -133,12 +148,9 @@ class Searching:
     async def _near(self) -> list[tuple[int, float]]:
         """By meaning. Of tags the table knows but who may have one."""
         request = self._request
-        vector = embed([request.text])[0]
-        nearest = partial(self._meanings.nearest, vector, request.scope, request.filters)
-        near = await self._compare(nearest, self._meanings.rows)
-        least = near[-1][1] if len(near) == NEAREST else LEAST_LIKENESS
-        numbers = np.array([number for number, _ in near], np.int32)
-        self.basis = replace(self.basis, near=numbers, vector=vector, least=least)
+        nearest = partial(self._meanings.nearest, embed([request.text])[0], request.scope, request.filters)
+        self._nearest = await self._compare(nearest, self._meanings.rows)
+        self._least, near = self._nearest.least, self._nearest.hits
         tag = self._request.filters.tag
         if tag is None:
             return near
@@ -149,12 +161,7 @@ class Searching:
         unknown = [number for number in meant if number not in said.addresses]
         if said.whole or not unknown:
             return unknown
-        both = tantivy.Query.boolean_query(
-            [
-                (tantivy.Occur.Must, said.query),
-                (tantivy.Occur.Must, queries.by_numbers(unknown)),
-            ]
-        )
+        both = queries.both(said.query, queries.by_numbers(unknown))
         found = await self._addresses(both, len(unknown), said.postings)
         return [number for number in unknown if number not in found]
 
@@ -165,7 +172,7 @@ class Searching:
         """
         if self._terms.empty:
             query = queries.within(self._clauses)
-            self.basis = replace(self.basis, query=query)
+            self._widest = query
             if self._only_counts:
                 return _Ranked([], 0, query, Match.EVERYTHING)
             return await self._listed(query, _Ranked([], 0, query, Match.EVERYTHING, self._meanings.rows), order)
@@ -174,7 +181,7 @@ class Searching:
             if way is Match.SIMILAR_WORDS:
                 await self._find_spelled()
             counting = queries.within(self._clauses, queries.having(self._terms, way, self._spelled))
-            self.basis = replace(self.basis, query=counting)  # a wider way finds what the narrower ones do
+            self._widest = counting  # a wider way finds what the narrower ones do
             query = counting
             if order is _BY_FIT and self._depth:
                 query = queries.within(self._clauses, queries.by_words(self._terms, way, self._spelled))
@@ -190,7 +197,7 @@ class Searching:
 
     async def _find_spelled(self) -> None:
         """Once for a search, whatever words are added meanwhile."""
-        self.basis = replace(self.basis, vocabulary=self._vocabulary.moment)
+        self._alike_at = self._vocabulary.moment
         spelled = partial(queries.spelled, self._terms, self._vocabulary)
         self._spelled = await self._compare(spelled, len(self._vocabulary) * len(queries.fuzzy(self._terms)))
 

@@ -108,7 +108,8 @@ def _packed(document: SearchDocument) -> bytes:
             document.tags,
             document.names,
             offered,
-        )
+        ),
+        2,  # later versions write equal values in different ways
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from promptforge.actors.search.engine import Found, Request
 from promptforge.actors.search.local.answers import ANSWER_OVERHEAD, AUDIENCE_OVERHEAD, Answers
+from promptforge.actors.search.local.history import MOST_COMMITS
 from promptforge.actors.search.messages import Kind, Match
 from tests.unit.search.documents import engine_of, ids, listing, prompt, scope
 
@@ -16,10 +17,11 @@ NOTHING = Found((), None, 0, (), Match.EVERYTHING)
 
 
 class Moments:
-    now = 0
+    moment = 0
+    settled: int | None = 0
 
-    def __call__(self) -> int:
-        return self.now
+    def come(self, moment: int) -> None:
+        self.moment = self.settled = moment
 
 
 async def test_the_same_request_is_looked_for_once_until_something_is_committed() -> None:
@@ -80,42 +82,59 @@ async def test_what_was_looked_for_before_a_commit_is_not_known_after_it() -> No
     assert len((await engine.find(request)).hits) == 2
 
 
-async def test_what_began_before_a_commit_is_not_kept() -> None:
+async def test_what_began_before_a_commit_or_while_something_is_written_is_not_kept() -> None:
     moments = Moments()
     answers: Answers[Request, Found, None] = Answers(moments)
     request = Request("marimba", scope())
-    moments.now = 2
+    moments.come(2)
     answers.keep(1, request, NOTHING, None)
+    answers.keep(None, request, NOTHING, None)
+    moments.settled = None
+    answers.keep(2, request, NOTHING, None)
     assert answers.find(request) is None
+    moments.settled = 2
     answers.keep(2, request, NOTHING, None)
     assert answers.find(request) is NOTHING
-    moments.now = 3
+    moments.come(3)
     assert answers.find(request) is None
 
 
 async def test_what_holds_is_asked_once_for_each_moment_and_what_does_not_is_forgotten() -> None:
-    moments, asked, holding = Moments(), list[tuple[str, int]](), {"marimba"}
+    moments, asked, holding = Moments(), list[tuple[str, int, int]](), {"marimba"}
 
-    def holds(basis: str, since: int) -> bool:
-        asked.append((basis, since))
+    def holds(basis: str, since: int, now: int) -> bool:
+        asked.append((basis, since, now))
         return basis in holding
 
     answers: Answers[Request, Found, str] = Answers(moments, holds)
     request = Request("marimba", scope())
     answers.keep(0, request, NOTHING, "marimba")
-    for moments.now in (0, 4, 4, 7):
+    for moment in (0, 4, 4, 7):
+        moments.come(moment)
         assert answers.find(request) is NOTHING
-    assert asked == [("marimba", 0), ("marimba", 4)]
+    assert asked == [("marimba", 0, 4), ("marimba", 4, 7)]
     holding.clear()
-    moments.now = 8
+    moments.come(8)
     assert answers.find(request) is None
     holding.add("marimba")
     assert answers.find(request) is None
 
 
+async def test_what_cannot_hold_any_more_is_let_go() -> None:
+    for holds, most in ((None, 0), (lambda *_: True, MOST_COMMITS)):
+        moments = Moments()
+        answers: Answers[Request, Found, str] = Answers(moments, holds)
+        for moment, word in enumerate(("old", "new")):
+            moments.come(moment)
+            answers.keep(moment, Request(word, scope()), NOTHING, word)
+        moments.come(1 + most)
+        answers.find(Request("other", scope()))
+        assert len(answers) == 1
+
+
 async def test_there_are_only_so_many() -> None:
     most = 3 * (ANSWER_OVERHEAD + AUDIENCE_OVERHEAD + 1)
-    answers: Answers[Request, Found, None] = Answers(Moments(), max_characters=most)
+    answers: Answers[Request, Found, None] = Answers(Moments(), most=most)
     for number in range(10):
         answers.keep(0, Request(str(number), scope()), NOTHING, None)
     assert [number for number in range(10) if answers.find(Request(str(number), scope()))] == [7, 8, 9]

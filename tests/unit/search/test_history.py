@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from promptforge.actors.search.engine import Filters, Found, Request
+from promptforge.actors.search.local import meanings
 from promptforge.actors.search.local.aside import Aside
 from promptforge.actors.search.local.engine import LocalEngine
-from promptforge.actors.search.local.history import MOST_CHANGED, MOST_STEPS
+from promptforge.actors.search.local.history import MOST_CHANGED, MOST_COMMITS
 from promptforge.actors.search.local.index import LocalIndex
 from promptforge.actors.search.local.searching import Searching
 from promptforge.actors.search.messages import Kind, Mode, Order, SearchDocument
@@ -111,6 +113,45 @@ async def test_a_word_that_is_new_may_be_meant_where_words_are_spelled_alike() -
     assert len((await engine.find(request)).hits) == 3
 
 
+async def test_what_was_written_and_undone_before_a_commit_is_in_no_count() -> None:
+    """Counts without words come from what was written: nothing is kept that is found before the commit."""
+    engine, index = await engine_of(prompt("p", "marimba", "prj_1"), listing("l", "marimba"))
+    request = Request("", scope("prj_2"), limit=0)
+    await index.put([prompt("p", "marimba", "prj_2")])
+    assert (await engine.find(request)).total == 2
+    await index.put([prompt("p", "marimba", "prj_1")])
+    await index.commit()
+    assert (await engine.find(request)).total == 1
+
+
+async def test_candidates_that_were_not_near_enough_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many, only so many are compared: which ones may change what is found though none of it did."""
+    monkeypatch.setattr(meanings, "CANDIDATES", 14)
+    monkeypatch.setattr(meanings, "NEAREST", 6)
+    rng = Random(5)
+    engine, index = await engine_of(*(_document(rng, at) for at in range(200)))
+    requests = [Request(word, scope("prj_1"), mode) for word in WORDS for mode in (Mode.SEMANTIC, Mode.HYBRID)]
+    for _ in range(30):
+        at = rng.randrange(200)
+        await (index.put([_document(rng, at)]) if rng.random() < 0.5 else index.remove(Kind.LISTING, [f"d{at}"]))
+        await index.commit()
+        for request in requests:
+            assert _told(await engine.find(request)) == _told(await _anew(index, request)), request
+
+
+async def test_of_whom_a_tag_is_taken_for_another_one_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of meanings knows two bits of each tag only."""
+    monkeypatch.setattr(meanings, "NEAREST", 3)
+    monkeypatch.setattr(meanings, "_bits", lambda *tags: np.uint64(1 if tags else 0))
+    others = [listing(f"o{at}", "Summaries of reports", tags=("common",)) for at in range(3)]
+    engine, index = await engine_of(*others, listing("rare", "Summaries of long reports", tags=("rare",)))
+    request = Request("summaries of reports", scope(), Mode.SEMANTIC, Filters(tag="rare"))
+    assert (await engine.find(request)).total == 0
+    await index.remove(Kind.LISTING, ["o0", "o1", "o2"])
+    await index.commit()
+    assert (await engine.find(request)).total == 1
+
+
 async def test_of_many_changes_and_many_commits_nothing_is_known() -> None:
     engine, index = await engine_of(*(listing(f"m{at}", "marimba") for at in range(3)))
     request = Request("marimba", scope(), Mode.TEXT)
@@ -118,11 +159,11 @@ async def test_of_many_changes_and_many_commits_nothing_is_known() -> None:
     await index.put([listing(f"p{at}", "poem") for at in range(MOST_CHANGED + 1)])
     await index.commit()
     assert await looked(engine, request)
-    for commits in (MOST_STEPS - 1, MOST_STEPS + 1):
+    for commits in (MOST_COMMITS - 1, MOST_COMMITS + 1):
         for at in range(commits):
             await index.put([listing("p0", "poem", summary=str(at))])
             await index.commit()
-        assert await looked(engine, request) == (commits > MOST_STEPS)
+        assert await looked(engine, request) == (commits > MOST_COMMITS)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -140,7 +181,8 @@ async def test_what_is_remembered_is_what_would_be_found_now(seed: int) -> None:
             else:
                 await index.put([_document(rng, at)])
             if rng.random() < 0.3:  # found between writing and the commit: the shelf and the meanings are ahead
-                await engine.find(rng.choice(requests))
+                for request in rng.sample(requests, 20):
+                    await engine.find(request)
         await index.commit()
         for request in rng.sample(requests, 40):
             asked += 1

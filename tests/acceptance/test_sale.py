@@ -247,7 +247,7 @@ def test_moderation_and_operations_are_forbidden_to_everyone_else(sale: Sale) ->
     for person in (sale.buyer, sale.seller, sale.moderator):
         assert_problem(person.client.get("/ops/ledger"), 403, "forbidden")
         assert_problem(person.client.get("/ops/actors"), 403, "forbidden")
-    assert_problem(sale.buyer.client.get("/marketplace/listings/mine"), 403, "forbidden")
+    assert sale.buyer.get("/marketplace/listings/mine")["items"] == [], "who was a seller has some"
 
 
 def test_a_visitor_without_an_account_sees_the_market_and_nothing_else(sale: Sale) -> None:

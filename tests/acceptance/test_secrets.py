@@ -138,7 +138,8 @@ def _texts(seen: Seen) -> None:
     decision = {"decision": "reject", "reason_code": "misleading", "public_note": MARK, "internal_note": MARK}
     mona.post(f"/moderation/cases/{case['id']}/claim")
     mona.post(f"/moderation/cases/{case['id']}/decision", decision)
-    assert seen.send(mona, "POST", f"/moderation/cases/{case['id']}/decision", json=decision).status_code == 409
+    other = {**decision, "public_note": f"{MARK} again"}
+    assert seen.send(mona, "POST", f"/moderation/cases/{case['id']}/decision", json=other).status_code == 409
 
 
 def _money(seen: Seen) -> None:

@@ -119,7 +119,7 @@ async def test_one_that_is_swept_beside_one_that_answers_after_the_upgrade_leave
         {"refund_policy": "of before"},
         {"licence": "source"},
         {"refunded_at": datetime.now(UTC)},
-        {"used_at": datetime.now(UTC) + timedelta(minutes=5)},
+        {"used_at": datetime.now(UTC) + timedelta(days=1)},  # all of a run after this file was read
     ],
     ids=["too old to be refunded", "of another policy", "read", "refunded", "used by nothing that is known"],
 )

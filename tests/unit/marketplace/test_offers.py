@@ -160,7 +160,7 @@ def test_every_message_says_who_may_send_it() -> None:
     }
     sellers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.SELLER}}
     buyers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.USER}}
-    assert buyers == {"PurchaseListing", "ListPurchases", "GetPurchase"}
+    assert buyers == {"PurchaseListing", "ListPurchases", "GetPurchase", "ListMyListings", "ListSales"}
     assert sellers | buyers == by_access[Access.SIGNED_IN]
     assert PurchaseListing.requirement is not None
     assert PurchaseListing.requirement.fresh, "money checks revocation at once"

@@ -18,6 +18,8 @@ from random import Random
 
 CLIENTS = 20
 SECONDS = 4.0
+MOST_OF_ONE = 900
+"""Requests of one connection: the service closes it after a thousand."""
 Ask = Callable[[int], None]
 _CLOCK_TICK = os.sysconf("SC_CLK_TCK")
 
@@ -71,10 +73,15 @@ def over_http(ports: Sequence[int], paths: Sequence[str], *, token: str = "", on
     asked = [f"GET /api/v1{path} HTTP/1.1\r\nhost: bench\r\n{signed}\r\n".encode() for path in paths]
 
     def connected() -> Ask:
-        connection = socket.create_connection(("127.0.0.1", ports[next(taken) % len(ports)]))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        port = ports[next(taken) % len(ports)]
+        connection, used = _connect(port), 0
 
         def ask(number: int) -> None:
+            nonlocal connection, used
+            if used == MOST_OF_ONE:
+                connection.close()
+                connection, used = _connect(port), 0
+            used += 1
             at = (next(fresh) if once else number) % len(asked)
             connection.sendall(asked[at])
             status = _read(connection)
@@ -84,6 +91,12 @@ def over_http(ports: Sequence[int], paths: Sequence[str], *, token: str = "", on
         return ask
 
     return connected
+
+
+def _connect(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def _read(connection: socket.socket) -> bytes:

@@ -71,18 +71,19 @@ class World:
     def evaluation(self) -> dict[str, Any]:
         return {"evaluation_id": self.owner.post("/evaluations", self.to_be_evaluated(), expect=202)["id"]}
 
-    def cancellable_evaluation(self) -> dict[str, Any]:
-        made = self.evaluation()
-        running = {"status": "running"}  # it may have ended already: it is about rights here
-        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": running})
-        return made
-
-    def finished_evaluation(self) -> dict[str, Any]:
+    def ended_evaluation(self, **becomes: Any) -> dict[str, Any]:
+        """Its job is over, which would say something else later; it is about rights here."""
         made = self.evaluation()
         over = {"_id": made["evaluation_id"], "finished_at": {"$ne": None}}
-        eventually(lambda: self.database["evaluations"].find_one(over))  # its job would say something else later
-        ended = {"status": "finished", "finished_at": datetime.now(UTC)}
-        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": ended})
+        eventually(lambda: self.database["evaluations"].find_one(over))
+        self.database["evaluations"].update_one({"_id": made["evaluation_id"]}, {"$set": becomes})
+        return made
+
+    def cancellable_evaluation(self) -> dict[str, Any]:
+        return self.ended_evaluation(status="running", finished_at=None)
+
+    def finished_evaluation(self) -> dict[str, Any]:
+        made = self.ended_evaluation(status="finished", finished_at=datetime.now(UTC))
         return {**made, "query": f"with={made['evaluation_id']}"}
 
     def compared(self) -> dict[str, Any]:

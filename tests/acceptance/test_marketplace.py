@@ -39,7 +39,6 @@ def moderator(service: Service) -> Person:
 def buyer(service: Service) -> Person:
     person = service.person("bruno")
     fund(service, person)
-    eventually(lambda: person.get("/users/me/credits")["available"] != "0")
     return person
 
 
@@ -135,7 +134,6 @@ def test_a_scorecard_is_of_exactly_the_version_sold_and_lost_with_it(
     service: Service, seller: Person, moderator: Person
 ) -> None:
     fund(service, seller)
-    eventually(lambda: seller.get("/users/me/credits")["available"] != "0")
     path = path_of(service, seller, moderator, "Evaluated")
     prompt = seller.get(path)["prompt_id"]
     dataset = seller.post("/datasets", {"name": "Numbers"}, expect=201)["id"]
@@ -234,7 +232,6 @@ def test_a_sale_beside_the_suspension_of_its_buyer_is_before_it_or_refused(
     ids = [buyer.get("/users/me")["id"] for buyer in buyers]
     for buyer in buyers:
         fund(service, buyer)
-    eventually(lambda: all(buyer.get("/users/me/credits")["available"] != "0" for buyer in buyers))
     before = [Decimal(buyer.get("/users/me/credits")["available"]) for buyer in buyers]
 
     def buy(buyer: Person) -> tuple[int, str | None]:

@@ -36,7 +36,6 @@ def test_two_hundred_purchases_survive_a_kill_in_the_middle(service: Service, vi
     buyers = [service.person(f"buyer{number}") for number in range(BUYERS)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda buyer: fund(service, buyer), buyers))
-        eventually(lambda: all(buyer.get("/users/me/credits")["available"] != "0" for buyer in buyers))
         answered = Counter[int]()
         halfway = threading.Event()
 

@@ -317,7 +317,8 @@ def published_listing(
 
 
 def fund(service: RunningService, buyer: Person) -> None:
-    """Buy the smallest pack."""
+    """Buy the smallest pack; its credits are there, which a job brings."""
     pack = buyer.get("/billing/packs")["packs"][0]
     checkout = buyer.post("/billing/checkouts", {"pack_id": pack["id"], **WAIVED}, expect=201)
     assert service.pay(checkout).status_code == 200
+    eventually(lambda: buyer.get(f"/billing/checkouts/{checkout['id']}")["state"] == "paid")

@@ -44,7 +44,7 @@ def test_ones_data_come_as_a_file_whole_and_by_range(service: Service) -> None:
     mia = service.person("mia")
     mia.call("PATCH", "/users/me", {"bio": "I keep bees"}, expect=200)
     assert mia.post("/users/me/export", {}, expect=202)["state"] == "queued"
-    eventually(lambda: mia.get("/users/me/export")["state"] == "finished", seconds=60)
+    eventually(lambda: mia.get("/users/me/export")["state"] == "finished")
     whole = mia.client.get("/users/me/export/file")
     assert (whole.status_code, whole.headers["content-type"]) == (200, "application/zip")
     part = mia.client.get("/users/me/export/file", headers={"Range": "bytes=10-"})
@@ -91,5 +91,5 @@ def test_of_administrators_one_stays_even_where_both_leave_at_once(tmp_path: Pat
 
 
 def _until(send: Any, status: int) -> httpx.Response:  # Any: a request
-    answer: httpx.Response = eventually(lambda: found if (found := send()).status_code == status else None, seconds=60)
+    answer: httpx.Response = eventually(lambda: found if (found := send()).status_code == status else None)
     return answer

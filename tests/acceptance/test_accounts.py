@@ -9,7 +9,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from promptforge.deploy.accounts import HELD
-from tests.support.running import Person, eventually
+from tests.support.running import Person, eventually, jobs_wait
 from tests.support.service import DATABASE, Service, assert_problem, documents, serving
 
 MARK = "canaryheron"
@@ -50,12 +50,13 @@ def test_a_deletion_goes_on_where_a_process_died(service: Service, operator: Per
     ada.call("PATCH", "/users/me", {"handle": MARK, "bio": MARK}, expect=200)
     prompt = ada.post("/prompts", {"name": MARK}, expect=201)
     ada.post(f"/prompts/{prompt['id']}/versions", {"content": f"Say {MARK}"}, expect=201)
-    asked = ada.call("DELETE", "/users/me", None, expect=202)
-    assert asked["state"] == "scheduled"
-    assert ada.get("/users/me/deletion") == asked
+    with jobs_wait(operator):
+        asked = ada.call("DELETE", "/users/me", None, expect=202)
+        assert asked["state"] == "scheduled"
+        assert ada.get("/users/me/deletion") == asked
     come_by(operator)
-    eventually(lambda: look(service).get(before) == "closing", seconds=30)
-    answer = eventually(lambda: _refusal(ada), seconds=60)
+    eventually(lambda: look(service).get(before) == "closing")
+    answer = eventually(lambda: _refusal(ada))
     assert_problem(answer, 403, "account_closed")
 
     make_due(service)
@@ -64,7 +65,7 @@ def test_a_deletion_goes_on_where_a_process_died(service: Service, operator: Per
     service.set(FAILPOINTS="")
     service.start()
     come_by(operator)
-    eventually(lambda: look(service).get(before) == "erased", seconds=90)
+    eventually(lambda: look(service).get(before) == "erased")
 
     with service.database() as client:
         everything = documents(client)
@@ -74,7 +75,7 @@ def test_a_deletion_goes_on_where_a_process_died(service: Service, operator: Per
     assert_problem(ada.client.get("/users/me"), 403, "account_closed")
     make_due(service)
     come_by(operator)
-    eventually(lambda: look(service).get(before) == "done", seconds=60)
+    eventually(lambda: look(service).get(before) == "done")
     after = ada.get("/users/me")
     assert after["id"] != before
     assert after["handle"] is None
@@ -92,8 +93,9 @@ def test_a_key_cannot_delete_its_owners_account(service: Service) -> None:
     assert_problem(service.visitor.delete("/api/v1/users/me", headers=headers), 403, "scope_missing")
 
 
-def test_who_has_asked_may_take_it_back(service: Service) -> None:
+def test_who_has_asked_may_take_it_back(service: Service, operator: Person) -> None:
     mia = service.person("mia")
-    mia.call("DELETE", "/users/me", None, expect=202)
-    assert mia.post("/users/me/deletion/cancel", {}, expect=200)["state"] == "cancelled"
+    with jobs_wait(operator):
+        mia.call("DELETE", "/users/me", None, expect=202)
+        assert mia.post("/users/me/deletion/cancel", {}, expect=200)["state"] == "cancelled"
     assert_problem(mia.client.post("/users/me/deletion/cancel", json={}), 409, "nothing_to_cancel")

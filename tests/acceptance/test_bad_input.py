@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -358,10 +358,14 @@ def _token(**changes: Any) -> str:
         (b"Bearer /w./w./w", "invalid_token"),
         (b"Bearer " + _token(project_id="another").encode(), "invalid_token"),
         (b"Bearer " + _token(now=lambda: LONG_AGO).encode(), "token_expired"),
-        (b"Bearer " + _token(now=lambda: time.time() + 3600).encode(), "invalid_token"),
+        (lambda: b"Bearer " + _token(now=lambda: time.time() + 3600).encode(), "invalid_token"),
     ],
 )
-def test_without_a_good_token_nothing_is_done(service: Service, authorization: bytes | None, code: str) -> None:
+def test_without_a_good_token_nothing_is_done(
+    service: Service, authorization: bytes | Callable[[], bytes] | None, code: str
+) -> None:
+    if callable(authorization):  # it tells the time when it is asked
+        authorization = authorization()
     headers = {b"Content-Type": b"application/json"}
     if authorization is not None:
         headers[b"Authorization"] = authorization

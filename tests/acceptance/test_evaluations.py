@@ -45,7 +45,7 @@ def test_a_version_is_evaluated_on_a_dataset_as_a_job(service: Service) -> None:
     evaluation = response.json()
     assert response.headers["location"].endswith(f"/jobs/{evaluation['job_id']}")
     path = f"/evaluations/{evaluation['id']}"
-    done = eventually(lambda: (told := ada.get(path))["summary"] and told, seconds=30)
+    done = eventually(lambda: (told := ada.get(path))["summary"] and told)
     assert (done["status"], done["items_done"], done["summary"]["errors"]) == ("finished", 5, 0), done
     assert ada.get(f"/jobs/{evaluation['job_id']}")["state"] == "completed"
     page = ada.get(f"{path}/results?limit=3")

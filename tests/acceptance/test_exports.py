@@ -47,7 +47,7 @@ def test_what_is_asked_for_is_downloaded_and_read_by_pandas_and_duckdb(
     asked = {form: ada.post("/analytics/exports", {"source": "events", "format": form}, expect=202) for form in FORMATS}
     for form, export in asked.items():
         path = f"/analytics/exports/{export['id']}"
-        eventually(partial(is_finished, ada, path), seconds=120)
+        eventually(partial(is_finished, ada, path))
         ended = ada.get(path)
         assert (ended["rows"], ended["rows_expected"]) == (EVENTS, EVENTS)
         response = ada.client.get(f"{path}/file")

@@ -12,7 +12,7 @@ import pytest
 from promptforge.core.identity import mint
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
-from tests.support.running import PLAIN
+from tests.support.running import PATIENCE_SECONDS, PLAIN
 from tests.support.service import DATABASE, Service, serving
 
 AT_ONCE = 50
@@ -36,7 +36,9 @@ def test_first_requests_at_once_make_one_user_with_one_project(processes: tuple[
     def arrive(number: int) -> tuple[int, str]:
         token = mint(uid, project_id=DEMO_PROJECT, roles=(role,))  # each their own: no cache knows two of them
         headers = {"Authorization": f"Bearer {token}", "X-Request-ID": f"arrival-{number}"}
-        with httpx.Client(base_url=processes[number % 2].base_url, verify=PLAIN, timeout=60, headers=headers) as client:
+        with httpx.Client(
+            base_url=processes[number % 2].base_url, verify=PLAIN, timeout=PATIENCE_SECONDS, headers=headers
+        ) as client:
             together.wait()
             answer = client.get("/api/v1/users/me")
         return answer.status_code, answer.json().get("id")

@@ -263,7 +263,7 @@ def test_who_has_left_is_owed_no_answer_and_gets_nothing_back(
     with service.database() as client:
         client[DATABASE]["account_deletions"].update_many({}, [{"$set": {"due_at": "$requested_at"}}])
     service.person("operator", Role.OPERATOR).post("/jobs/schedules/close-accounts/trigger", {}, expect=202)
-    eventually(lambda: one.person.client.get("/users/me").status_code == 403, seconds=60)
+    eventually(lambda: one.person.client.get("/users/me").status_code == 403)
     assert_problem(other.client.post(one.decision, json=REVERSE), 409, "nothing_to_appeal")
     eventually(lambda: other.get("/partnerships/freezes?appealed=true")["items"] == [])
     assert_problem(other.client.post(one.decision, json=UPHOLD), 409, "nothing_to_appeal")

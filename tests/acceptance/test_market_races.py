@@ -17,7 +17,15 @@ import httpx
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import LISTING, Person, eventually, published_listing, verified_ledger
+from tests.support.running import (
+    LISTING,
+    PATIENCE_SECONDS,
+    Person,
+    eventually,
+    jobs_wait,
+    published_listing,
+    verified_ledger,
+)
 from tests.support.service import Service, serving
 from tests.support.troubled_model import troubled_model
 
@@ -63,19 +71,19 @@ def at_once(
     together, answered = threading.Barrier(first), threading.Event()
 
     def one(do: Callable[[], httpx.Response]) -> httpx.Response:
-        together.wait(60)
+        together.wait(PATIENCE_SECONDS)
         answer = do()
         answered.set()
         return answer
 
     def later(do: Callable[[], httpx.Response]) -> httpx.Response:
-        assert answered.wait(60)
+        assert answered.wait(PATIENCE_SECONDS)
         return do()
 
     with ThreadPoolExecutor(len(deeds) + len(then)) as pool:
         begun = [pool.submit(one, do) for do in deeds[:first]]
         begun += [pool.submit(later, do) for do in (*deeds[first:behind], *then, *deeds[behind:])]
-        answers = [one.result(120) for one in begun]
+        answers = [one.result() for one in begun]
     return [*answers[:behind], *answers[behind + len(then) :], *answers[behind : behind + len(then)]]
 
 
@@ -152,7 +160,7 @@ def test_sales_beside_a_suspension_a_lower_price_a_refund_and_a_deletion(service
     assert {told(one) for one in clicks} <= legal
     assert told(again) in {*legal, (409, "already_owned"), (402, "insufficient_credits")}
     assert told(by_leaving) in {*legal, (403, "account_closed")}
-    eventually(lambda: told(leaving.client.get("/users/me")) == (403, "account_closed"), seconds=60)
+    eventually(lambda: told(leaving.client.get("/users/me")) == (403, "account_closed"))
     assert (left.status_code, suspended.status_code, refunded.status_code) == (202, 200, 200)
     assert changed.status_code in {200, 409}, "a suspended listing's price can be lowered, too"
     for buyer, answer in zip(others, clicks, strict=True):
@@ -182,19 +190,20 @@ def test_sales_beside_the_end_of_their_sellers_account(
     path = f"/marketplace/listings/{published_listing(service, seller, moderator, name=f'Left by {name}', price=price)}"
     buyers = funded(service, name, 12)
     first, *beside, last = buyers
-    seller.call("DELETE", f"/users/me?give_up_credits={give_up}".lower(), None, expect=202)
-    before = click(first, path, price)()
-    assert told(before) == (201, None), "nothing has come for the account yet"
+    with jobs_wait(service.person("otto", Role.OPERATOR)):
+        seller.call("DELETE", f"/users/me?give_up_credits={give_up}".lower(), None, expect=202)
+        before = click(first, path, price)()
+        assert told(before) == (201, None), "nothing has come for the account yet"
     answers = at_once([click(buyer, path, price) for buyer in beside], then=[closing(service)])
     assert answers.pop().status_code == 202
     gone = {(409, "not_for_sale"), (404, "not_found")}
     assert {told(one) for one in answers} <= {(201, None), *gone}
     if price == "0" or give_up:
-        eventually(lambda: told(seller.client.get("/users/me")) == (403, "account_closed"), seconds=60)
+        eventually(lambda: told(seller.client.get("/users/me")) == (403, "account_closed"))
         behind = click(last, path, price)()
         assert told(behind) in gone
     else:
-        eventually(lambda: seller.get("/users/me/deletion")["obstacles"] == ["credits_left"], seconds=60)
+        eventually(lambda: seller.get("/users/me/deletion")["obstacles"] == ["credits_left"])
         behind = click(last, path, price)()
         assert told(behind) == (201, None)
         sold = sum(one.status_code == 201 for one in (before, *answers, behind))

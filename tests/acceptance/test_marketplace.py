@@ -144,7 +144,7 @@ def test_a_scorecard_is_of_exactly_the_version_sold_and_lost_with_it(
         body = {"prompt_id": prompt, "version": version, "dataset_id": dataset, "scorers": [CONTAINS]}
         cards[version] = seller.post("/evaluations", body, expect=202)["id"]
     for one in cards.values():
-        eventually(partial(_finished, seller, one), seconds=60)
+        eventually(partial(_finished, seller, one))
     wrong = seller.call("PUT", f"{path}/evidence", {"evaluation_id": cards[2]}, expect=409)
     assert wrong["code"] == "evidence_mismatch"
     evidence = seller.call("PUT", f"{path}/evidence", {"evaluation_id": cards[1]}, expect=200)["evidence"]
@@ -211,15 +211,15 @@ def test_who_writes_a_listing_sees_it_on_the_market_at_once_and_another_process_
         here, there, before = service.person(""), beside.person(""), str(LISTING["title"])
         for title in ("Summaries, first", "Summaries, second", "Summaries, third"):
             assert shows(here, before)
-            eventually(partial(shows, there, before), seconds=20)
+            eventually(partial(shows, there, before))
             seller.call("PATCH", path, {"title": title}, expect=200)
             decide(moderator, case_of(moderator, path, "proposed_change"), "approve")
             assert shows(here, title)
             before = title
-        eventually(partial(shows, there, before), seconds=20)
+        eventually(partial(shows, there, before))
         seller.post(f"{path}/unlist")
         assert shows(here)
-        eventually(partial(shows, there), seconds=20)
+        eventually(partial(shows, there))
     first = here.client.get(listed)
     assert here.client.get(listed, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
 

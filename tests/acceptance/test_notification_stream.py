@@ -16,7 +16,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.events import EventReader, events
-from tests.support.running import PLAIN, Person, RunningService, eventually
+from tests.support.running import PATIENCE_SECONDS, PLAIN, Person, RunningService, eventually
 
 PATH = "/notifications/stream"
 
@@ -139,11 +139,11 @@ def test_a_ticket_opens_one_stream_once_in_whichever_process(processes: list[Run
     told(frida, 1)
     path = f"{PATH}?ticket={ticket}&last_event_id=0"
     outcomes: list[int] = []
-    inside = threading.Barrier(6, timeout=30)
+    inside = threading.Barrier(6, timeout=PATIENCE_SECONDS)
 
     def enter(service: RunningService) -> None:
         with (
-            httpx.Client(base_url=f"{service.base_url}/api/v1", verify=PLAIN, timeout=30) as client,
+            httpx.Client(base_url=f"{service.base_url}/api/v1", verify=PLAIN, timeout=PATIENCE_SECONDS) as client,
             client.stream("GET", path) as response,
         ):
             outcomes.append(response.status_code)
@@ -195,7 +195,7 @@ def _opens(service: RunningService, person: Person) -> bool:
 
 def open_stream(service: RunningService, person: Person) -> socket.socket:
     """An idle one, past the event that it begins with."""
-    connection = socket.create_connection(("127.0.0.1", service.port), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_SECONDS)
     head = f"GET /api/v1{PATH} HTTP/1.1\r\nhost: test\r\nauthorization: {token_of(person)}\r\n\r\n"
     connection.sendall(head.encode())
     got = b""

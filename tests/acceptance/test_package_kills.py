@@ -28,7 +28,7 @@ def test_what_is_killed_is_built_once_later_and_installed_wholly_or_not_at_all(t
 
         service.set(FAILPOINTS="package.installed.before_commit")
         service.start()
-        eventually(lambda: ada.get(path)["state"] == "published", seconds=90)
+        eventually(lambda: ada.get(path)["state"] == "published")
         file = database["files.files"].find_one()
         assert database["files.files"].count_documents({}) == 1
         assert database["files.chunks"].distinct("files_id") == [file["_id"]]

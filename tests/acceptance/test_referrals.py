@@ -11,7 +11,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.partner_setups import approved, decide
-from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
+from tests.support.running import PATIENCE_SECONDS, Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, serving
 
 AT_ONCE = 50
@@ -96,7 +96,7 @@ def test_the_same_claim_fifty_times_at_once_is_made_once(service: Service, admin
     def claim(_: int) -> int:
         headers = dict(person.client.headers)
         url = f"{service.base_url}/api/v1/partnerships/attribution"
-        return httpx.post(url, json={"tokens": tokens}, headers=headers, timeout=60).status_code
+        return httpx.post(url, json={"tokens": tokens}, headers=headers, timeout=PATIENCE_SECONDS).status_code
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = sorted(pool.map(claim, range(AT_ONCE)))

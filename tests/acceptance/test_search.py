@@ -82,7 +82,7 @@ def titles(person: Person, q: str) -> list[str]:
 
 def soon(person: Person, q: str, identifier: str, *, there: bool = True) -> None:
     """Polls: within two seconds is what is promised, and how busy the machine is the test does not know."""
-    eventually(lambda: (identifier in ids(person, q, mode="text")) is there, seconds=60)
+    eventually(lambda: (identifier in ids(person, q, mode="text")) is there)
 
 
 def test_a_listing_is_found_by_its_words_its_meaning_its_seller_and_with_typos(nobody: Person, listing: str) -> None:

@@ -27,7 +27,7 @@ def found(person: Person, q: str, **more: Any) -> Any:
 
 
 def soon(person: Person, q: str, package_id: str, *, there: bool = True) -> None:
-    eventually(lambda: (package_id in [hit["id"] for hit in found(person, q)["items"]]) is there, seconds=60)
+    eventually(lambda: (package_id in [hit["id"] for hit in found(person, q)["items"]]) is there)
 
 
 def prompt_of(person: Person, name: str) -> str:

@@ -64,14 +64,14 @@ def test_a_buyer_finds_a_prompt_that_is_off_the_market_and_nobody_else_does(
     seller, ada, bob = service.person("carla", Role.SELLER), service.person("ada"), service.person("bob")
     words = {"title": "Accordion letters", "summary": "Polite hurdy-gurdy answers", "price": "0"}
     path = on_offer(seller, moderator, **words)
-    eventually(lambda: found(ada, "accordion", kind="listing")["total"] == 1, seconds=60)
+    eventually(lambda: found(ada, "accordion", kind="listing")["total"] == 1)
     assert owned(ada, "accordion") == []
     mine = buy(ada, path)
-    eventually(lambda: owned(ada, "accordion") == [mine], seconds=60)
+    eventually(lambda: owned(ada, "accordion") == [mine])
     his = buy(bob, path)
     assert owned(bob, "accordion") == [his], "at once: what somebody owns is asked when they search"
     seller.post(f"{path}/unlist")
-    eventually(lambda: found(ada, "accordion", kind="listing")["total"] == 0, seconds=60)
+    eventually(lambda: found(ada, "accordion", kind="listing")["total"] == 0)
     hit = found(ada, "hurdy gurdy")["items"][0]
     assert (hit["kind"], hit["id"], hit["title"], hit["offer"]) == ("purchase", mine, words["title"], None)
     assert ada.get(f"/marketplace/purchases/{hit['id']}")["content"] == "Answer {{letter}}."
@@ -92,7 +92,7 @@ def test_what_was_given_back_is_not_found_at_once(service: Service, moderator: P
     path = on_offer(seller, moderator, title="Celesta letters", price="10")
     buyers = [service.funded(f"returns-{number}", 20) for number in range(2)]
     gone, kept = [buy(buyer, path, "10") for buyer in buyers]
-    eventually(lambda: owned(buyers[0], "celesta") == [gone], seconds=60)
+    eventually(lambda: owned(buyers[0], "celesta") == [gone])
     buyers[0].post(f"/marketplace/purchases/{gone}/refund", {"words": "I have changed my mind."})
     assert owned(buyers[0], "celesta") == []
     assert owned(buyers[1], "celesta") == [kept]
@@ -104,10 +104,10 @@ def test_of_what_is_suspended_only_the_title_is_found(service: Service, moderato
     seller, buyer = service.person("carla", Role.SELLER), service.person("dora")
     path = on_offer(seller, moderator, title="Dulcimer letters", summary="Forbidden xylophones", price="0")
     bought = buy(buyer, path)
-    eventually(lambda: owned(buyer, "xylophones") == [bought], seconds=60)
+    eventually(lambda: owned(buyer, "xylophones") == [bought])
     service.person("rita").post(f"{path}/reports", {"reason": "copied", "words": "It is mine."}, expect=201)
     decided(moderator, path.rpartition("/")[2], "report", "suspend", "copied")
-    eventually(lambda: owned(buyer, "xylophones") == [], seconds=60)
+    eventually(lambda: owned(buyer, "xylophones") == [])
     (hit,) = found(buyer, "dulcimer")["items"]
     assert (hit["id"], hit["summary"], hit["tags"]) == (bought, "", [])
 
@@ -124,7 +124,7 @@ def test_a_package_is_found_by_who_has_bought_it(service: Service, moderator: Pe
     seller.post(f"/marketplace/listings/{listing}/submit")
     decided(moderator, listing, "review", "approve", "meets_guidelines")
     bought = buy(buyer, f"/marketplace/listings/{listing}")
-    eventually(lambda: owned(buyer, "euphonium") == [bought], seconds=60)
+    eventually(lambda: owned(buyer, "euphonium") == [bought])
     seller.post(f"/marketplace/listings/{listing}/unlist")
     assert owned(buyer, "euphonium") == [bought]
     for scopes, finds in ((["purchases:read"], [bought]), (["packages:read"], [])):

@@ -187,7 +187,7 @@ def _database_away(seen: Seen) -> None:
             seen.send(ada, "POST", "/prompts", json={"name": f"{MARK}-3"}, headers={"idempotency-key": MARK}),
         ]
     assert {response.status_code for response in responses} == {503}
-    eventually(lambda: seen.service.visitor.get("/health/ready").status_code == 200, seconds=60)
+    eventually(lambda: seen.service.visitor.get("/health/ready").status_code == 200)
 
 
 def test_no_log_shows_a_secret_or_a_text(seen: Seen) -> None:

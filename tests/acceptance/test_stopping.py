@@ -21,7 +21,7 @@ import pytest
 from promptforge.core.identity import mint
 from promptforge.core.principal import Role
 from promptforge.deploy.settings import DEMO_PROJECT
-from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
+from tests.support.running import PATIENCE_SECONDS, Person, eventually, fund, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem, serving
 from tests.support.starting import as_users_do
 
@@ -62,7 +62,7 @@ class Load:
         finally:
             self._over.set()
             for thread in self._threads:
-                thread.join(60)
+                thread.join(PATIENCE_SECONDS)
         assert not any(thread.is_alive() for thread in self._threads)
 
     def may_be_refused(self) -> None:
@@ -72,7 +72,7 @@ class Load:
     def until_answered(self, times: int) -> None:
         """Wait until every client has had `times` more answers."""
         wanted = [heard.answers + times for heard in self.heard]
-        eventually(lambda: all(h.answers >= w for h, w in zip(self.heard, wanted, strict=True)), seconds=60)
+        eventually(lambda: all(h.answers >= w for h, w in zip(self.heard, wanted, strict=True)))
 
     @property
     def statuses(self) -> Counter[int]:
@@ -96,7 +96,7 @@ class Load:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         requests = self._requests(number)
         while not self._over.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=60)
+            connection = http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=PATIENCE_SECONDS)
             try:
                 connection.connect()
             except OSError as error:
@@ -219,7 +219,7 @@ def test_a_mongod_that_is_away_for_five_seconds_means_503_and_then_all_is_well(s
             away_until = time.monotonic() + 5
             assert_problem(service.person("anyone").client.get("/prompts"), 503, "database_unavailable")
             time.sleep(max(0.0, away_until - time.monotonic()))
-        eventually(lambda: _answers(service), seconds=60)
+        eventually(lambda: _answers(service))
         load.until_answered(1)  # what was on its way when mongod came back may still be a 503
         refused = load.statuses[503]
         load.until_answered(10)
@@ -234,8 +234,8 @@ def test_a_mongod_that_is_killed_is_started_again(service: Service) -> None:
     with load.running():
         load.until_answered(5)
         service.signal_mongod(signal.SIGKILL)
-        eventually(lambda: service.mongod_pid() != pid, seconds=60)
-        eventually(lambda: _answers(service), seconds=60)
+        eventually(lambda: service.mongod_pid() != pid)
+        eventually(lambda: _answers(service))
         load.until_answered(10)
     _was_fair(service, load)
 

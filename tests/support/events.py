@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.running import PLAIN
+from tests.support.running import PATIENCE_SECONDS, PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def events(
     """Open for as long as the block; `base_url` is the service's."""
     sent = {"authorization": token} if token else {}
     with (
-        httpx.Client(base_url=f"{base_url}/api/v1", verify=PLAIN, timeout=30) as client,
+        httpx.Client(base_url=f"{base_url}/api/v1", verify=PLAIN, timeout=PATIENCE_SECONDS) as client,
         client.stream("GET", path, headers={**sent, **(headers or {})}) as response,
     ):
         assert response.status_code == 200, response.read()

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ PLENTY = ",".join(f"{name}=1000000/minute" for name in RateClass)
 """Tests ask more often than people; those of the budgets set their own."""
 
 
+PATIENCE_SECONDS = 120.0
+"""After which what has not come is missing: no promise of the service, for machines stand still for half a minute."""
 PORTS = range(20_000, 27_000)
 """Below those that the kernel gives to whoever asks for any, and those of the embedded mongods."""
 
@@ -68,7 +71,7 @@ def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
         files = Files(errors.fileno(), told.fileno())
         process = start(arguments, clean_environment(**settings), files)
         try:
-            code = process.wait(90)
+            code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
         told.seek(0)
@@ -76,7 +79,7 @@ def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
         return subprocess.CompletedProcess(arguments, code, told.read(), errors.read())
 
 
-def eventually(look: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+def eventually(look: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
     """Poll until `look` answers something true, and answer it."""
     until = time.monotonic() + seconds
     while not (found := look()):
@@ -154,7 +157,7 @@ class RunningService:
     def wait(self) -> int:
         """The exit code, once there is one."""
         assert self._process is not None
-        return self._process.wait(60)
+        return self._process.wait(PATIENCE_SECONDS)
 
     def stop(self) -> None:
         """Stop it and its mongod, whatever has happened to them."""
@@ -234,7 +237,7 @@ class RunningService:
             f"{self.base_url}/api/v1/webhooks/stripe",
             content=payload,
             headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             verify=PLAIN,
         )
 
@@ -244,7 +247,9 @@ class Person:
 
     def __init__(self, base_url: str, uid: str, roles: tuple[Role, ...]) -> None:
         headers = {"Authorization": f"Bearer {mint(uid, project_id=DEMO_PROJECT, roles=roles)}"} if uid else {}
-        self.client = httpx.Client(base_url=f"{base_url}/api/v1", headers=headers, timeout=30, verify=PLAIN)
+        self.client = httpx.Client(
+            base_url=f"{base_url}/api/v1", headers=headers, timeout=PATIENCE_SECONDS, verify=PLAIN
+        )
 
     def call(self, method: str, path: str, body: Any = None, *, expect: int) -> Any:
         response = self.client.request(method, path, json=body)
@@ -264,6 +269,16 @@ class Person:
 
     def post(self, path: str, body: Any = None, *, expect: int = 200) -> Any:
         return self.call("POST", path, body, expect=expect)
+
+
+@contextmanager
+def jobs_wait(operator: Person, queue: str = "default") -> Iterator[None]:
+    """Meanwhile no job of this queue begins, those of the schedules neither, whose minute may be any."""
+    operator.post(f"/jobs/queues/{queue}/pause")
+    try:
+        yield
+    finally:
+        operator.post(f"/jobs/queues/{queue}/resume")
 
 
 def verified_ledger(operator: Person) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import stripe
 from pymongo import MongoClient
 
 from promptforge.core.mongo import EmbeddedMongod
-from tests.support.running import PLAIN, WEBHOOK_SECRET, RunningService
+from tests.support.running import PATIENCE_SECONDS, PLAIN, WEBHOOK_SECRET, RunningService
 
 DATABASE = "promptforge"
 Documents = dict[str, list[Any]]
@@ -28,7 +28,7 @@ class Service(RunningService):
 
     def __init__(self, directory: Path, **settings: str) -> None:
         super().__init__(directory, **settings)
-        self.visitor = httpx.Client(base_url=self.base_url, timeout=30, verify=PLAIN)
+        self.visitor = httpx.Client(base_url=self.base_url, timeout=PATIENCE_SECONDS, verify=PLAIN)
         """Somebody without a token; one client for all that they send, for making one takes longer than a request."""
 
     @property

@@ -1,11 +1,12 @@
-"""Queues: declared in code, changed live by operators, known to every process within the change stream's delay.
+"""Queues: declared in code, changed live by operators. The process that is told of a change knows of it at once, the
+others within the change stream's delay.
 
 A queue's document holds only what an operator changed, and the tokens of its limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -56,6 +57,8 @@ class QueueRegistry:
         self._documents = mongo.collection(QUEUES)
         self._declared = {queue.name: queue for queue in (Queue("default"), *declared)}
         self._current = dict(self._declared)
+        self._begun = self._read = 0
+        self.on_refreshed: Callable[[], None] = _nobody
 
     def declare_plain(self, names: Iterable[str]) -> None:
         """Declare queues that a message's policy names and nobody described."""
@@ -78,8 +81,14 @@ class QueueRegistry:
 
     async def refresh(self) -> None:
         """Read what operators changed."""
+        self._begun += 1
+        number = self._begun
         rows = {row["_id"]: row for row in await self._documents.find({}).to_list(None)}
+        if number < self._read:  # it was slow, and would undo what was read since
+            return
+        self._read = number
         self._current = {name: _merged(queue, rows.get(name, {})) for name, queue in self._declared.items()}
+        self.on_refreshed()
 
     async def change(
         self,
@@ -112,6 +121,9 @@ class QueueRegistry:
         if session is None:
             await self.refresh()
         return _merged(self._declared[name], row or {})
+
+
+def _nobody() -> None: ...
 
 
 def _merged(queue: Queue, row: Mapping[str, Any]) -> Queue:

@@ -66,6 +66,7 @@ class JobRunner:
         self.upkeep = Upkeep(store, system, self.holdings, self)
         self.standing = Standing(lambda: self._runs, find_principal)
         store.endings.on_written = self._settled
+        store.queues.on_refreshed = self._take_over_queues
         store.enqueuer.worker = self
 
     # What the enqueuer wants to know (see LocalWorker)
@@ -384,7 +385,7 @@ class JobRunner:
         if self._tasks is not None:
             self._tasks.start_soon(self.upkeep.refresh_queues)
 
-    def take_over_queues(self) -> None:
+    def _take_over_queues(self) -> None:
         for lane in self._lanes.values():
             current = self._store.queues[lane.queue.name]
             if current != lane.queue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Protocol
 
 import anyio
@@ -36,10 +37,6 @@ class Upkept(Protocol):
         """Others have this process's jobs by now."""
         ...
 
-    def take_over_queues(self) -> None:
-        """The queues were read again."""
-        ...
-
 
 class Upkeep:
     """Three loops, each of which outlives whatever goes wrong in one of its turns."""
@@ -68,7 +65,6 @@ class Upkeep:
         if not await store.processes.heartbeat():
             self._runner.lease_lost()
         await store.queues.refresh()
-        self._runner.take_over_queues()
         store.claims.processes = await store.processes.count_alive()
         rescued = await store.processes.reconcile(self._holdings) + await store.processes.rescue()
         if rescued:
@@ -97,8 +93,5 @@ class Upkeep:
 
     async def refresh_queues(self) -> None:
         """An operator changed a queue: read them again, now."""
-        try:
+        with suppress(*DATABASE_AWAY):  # then the next heartbeat reads them
             await self._store.queues.refresh()
-        except DATABASE_AWAY:
-            return  # the next heartbeat reads them
-        self._runner.take_over_queues()

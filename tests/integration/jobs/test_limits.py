@@ -222,6 +222,53 @@ async def test_a_pause_reaches_another_process_and_so_does_its_end(
         await _until_all_ran(actor.gauge, 5)
 
 
+async def test_a_pause_counts_at_once_in_the_process_that_is_told_of_it(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "HEARTBEAT_SECONDS", 3600.0)
+    actor = WorkActor()
+    async with job_process(mongo, [actor]) as process:
+        await process.until_done(await process.context().enqueue(Work()))
+        await process.store.queues.change("tight", process.store.now(), paused=True)
+        job_id = await process.context().enqueue(Work())
+        await process.until_done(await process.context().enqueue(Work(), queue="default"))
+        assert (await process.store.get(job_id)).state == "available"
+        await process.store.queues.change("tight", process.store.now(), paused=False)
+        await process.until_done(job_id)
+
+
+class SlowRows:
+    """The rows of a collection, one reading of which takes as long as a test wants."""
+
+    def __init__(self, rows: Any) -> None:  # Any: a collection
+        self._rows = rows
+        self.read, self.goes_on = anyio.Event(), anyio.Event()
+
+    def find(self, wanted: dict[str, Any]) -> SlowRows:
+        return self
+
+    async def to_list(self, most: int | None) -> list[Any]:
+        rows: list[Any] = await self._rows.find({}).to_list(most)
+        self.read.set()
+        await self.goes_on.wait()
+        return rows
+
+
+async def test_what_was_read_before_a_change_and_comes_late_does_not_undo_it(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with job_process(mongo, [WorkActor()], running=False) as process, anyio.create_task_group() as tasks:
+        queues, slow = process.store.queues, SlowRows(mongo.collection("job_queues"))
+        with monkeypatch.context() as patched:
+            patched.setattr(queues, "_documents", slow)
+            tasks.start_soon(queues.refresh)  # as a heartbeat does
+            await slow.read.wait()
+        await queues.change("tight", process.store.now(), paused=True)
+        slow.goes_on.set()
+        await anyio.wait_all_tasks_blocked()
+        assert queues["tight"].paused
+
+
 # Fair queues
 
 

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-PATIENCE_SECONDS = 30.0
+from tests.support.running import PATIENCE_SECONDS
+
 ALIVE = b"GET /health/live HTTP/1.1\r\nhost: service\r\n\r\n"
 
 

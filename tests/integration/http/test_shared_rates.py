@@ -13,7 +13,7 @@ from promptforge.core.mongo import Mongo
 from promptforge.http.counters import COUNTERS, INDEXES, SharedCounters
 
 pytestmark = pytest.mark.anyio
-ITEM = parse("50/minute")
+ITEM = parse("50/hour")
 
 
 async def test_two_processes_count_together_and_never_beyond_the_budget(mongo: Mongo) -> None:
@@ -31,17 +31,17 @@ async def test_two_processes_count_together_and_never_beyond_the_budget(mongo: M
     assert allowed == 50
     left = await limiters[0].get_window_stats(ITEM, "expensive", "usr_1")
     assert left.remaining == 0
-    assert 0 < left.reset_time - datetime.now(UTC).timestamp() <= 60
+    assert 0 < left.reset_time - datetime.now(UTC).timestamp() <= 3600
     assert await limiters[1].hit(ITEM, "expensive", "usr_2")
 
 
 async def test_a_window_that_is_over_starts_anew_before_mongodb_has_removed_it(mongo: Mongo) -> None:
     counters = SharedCounters(mongo)
-    assert [await counters.incr("a", 60) for _ in range(3)] == [1, 2, 3]
+    assert [await counters.incr("a", 3600) for _ in range(3)] == [1, 2, 3]
     over = {"$set": {"expires_at": datetime.now(UTC) - timedelta(seconds=1)}}
     await mongo.collection(COUNTERS).update_one({"_id": "a"}, over)
     assert await counters.get("a") == 0
-    assert [await counters.incr("a", 60) for _ in range(2)] == [1, 2]
+    assert [await counters.incr("a", 3600) for _ in range(2)] == [1, 2]
 
 
 def test_old_counters_are_removed_by_mongodb() -> None:

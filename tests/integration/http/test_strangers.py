@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 import anyio
 import pytest
 import stripe
 from anyio.abc import SocketStream
+from starlette.types import Receive
 
 from promptforge.http import webhooks
 from promptforge.http.app import HttpSettings
 from promptforge.http.body import BodyLimits
-from promptforge.http.intake import MOST_BYTES_OF_ONE, Intake
+from promptforge.http.exchange import Exchange
+from promptforge.http.intake import MOST_BYTES, MOST_BYTES_OF_ONE, Intake
 from promptforge.http.webhooks import WebhookSecrets
 from tests.support.listening import JSON, TOKEN, Listening, answer, chunked, ended, listening, request
 from tests.unit.http.sample import Parts
@@ -22,6 +25,37 @@ from tests.unit.http.test_webhooks import EVENT, NEW, PATH, Recorder
 pytestmark = pytest.mark.anyio
 
 ALLOWED = 3
+
+
+class Seen(Intake):
+    """Says how many bodies were begun, and how many of them are over, and how much of the others is held."""
+
+    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
+        super().__init__(most_bytes=most_bytes)
+        self.ended = 0
+
+    async def read(self, exchange: Exchange, receive: Receive, limits: BodyLimits) -> bytes:
+        try:
+            return await super().read(exchange, receive, limits)
+        finally:
+            self.ended += 1
+
+    async def holds(self, size: int) -> None:
+        """Wait until that much is held."""
+        await until(lambda: self._held_bytes >= size)
+
+
+async def until(look: Callable[[], bool]) -> None:
+    with anyio.fail_after(60):
+        while not look():
+            await anyio.sleep(0.01)
+
+
+@pytest.fixture
+def intake(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    intake = Seen()
+    monkeypatch.setattr(webhooks, "Intake", lambda: intake)
+    return intake
 
 
 def parts(recorder: Recorder) -> Parts:
@@ -66,7 +100,7 @@ async def until_used_up(service: Listening, *, at_most: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["abandoned", "too slow", "too large", "without a signature", "old"])
-async def test_whatever_is_not_genuine_counts(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_is_not_genuine_counts(how: str, monkeypatch: pytest.MonkeyPatch, intake: Seen) -> None:
     if how == "too slow":
         monkeypatch.setattr(webhooks, "LIMITS", BodyLimits(timeout_seconds=0.05))
     async with listening(parts=parts(Recorder())) as service:
@@ -82,7 +116,8 @@ async def test_whatever_is_not_genuine_counts(how: str, monkeypatch: pytest.Monk
                 assert (await service.exchange(request("POST", PATH, "stripe-signature: t=5,v1=0"))).status == 400
             else:
                 assert (await service.exchange(request("POST", PATH))).status == 400
-        await anyio.sleep(0.1)  # until it is seen that they have gone
+        if how == "abandoned":
+            await until(lambda: intake.ended == ALLOWED)
         assert await used_up(service)
 
 
@@ -96,15 +131,16 @@ async def test_genuine_events_pass_where_a_stranger_at_their_address_has_used_up
     assert len(recorder.received) == 1
 
 
-async def test_what_strangers_send_is_held_within_bounds_and_keeps_no_genuine_event_out() -> None:
+async def test_what_strangers_send_is_held_within_bounds_and_keeps_no_genuine_event_out(intake: Seen) -> None:
     recorder = Recorder()
     size = 500 * 1024
     fit = MOST_BYTES_OF_ONE // size
     async with listening(parts=parts(recorder)) as service:
         streams = []
-        for _ in range(fit + 2):
+        for number in range(1, fit + 3):
             streams.append(await begun(service, size))
-            await anyio.sleep(0.05)
+            await intake.holds(min(number, fit) * size)
+            await until(lambda gone=number - fit: intake.ended >= gone)
         assert [(await answer(stream)).status for stream in streams[:2]] == [429, 429]
         assert (await service.exchange(genuine(60 * 1024))).status == 200
         for stream in streams[2:]:
@@ -116,12 +152,13 @@ async def test_what_strangers_send_is_held_within_bounds_and_keeps_no_genuine_ev
 
 
 async def test_beyond_the_bound_for_all_the_longest_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "Intake", lambda: Intake(most_bytes=2500))
+    intake = Seen(most_bytes=2500)
+    monkeypatch.setattr(webhooks, "Intake", lambda: intake)
     async with listening(parts=parts(Recorder())) as service:
         streams = []
-        for _ in range(3):
+        for number in (1, 2, 3):
             streams.append(await begun(service, 1000))
-            await anyio.sleep(0.05)
+            await intake.holds(min(number, 2) * 1000)
         got = await answer(streams[0])
         assert (got.status, got.problem, got.headers["retry-after"]) == (503, "overloaded", "1")
         for stream in streams:

@@ -1,29 +1,41 @@
-"""How long and how many connections may be: short limits, so that each comes to its end here."""
+"""How long and how many connections may be. Where both sides of a limit matter, time passes when the test says so."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from promptforge.deploy.connections import Limits
+from promptforge.deploy import server
+from promptforge.deploy.connections import Connections, Limits
 from promptforge.deploy.server import MOST_CONNECTIONS, OTHER_FILES, most_connections
 from tests.support.listening import JSON, TOKEN, Listening, answer, ended, listening, request
 
 pytestmark = pytest.mark.anyio
 
 LONG = Limits(100, sweep_seconds=0.05)
+A_MOMENT = 0.2
+"""So long what is under way is given to go on; where it takes longer, a test sees less, and fails no more often."""
 THING = request("GET", "/api/v1/things/abc")
 PAGE = "/docs/swagger-ui.css"
 REPLIES_IN_VAIN = 60
 """Of 180 KiB each: more than the kernel keeps for a client that does not read."""
+
+
+def pass_seconds(seconds: float) -> None:
+    """On the clock of the running loop, at once."""
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    loop.time = lambda: before() + seconds  # type: ignore[method-assign]  # the loop reads its clock there
 
 
 @asynccontextmanager
@@ -33,7 +45,7 @@ async def not_reading(service: Listening) -> AsyncIterator[SocketStream]:
     stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     async with stream:
         await stream.send(request("GET", PAGE) * REPLIES_IN_VAIN)
-        await anyio.sleep(0.5)
+        await anyio.sleep(A_MOMENT)
         yield stream
 
 
@@ -50,34 +62,27 @@ async def rest(stream: SocketStream) -> bytes:
 
 
 async def test_a_head_that_comes_byte_by_byte_is_cut_off_in_time() -> None:
-    async with listening(limits=replace(LONG, head_seconds=0.5)) as service, await service.connect() as stream:
-        got = b""
-        with anyio.fail_after(60):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_drip, stream)
-                got = await rest(stream)
-                tasks.cancel_scope.cancel()
+    async with listening(limits=LONG) as service, await service.connect() as stream:
+        for byte in THING[:20]:
+            await stream.send(bytes([byte]))
+            await anyio.sleep(0.01)
+        pass_seconds(LONG.head_seconds)
+        got = await rest(stream)
         head, _, body = got.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in head
         assert json.loads(body)["code"] == "head_too_slow"
 
 
-async def _drip(stream: SocketStream) -> None:
-    try:
-        for byte in THING[:-1] * 100:
-            await stream.send(bytes([byte]))
-            await anyio.sleep(0.05)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        pass
-
-
 async def test_the_second_head_on_a_connection_has_no_longer_than_the_first() -> None:
-    async with listening(limits=replace(LONG, head_seconds=0.3)) as service, await service.connect() as stream:
+    async with listening(limits=LONG) as service, await service.connect() as stream:
         await stream.send(THING)
         assert (await answer(stream)).status == 200
-        await anyio.sleep(0.6)  # rests: that is another time
+        pass_seconds(LONG.head_seconds)  # rests: that is another time
+        await anyio.sleep(A_MOMENT)
         await stream.send(b"GET /api")
+        await anyio.sleep(A_MOMENT)
+        pass_seconds(LONG.head_seconds)
         assert (await answer(stream)).status == 408
         await ended(stream)
 
@@ -95,18 +100,30 @@ async def test_a_connection_that_rests_is_closed_after_the_keep_alive_time() -> 
 
 
 async def test_a_request_under_way_has_no_deadline_of_the_connection() -> None:
-    short = replace(LONG, head_seconds=0.1, keep_alive_seconds=0.1, send_seconds=0.1, close_seconds=0.1)
-    async with listening(limits=short) as service, await service.connect() as stream:
+    limits = replace(LONG, keep_alive_seconds=LONG.head_seconds, send_seconds=LONG.head_seconds)
+    async with listening(limits=limits) as service, await service.connect() as stream:
         await stream.send(request("GET", "/api/v1/things/wait"))
-        await anyio.sleep(0.6)
+        with anyio.fail_after(60):
+            await service.things.waiting.wait()
+        pass_seconds(LONG.head_seconds)
+        await anyio.sleep(A_MOMENT)
         service.things.go_on.set()
         assert (await answer(stream)).status == 200
 
 
-async def test_a_client_that_does_not_read_is_cut_off() -> None:
+async def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Connections] = []
+
+    def kept(*arguments: Any) -> Connections:
+        made.append(Connections(*arguments))
+        return made[0]
+
+    monkeypatch.setattr(server, "Connections", kept)
     limits = replace(LONG, send_seconds=0.3, send_bytes_a_second=2**20)
     async with listening(limits=limits) as service, not_reading(service) as stream:
-        await anyio.sleep(1)
+        with anyio.fail_after(60):
+            while len(made[0]):
+                await anyio.sleep(0.01)
         got = await rest(stream)
         assert 0 < got.count(b"HTTP/1.1 200") < REPLIES_IN_VAIN
         assert (await service.exchange(THING)).status == 200

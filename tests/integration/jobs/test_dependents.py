@@ -10,6 +10,7 @@ import pytest
 from promptforge.core.context import Context
 from promptforge.core.errors import Conflict, NotFound
 from promptforge.core.jobs import Job, JobState
+from promptforge.core.jobs.dependents import Dependents
 from promptforge.core.jobs.endings import Ending
 from promptforge.core.messages import Command, internal
 from promptforge.core.mongo import Document, Mongo
@@ -77,14 +78,18 @@ async def _callbacks(mongo: Mongo) -> list[Document]:
     return await mongo.collection("jobs").find({"kind": Sum.message_kind}).to_list(None)
 
 
-async def _settled(process: TestProcess) -> None:
-    """The sweep of the start is over, and the next one is half a minute away."""
-    await process.until_done(await process.context().enqueue(Step(name="settled")))
-    await anyio.sleep(0.3)
+@pytest.fixture
+def no_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called back is so by whoever ended the last job."""
+
+    async def never(self: Dependents) -> None:
+        pass
+
+    monkeypatch.setattr(Dependents, "sweep", never)
 
 
 async def _until_called_back(process: TestProcess) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not await _callbacks(process.mongo):
             await anyio.sleep(0.01)
 
@@ -296,16 +301,16 @@ async def test_a_callback_is_not_lost_with_the_process_that_ended_the_last_job(
             await _end(dying, await dying.claim())
 
 
+@pytest.mark.usefixtures("no_sweeps")
 async def test_a_batch_of_atomic_handlers_calls_back_without_waiting_for_the_sweep(mongo: Mongo) -> None:
     async with job_process(mongo, [StepsActor()]) as process:
-        await _settled(process)
         await process.context().enqueue_batch([AtomicStep(), AtomicStep()], callback=Sum())
         await _until_called_back(process)
 
 
+@pytest.mark.usefixtures("no_sweeps")
 async def test_an_empty_batch_calls_back_at_once(mongo: Mongo) -> None:
     async with job_process(mongo, [StepsActor()]) as process:
-        await _settled(process)
         batch = await process.context().enqueue_batch([], callback=Sum())
         await _until_called_back(process)
         assert (await process.store.console.batch(batch)).done

@@ -282,7 +282,7 @@ async def test_every_job_counts_once_though_processes_are_taken_for_dead_all_the
         await first.context().enqueue_many([Count() for _ in range(150)])
         unfinished = {"kind": Count.message_kind, "state": {"$ne": "completed"}}
         killings = 0
-        with anyio.fail_after(90):
+        with anyio.fail_after(300):
             while await mongo.collection("jobs").count_documents(unfinished):
                 if killings < 10:
                     await (first, second)[killings % 2].store.processes.leave()

@@ -21,7 +21,7 @@ from promptforge.core.messages import Command, internal, requires
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
-from tests.support.processes import TestProcess, job_process
+from tests.support.processes import SteppedClock, TestProcess, job_process
 
 pytestmark = pytest.mark.anyio
 
@@ -280,7 +280,7 @@ async def test_a_process_is_known_to_live_before_it_claims_anything(
 async def test_a_process_without_a_heartbeat_for_too_long_counts_as_dead(mongo: Mongo) -> None:
     async with (
         job_process(mongo, [NotesActor()], running=False) as stale,
-        job_process(mongo, [NotesActor()], running=False) as alive,
+        job_process(mongo, [NotesActor()], running=False, clock=SteppedClock()) as alive,
     ):
         await stale.store.processes.register()
         await alive.store.processes.register()

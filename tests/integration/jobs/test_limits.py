@@ -19,7 +19,7 @@ from promptforge.core.jobs.holdings import Holdings
 from promptforge.core.messages import Command, internal
 from promptforge.core.mongo import Mongo
 from promptforge.core.runtime import Actor, handles
-from tests.support.processes import TestProcess, job_process
+from tests.support.processes import SteppedClock, TestProcess, job_process
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +53,7 @@ class WorkActor(Actor):
     def __init__(self, gauge: Gauge | None = None) -> None:
         self.gauge = gauge or Gauge()
         self.own = Gauge()
+        self.held: anyio.Event | None = None
 
     @handles(Work)
     async def work(self, message: Work, context: Context) -> None:
@@ -60,6 +61,8 @@ class WorkActor(Actor):
             gauge.now += 1
             gauge.most = max(gauge.most, gauge.now)
         await anyio.sleep(message.seconds)
+        if self.held is not None:
+            await self.held.wait()
         for gauge in (self.gauge, self.own):
             gauge.now -= 1
             gauge.total += 1
@@ -110,8 +113,11 @@ async def test_a_limit_over_all_processes_is_never_exceeded(mongo: Mongo) -> Non
     ):
         await _enqueue(other, 60)
         await _until_all_ran(gauge, 60)
+        number = 60
+        while not all(actor.own.total for actor in actors):  # one of them was quick, or the other slow
+            await _enqueue(other, 3)
+            await _until_all_ran(gauge, number := number + 3)
     assert gauge.most == 3
-    assert all(actor.own.total > 0 for actor in actors)
 
 
 async def test_claims_that_meet_keep_to_the_limit_over_all_processes(mongo: Mongo) -> None:
@@ -136,16 +142,12 @@ async def test_claims_that_meet_keep_to_the_limit_over_all_processes(mongo: Mong
 
 
 async def test_a_rate_allows_its_count_and_then_what_trickles_in(mongo: Mongo) -> None:
-    async with job_process(mongo, [WorkActor()], queues=[Queue("tight", rate=Rate(6, 60.0))], running=False) as process:
+    clock, queues = SteppedClock(), [Queue("tight", rate=Rate(6, 60.0))]
+    async with job_process(mongo, [WorkActor()], queues=queues, running=False, clock=clock) as process:
         await _enqueue(process, 50)
-        queues = mongo.collection("job_queues")
 
         async def claim_after(seconds: float) -> int:
-            """As if so much more time had passed since tokens were last counted."""
-            row = await queues.find_one({"_id": "tight"})
-            if row is not None:
-                counted_at = row["counted_at"] - timedelta(seconds=seconds)
-                await queues.update_one({"_id": "tight"}, {"$set": {"counted_at": counted_at}})
+            clock.advance(seconds=seconds)
             return len(await process.claim(100, "tight"))
 
         assert await claim_after(0) == 6
@@ -158,8 +160,9 @@ async def test_a_rate_allows_its_count_and_then_what_trickles_in(mongo: Mongo) -
 
 
 async def test_claims_that_meet_share_one_rate(mongo: Mongo) -> None:
-    async with job_process(mongo, [WorkActor()], queues=[Queue("tight", rate=Rate(7, 60.0))], running=False) as process:
-        stores = [MongoJobStore(mongo, process.store.codec, SystemClock()) for _ in range(6)]
+    clock, queues = SteppedClock(), [Queue("tight", rate=Rate(7, 60.0))]
+    async with job_process(mongo, [WorkActor()], queues=queues, running=False, clock=clock) as process:
+        stores = [MongoJobStore(mongo, process.store.codec, clock) for _ in range(6)]
         await _enqueue(process, 40)
         claimed: list[Job] = []
 
@@ -189,7 +192,14 @@ async def test_a_process_runs_as_many_at_once_as_its_queue_says(mongo: Mongo) ->
         job_process(mongo, [actors[0]], queues=queues, with_feed=True) as first,
         job_process(mongo, [actors[1]], queues=queues, with_feed=True),
     ):
+        for actor in actors:
+            actor.held = anyio.Event()
         await _enqueue(other, 40)
+        with anyio.fail_after(60):
+            while any(actor.own.now < 3 for actor in actors):
+                await anyio.sleep(0.01)
+        for actor in actors:
+            actor.held.set()
         for _ in range(10):  # its own jobs, past the claim, count too
             await first.context().enqueue(Work())
             await first.context().transaction(lambda inner: inner.enqueue(Work()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 import anyio
 import bson
@@ -124,6 +125,7 @@ class OutcomesActor(Actor):
         for number in range(120):
             context.report_progress(number * 2 - 20, "x" * 1000)
             await anyio.sleep(0.01)
+        await self.let_go.wait()
 
     @handles(Secret)
     async def secret(self, message: Secret, context: Context) -> str:
@@ -221,21 +223,28 @@ async def test_what_is_kept_of_an_answer(mongo: Mongo, answer: object, kept: obj
 async def test_progress_is_written_twice_a_second_within_its_bounds(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with job_process(mongo, [OutcomesActor()]) as process:
+    actor = OutcomesActor()
+    async with job_process(mongo, [actor]) as process:
         written: list[tuple[float, str | None]] = []
+        begun: list[float] = []
         note = process.store.console.note_progress
 
         async def noted(held: Job, percent: float, message: str | None) -> None:
             written.append((percent, message))
+            begun.append(anyio.current_time())
             await note(held, percent, message)
 
         monkeypatch.setattr(process.store.console, "note_progress", noted)
         job_id = await process.context().enqueue(Report())
+        with anyio.fail_after(60):
+            while (await process.store.get(job_id)).progress != 100:
+                await anyio.sleep(0.05)
+        actor.let_go.set()
         await process.until_done(job_id)
         found = await process.store.get(job_id)
-    assert 1 <= len(written) <= 5  # of 120 in about 1.2 seconds
     assert all(0 <= percent <= 100 and message == "x" * 200 for percent, message in written)
-    assert found.progress == written[-1][0]
+    assert all(later - earlier > 0.49 for earlier, later in pairwise(begun))  # of 120 reports
+    assert found.progress == written[-1][0] == 100
 
 
 async def test_a_job_cancelled_in_the_mailbox_never_starts(mongo: Mongo) -> None:

@@ -66,7 +66,8 @@ class SteeredActor(Actor):
     async def slow(self, message: Slow, context: Context) -> None:
         self.log.append("slow")
         try:
-            await anyio.sleep(5 if len(self.log) == 1 else 0)
+            if len(self.log) == 1:
+                await anyio.sleep_forever()
         finally:
             self.log.append("cleaned up")
 

@@ -29,8 +29,6 @@ from tests.support.running import (
 from tests.support.service import Service, serving
 from tests.support.troubled_model import troubled_model
 
-pytestmark = pytest.mark.timeout(300)
-
 MODEL = {"LLM_API_KEY": "sk-none", "LLM_MODEL": "troubled", "LLM_PRICES": "troubled=10000000/20000000"}
 COST, SHARE, NET = Decimal("0.022"), Decimal(1), Decimal("0.85")
 """Of one sealed run: what the model costs, what its seller wants, and what of that is theirs."""

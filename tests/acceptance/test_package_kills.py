@@ -13,7 +13,6 @@ from tests.support.running import eventually
 from tests.support.service import DATABASE, serving
 
 
-@pytest.mark.timeout(300)
 def test_what_is_killed_is_built_once_later_and_installed_wholly_or_not_at_all(tmp_path: Path) -> None:
     """It kills itself once the file is written and not yet published; then with all of an installation written."""
     with serving(tmp_path, FAILPOINTS="package.file_written") as service, service.database() as client:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from promptforge.core.principal import Role
 from tests.acceptance.test_moderation import TEXT, decide, submit
 from tests.support.running import Person, eventually, verified_ledger
 from tests.support.service import DATABASE, Service, serving
 from tests.support.troubled_model import TALKED_ROUND, troubled_model
 
-pytestmark = pytest.mark.timeout(300)
 MODEL = {
     "LLM_API_KEY": "sk-none",
     "LLM_MODEL": "troubled",

@@ -17,8 +17,6 @@ from tests.support.running import LISTING, Person, eventually, verified_ledger
 from tests.support.service import Service, assert_problem, documents, serving
 from tests.support.troubled_model import troubled_model
 
-pytestmark = pytest.mark.timeout(300)
-
 CANARY = "marmalade canaries whistle seventeen forbidden lullabies"
 TEXT = f"You keep a lighthouse; {CANARY} before the violet tribunal adjourns. Answer this letter: {{{{letter}}}}"
 MARK = "kumquat"

@@ -27,8 +27,6 @@ from tests.support.running import (
 from tests.support.service import Service, serving
 from tests.support.waiving import WAIVED
 
-pytestmark = pytest.mark.timeout(300)
-
 MARK = "c4n4ry"
 SETTINGS = {
     "STRIPE_WEBHOOK_SECRET": f"whsec_{MARK}-webhook-new,whsec_{MARK}-webhook-old",

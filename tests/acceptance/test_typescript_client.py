@@ -20,8 +20,6 @@ from tests.support.node_tools import TOOLS, node_tools
 from tests.support.running import WEBHOOK_SECRET
 from tests.support.service import Service, serving
 
-pytestmark = pytest.mark.timeout(300)
-
 PEOPLE = {"seller": (Role.SELLER,), "buyer": (), "moderator": (Role.MODERATOR,), "operator": (Role.OPERATOR,)}
 
 

@@ -68,10 +68,12 @@ class SearchActor(Actor):
     @at_hand(Search)
     def find_page(self, message: Search, context: Context) -> SearchPage | None:
         """For who has not signed in, while all changes are heard of: what others see depends on the database."""
-        serving = self._engine.serving
-        if context.principal is not None or serving is None or self._indexing.state is not IndexState.READY:
-            return None
-        return serving.pages.find(message)
+        serving = self._remembering()
+        return None if context.principal is not None or serving is None else serving.pages.find(message)
+
+    def _remembering(self) -> LocalIndex | None:
+        """The index, where what it remembers can be told."""
+        return self._engine.serving if self._indexing.state is IndexState.READY else None
 
     @handles(Search)
     async def search(self, message: Search, context: Context) -> SearchPage:
@@ -90,8 +92,7 @@ class SearchActor(Actor):
             matched=found.matched,
             state=self._indexing.state,
         )
-        ready = page.state is IndexState.READY
-        if context.principal is None and serving is not None and serving is self._engine.serving and ready:
+        if context.principal is None and serving is not None and serving is self._remembering():
             serving.pages.keep(begun, message, page, (request, found))
         return page
 
@@ -106,8 +107,17 @@ class SearchActor(Actor):
         )
         return SuggestionsView(items, self._indexing.state)
 
+    @at_hand(FindListings)
+    def find_found(self, message: FindListings, context: Context) -> FoundListings | None:
+        serving = self._remembering()
+        return None if serving is None else serving.listings.find(message)
+
     @handles(FindListings)
     async def find_listings(self, message: FindListings, context: Context) -> FoundListings:
+        if (known := self.find_found(message, context)) is not None:
+            return known
+        serving = self._engine.serving
+        begun = None if serving is None else serving.settled
         filters = Filters(
             category=message.category,
             tag=message.tag,
@@ -130,7 +140,7 @@ class SearchActor(Actor):
             marked=False,
         )
         found = await self._find(request)
-        return FoundListings(
+        told = FoundListings(
             tuple(hit.document.id for hit in found.hits),
             token_of(found.last),
             found.total,
@@ -138,6 +148,9 @@ class SearchActor(Actor):
             found.matched,
             self._indexing.state,
         )
+        if serving is not None and serving is self._remembering():
+            serving.listings.keep(begun, message, told, (request, found))
+        return told
 
     async def _find(self, request: Request) -> Found:
         """Raises `TooDeep`, or `Unavailable` where nothing trustworthy can be said."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, RunningService, eventually
+from tests.support.running import Person, RunningService, eventually, published_listing
 
 Processes = tuple[RunningService, RunningService]
 INDEX_FILES = {"meta.json", ".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock"}
@@ -79,6 +79,29 @@ def test_a_page_that_a_process_remembers_is_forgotten_when_another_writes(proces
     soon(nobody, "xylophonist", [person])
     writer.call("PATCH", "/users/me", {"display_name": "Violinist"}, expect=200)
     soon(nobody, "xylophonist", [])
+
+
+def test_a_page_by_words_that_a_process_remembers_is_forgotten_when_another_writes(processes: Processes) -> None:
+    first, second = processes
+    seller, moderator = first.person("sheila", Role.SELLER), first.person("moira", Role.MODERATOR)
+    listing = published_listing(first, seller, moderator, name="Hurried", price="0")
+    nobody = second.person("")
+
+    def browsed() -> tuple[list[str], int]:
+        page = nobody.get("/marketplace/listings?q=hurry")
+        return [one["id"] for one in page["items"]], page["total"]
+
+    def is_remembered() -> bool:
+        before = index(second)["looked"]
+        assert browsed() == ([listing], 1)
+        return bool(index(second)["looked"] == before)
+
+    eventually(lambda: browsed() == ([listing], 1), seconds=30)
+    eventually(is_remembered, seconds=30)
+    seller.post(f"/marketplace/listings/{listing}/unlist")
+    eventually(lambda: browsed() == ([], 0), seconds=30)
+    seller.post(f"/marketplace/listings/{listing}/relist")
+    eventually(lambda: browsed() == ([listing], 1), seconds=30)
 
 
 def test_the_index_says_that_it_takes_in_changes_within_two_seconds(processes: Processes) -> None:

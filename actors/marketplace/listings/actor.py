@@ -16,7 +16,7 @@ from promptforge.actors.marketplace.insights.views import ViewCounter
 from promptforge.actors.marketplace.listings.decisions import appealed, appealed_proposal, decided
 from promptforge.actors.marketplace.listings.domain import MOVE_OF, Move, next_state
 from promptforge.actors.marketplace.listings.evidence import evidence_row
-from promptforge.actors.marketplace.listings.finding import browse
+from promptforge.actors.marketplace.listings.finding import browse, remembered
 from promptforge.actors.marketplace.listings.history import Act, versions_then
 from promptforge.actors.marketplace.listings.leaving import leave_market
 from promptforge.actors.marketplace.listings.messages import (
@@ -277,7 +277,7 @@ class ListingsActor(Actor):
 
     @at_hand(ListListings)
     def find_page(self, message: ListListings, context: Context) -> ListingsPage | None:
-        return self._store.pages.find(message)
+        return remembered(self._store.pages, message, context)
 
     @handles(ListListings)
     async def browse(self, message: ListListings, context: Context) -> ListingsPage:

@@ -1,7 +1,8 @@
 """Browsing with words or facets: the search index says which listings and how many, the database what they are.
 
-What has left the market since the index was written is not shown: listings are read from the database. Lists without
-words and scorecards come from the database alone; so they are exact, and can be paged through to their end.
+What has left the market since the index was written is not shown: listings are those of the database, as far as changes
+have been heard of (`MarketPages`). Lists without words and scorecards come from the database alone; so they are exact,
+and can be paged through to their end.
 """
 
 from __future__ import annotations
@@ -10,15 +11,24 @@ from dataclasses import replace
 
 from promptforge.actors.marketplace.listings.browsing import sort_of
 from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
+from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.listings.store import ListingStore
 from promptforge.actors.search.messages import FindListings, Order
 from promptforge.core.amounts import to_millicredits
 from promptforge.core.context import Context
 
 
+def remembered(pages: MarketPages, message: ListListings, context: Context) -> ListingsPage | None:
+    """The page, where this process knows that it would be made again as it was."""
+    if not _by_index(message):
+        return pages.find(message)
+    found = context.system.at_hand(_found_for(message), context)
+    return None if found is None else pages.find(message, found)
+
+
 async def browse(store: ListingStore, message: ListListings, context: Context) -> ListingsPage:
     """Raises `Invalid` for a cursor that this list did not give out, `Unavailable` where the index cannot answer."""
-    if message.q is not None or message.scorecard:
+    if _by_index(message):
         return await _search(store, message, context)
     page = await _listed(store, replace(message, facets=False))
     if not message.facets:
@@ -38,11 +48,22 @@ async def _listed(store: ListingStore, message: ListListings) -> ListingsPage:
 
 
 async def _search(store: ListingStore, message: ListListings, context: Context) -> ListingsPage:
-    found = await context.ask(replace(_wanted(message), limit=message.limit, cursor=message.cursor))
+    found = await context.ask(_found_for(message))
+    begun = store.pages.begin()
     listings = await store.published(found.ids)
     items = tuple(listings[one] for one in found.ids if one in listings)
     facets = found.facets if message.facets else None
-    return ListingsPage(items, found.next, found.total, facets, found.state)
+    page = ListingsPage(items, found.next, found.total, facets, found.state)
+    store.pages.keep(begun, message, page, found)
+    return page
+
+
+def _by_index(message: ListListings) -> bool:
+    return message.q is not None or message.scorecard
+
+
+def _found_for(message: ListListings) -> FindListings:
+    return replace(_wanted(message), limit=message.limit, cursor=message.cursor)
 
 
 def _wanted(message: ListListings) -> FindListings:

@@ -1,7 +1,7 @@
 """Listings as visitors see them, in this process's memory: bounded, and known again by the revision they are of.
 
-Which listings a page has is read anew each time, with what tells whether one has changed since it was read: its
-revision, and what changes without one. So nobody has to say that something has changed, and no change is missed.
+What tells whether one has changed since it was read is read anew: its revision, and what changes without one. So nobody
+has to say that something has changed, and no change is missed.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ LISTING_OVERHEAD = 1_000
 STAMP: Document = {"revision": 1, "rating": 1, "evidence.dataset_gone": 1}
 """What has to be read of a listing to know it again."""
 
-Stamp = tuple[str, int, int, int, bool]
+Stamp = tuple[int, int, int, bool]
+_Shown = tuple[Stamp, ListingView]
 
 
 class ShownListings:
     def __init__(self, *, max_characters: int = MAX_CHARACTERS) -> None:
-        self._views: LRUCache[Stamp, ListingView] = LRUCache(max_characters, getsizeof=size_of)
+        self._known: LRUCache[str, _Shown] = LRUCache(max_characters, getsizeof=_size)
+
+    def __contains__(self, listing_id: str) -> bool:
+        """Whether it is known as it was at some time."""
+        return listing_id in self._known
 
     def find(self, row: Document) -> ListingView | None:
         """The listing of a row, whole or with its `STAMP` only."""
-        return self._views.get(_stamp(row))
+        stamp, view = self._known.get(row["_id"], (None, None))
+        return view if stamp == _stamp(row) else None
 
     def keep(self, row: Document, view: ListingView) -> None:
-        if size_of(view) <= self._views.maxsize:
-            self._views[_stamp(row)] = view
+        if size_of(view) <= self._known.maxsize:
+            self._known[row["_id"]] = _stamp(row), view
 
 
 def size_of(listing: ListingView) -> int:
@@ -39,7 +45,11 @@ def size_of(listing: ListingView) -> int:
     return LISTING_OVERHEAD + len(listing.title) + len(listing.summary) + len(listing.description)
 
 
+def _size(shown: _Shown) -> int:
+    return size_of(shown[1])
+
+
 def _stamp(row: Document) -> Stamp:
     rating, evidence = row.get("rating") or {}, row.get("evidence") or {}
     gone = bool(evidence.get("dataset_gone"))
-    return row["_id"], row["revision"], rating.get("count", 0), rating.get("stars", 0), gone
+    return row["revision"], rating.get("count", 0), rating.get("stars", 0), gone

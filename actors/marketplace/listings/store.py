@@ -256,8 +256,17 @@ class ListingStore:
 
     async def published(self, listing_ids: Sequence[str]) -> dict[str, ListingView]:
         """Those of them that are on the market."""
-        rows = self._listings.find({"_id": {"$in": list(listing_ids)}, **browsing.PUBLISHED}, STAMP)
-        return await self._views(await rows.to_list(len(listing_ids)))
+        views = self.pages.find_listings(listing_ids)
+        missing = [one for one in listing_ids if one not in views]
+        if missing:
+            begun = self.pages.begin()
+            known_before = sum(one in self._shown for one in missing)
+            read = STAMP if 2 * known_before > len(missing) else _LISTED  # whole, where few are known
+            wanted = {"_id": {"$in": missing}, **browsing.PUBLISHED}
+            found = await self._views(await self._listings.find(wanted, read).to_list(len(missing)))
+            self.pages.keep_listings(begun, found)
+            views |= found
+        return views
 
     async def browse(self, message: ListListings) -> Page[ListingView]:
         """Raises `Invalid` for a cursor that this list did not give out."""
@@ -280,12 +289,14 @@ class ListingStore:
     async def _views(self, rows: Sequence[Document]) -> dict[str, ListingView]:
         """The published listings of rows that have their `STAMP`, but for what has left the market just now."""
         views = {row["_id"]: view for row in rows if (view := self._shown.find(row)) is not None}
-        missing = [row["_id"] for row in rows if row["_id"] not in views]
+        whole = [row for row in rows if row["_id"] not in views and "title" in row]
+        missing = [row["_id"] for row in rows if row["_id"] not in views and "title" not in row]
         if missing:
             wanted = {"_id": {"$in": missing}, **browsing.PUBLISHED}
-            for row in await self._listings.find(wanted, _LISTED).to_list(len(missing)):
-                views[row["_id"]] = _listing_from(row).view(for_seller=False)
-                self._shown.keep(row, views[row["_id"]])
+            whole += await self._listings.find(wanted, _LISTED).to_list(len(missing))
+        for row in whole:
+            views[row["_id"]] = _listing_from(row).view(for_seller=False)
+            self._shown.keep(row, views[row["_id"]])
         return views
 
     async def list_to_leave(self, seller_id: str) -> list[str]:

@@ -1,7 +1,8 @@
 """What was found already, of one generation of the index: bounded, and forgotten when it would be found otherwise now.
 
 The request is the key, with the audiences that it may see: nobody is answered what another may see. What is suggested
-for a text is known in the same way, and the page that somebody who has not signed in was answered.
+for a text is known in the same way, and so are the page that somebody who has not signed in was answered, and the
+listings that the market was.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cachetools import LRUCache
 
 from promptforge.actors.search.engine import Found, Hit, Request, Scope
 from promptforge.actors.search.local.history import MOST_COMMITS, Basis
-from promptforge.actors.search.messages import Search, SearchPage
+from promptforge.actors.search.messages import FindListings, FoundListings, Search, SearchPage
 
 MAX_CHARACTERS = 48_000_000
 """Of all answers together."""
@@ -22,14 +23,15 @@ ANSWER_OVERHEAD = 4_000
 HIT_OVERHEAD = 1_500
 AUDIENCE_OVERHEAD = 250
 TERM_OVERHEAD = 150
+ID_OVERHEAD = 100
 """Characters that each counts for besides its texts; audiences are part of what was asked, and terms of its query."""
 
 
 Suggesting = tuple[str, Scope, int]
 """A text, who it is for, and how many."""
 Suggestions = tuple[Hit, ...]
-AskedT = TypeVar("AskedT", Request, Suggesting, Search)
-AnswerT = TypeVar("AnswerT", Found, Suggestions, SearchPage)
+AskedT = TypeVar("AskedT", Request, Suggesting, Search, FindListings)
+AnswerT = TypeVar("AnswerT", Found, Suggestions, SearchPage, FoundListings)
 BasisT = TypeVar("BasisT")
 
 
@@ -103,14 +105,16 @@ class Answers(Generic[AskedT, AnswerT, BasisT]):
         return moment
 
 
-def _size_of_question(asked: Request | Suggesting | Search) -> int:
-    if isinstance(asked, Search):
+def _size_of_question(asked: Request | Suggesting | Search | FindListings) -> int:
+    if isinstance(asked, Search | FindListings):
         return len(asked.q)
     text, scope = (asked.text, asked.scope) if isinstance(asked, Request) else asked[:2]
     return len(text) + AUDIENCE_OVERHEAD * len(scope.audiences)
 
 
-def _size_of_answer(answer: Found | Suggestions | SearchPage) -> int:
+def _size_of_answer(answer: Found | Suggestions | SearchPage | FoundListings) -> int:
+    if isinstance(answer, FoundListings):
+        return ANSWER_OVERHEAD + ID_OVERHEAD * len(answer.ids)
     if isinstance(answer, SearchPage):
         hits = sum(HIT_OVERHEAD + len(hit.title) + 2 * len(hit.summary) for hit in answer.items)
     else:

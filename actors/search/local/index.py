@@ -13,7 +13,14 @@ from promptforge.actors.search.local.fulltext import FullText
 from promptforge.actors.search.local.history import MOST_CHANGED, Basis, Changed, History
 from promptforge.actors.search.local.meanings import Meanings
 from promptforge.actors.search.local.shelf import Shelf
-from promptforge.actors.search.messages import Kind, Search, SearchDocument, SearchPage
+from promptforge.actors.search.messages import (
+    FindListings,
+    FoundListings,
+    Kind,
+    Search,
+    SearchDocument,
+    SearchPage,
+)
 
 
 class LocalIndex:
@@ -28,6 +35,10 @@ class LocalIndex:
             self, self._stands, most=MAX_CHARACTERS // 3
         )
         """What everybody was answered who has not signed in, with what it was made of."""
+        self.listings: Answers[FindListings, FoundListings, tuple[Request, Found]] = Answers(
+            self, self._stands, most=MAX_CHARACTERS // 6
+        )
+        """What the market was answered."""
         self.moment = 0
         """Counts the commits."""
         self._unsettled = False

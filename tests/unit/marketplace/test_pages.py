@@ -14,6 +14,7 @@ from promptforge.actors.marketplace.listings.messages import ListingSort, Listin
 from promptforge.actors.marketplace.listings.pages import DECIDING, MOST_CHANGES, MarketPages
 from promptforge.actors.marketplace.listings.shown import LISTING_OVERHEAD
 from promptforge.actors.marketplace.messages import Category, Licence, ListingState, ListingView, RatingView
+from promptforge.actors.search.messages import FoundListings, IndexState, Match
 from promptforge.core.context import Context
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -42,6 +43,11 @@ def page(title: str, listing_id: str = "lst_a") -> ListingsPage:
         rating=RatingView(0, None),
     )
     return ListingsPage((listing,), None)
+
+
+def found(*listing_ids: str) -> FoundListings:
+    """What the search index has found."""
+    return FoundListings(listing_ids, None, len(listing_ids), (), Match.ALL_WORDS, IndexState.READY)
 
 
 def trusted(**more: int) -> MarketPages:
@@ -193,3 +199,76 @@ def test_every_field_that_a_list_goes_by_is_known_to_decide() -> None:
     )
     fields = [fields_of(replace(everything, sort=sort)) for sort in (None, *ListingSort)]
     assert frozenset().union(*fields) == DECIDING
+
+
+# What the search index has found
+
+LOOKED_FOR = ListListings(q="sql")
+
+
+def test_a_page_of_the_index_stands_while_the_index_finds_the_same() -> None:
+    pages, before = trusted(), found("lst_a", "lst_b")
+    pages.keep(pages.begin(), LOOKED_FOR, page("this"), before)
+    pages.changed("lst_elsewhere", {"state", "price", "ranks", "published_at"})
+    assert pages.find(LOOKED_FOR, before) == page("this")
+    assert pages.find(LOOKED_FOR, found("lst_a", "lst_b")) is None, "it was looked for again since"
+    assert pages.find(LOOKED_FOR) is None
+
+
+@pytest.mark.parametrize("listing_id", ["lst_a", "lst_b"])
+def test_it_goes_with_a_change_of_what_was_found_whether_it_is_shown_or_not(listing_id: str) -> None:
+    """Of two that were found one had left the market: it may be back."""
+    pages, before = trusted(), found("lst_a", "lst_b")
+    pages.keep(pages.begin(), LOOKED_FOR, page("this"), before)
+    begun = pages.begin()
+    pages.changed(listing_id, {"title"})
+    assert pages.find(LOOKED_FOR, before) is None
+    pages.keep(begun, LOOKED_FOR, page("as it was"), before)
+    assert pages.find(LOOKED_FOR, before) is None
+
+
+def test_a_single_listing_is_known_until_it_changes() -> None:
+    pages = trusted()
+    views = {one: page(one, one).items[0] for one in ("lst_a", "lst_b")}
+    pages.keep_listings(pages.begin(), views)
+    assert pages.find_listings(["lst_b", "lst_c", "lst_a"]) == views
+    begun = pages.begin()
+    pages.changed("lst_a", {"title"})
+    assert pages.find_listings(views) == {"lst_b": views["lst_b"]}
+    pages.keep_listings(begun, views)
+    assert pages.find_listings(views) == {"lst_b": views["lst_b"]}, "it was read before the change"
+    pages.clear()
+    assert pages.find_listings(views) == {}
+    pages.keep_listings(begun, views)
+    assert pages.find_listings(views) == {}
+
+
+def test_no_single_listing_is_known_from_beside_a_transaction_or_while_no_change_would_be_heard_of() -> None:
+    heard, one = True, Transaction()
+    pages, views = MarketPages(lambda: heard), {"lst_a": page("this").items[0]}
+    pages.keep_listings(pages.begin(), views)
+    pages.changing(cast("Context", one))
+    assert pages.find_listings(views) == {}
+    pages.keep_listings(pages.begin(), views)
+    one.end()
+    assert pages.find_listings(views) == {}
+    pages.keep_listings(pages.begin(), views)
+    assert pages.find_listings(views) == views
+    heard = False
+    assert pages.find_listings(views) == {}
+
+
+def test_of_single_listings_too_there_are_only_so_many() -> None:
+    pages = trusted(max_characters=2 * LISTING_OVERHEAD + 2)
+    views = {f"lst_{number}": page("x", f"lst_{number}").items[0] for number in range(3)}
+    pages.keep_listings(pages.begin(), views)
+    pages.keep_listings(pages.begin(), {"lst_long": page("x" * 5000).items[0]})
+    assert pages.find_listings([*views, "lst_long"]).keys() == {"lst_1", "lst_2"}
+
+
+def test_after_very_many_changes_no_single_listing_is_known() -> None:
+    pages, views = trusted(), {"lst_a": page("this").items[0]}
+    pages.keep_listings(pages.begin(), views)
+    for _ in range(MOST_CHANGES + 1):
+        pages.changed("lst_b", {"title"})
+    assert pages.find_listings(views) == {}

@@ -20,11 +20,21 @@ def test_a_listing_is_known_again_by_what_it_was_made_of() -> None:
     assert shown.find({**ROW, "_id": "lst_b"}) is None
 
 
+def test_of_a_listing_the_latest_edition_is_known() -> None:
+    shown = ShownListings()
+    shown.keep(ROW, LISTING)
+    assert LISTING.id in shown
+    assert "lst_b" not in shown
+    shown.keep({**ROW, "revision": 2}, LISTING)
+    assert [shown.find({**ROW, "revision": number}) is LISTING for number in (1, 2)] == [False, True]
+
+
 def test_together_they_have_a_bound() -> None:
     shown = ShownListings(max_characters=2 * (LISTING_OVERHEAD + len("A title")))
-    for number in range(3):
-        shown.keep({**ROW, "revision": number}, LISTING)
-    assert [shown.find({**ROW, "revision": number}) is not None for number in range(3)] == [False, True, True]
+    rows = [{**ROW, "_id": f"lst_{number}"} for number in range(3)]
+    for row in rows:
+        shown.keep(row, LISTING)
+    assert [shown.find(row) is not None for row in rows] == [False, True, True]
     tiny = ShownListings(max_characters=10)
     tiny.keep(ROW, LISTING)
     assert tiny.find(ROW) is None

@@ -32,6 +32,8 @@ class Muffled(ChangeFeed):
     """A feed whose news a test can hold back."""
 
     held_back = False
+    trusted = False
+    """However long the machine stands still."""
     _last: object = None
 
     async def told(self) -> None:
@@ -43,6 +45,10 @@ class Muffled(ChangeFeed):
             while self._last != last:
                 await anyio.sleep(0.005)
         await labels.delete_one({"_id": last})
+
+    @property
+    def healthy(self) -> bool:
+        return self.trusted or super().healthy
 
     def _deliver(self, raw: Mapping[str, Any]) -> None:  # Any: as the driver has it
         if raw["operationType"] == "insert":

@@ -19,6 +19,8 @@ from tests.support.processes import MongoTransactions
 PROMPT, USER = "prm_1", "usr_1"
 START = datetime(2027, 3, 1, tzinfo=UTC)
 HOURS, RUNS = 3, 120
+ROUND = 10
+"""After so many runs it waits to be told to go on, so that whoever looks sees it under way."""
 
 
 def record(number: int, run_id: str) -> UsageRecord:
@@ -62,19 +64,20 @@ async def fold(store: RollupStore, context: Context) -> int:
 
 
 async def compete(url: str, database: str, name: str) -> None:
-    """Three add, and one folds until they are done; says that it is ready and begins when it is told to."""
+    """Three add, and one folds until they are done; says that it is ready, and begins each round when it is told to."""
     mongo = await Mongo.connect(url, database)
     rollups, context = RollupStore(mongo), new_context(mongo)
     store = RunStore(mongo, rollups)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    await anyio.to_thread.run_sync(sys.stdin.readline)
     async with anyio.create_task_group() as both:
 
         async def adding() -> None:
-            async with anyio.create_task_group() as tasks:
-                for first in range(3):
-                    tasks.start_soon(add, store, context, name, range(first, RUNS, 3))
+            for begin in range(0, RUNS, ROUND):
+                await anyio.to_thread.run_sync(sys.stdin.readline)
+                async with anyio.create_task_group() as tasks:
+                    for first in range(3):
+                        tasks.start_soon(add, store, context, name, range(begin + first, begin + ROUND, 3))
             both.cancel_scope.cancel()
 
         async def folding() -> None:

@@ -15,6 +15,7 @@ from promptforge.actors.search.indexing import AT_ONCE
 from promptforge.actors.search.local.index import LocalIndex
 from promptforge.actors.search.messages import IndexState, SearchDocument
 from promptforge.actors.search.sources import SOURCES
+from promptforge.core.context import Context
 from promptforge.core.mongo import ChangeFeed, Mongo
 from promptforge.core.principal import Role
 from promptforge.deploy.following import Memory
@@ -64,7 +65,7 @@ async def test_what_is_hidden_is_not_found_any_more_though_thousands_of_ranks_ch
         await collection.update_many({}, RANKED)
         hidden = ids[:: MANY // 5]
         await collection.update_many({"_id": {"$in": hidden}}, {"$set": {"state": "suspended"}})
-        await until(lambda: all_heard(here, MANY))
+        await here.feed.told()
         begun = index.moment
         index.shut = False
         await until(lambda: finds(person, "marimba", MANY + 1 - len(hidden)))
@@ -72,12 +73,6 @@ async def test_what_is_hidden_is_not_found_any_more_though_thousands_of_ranks_ch
         await until(lambda: all_written(here))
         assert (await collection.count_documents({"ranks": RANKED["$set"]["ranks"]})) == MANY + 1
         assert (await found(person, "marimba")).total == MANY + 1 - len(hidden)
-
-
-async def all_heard(here: Searched, number: int) -> bool:
-    waiting = here.memory.found.waiting
-    await anyio.sleep(0.3)
-    return number - 1000 < waiting == here.memory.found.waiting
 
 
 async def all_written(here: Searched) -> bool:
@@ -147,10 +142,15 @@ async def test_ranks_that_wait_make_nothing_behind(mongo: Mongo) -> None:
         await until(lambda: all_written(here))
         index.shut = True
         await mongo.collection("marketplace_listings").update_one({"_id": listing.id}, RANKED)
-        await anyio.sleep(0.5)
+        await here.feed.told()
         here.memory.found.clock = lambda: time.monotonic() + 31
-        assert (await found(seller, "marimba")).state is IndexState.READY
+        await until(lambda: told_ready(seller))
         index.shut = False
+
+
+async def told_ready(person: Context) -> bool:
+    """It is not, for a moment, where the machine has just stood still."""
+    return (await found(person, "marimba")).state is IndexState.READY
 
 
 async def test_after_a_silence_it_is_ready_once_all_that_happened_meanwhile_is_told(mongo: Mongo) -> None:

@@ -83,7 +83,8 @@ class Google:
         self.fetches = 0
         self.accounts: dict[str, dict[str, Any] | None] = {}
         self.look_up_status = 200
-        self.look_up_seconds = 0.0
+        self.hold_look_ups: threading.Event | None = None
+        """What every look-up waits for."""
         self.look_ups: list[str] = []
         self.held = threading.Event()
         """Set once `hold` keeps an update waiting."""
@@ -104,7 +105,8 @@ class Google:
             return self._update(**json.loads(body))
         uid = json.loads(body)["localId"][0]
         self.look_ups.append(uid)
-        time.sleep(self.look_up_seconds)
+        if self.hold_look_ups is not None:
+            self.hold_look_ups.wait(60)
         if self.look_up_status != 200:
             return self.look_up_status, {"error": {"message": "no"}}
         account = self.accounts.get(uid, {})

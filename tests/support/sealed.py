@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 from pydantic import SecretStr
 
 from promptforge.actors.ai.models import store as ai_models
@@ -148,6 +149,17 @@ class Lighthouse:
         fields.setdefault("variables", {"letter": letter, "mood": "calm"})
         fields.setdefault("listing_id", self.listing.id)
         return await (await person.ask(RunListing(**fields))).whole()
+
+    async def left(self, person: Context) -> None:
+        """A run that its asker leaves once the model has been asked."""
+        self.model.held = anyio.Event()
+        before = len(self.model.told)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.run, person)
+            with anyio.fail_after(60):
+                while len(self.model.told) == before:
+                    await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
 
     async def money(self, person: Context) -> tuple[str, str, str]:
         """What can be spent, what is pending, what is reserved."""

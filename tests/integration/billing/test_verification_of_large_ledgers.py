@@ -17,7 +17,7 @@ from tests.integration.billing.bank import Bank, open_bank
 
 pytestmark = pytest.mark.anyio
 AUDIT = "promptforge.actors.billing.ledger"
-SLOW: Document = {"$function": {"body": "function() { sleep(300); return true }", "args": [], "lang": "js"}}
+SLOW: Document = {"$function": {"body": "function() { sleep(800); return true }", "args": [], "lang": "js"}}
 """Of every leg that it is asked of."""
 
 
@@ -32,8 +32,8 @@ async def books(mongo: Mongo) -> AsyncIterator[Bank]:
 async def hasty(
     books: Bank, mongod: EmbeddedMongod, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Mongo]:
-    """A client that waits half a second for an answer, of a database with two legs."""
-    monkeypatch.setattr("promptforge.core.mongo.client.SOCKET_SECONDS", 0.5)
+    """A client that waits a second and a half for an answer, of a database with two legs."""
+    monkeypatch.setattr("promptforge.core.mongo.client.SOCKET_SECONDS", 1.5)
     client = await Mongo.connect(mongod.url, mongo.name)
     yield client
     client.close()

@@ -38,16 +38,23 @@ class Interrupted(Exception):
 
 
 class WatchedTransactions(MongoTransactions):
-    """Counts how often work was begun. `before_commit` is called once, when the next work is done."""
+    """Counts how often work was begun.
+
+    Each called once: `before_work`, when the next work is to begin, `before_commit`, when the next is done.
+    """
 
     def __init__(self, mongo: Mongo) -> None:
         super().__init__(mongo)
         self.attempts = 0
+        self.before_work: Callable[[], Awaitable[None]] | None = None
         self.before_commit: Callable[[], Awaitable[None]] | None = None
 
     async def __call__(self, work: Callable[[Session], Awaitable[T]], *, deadline: float) -> T:
         async def watched(session: Session) -> T:
             self.attempts += 1
+            if self.before_work is not None:
+                interpose, self.before_work = self.before_work, None
+                await interpose()
             result = await work(session)
             if self.before_commit is not None:
                 interpose, self.before_commit = self.before_commit, None

@@ -159,9 +159,7 @@ async def test_a_run_that_cannot_be_compared_or_ended_is_given_back_at_once(
 
 async def test_whoever_leaves_pays_nothing_and_nothing_stays_reserved(lighthouse: Lighthouse) -> None:
     bruno, _ = await lighthouse.buyer()
-    lighthouse.model.pause = 5
-    with anyio.move_on_after(0.5):
-        await lighthouse.run(bruno)
+    await lighthouse.left(bruno)
     assert await lighthouse.money(bruno) == ("10", "0", "0")
     assert await lighthouse.collection("model_runs").count_documents({}) == 0
     assert await verified(lighthouse)

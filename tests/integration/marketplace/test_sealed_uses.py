@@ -120,9 +120,7 @@ async def test_an_end_of_which_nobody_heard_is_a_use(lighthouse: Lighthouse, mon
 
 async def test_whoever_leaves_before_the_output_is_there_has_not_used_it(lighthouse: Lighthouse) -> None:
     bruno, _ = await lighthouse.buyer()
-    lighthouse.model.pause = 5
-    with anyio.move_on_after(0.5):
-        await lighthouse.run(bruno)
+    await lighthouse.left(bruno)
     assert not await used(bruno)
 
 

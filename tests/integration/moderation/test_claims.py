@@ -121,12 +121,15 @@ async def test_a_decision_whose_claim_was_taken_before_the_commit_decides_nothin
     await mona.ask(ClaimCase(case_id=case_id))
 
     async def taken() -> None:
+        is_taken = anyio.Event()
+
         async def take() -> None:
             await expire(branches, case_id)  # waits until the decision has been aborted
             await max_.ask(ClaimCase(case_id=case_id))
+            is_taken.set()
 
         tasks.start_soon(take)
-        await anyio.sleep(0.05)
+        branches.transactions.before_work = is_taken.wait
         raise write_conflict()
 
     branches.transactions.before_commit = taken

@@ -57,9 +57,11 @@ def test_a_process_that_dies_with_the_answer_pays_once_and_recommends_once(tmp_p
         carla, mona = service.person("carla", Role.SELLER), service.person("mona", Role.MODERATOR)
         case = submit(carla, mona, "Killed", f"{TEXT} {TALKED_ROUND}")
         eventually(lambda: not service.running)
+        with service.database() as client:
+            (kept,) = client[DATABASE]["moderation_cases"].find({"_id": case["id"]})
+        assert kept.get("recommendation") is None
         service.set(FAILPOINTS="")
         service.start()
-        assert mona.get(f"/moderation/cases/{case['id']}")["recommendation"] is None
         decided = submit(carla, mona, "Beside it", TEXT.replace("news", "tales"))
         decide(mona, decided, "approve", "meets_guidelines")
         assert recommendation(mona, case)["decision"] == "approve"

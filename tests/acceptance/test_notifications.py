@@ -16,7 +16,7 @@ from promptforge.core.principal import Role
 from tests.integration.notifications.post import verified
 from tests.support.mailbox import Mailbox, mail_server, parts_of
 from tests.support.receiver import Receiver, answering, hanging, receiving
-from tests.support.running import PLAIN, Person, eventually
+from tests.support.running import PATIENCE_SECONDS, PLAIN, Person, eventually
 from tests.support.service import Service
 
 HOST = "127.0.0.1"
@@ -110,7 +110,7 @@ def test_a_mail_unsubscribes_with_one_click_and_not_by_being_looked_at(town: Tow
         kinds = bruno.get("/users/me/settings")["notifications"]
         return next(bool(one["email"]) for one in kinds if one["kind"] == "credits.granted")
 
-    with httpx.Client(base_url=town.service.base_url, verify=PLAIN, timeout=30) as visitor:
+    with httpx.Client(base_url=town.service.base_url, verify=PLAIN, timeout=PATIENCE_SECONDS) as visitor:
         page = visitor.get(path)
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "form-action 'self'" in page.headers["content-security-policy"]

@@ -15,7 +15,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.billing_setups import SELLER_DETAILS
-from tests.support.running import Person, eventually, published_listing, verified_ledger
+from tests.support.running import PATIENCE_SECONDS, Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
 from tests.support.trade.beside import beside_stripe, control, onboarded
 from tests.support.waiving import WAIVED
@@ -75,7 +75,7 @@ def test_a_sale_becomes_money_at_the_bank(shop: Shop) -> None:
     assert seller.get("/billing/connect")["state"] == "not_started"
     assert_problem(request(seller), 409, "not_onboarded")
     link = seller.post("/billing/connect/onboarding", {"country": "US"})
-    assert httpx.get(link["url"], timeout=30).status_code == 200
+    assert httpx.get(link["url"], timeout=PATIENCE_SECONDS).status_code == 200
     assert seller.get("/billing/connect")["state"] == "pending"
     assert_problem(request(seller), 409, "not_onboarded")
     account = onboarded(shop.service, shop.stripe, seller)

@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from promptforge.core.mongo.mongod import find_mongod
-from tests.support.running import clean_environment, free_port
+from tests.support.running import PATIENCE_SECONDS, clean_environment, free_port
 from tests.support.starting import Files, start
 
 EXIT_CONFIGURATION = 78
@@ -40,13 +40,16 @@ def foreign_port(foreign_directory: Path) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        client: MongoClient[dict[str, object]] = MongoClient("127.0.0.1", port, directConnection=True)
+        patience = int(PATIENCE_SECONDS * 1000)
+        client: MongoClient[dict[str, object]] = MongoClient(
+            "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=patience
+        )
         client.admin.command("ping")
         client.close()
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _refused(data_dir: Path, **settings: str) -> str:
@@ -63,7 +66,7 @@ def _refused(data_dir: Path, **settings: str) -> str:
             while process.poll() is None:
                 assert not _answers("127.0.0.1" if host == "0.0.0.0" else host, port)
                 time.sleep(0.02)
-            code = process.wait(30)
+            code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
         told.seek(0)
@@ -102,7 +105,7 @@ def test_a_taken_port_is_refused(tmp_path: Path) -> None:
             env=clean_environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     assert done.returncode == EXIT_CONFIGURATION

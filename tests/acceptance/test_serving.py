@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from promptforge.core.mongo.client import SOCKET_SECONDS
 from tests.support.running import Person, RunningService, eventually
 from tests.support.starting import as_users_do
 
@@ -199,8 +200,8 @@ def test_polling_costs_nothing_while_nothing_changes(processes: tuple[RunningSer
 
 
 def soon(person: Person, path: str) -> httpx.Response:
-    """Long before a socket to a silent mongod is given up."""
-    return person.client.get(path, timeout=15)
+    """Before a socket to a silent mongod is given up."""
+    return person.client.get(path, timeout=SOCKET_SECONDS - 5)
 
 
 def _frozen_and_remembered(person: Person, path: str, mongod: int) -> float:

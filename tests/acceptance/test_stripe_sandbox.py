@@ -12,7 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.running import Person, assert_ledger_whole, clean_environment, command, eventually, free_port
+from tests.support.running import (
+    PATIENCE_SECONDS,
+    Person,
+    assert_ledger_whole,
+    clean_environment,
+    command,
+    eventually,
+    free_port,
+)
 from tests.support.service import Service, serving
 from tests.support.waiving import WAIVED
 
@@ -30,7 +38,7 @@ def begin(buyer: Person) -> dict[str, Any]:
 
 
 def press(checkout: dict[str, Any], action: str) -> httpx.Response:
-    return httpx.post(checkout["url"], data={"action": action}, timeout=30)
+    return httpx.post(checkout["url"], data={"action": action}, timeout=PATIENCE_SECONDS)
 
 
 def state(buyer: Person, checkout: dict[str, Any]) -> Any:
@@ -41,7 +49,7 @@ def test_who_pays_on_the_page_has_credits(service: Service) -> None:
     buyer = service.person("payer")
     checkout = begin(buyer)
     assert checkout["session_id"].startswith("cs_test_")
-    page = httpx.get(checkout["url"], timeout=30)
+    page = httpx.get(checkout["url"], timeout=PATIENCE_SECONDS)
     assert "no money moves" in page.text
     assert "5.00 USD" in page.text
     assert "declined" in press(checkout, "fail").text
@@ -65,7 +73,7 @@ def test_a_delayed_payment_is_credited_when_it_arrives(service: Service) -> None
 def test_the_sandbox_of_a_service_is_gone_with_it(tmp_path: Path) -> None:
     with serving(tmp_path, STRIPE_WEBHOOK_SECRET="") as short:
         page = begin(short.person("late"))["url"]
-        assert httpx.get(page, timeout=30).status_code == 200
+        assert httpx.get(page, timeout=PATIENCE_SECONDS).status_code == 200
         assert short.terminate() == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(page, timeout=5)
@@ -105,18 +113,20 @@ def test_a_sandbox_by_itself_serves_another_process(tmp_path: Path) -> None:
             endpoint = {"url": f"{service.base_url}/webhooks/stripe", "secret": settings["STRIPE_WEBHOOK_SECRET"]}
             key = {"Authorization": f"Bearer {settings['STRIPE_SECRET_KEY']}"}
             control = f"{settings['STRIPE_API_BASE']}/_sandbox"
-            answer = httpx.put(f"{control}/endpoints", json={"endpoints": [endpoint]}, headers=key, timeout=30)
+            answer = httpx.put(
+                f"{control}/endpoints", json={"endpoints": [endpoint]}, headers=key, timeout=PATIENCE_SECONDS
+            )
             assert answer.status_code == 200
             twice = {"kind": "duplicate", "type": "checkout.session.completed", "copies": 9}
-            httpx.post(f"{control}/deliveries/faults", json=twice, headers=key, timeout=30)
+            httpx.post(f"{control}/deliveries/faults", json=twice, headers=key, timeout=PATIENCE_SECONDS)
             buyer = service.person("far")
             press(begin(buyer), "pay")
             eventually(lambda: buyer.get("/users/me/credits")["purchased"] == "500")
-            eventually(lambda: httpx.get(control, headers=key, timeout=30).json()["undelivered"] == 0)
+            eventually(lambda: httpx.get(control, headers=key, timeout=PATIENCE_SECONDS).json()["undelivered"] == 0)
             assert buyer.get("/users/me/credits")["purchased"] == "500"
     finally:
         sandbox.send_signal(signal.SIGINT)
-        rest, _ = sandbox.communicate(timeout=30)
+        rest, _ = sandbox.communicate(timeout=PATIENCE_SECONDS)
     assert (sandbox.returncode, rest) == (0, "")
 
 

@@ -12,7 +12,7 @@ import pytest
 import stripe
 
 from promptforge.core.principal import Role
-from tests.support.running import Person, eventually
+from tests.support.running import PATIENCE_SECONDS, Person, eventually
 from tests.support.service import Service, assert_problem, serving
 
 NEXT, PRESENT, PAST, CONNECT = "whsec_next", "whsec_present", "whsec_past", "whsec_connect"
@@ -79,7 +79,7 @@ def test_ten_megabytes_are_refused_unread(service: Service) -> None:
         f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {UNHEARD_OF}\r\n"
         f"Stripe-Signature: t={int(time.time())},v1={'a' * 64}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(head.encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 

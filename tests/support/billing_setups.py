@@ -10,7 +10,7 @@ import httpx
 from promptforge.core.ids import new_id
 from tests.support.permission_world import Case, World
 from tests.support.planting import make_payable, plant_payout, plant_receipt
-from tests.support.running import eventually
+from tests.support.running import PATIENCE_SECONDS, eventually
 from tests.support.waiving import WAIVED
 
 SELLER_DETAILS = {
@@ -56,7 +56,7 @@ def _subscription(world: World) -> dict[str, Any]:
 def _going_on(world: World) -> dict[str, Any]:
     made = _subscription(world)
     path = f"/billing/subscriptions/{made['subscription_id']}"
-    assert httpx.post(world.owner.get(path)["url"], data={"action": "pay"}, timeout=30).status_code == 303
+    assert httpx.post(world.owner.get(path)["url"], data={"action": "pay"}, timeout=PATIENCE_SECONDS).status_code == 303
     eventually(lambda: world.owner.get(path)["state"] == "active")
     return made
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-from tests.support.running import PLAIN
+from tests.support.running import PATIENCE_SECONDS, PLAIN
 
 
 class Way:
@@ -23,7 +23,7 @@ class Way:
 
 @contextmanager
 def way_to(host: str) -> Iterator[Way]:
-    client = httpx.Client(base_url=f"http://{host}", timeout=30, verify=PLAIN)
+    client = httpx.Client(base_url=f"http://{host}", timeout=PATIENCE_SECONDS, verify=PLAIN)
 
     class Handler(BaseHTTPRequestHandler):
         def pass_on(self) -> None:

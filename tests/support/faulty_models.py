@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from tests.support.node_tools import node_tools
-from tests.support.running import PLAIN, free_port
+from tests.support.running import PATIENCE_SECONDS, PLAIN, free_port
 
 LINE = "one two three four five six seven eight nine ten"
 KINDS = ("openai", "anthropic")
@@ -77,7 +77,7 @@ class FaultyModels:
 
     def asked(self, words: str) -> list[dict[str, Any]]:
         """The bodies of the requests that had these words in them."""
-        entries = httpx.get(f"{self.url}/__aimock/journal", timeout=10, verify=PLAIN).json()
+        entries = httpx.get(f"{self.url}/__aimock/journal", timeout=PATIENCE_SECONDS, verify=PLAIN).json()
         return [entry["body"] for entry in entries if words in json.dumps(entry["body"])]
 
 
@@ -97,11 +97,11 @@ def faulty_models(directory: Path) -> Iterator[FaultyModels]:
         yield FaultyModels(url)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _until_answering(url: str, process: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + PATIENCE_SECONDS
     while True:
         assert process.poll() is None, "aimock ended"
         try:

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from promptforge.deploy.sandbox.deliveries import Endpoint, Retries
 from promptforge.deploy.sandbox.sandbox import SandboxSettings, open_sandbox
 from promptforge.deploy.sandbox.timeline import Timeline
-from tests.support.running import PLAIN, Person, eventually
+from tests.support.running import PATIENCE_SECONDS, PLAIN, Person, eventually
 from tests.support.service import Service
 
 API_KEY = "sk_test_of_the_tests"
@@ -48,7 +48,7 @@ def beside_stripe(
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(open_sandbox(made, timeline=timeline)) as sandbox,
-        httpx.Client(base_url=sandbox.url, headers=authorization, timeout=30, verify=PLAIN) as stripe,
+        httpx.Client(base_url=sandbox.url, headers=authorization, timeout=PATIENCE_SECONDS, verify=PLAIN) as stripe,
     ):
         service.set(
             STRIPE_API_BASE=sandbox.url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import anyio
 import pytest
@@ -18,6 +19,7 @@ from promptforge.core.runtime import Actor, handles
 from tests.support.processes import job_process
 
 pytestmark = pytest.mark.anyio
+FAR_OFF = datetime(2999, 1, 1, tzinfo=UTC)
 
 
 @internal
@@ -94,7 +96,7 @@ class WriterActor(Actor):
         context.after_commit(lambda: self.commits.append(row["number"]))
         new = {"$set": {"number": row["number"] + 1}}
         await self._counters.update_one({"_id": "all"}, new, upsert=True, session=context.session)
-        await context.enqueue(Write(name="counted"), run_at=context.now().replace(year=2999))
+        await context.enqueue(Write(name="counted"), run_at=FAR_OFF)
 
     async def _wait(self) -> None:
         if self.hold:
@@ -320,8 +322,7 @@ async def test_a_heartbeat_gives_back_unknown_claims_and_no_held_or_expected_one
     async with job_process(mongo, [actor]) as process:
         held = await process.context().enqueue(Plain())
         await actor.holding.wait()
-        later = process.store.now().replace(year=2999)
-        unknown, expected = [await process.context().enqueue(Write(name="a"), run_at=later) for _ in range(2)]
+        unknown, expected = [await process.context().enqueue(Write(name="a"), run_at=FAR_OFF) for _ in range(2)]
         process.runner.expect("on its way")
         for job_id, claim in ((expected, "on its way"), (unknown, "lost on its way")):
             running = {"state": "running", "process": process.store.processes.id, "claim": claim, "attempt": 1}

@@ -61,14 +61,14 @@ async def test_what_is_kept_is_bounded_by_bytes_and_what_is_larger_is_not_kept()
 
 @pytest.mark.anyio
 async def test_only_so_many_comparisons_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, most, lock = 0, 0, threading.Lock()
+    running, most, lock, together = 0, 0, threading.Lock(), threading.Barrier(2)
 
     def slowly(*_: object) -> Match:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.02)
+        together.wait(60)
         with lock:
             running -= 1
         return NOTHING

@@ -320,8 +320,7 @@ def published_listing(
     seller.post(f"/marketplace/listings/{listing['id']}/submit")
 
     def case() -> Any:
-        cases = moderator.get("/moderation/cases?limit=100")["items"]
-        return [case for case in cases if case["listing_id"] == listing["id"]]
+        return [case for case in moderator.all("/moderation/cases") if case["listing_id"] == listing["id"]]
 
     decision = {"decision": "approve", "reason_code": "meets_guidelines", "public_note": "Good."}
     path = f"/moderation/cases/{eventually(case)[0]['id']}"

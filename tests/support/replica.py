@@ -14,7 +14,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from promptforge.core.mongo.mongod import find_mongod
-from tests.support.running import free_port
+from tests.support.running import PATIENCE_SECONDS, free_port
 
 NAME = "chaos"
 
@@ -109,7 +109,7 @@ class ReplicaSet:
             return client.admin.command(command)
         return None
 
-    def _until(self, look: Callable[[], bool], otherwise: str, *, seconds: float = 30.0) -> None:
+    def _until(self, look: Callable[[], bool], otherwise: str, *, seconds: float = PATIENCE_SECONDS) -> None:
         until = time.monotonic() + seconds
         while not look():
             if time.monotonic() > until:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import pytest
@@ -135,12 +136,16 @@ async def test_what_strangers_send_is_held_within_bounds_and_keeps_no_genuine_ev
     recorder = Recorder()
     size = 500 * 1024
     fit = MOST_BYTES_OF_ONE // size
+
+    def has_ended(number: int) -> bool:
+        return intake.ended >= number
+
     async with listening(parts=parts(recorder)) as service:
         streams = []
         for number in range(1, fit + 3):
             streams.append(await begun(service, size))
             await intake.holds(min(number, fit) * size)
-            await until(lambda gone=number - fit: intake.ended >= gone)
+            await until(partial(has_ended, number - fit))
         assert [(await answer(stream)).status for stream in streams[:2]] == [429, 429]
         assert (await service.exchange(genuine(60 * 1024))).status == 200
         for stream in streams[2:]:

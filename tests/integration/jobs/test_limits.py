@@ -192,14 +192,14 @@ async def test_a_process_runs_as_many_at_once_as_its_queue_says(mongo: Mongo) ->
         job_process(mongo, [actors[0]], queues=queues, with_feed=True) as first,
         job_process(mongo, [actors[1]], queues=queues, with_feed=True),
     ):
+        held = anyio.Event()
         for actor in actors:
-            actor.held = anyio.Event()
+            actor.held = held
         await _enqueue(other, 40)
         with anyio.fail_after(60):
             while any(actor.own.now < 3 for actor in actors):
                 await anyio.sleep(0.01)
-        for actor in actors:
-            actor.held.set()
+        held.set()
         for _ in range(10):  # its own jobs, past the claim, count too
             await first.context().enqueue(Work())
             await first.context().transaction(lambda inner: inner.enqueue(Work()))

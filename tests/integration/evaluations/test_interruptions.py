@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from promptforge.actors.ai.messages import SweepRuns
 from promptforge.actors.ai.models.runs import HOLD_SECONDS
 from promptforge.actors.ai.providers.guarded import Limits
+from promptforge.actors.ai.providers.interface import Prompt, Stream
 from promptforge.actors.evaluations.messages import CancelEvaluation, EvaluationStatus, RunEvaluation
 from promptforge.actors.evaluations.store import EvaluationStore
 from promptforge.actors.evaluations.working import CONCURRENCY
@@ -47,8 +49,19 @@ async def assert_each_once(studio: Studio, evaluation_id: str, items: int) -> No
     assert await studio.workshop.verified()
 
 
+class Tiring(ScriptedModel):
+    """Says nothing any more after some answers, so that no machine is too slow to cancel before the last."""
+
+    async def stream(self, prompt: Prompt) -> Stream:
+        if len(self.told) == 20:
+            self.held = anyio.Event()
+        async with aclosing(super().stream(prompt)) as items:
+            async for item in items:
+                yield item
+
+
 async def test_cancelled_it_stops_soon_and_gives_back_what_was_reserved(mongo: Mongo) -> None:
-    async with open_studio(mongo, model=ScriptedModel(pause=0.1)) as studio:  # each answer takes 0.3 s
+    async with open_studio(mongo, model=Tiring(pause=0.1)) as studio:
         started = await studio.started(items=500)
 
         async def some_are_done() -> bool:

@@ -107,7 +107,7 @@ from pathlib import Path
 from promptforge.core.mongo import EmbeddedMongod
 server = EmbeddedMongod.start(Path(sys.argv[1]))
 print("started", server.pid, server.port, server.adopted, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

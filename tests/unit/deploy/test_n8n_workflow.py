@@ -50,7 +50,7 @@ def verify(workflow: dict[str, Any], cases: list[dict[str, Any]]) -> list[dict[s
     except NotInstalled as error:
         pytest.fail(str(error))
     given = json.dumps({"code": code, "cases": cases})
-    done = subprocess.run([node, "-e", _HARNESS], input=given, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([node, "-e", _HARNESS], input=given, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     return answers

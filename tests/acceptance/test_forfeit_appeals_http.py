@@ -17,7 +17,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.partner_setups import APPEAL, approved, decide
-from tests.support.running import Person, eventually, fund, published_listing, verified_ledger
+from tests.support.running import Person, eventually, fund, jobs_wait, published_listing, verified_ledger
 from tests.support.service import DATABASE, Service, assert_problem, serving
 
 SETTLED_AT_ONCE = {"SETTLEMENT_DAYS": "0", "SETTLEMENT_DAYS_NEW_SELLER": "0"}
@@ -100,9 +100,11 @@ def forfeits(service: Service, admin: Person, listing: str) -> Forfeits:
         bruno.post("/partnerships/attribution", {"tokens": [token]}, expect=201)
         fund(service, bruno)
         path = f"/marketplace/listings/{listing}/purchases"
-        purchase = bruno.post(path, {"expected_price": "100"}, expect=201)["id"]
-        decide(admin, partner_id, "suspend", "under_review")
-        service.person("operator", Role.OPERATOR).post("/jobs/schedules/settle-sales/trigger", expect=202)
+        operator = service.person("operator", Role.OPERATOR)
+        with jobs_wait(operator):
+            purchase = bruno.post(path, {"expected_price": "100"}, expect=201)["id"]
+            decide(admin, partner_id, "suspend", "under_review")
+        operator.post("/jobs/schedules/settle-sales/trigger", expect=202)
         made = Forfeited(pat, partner_id, purchase)
         assert made.stand() == ("0", "3", "0")
         admin.post(f"{made.earnings}/freezes/0/decision", FORFEIT)

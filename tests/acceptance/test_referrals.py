@@ -11,7 +11,15 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.partner_setups import approved, decide
-from tests.support.running import PATIENCE_SECONDS, Person, eventually, fund, published_listing, verified_ledger
+from tests.support.running import (
+    PATIENCE_SECONDS,
+    Person,
+    eventually,
+    fund,
+    jobs_wait,
+    published_listing,
+    verified_ledger,
+)
 from tests.support.service import Service, serving
 
 AT_ONCE = 50
@@ -67,10 +75,11 @@ def test_from_a_link_to_earnings_that_are_collected(service: Service, admin: Per
         "prompt-review",
         True,
     )
-    buy(service, bruno, listing, "100")
-    earnings = f"/partnerships/{partner_id}/earnings"
-    assert (pat.get(earnings)["pending"], pat.get(earnings)["earned"]) == ("3", "0")
-    service.person("operator", Role.OPERATOR).post("/jobs/schedules/settle-sales/trigger", expect=202)
+    operator, earnings = service.person("operator", Role.OPERATOR), f"/partnerships/{partner_id}/earnings"
+    with jobs_wait(operator):
+        buy(service, bruno, listing, "100")
+        assert (pat.get(earnings)["pending"], pat.get(earnings)["earned"]) == ("3", "0")
+    operator.post("/jobs/schedules/settle-sales/trigger", expect=202)
     eventually(lambda: pat.get(earnings)["earned"] == "3")
     assert pat.post(f"{earnings}/collect", {"amount": "2.5"})["amount"] == "2.5"
     assert pat.get("/users/me/credits")["earned"] == "2.5"
@@ -78,7 +87,7 @@ def test_from_a_link_to_earnings_that_are_collected(service: Service, admin: Per
     shown = eventually(lambda: _with_a_click(pat, partner_id))
     totals = shown["totals"]
     assert (totals["attributions"], totals["sign_ups"], totals["sales"], totals["earned"]) == (1, 1, 1, "3")
-    assert verified_ledger(service.person("operator", Role.OPERATOR))["ok"]
+    assert verified_ledger(operator)["ok"]
 
 
 def _with_a_click(pat: Person, partner_id: str) -> dict[str, dict[str, object]] | None:

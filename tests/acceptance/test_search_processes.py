@@ -47,7 +47,7 @@ def found(person: Person, q: str) -> list[str]:
 
 def soon(person: Person, q: str, expected: list[str]) -> None:
     """Polls; how busy the machine is the test does not know."""
-    eventually(lambda: found(person, q) == expected, seconds=30)
+    eventually(lambda: found(person, q) == expected)
 
 
 def test_what_one_process_writes_another_finds_and_loses_with_the_same_index(processes: Processes) -> None:
@@ -96,12 +96,12 @@ def test_a_page_by_words_that_a_process_remembers_is_forgotten_when_another_writ
         assert browsed() == ([listing], 1)
         return bool(index(second)["looked"] == before)
 
-    eventually(lambda: browsed() == ([listing], 1), seconds=30)
-    eventually(is_remembered, seconds=30)
+    eventually(lambda: browsed() == ([listing], 1))
+    eventually(is_remembered)
     seller.post(f"/marketplace/listings/{listing}/unlist")
-    eventually(lambda: browsed() == ([], 0), seconds=30)
+    eventually(lambda: browsed() == ([], 0))
     seller.post(f"/marketplace/listings/{listing}/relist")
-    eventually(lambda: browsed() == ([listing], 1), seconds=30)
+    eventually(lambda: browsed() == ([listing], 1))
 
 
 def test_the_index_says_that_it_takes_in_changes_within_two_seconds(processes: Processes) -> None:

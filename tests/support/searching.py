@@ -112,3 +112,8 @@ async def finds(person: Context, q: str, total: int) -> bool:
 
 async def ready(here: Searched) -> bool:
     return here.actor.index().state is IndexState.READY
+
+
+async def answers_ready(person: Context) -> bool:
+    """What is found is said to be all that there is; it is not, for a moment, where the machine has stood still."""
+    return (await found(person, "marimba")).state is IndexState.READY

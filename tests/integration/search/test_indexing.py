@@ -18,7 +18,7 @@ from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from promptforge.deploy.following import Memory
-from tests.support.searching import Searched, finds, found, ready, searched, until
+from tests.support.searching import Searched, answers_ready, finds, found, ready, searched, until
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,7 @@ async def test_what_was_there_before_and_what_changes_later_is_found(mongo: Mong
         assert (await found(person, "glockenspiel")).total == 0
         await person.ask(ArchivePrompt(prompt_id=prompt.id))
         await until(lambda: finds(person, "timpani", 0))
-        assert (await found(person, "marimba")).state is IndexState.READY
+        await until(lambda: answers_ready(person))
         assert after.actor.index().generation == 1
 
 

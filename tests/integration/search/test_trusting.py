@@ -15,11 +15,10 @@ from promptforge.actors.search.indexing import AT_ONCE
 from promptforge.actors.search.local.index import LocalIndex
 from promptforge.actors.search.messages import IndexState, SearchDocument
 from promptforge.actors.search.sources import SOURCES
-from promptforge.core.context import Context
 from promptforge.core.mongo import ChangeFeed, Mongo
 from promptforge.core.principal import Role
 from promptforge.deploy.following import Memory
-from tests.support.searching import Searched, finds, found, ready, searched, until
+from tests.support.searching import Searched, answers_ready, finds, found, ready, searched, until
 
 pytestmark = pytest.mark.anyio
 
@@ -144,13 +143,8 @@ async def test_ranks_that_wait_make_nothing_behind(mongo: Mongo) -> None:
         await mongo.collection("marketplace_listings").update_one({"_id": listing.id}, RANKED)
         await here.feed.told()
         here.memory.found.clock = lambda: time.monotonic() + 31
-        await until(lambda: told_ready(seller))
+        await until(lambda: answers_ready(seller))
         index.shut = False
-
-
-async def told_ready(person: Context) -> bool:
-    """It is not, for a moment, where the machine has just stood still."""
-    return (await found(person, "marimba")).state is IndexState.READY
 
 
 async def test_after_a_silence_it_is_ready_once_all_that_happened_meanwhile_is_told(mongo: Mongo) -> None:

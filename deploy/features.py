@@ -360,14 +360,16 @@ def _market_actors(mongo: Mongo, settings: Settings, memory: Memory) -> list[Act
     appeal_for = timedelta(days=settings.appeal_days)
     return [
         ListingsActor(listings, views, appeal_for=appeal_for),
-        PurchasesActor(purchases, listings, accounts, Ratings(reviews, listings), appeal_for=appeal_for),
+        PurchasesActor(
+            purchases, listings, accounts, Ratings(reviews, listings), owned=memory.owned, appeal_for=appeal_for
+        ),
         SaleAppealsActor(purchases, listings),
         RepliesActor(reviews, listings, appeal_for=appeal_for),
         ReviewsActor(reviews, purchases, listings, appeal_for=appeal_for),
         ReportsActor(marketplace.ReportStore(mongo), listings, reviews),
         FavouritesActor(marketplace.FavouriteStore(mongo), listings),
         InsightsActor(marketplace.InsightStore(mongo), views),
-        ListingDocumentsActor(ListingDocumentStore(mongo), BoughtStore(mongo)),
+        ListingDocumentsActor(ListingDocumentStore(mongo), BoughtStore(mongo, memory.owned)),
         SealedRunsActor(
             marketplace.Grounds(listings, purchases, accounts),
             accounts,

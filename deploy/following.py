@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+from promptforge.actors.marketplace.documents.owned import Owned, owned
 from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.listings.store import LISTINGS
+from promptforge.actors.marketplace.purchases.store import ENTITLEMENTS, buyer_of
 from promptforge.actors.moderation.duplicates.index import DuplicateIndex
 from promptforge.actors.moderation.duplicates.store import FINGERPRINTS
 from promptforge.actors.projects import Memberships
@@ -27,6 +29,7 @@ class Memory:
     duplicates: DuplicateIndex = field(default_factory=DuplicateIndex)
     found: ChangedDocuments = field(default_factory=ChangedDocuments)
     pages: MarketPages = field(default_factory=MarketPages)
+    owned: Owned = field(default_factory=owned)
     look: Callable[[], Awaitable[None]] | None = None
 
 
@@ -49,7 +52,7 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
 
     feed.subscribe("prompts", lambda change: compiled.prompt_changed(change.document_id))
     feed.subscribe("prompt_labels", label_changed)
-    feed.subscribe("projects", lambda change: memberships.project_changed(change.document_id))
+    feed.subscribe("projects", lambda change: memberships.project_changed(change.document_id, people=_listed(change)))
     duplicates = DuplicateIndex(heard)
     feed.subscribe(FINGERPRINTS, lambda change: duplicates.changed(change.document_id))
     found = ChangedDocuments()
@@ -67,4 +70,16 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
 
     feed.subscribe(LISTINGS, listing_changed)
     feed.on_gap(pages.clear)
-    return Memory(compiled, memberships, duplicates, found, pages, pulse.look)
+    bought = owned(heard)
+    feed.subscribe(ENTITLEMENTS, lambda change: bought.forget((buyer_of(change.document_id),)))
+    feed.on_gap(bought.clear)
+    return Memory(compiled, memberships, duplicates, found, pages, bought, pulse.look)
+
+
+def _listed(change: Change) -> Iterable[str] | None:
+    """Whose lists of projects a change concerns; None: nobody knows, for it does not say who was in it before."""
+    if change.operation == "insert" and change.document is not None:
+        return [member["user_id"] for member in change.document["members"]]
+    if change.operation == "update" and not any(path.startswith(("members", "archived")) for path in change.updated):
+        return ()
+    return None

@@ -94,6 +94,7 @@ class ProjectsActor(Actor):
         )
         await self._check_room(context.user_id, context)
         await self._store.insert(project, session=context.session)
+        context.after_commit(lambda: self._memberships.lists.forget((context.user_id,)))
         return project.view(context.user_id)
 
     async def _check_room(self, user_id: str, context: Context) -> None:
@@ -150,8 +151,13 @@ class ProjectsActor(Actor):
         saved = await self._store.save(changed, now=tx.now(), session=tx.session)
         for deed in deeds(before, changed, tx.user_id):
             await tx.audit(deed.action, deed.target, before=deed.before, after=deed.after)
-        tx.after_commit(lambda: self._memberships.project_changed(changed.id))
+        self._forget(before, changed, tx)
         return saved
+
+    def _forget(self, before: Project, changed: Project, tx: Context) -> None:
+        """Once it is committed: who was in it, and who is."""
+        people = {member.user_id for project in (before, changed) for member in project.members}
+        tx.after_commit(lambda: self._memberships.project_changed(changed.id, people=people))
 
     # Members
 
@@ -211,15 +217,18 @@ class ProjectsActor(Actor):
         saved = await self._store.save(left, now=tx.now(), session=tx.session)
         for deed in deeds(project, saved, user_id):
             await tx.audit(deed.action, deed.target, before=deed.before, after=deed.after)
-        tx.after_commit(lambda: self._memberships.project_changed(project_id))
+        self._forget(project, saved, tx)
 
     # For other features
 
     @handles(EnsurePersonalProject, transactional=True)
     async def ensure_personal(self, message: EnsurePersonalProject, context: Context) -> str:
-        return await context.transaction(
-            lambda tx: self._store.ensure_personal(message.user_id, now=tx.now(), session=tx.session)
-        )
+        async def work(tx: Context) -> str:
+            project_id = await self._store.ensure_personal(message.user_id, now=tx.now(), session=tx.session)
+            tx.after_commit(lambda: self._memberships.lists.forget((message.user_id,)))
+            return project_id
+
+        return await context.transaction(work)
 
     @handles(AuthoriseInProject, transactional=True)
     async def authorise(self, message: AuthoriseInProject, context: Context) -> ProjectAccess:
@@ -241,7 +250,15 @@ class ProjectsActor(Actor):
 
     @handles(ListProjectsOf, transactional=True)
     async def list_of(self, message: ListProjectsOf, context: Context) -> tuple[str, ...]:
-        return await self._store.list_ids(message.user_id, limit=MAX_PROJECTS * 2, session=context.session)
+        lists, limit = self._memberships.lists, MAX_PROJECTS * 2
+        if context.session is not None or not message.remembered:
+            return await self._store.list_ids(message.user_id, limit=limit, session=context.session)
+        if (known := lists.find(message.user_id)) is not None:
+            return known
+        begun = lists.begin()
+        found = await self._store.list_ids(message.user_id, limit=limit, session=None)
+        lists.keep(begun, message.user_id, found)
+        return found
 
     # For search
 

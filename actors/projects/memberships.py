@@ -1,13 +1,14 @@
 """Who is in which project, in this process's memory: bounded, and evicted by the change stream.
 
 It answers what is only read, and only with yes: a refusal is looked up, so that whoever was let in a moment ago is in.
+Which projects somebody is in is known too, for searches.
 What was read while something was forgotten is not kept, for it may be older than the change. While the stream is silent
 nothing is answered: nobody would hear of a change. What writes asks the database, in its own transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cachetools import LRUCache
@@ -15,6 +16,7 @@ from cachetools import LRUCache
 from promptforge.actors.projects.domain import Project, access
 from promptforge.actors.projects.messages import ProjectAccess, ProjectPermission
 from promptforge.core.errors import PromptForgeError
+from promptforge.core.per_person import PerPerson
 
 MAX_MEMBERSHIPS = 100_000
 """Members of all projects together, a project counting for one more; about 30 MB."""
@@ -34,6 +36,8 @@ class Memberships:
         self._forgotten = forgotten
         self._projects: LRUCache[str, Project] = LRUCache(most, getsizeof=lambda project: 1 + len(project.members))
         self._changes = 0
+        self.lists: PerPerson[tuple[str, ...]] = PerPerson(trusted, size=lambda listed: 1 + len(listed), most=most)
+        """Ids of the projects that are not archived, of each person."""
 
     def find(self, project_id: str, user_id: str, permission: ProjectPermission) -> ProjectAccess | None:
         """What the user may do there, where that is known, may be trusted, and holds the permission."""
@@ -56,9 +60,13 @@ class Memberships:
         if begun == self._changes and self._trusted() and len(project.members) < self._projects.maxsize:
             self._projects[project.id] = replace(project, description=None)
 
-    def project_changed(self, project_id: str) -> None:
-        """Forget who is in it."""
+    def project_changed(self, project_id: str, *, people: Iterable[str] | None = None) -> None:
+        """Forget who is in it. `people`: all whose lists are others now; None: nobody knows whose."""
         self._changes += 1
+        if people is None:
+            self.lists.clear()
+        else:
+            self.lists.forget(people)
         self._projects.pop(project_id, None)
         if self._forgotten is not None:
             self._forgotten(project_id)
@@ -67,6 +75,7 @@ class Memberships:
         """Forget everything: changes may have been missed."""
         self._changes += 1
         self._projects.clear()
+        self.lists.clear()
 
     @property
     def size(self) -> int:

@@ -269,9 +269,13 @@ class ListReaders(Query[frozenset[str]]):
 
 @internal
 class ListProjectsOf(Query[tuple[str, ...]]):
-    """The ids of the projects, without the archived ones, that `user_id` is a member of."""
+    """The ids of the projects, without the archived ones, that `user_id` is a member of.
+
+    `remembered`: what this process knows will do, which hears of other processes' changes a moment later.
+    """
 
     user_id: str
+    remembered: bool = False
 
 
 # For search

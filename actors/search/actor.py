@@ -169,15 +169,15 @@ class SearchActor(Actor):
     async def _scope(
         self, context: Context, kind: Kind | None, project_id: str | None
     ) -> tuple[Scope, Mapping[str, str]]:
-        """Asked of the database each time: who was removed from a project finds nothing of it any more, nor what they
-        have given back. Besides: the purchases that own listings, by these.
+        """What they may see as this process knows it: what changed here at once, what changed elsewhere as soon as the
+        change stream tells. Besides: the purchases that own listings, by these.
         """
         kinds = frozenset(Kind) if kind is None else frozenset({kind})
         principal = context.principal
         kinds -= {own for own, scope in OWN.items() if not _may(principal, scope)}
         if principal is None:
             return Scope(frozenset() if project_id else frozenset({PUBLIC}), kinds), {}
-        projects = frozenset(await context.ask(ListProjectsOf(user_id=principal.user_id)))
+        projects = frozenset(await context.ask(ListProjectsOf(user_id=principal.user_id, remembered=True)))
         if project_id is not None:
             return Scope(projects & {project_id}, kinds), {}
         owned = ListBought(user_id=principal.user_id, limit=MOST_BOUGHT)

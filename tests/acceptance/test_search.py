@@ -193,7 +193,7 @@ def test_what_is_in_a_project_is_found_by_its_members_only_and_counted_for_nobod
     joined = owner.post(f"/projects/{project}/members", {"handle": "mick-member", "roles": ["viewer"]}, expect=201)
     assert set(ids(member, WORD)) == {project, prompt}
     owner.call("DELETE", f"/projects/{project}/members/{joined['user_id']}", expect=204)
-    finds_nothing(member, project)  # at once: it is asked of the database each time
+    finds_nothing(member, project)  # at once
     owner.call("DELETE", f"/projects/{project}", expect=200)
     finds_nothing(owner, project)
 

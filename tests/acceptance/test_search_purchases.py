@@ -69,7 +69,7 @@ def test_a_buyer_finds_a_prompt_that_is_off_the_market_and_nobody_else_does(
     mine = buy(ada, path)
     eventually(lambda: owned(ada, "accordion") == [mine])
     his = buy(bob, path)
-    assert owned(bob, "accordion") == [his], "at once: what somebody owns is asked when they search"
+    assert owned(bob, "accordion") == [his], "at once"
     seller.post(f"{path}/unlist")
     eventually(lambda: found(ada, "accordion", kind="listing")["total"] == 0)
     hit = found(ada, "hurdy gurdy")["items"][0]

@@ -1,7 +1,7 @@
 """Reads what was bought for search: a document for each listing that ever was, whatever became of it since.
 
-There is one for all of its buyers, whose audience is the listing: who owns it is asked when somebody searches. So sales
-add no documents but the first of each listing.
+There is one for all of its buyers, whose audience is the listing: who owns it is asked when somebody searches, or known
+from before. So sales add no documents but the first of each listing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptforge.actors.marketplace.documents.messages import Bought
+from promptforge.actors.marketplace.documents.owned import Owned
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import ListingState
 from promptforge.actors.marketplace.purchases.store import ENTITLEMENTS, PURCHASES
@@ -24,7 +25,8 @@ def audience_of(listing_id: str) -> str:
 
 
 class BoughtStore:
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, owned: Owned) -> None:
+        self._owned = owned
         self._listings = mongo.collection(LISTINGS)
         self._purchases = mongo.collection(PURCHASES)
         self._entitlements = mongo.collection(ENTITLEMENTS)
@@ -46,13 +48,18 @@ class BoughtStore:
         return tuple(listing_id for listing_id, purchase_id in first.items() if purchase_id in purchase_ids)
 
     async def list_bought(self, user_id: str, limit: int) -> tuple[Bought, ...]:
+        if (known := self._owned.find(user_id)) is not None and known[0] == limit:
+            return known[1]
+        begun = self._owned.begin()
         rows = self._entitlements.find({"buyer_id": user_id}).sort([("created_at", -1)]).limit(limit)
-        return tuple(
+        bought = tuple(
             [
                 Bought(row["listing_id"], row["purchase_id"], audience_of(row["listing_id"]))
                 for row in await rows.to_list(limit)
             ]
         )
+        self._owned.keep(begun, user_id, (limit, bought))
+        return bought
 
     async def _first_purchases(self, listing_ids: Sequence[str]) -> dict[str, str]:
         """By listing, the purchase with the smallest id; from an index alone, one look for each listing."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from promptforge.actors.billing.ledger.messages import ReverseSale
 from promptforge.actors.billing.messages import Charge, ChargePurchase, GetAccountGroup, SaleCommission
+from promptforge.actors.marketplace.documents.owned import Owned
 from promptforge.actors.marketplace.errors import (
     AlreadyOwned,
     LicenceChanged,
@@ -83,7 +84,7 @@ TOLD_AT_ONCE = 200
 
 
 class PurchasesActor(Actor):
-    """`appeal_for`: how long the refusal of a refund can be appealed."""
+    """`appeal_for`: how long the refusal of a refund can be appealed. `owned` is told who buys and who gives back."""
 
     name = "purchases"
     asks = ("billing", "prompts", "sales", "packages", "users", "referrals")
@@ -95,9 +96,11 @@ class PurchasesActor(Actor):
         accounts: AccountStore,
         ratings: Ratings,
         *,
+        owned: Owned,
         appeal_for: timedelta,
     ) -> None:
         self._appeal_for = appeal_for
+        self._owned = owned
         self._purchases = purchases
         self._listings = listings
         self._accounts = accounts
@@ -136,6 +139,7 @@ class PurchasesActor(Actor):
         )
         purchase = _purchase_of(listing, charge, purchase_id, tx)
         await self._purchases.insert(purchase, session=tx.session)
+        tx.after_commit(lambda: self._owned.forget((purchase.buyer_id,)))
         for notice in notices.sold(purchase):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("listing.purchased", purchase_id, after=_facts(purchase))
@@ -245,6 +249,8 @@ class PurchasesActor(Actor):
         refunded = await self._purchases.take_from_buyer(purchase_id, now=tx.now(), session=tx.session)
         if refunded is None:
             return
+        buyer_id = refunded.buyer_id
+        tx.after_commit(lambda: self._owned.forget((buyer_id,)))
         await self._ratings.purchase_is_gone(purchase_id, tx)
         if grant is not None:
             refunded = await self._keep_grant(refunded, grant, tx)

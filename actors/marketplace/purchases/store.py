@@ -127,6 +127,10 @@ class Purchase:
         )
 
 
+def buyer_of(entitlement_id: str) -> str:
+    return entitlement_id.partition(":")[0]
+
+
 class PurchaseStore:
     def __init__(self, mongo: Mongo) -> None:
         self._purchases = mongo.collection(PURCHASES)

@@ -56,6 +56,7 @@ from promptforge.actors.billing import (
     TopupsActor,
 )
 from promptforge.actors.billing import store as billing
+from promptforge.actors.billing.connect.earners import Earners
 from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
@@ -348,7 +349,7 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
         FiguresActor(billing.FigureStore(mongo), ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger, lasting=_gifts_last(settings)),
         GiftExpiryActor(ledger),
-        SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1"))),
+        SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1")), Earners(mongo)),
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from promptforge.actors.billing import ConnectActor, PayoutsActor, PayoutSendingActor
+from promptforge.actors.billing.connect.earners import Earners
 from promptforge.actors.billing.connect.refreshing import ConnectRefresher
 from promptforge.actors.billing.connect.store import ConnectStore
 from promptforge.actors.billing.events.handling import EventHandler
@@ -30,11 +31,11 @@ def paying_out(mongo: Mongo, api: StripeApi, rules: PayoutRules, *, base: str, c
     """`base`: where people's browsers find this service."""
     connected, payouts = ConnectStore(mongo), PayoutStore(mongo)
     accounts, transfers = StripeConnectedAccounts(api, base=base), StripeTransfers(api)
-    refresher = ConnectRefresher(connected, accounts, LinkStore(mongo))
+    refresher, earners = ConnectRefresher(connected, accounts, LinkStore(mongo)), Earners(mongo)
     return PayingOut(
         actors=(
-            ConnectActor(connected, refresher, accounts, bank_hold=rules.bank_hold),
-            PayoutsActor(payouts, connected, transfers, rules=rules),
+            ConnectActor(connected, refresher, accounts, earners, bank_hold=rules.bank_hold),
+            PayoutsActor(payouts, connected, transfers, earners, rules=rules),
             PayoutSendingActor(payouts, refresher, transfers, rules=rules),
         ),
         event_handlers=(

@@ -216,6 +216,13 @@ class StripeDeclined(StripeRefused):
         self.http_status = http_status
 
 
+class NothingEarned(Forbidden):
+    """Payouts are for whoever sells, and for whoever has sold or brought a sale, whatever roles they have by now."""
+
+    code = "nothing_earned"
+    title = "You have earned nothing that could be paid out"
+
+
 class NotOnboarded(Conflict):
     code = "not_onboarded"
     title = "Say first where the money goes: your onboarding at Stripe is not finished"

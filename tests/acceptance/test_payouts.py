@@ -133,7 +133,7 @@ def test_no_program_and_no_mere_buyer_has_anything_paid_out(shop: Shop) -> None:
     body = {"name": "all", "scopes": seller.get("/users/me/api-keys")["available_scopes"]}
     key = seller.post("/users/me/api-keys", body, expect=201)["secret"]
     assert_problem(request(seller, authorization=f"Bearer {key}"), 403, "scope_missing")
-    assert_problem(request(shop.service.person("mere-buyer")), 403, "forbidden")
+    assert_problem(request(shop.service.person("mere-buyer")), 403, "nothing_earned")
 
 
 def test_another_persons_payout_is_not_there(shop: Shop) -> None:

@@ -89,6 +89,9 @@ SELLERS_OWN = frozenset(
 )
 """Of these the listing, or the prompt that becomes one or is evaluated, is the owner's alone."""
 
+EARNERS_OWN = frozenset({"setSellerDetails", "beginConnectOnboarding", "requestPayout"})
+"""For whoever has the role seller, or has earned something, whatever roles they have; of these callers no other has."""
+
 SCOPES_TOGETHER: dict[str, tuple[str, ...]] = {
     "testPrompt": ("ai:run", "prompts:read"),
     "attachEvidence": ("evaluations:read", "listings:write"),
@@ -129,7 +132,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def refusal(route: Route, caller: str) -> tuple[int, str] | None:
     """What the declarations and the object's owner say; None where the caller is to be served."""
-    return declared_refusal(route, caller) or owners_refusal(route, caller)
+    return declared_refusal(route, caller) or earners_refusal(route, caller) or owners_refusal(route, caller)
 
 
 def declared_refusal(route: Route, caller: str) -> tuple[int, str] | None:
@@ -149,6 +152,11 @@ def declared_refusal(route: Route, caller: str) -> tuple[int, str] | None:
     told_live = route.live or route.message is FollowNotifications
     changes = issubclass(route.message, Command) and not requirement.while_suspended
     return (403, "account_suspended") if caller == "suspended" and (changes or told_live) else None
+
+
+def earners_refusal(route: Route, caller: str) -> tuple[int, str] | None:
+    earns = route.operation not in EARNERS_OWN or Role.SELLER in ROLES[caller]
+    return None if earns else (403, "nothing_earned")
 
 
 def owners_refusal(route: Route, caller: str) -> tuple[int, str] | None:

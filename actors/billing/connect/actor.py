@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from promptforge.actors.billing.connect.domain import DEFAULT_BANK_HOLD, NOT_STARTED
+from promptforge.actors.billing.connect.earners import Earners
 from promptforge.actors.billing.connect.messages import (
     BeginConnectOnboarding,
     ConnectView,
@@ -31,17 +32,20 @@ class ConnectActor(Actor):
         store: ConnectStore,
         refresher: ConnectRefresher,
         accounts: ConnectedAccounts,
+        earners: Earners,
         *,
         bank_hold: timedelta = DEFAULT_BANK_HOLD,
     ) -> None:
         self._store = store
         self._refresher = refresher
         self._accounts = accounts
+        self._earners = earners
         self._bank_hold = bank_hold
 
     @handles(BeginConnectOnboarding)
     async def begin(self, message: BeginConnectOnboarding, context: Context) -> OnboardingView:
         """However often it is asked, there is one account: its key is stored before Stripe hears of it."""
+        await self._earners.expect(context)
         account = await self._store.begin(context.user_id, message.country, now=context.now())
         account_id = account.account_id
         if account_id is None:

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from promptforge.core.jobs import job
 from promptforge.core.messages import Command, Query, internal, requires
-from promptforge.core.principal import Role
 
 Country = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["DE"], description="ISO 3166-1, two letters")]
 StripeId = Annotated[str, Len(1, 255)]
@@ -66,11 +65,12 @@ class OnboardingView:
     expires_at: datetime
 
 
-@requires(Role.SELLER, fresh=True)
+@requires(fresh=True)
 class BeginConnectOnboarding(Command[OnboardingView]):
     """Start or go on with telling Stripe who you are and where your money goes: answers the address of its page.
 
-    The account is made once; `country` cannot be changed afterwards. No API key may do this.
+    For whoever has earned something, or has the role seller. The account is made once; `country` cannot be changed
+    afterwards. No API key may do this.
     """
 
     country: Country

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from promptforge.actors.billing.connect.earners import Earners
 from promptforge.actors.billing.connect.store import ConnectStore
 from promptforge.actors.billing.errors import (
     InsufficientCredits,
@@ -55,15 +56,23 @@ class PayoutsActor(Actor):
     asks = ("payout_holds", "users")
 
     def __init__(
-        self, payouts: PayoutStore, accounts: ConnectStore, transfers: Transfers, *, rules: PayoutRules
+        self,
+        payouts: PayoutStore,
+        accounts: ConnectStore,
+        transfers: Transfers,
+        earners: Earners,
+        *,
+        rules: PayoutRules,
     ) -> None:
         self._payouts = payouts
         self._transfers = transfers
         self._accounts = accounts
+        self._earners = earners
         self._rules = rules
 
     @handles(RequestPayout, transactional=True)
     async def request(self, message: RequestPayout, context: Context) -> Made[PayoutView]:
+        await self._earners.expect(context)
         amount = to_millicredits(message.amount)
         self._rules.check_minimum(amount)
 

@@ -76,10 +76,11 @@ class PayoutView:
     ended_at: datetime | None
 
 
-@requires(Role.SELLER, fresh=True)
+@requires(fresh=True)
 class RequestPayout(Command[Made[PayoutView]]):
-    """Have credits from settled sales paid out to your bank. One payout at a time; no API key may do this.
+    """Have earned credits, of settled sales and collected commissions, paid out to your bank. It needs no role.
 
+    One payout at a time; no API key may do this.
     The same amount again, while that payout is under way, answers that payout.
     """
 

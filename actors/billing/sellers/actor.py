@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 
+from promptforge.actors.billing.connect.earners import Earners
 from promptforge.actors.billing.sellers.messages import (
     BuildSellerReport,
     DownloadSellerReport,
@@ -39,8 +40,9 @@ _SHOWN = [field.name for field in fields(TraderView) if field.name != "trader"]
 class SellersActor(Actor):
     name = "sellers"
 
-    def __init__(self, sellers: SellerStore) -> None:
+    def __init__(self, sellers: SellerStore, earners: Earners) -> None:
         self._sellers = sellers
+        self._earners = earners
 
     @handles(GetSellerDetails, transactional=True)
     async def get(self, message: GetSellerDetails, context: Context) -> SellerDetailsView:
@@ -52,6 +54,8 @@ class SellersActor(Actor):
 
     @handles(SetSellerDetails, transactional=True)
     async def set(self, message: SetSellerDetails, context: Context) -> SellerDetailsView:
+        if not await self._sellers.has(context.user_id, session=context.session):  # what is there can be corrected
+            await self._earners.expect(context)
         _check(message.details, trader=message.trader)
 
         async def work(tx: Context) -> SellerDetailsView:

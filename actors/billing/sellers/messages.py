@@ -61,17 +61,18 @@ class SellerDetailsView:
     updated_at: datetime | None
 
 
-@requires(Role.SELLER, fresh=True)
+@requires(fresh=True)
 class GetSellerDetails(Query[SellerDetailsView]):
     """Read what you have said of yourself for tax authorities. No API key may do this."""
 
 
-@requires(Role.SELLER, fresh=True)
+@requires(fresh=True)
 class SetSellerDetails(Command[SellerDetailsView]):
-    """Say who you are, for tax authorities. It is kept encrypted, and shown to nobody but operators who report it.
+    """Say who you are, for tax authorities, if you sell or have earned something.
 
-    `trader`: you sell in the course of a business, so buyers in the EU are shown your name, address, e-mail and number
-    of registration. No API key may do this.
+    It is kept encrypted, and shown to nobody but operators who report it. `trader`: you sell in the course of a
+    business, so buyers in the EU are shown your name, address, e-mail and number of registration. No API key may do
+    this.
     """
 
     details: SellerDetails

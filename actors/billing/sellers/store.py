@@ -93,6 +93,10 @@ class SellerStore:
     async def find(self, user_id: str, *, session: Session | None = None) -> SellerDetailsView:
         return self._view(await self._details.find_one({"_id": user_id}, session=session))
 
+    async def has(self, user_id: str, *, session: Session | None) -> bool:
+        """Whether they have said anything of themselves."""
+        return await self._details.find_one({"_id": user_id}, {"_id": 1}, session=session) is not None
+
     async def find_trader(self, user_id: str) -> dict[str, Any] | None:  # Any: BSON values
         """What is shown of a trader; None for whoever is none."""
         row = await self._details.find_one({"_id": user_id}, {"trader": 1})

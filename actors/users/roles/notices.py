@@ -10,7 +10,8 @@ from promptforge.core.reasons import Stated
 _ASK = (
     "A role is work that is given and taken, so a change of it has no appeal; if you think that it is wrong, ask an "
     "administrator to look again. What you have written, bought, sold and earned stays yours, and decisions about it "
-    "can be appealed as before. Offering something, and payouts, need the role seller."
+    "can be appealed as before. Offering something needs the role seller. Payouts need no role: what you have earned "
+    "is paid out as before."
 )
 REASONS: dict[RoleReason, Stated] = {
     RoleReason.AGREED: Stated("It was agreed with you.", _ASK),

@@ -29,6 +29,7 @@ from promptforge.actors.billing import (
     SubscriptionsActor,
     TopupsActor,
 )
+from promptforge.actors.billing.connect.earners import Earners
 from promptforge.actors.billing.customers.making import Customers
 from promptforge.actors.billing.events.checkouts import CheckoutEvents
 from promptforge.actors.billing.events.claims import DisputeEvents, RefundEvents
@@ -460,7 +461,7 @@ async def open_bank(
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),
             ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),
-            SellersActor(SellerStore(mongo, Sealer(["a secret of tests"]))),
+            SellersActor(SellerStore(mongo, Sealer(["a secret of tests"])), Earners(mongo)),
             *payouts.actors,
             StripeIntakeActor(events, storm),
             StripeEventsActor(events, handlers, storm, livemode=livemode),

@@ -50,7 +50,7 @@ async def reserve(books: Books, payout_id: str, *, user_id: str, amount: int) ->
         raise LinkedSales("What accounts linked with yours have brought is being withheld; ask again in a few minutes")
     if holdings.earned < amount:
         has = from_millicredits(holdings.earned)
-        raise InsufficientCredits(f"You have {has} credits from settled sales, and only those are paid out")
+        raise InsufficientCredits(f"You have {has} earned credits, and only such are paid out")
     payout = Payout(payout_id, user_id, amount, PayoutState.RESERVED)
     await books.put_payout(payout)
     await books.post(reserve_journal(payout))

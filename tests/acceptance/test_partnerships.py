@@ -485,9 +485,16 @@ def test_a_program_has_no_rights_of_staff(service: Service, admin: Person) -> No
 def test_wrong_secrets_are_counted_by_address(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving(tmp_path_factory.mktemp("guessing"), RATE_LIMITS="sign-in=5/minute") as service:
         headers = basic("app_x", Shape(APP_SECRET).new())
-        answers = [service.visitor.post(TOKEN, data=GRANT, headers=headers) for _ in range(6)]
-        assert [answer.status_code for answer in answers] == [401] * 5 + [429]
-        assert int(answers[-1].headers["retry-after"]) > 0
+
+        def guess() -> httpx.Response:
+            return service.visitor.post(TOKEN, data=GRANT, headers=headers)
+
+        counted = [guess().status_code for _ in range(5)]
+        refused = [answer for _ in range(6) if (answer := guess()).status_code != 401]  # a minute may end in between
+        assert counted == [401] * 5
+        assert refused
+        assert {answer.status_code for answer in refused} == {429}
+        assert int(refused[0].headers["retry-after"]) > 0
 
 
 def test_the_plan_is_in_the_reviewers_hands_only(service: Service, pat: Person, admin: Person) -> None:

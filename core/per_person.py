@@ -6,7 +6,7 @@ heard of nothing is answered, and nothing kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
 from cachetools import LRUCache
@@ -35,8 +35,8 @@ class PerPerson(Generic[T]):
         if begun == self._changes and self._trusted() and self._size(known) <= self._known.maxsize:
             self._known[user_id] = known
 
-    def forget(self, user_ids: Iterable[str]) -> None:
-        self._changes += 1
+    def forget(self, user_ids: Collection[str]) -> None:
+        self._changes += bool(user_ids)
         for user_id in user_ids:
             self._known.pop(user_id, None)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from promptforge.actors.marketplace.documents.owned import Owned, owned
 from promptforge.actors.marketplace.listings.pages import MarketPages
 from promptforge.actors.marketplace.listings.store import LISTINGS
+from promptforge.actors.marketplace.messages import ListingState
 from promptforge.actors.marketplace.purchases.store import ENTITLEMENTS, buyer_of
 from promptforge.actors.moderation.duplicates.index import DuplicateIndex
 from promptforge.actors.moderation.duplicates.store import FINGERPRINTS
@@ -65,7 +66,7 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     def listing_changed(change: Change) -> None:
         if change.operation == "update":
             pages.changed(str(change.document_id), change.updated)
-        else:
+        elif not _is_a_draft(change):
             pages.clear()
 
     feed.subscribe(LISTINGS, listing_changed)
@@ -76,7 +77,14 @@ def memory_of(feed: ChangeFeed, pulse: Pulse) -> Memory:
     return Memory(compiled, memberships, duplicates, found, pages, bought, pulse.look)
 
 
-def _listed(change: Change) -> Iterable[str] | None:
+def _is_a_draft(change: Change) -> bool:
+    """A new listing that no list has, as all are made."""
+    if change.operation != "insert" or change.document is None:
+        return False
+    return bool(change.document["state"] != ListingState.PUBLISHED.value)
+
+
+def _listed(change: Change) -> Collection[str] | None:
     """Whose lists of projects a change concerns; None: nobody knows, for it does not say who was in it before."""
     if change.operation == "insert" and change.document is not None:
         return [member["user_id"] for member in change.document["members"]]

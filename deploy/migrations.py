@@ -51,7 +51,7 @@ async def _prompts_into_projects(mongo: Mongo) -> None:
     homeless: Document = {"project_id": {"$exists": False}, "owner_id": {"$type": "string"}}
     while rows := await prompts.find(homeless, {"owner_id": 1}).limit(_BATCH).to_list(_BATCH):
         for row in rows:
-            project_id = await projects.ensure_personal(row["owner_id"], now=datetime.now(UTC), session=None)
+            project_id, _ = await projects.ensure_personal(row["owner_id"], now=datetime.now(UTC), session=None)
             moved: list[Document] = [
                 {"$set": {"project_id": project_id, "created_by": row["owner_id"]}},
                 {"$unset": "owner_id"},

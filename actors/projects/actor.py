@@ -155,9 +155,9 @@ class ProjectsActor(Actor):
         return saved
 
     def _forget(self, before: Project, changed: Project, tx: Context) -> None:
-        """Once it is committed: who was in it, and who is."""
+        """Who was in it, and who is: once it is committed, or nobody knows whether it is."""
         people = {member.user_id for project in (before, changed) for member in project.members}
-        tx.after_commit(lambda: self._memberships.project_changed(changed.id, people=people))
+        tx.after_attempt(lambda: self._memberships.project_changed(changed.id, people=people))
 
     # Members
 
@@ -224,8 +224,9 @@ class ProjectsActor(Actor):
     @handles(EnsurePersonalProject, transactional=True)
     async def ensure_personal(self, message: EnsurePersonalProject, context: Context) -> str:
         async def work(tx: Context) -> str:
-            project_id = await self._store.ensure_personal(message.user_id, now=tx.now(), session=tx.session)
-            tx.after_commit(lambda: self._memberships.lists.forget((message.user_id,)))
+            project_id, made = await self._store.ensure_personal(message.user_id, now=tx.now(), session=tx.session)
+            if made:
+                tx.after_attempt(lambda: self._memberships.lists.forget((message.user_id,)))
             return project_id
 
         return await context.transaction(work)

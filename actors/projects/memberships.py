@@ -8,7 +8,7 @@ nothing is answered: nobody would hear of a change. What writes asks the databas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from cachetools import LRUCache
@@ -60,7 +60,7 @@ class Memberships:
         if begun == self._changes and self._trusted() and len(project.members) < self._projects.maxsize:
             self._projects[project.id] = replace(project, description=None)
 
-    def project_changed(self, project_id: str, *, people: Iterable[str] | None = None) -> None:
+    def project_changed(self, project_id: str, *, people: Collection[str] | None = None) -> None:
         """Forget who is in it. `people`: all whose lists are others now; None: nobody knows whose."""
         self._changes += 1
         if people is None:

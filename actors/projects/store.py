@@ -41,18 +41,19 @@ class ProjectStore:
     async def insert(self, project: Project, *, session: Session | None) -> None:
         await self._projects.insert_one({"_id": project.id, **_fields(project)}, session=session)
 
-    async def ensure_personal(self, user_id: str, *, now: datetime, session: Session | None) -> str:
-        """The id of the personal project, which is made where it is missing.
+    async def ensure_personal(self, user_id: str, *, now: datetime, session: Session | None) -> tuple[str, bool]:
+        """The id of the personal project, which is made where it is missing, and whether it was.
 
         An upsert on the id: a duplicate key would abort the transaction. Two at once conflict, and the second, run
         again, finds the first.
         """
         wanted = personal_project(user_id, now=now)
-        if await self._projects.find_one({"_id": wanted.id}, {"_id": 1}, session=session) is None:
+        missing = await self._projects.find_one({"_id": wanted.id}, {"_id": 1}, session=session) is None
+        if missing:
             await self._projects.find_one_and_upsert(
                 {"_id": wanted.id}, {"$setOnInsert": _fields(wanted)}, session=session
             )
-        return wanted.id
+        return wanted.id, missing
 
     async def get(self, project_id: str, user_id: str, *, session: Session | None = None) -> Project:
         """A project that `user_id` is a member of. Raises `NotFound`."""

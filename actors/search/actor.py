@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from weakref import ref
 
 import anyio
 
@@ -93,7 +94,7 @@ class SearchActor(Actor):
             state=self._indexing.state,
         )
         if context.principal is None and serving is not None and serving is self._remembering():
-            serving.pages.keep(begun, message, page, (request, found))
+            serving.pages.keep(begun, message, page, (request, ref(found)))
         return page
 
     @handles(Suggest)
@@ -149,7 +150,7 @@ class SearchActor(Actor):
             self._indexing.state,
         )
         if serving is not None and serving is self._remembering():
-            serving.listings.keep(begun, message, told, (request, found))
+            serving.listings.keep(begun, message, told, (request, ref(found)))
         return told
 
     async def _find(self, request: Request) -> Found:

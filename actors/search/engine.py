@@ -97,7 +97,7 @@ class Hit:
     highlights: tuple[Highlight, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Found:
     """One page. `last` is where the next one begins; None where there is none."""
 

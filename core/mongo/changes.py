@@ -22,8 +22,10 @@ from promptforge.core.mongo.client import Mongo
 from promptforge.core.mongo.errors import translate
 
 MAX_AWAIT_MS = 500
-"""An empty batch comes at least this often: the stream's heartbeat."""
+"""An empty batch comes at least this often where nothing happens: then all has been told."""
 HEALTHY_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""While news keep coming, this often it is asked what has happened by now: a stream can be busy and far behind."""
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
 _OPERATIONS = ("insert", "update", "replace", "delete")
@@ -42,6 +44,14 @@ class Change:
     updated: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the last that had happened was, at a moment of this process's clock."""
+
+    at: float
+    happened: Timestamp
+
+
 Callback = Callable[[Change], None]
 
 
@@ -56,8 +66,7 @@ class ChangeFeed:
         self._gap_subscribers: list[Callable[[], None]] = []
         self._resume_token: Mapping[str, Any] | None = None
         self._last_batch = float("-inf")
-        self._told_until: Timestamp | None = None
-        """What had happened when the stream was heard of again; None once that has been told."""
+        self._looked: _Look | None = None
         self._told_at = float("-inf")
         self.started = anyio.Event()
         """Set once the stream is open: what is committed after that will be seen."""
@@ -77,21 +86,17 @@ class ChangeFeed:
         """Call `callback` whenever changes may have been missed: also when the stream opens anew, at the start too."""
         self._gap_subscribers.append(callback)
 
-    def silent_seconds(self) -> float:
-        """How long ago the last batch came, empty ones included; infinite before the first."""
-        return time.monotonic() - self._last_batch
-
     def untold_seconds(self) -> float:
-        """How long ago all that had happened was told; infinite before the first batch.
+        """How old what has not been told may be; infinite before the first batch.
 
-        After a silence it goes on growing until what happened in the silence has been told.
+        After a silence, and where telling takes long, it goes on growing until what happened meanwhile has been told.
         """
         return time.monotonic() - self._told_at
 
     @property
     def healthy(self) -> bool:
-        """Changes are being heard of, and what happened in a silence has been told: caches may be trusted."""
-        return self.silent_seconds() < HEALTHY_SECONDS and self._told_until is None
+        """Changes are heard of soon after they were made: caches may be trusted."""
+        return self.untold_seconds() < HEALTHY_SECONDS
 
     async def run(self) -> None:
         """Follow the stream for ever, reconnecting with backoff and jitter."""
@@ -126,18 +131,24 @@ class ChangeFeed:
                 if from_here:  # what was committed before it was open has been told to nobody
                     from_here = False
                     self._tell_gap()
-                if self.silent_seconds() >= HEALTHY_SECONDS:
-                    self._told_until = (await self._mongo.raw.command("ping"))["operationTime"]
                 self._last_batch = time.monotonic()
                 if not self.started.is_set():
                     self.started.set()
-                if change is not None:
+                if change is None:
+                    self._told_at, self._looked = self._last_batch, None
+                else:
                     self._deliver(change)
-                if self._told_until is not None and (change is None or change["clusterTime"] >= self._told_until):
-                    self._told_until = None
-                if self._told_until is None:
-                    self._told_at = self._last_batch
                 self._resume_token = stream.resume_token
+                if change is not None:
+                    await self._look(change["clusterTime"])
+
+    async def _look(self, told: Timestamp) -> None:
+        """Find out whether what had happened some time ago has been told by now."""
+        if self._looked is None and self.untold_seconds() >= LOOK_SECONDS:
+            now = time.monotonic()
+            self._looked = _Look(now, (await self._mongo.raw.command("ping"))["operationTime"])
+        if self._looked is not None and told >= self._looked.happened:
+            self._told_at, self._looked = self._looked.at, None
 
     def _deliver(self, raw: Mapping[str, Any]) -> None:
         updated = raw.get("updateDescription", {})

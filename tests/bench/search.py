@@ -6,8 +6,10 @@ spreads requests over processes would have it, or as many as a number among the 
 "never asked before" asks for nothing twice, "asked before" for 250 queries again and again, and "as in a log" for 5,000
 different queries of one to three words, some far more often than others (Zipf, exponent 1, seeded). While a listing
 changes, every 0.2 s the index is written to and forgets what that concerns: a line for which the index has not moved is
-an error. Each client of each line and round begins somewhere else. What had to be looked for, and was not remembered,
-is counted by the service; as many of the slowest answers are taken for these, and have a p95 of their own.
+an error. Visitors of the market, "as in a log" too, take a list in some order, of a category or of all, between prices
+or not, or look for words; every third wants facets. Each client of each line and round begins somewhere else. What had
+to be looked for, and was not remembered, is counted by the service; as many of the slowest answers are taken for these,
+and have a p95 of their own.
 
 Beside search by words stands MongoDB's own `$text` over the same listings, and beside facets an aggregation, asked
 directly by as many clients. Clients, service and mongod share the machine.
@@ -28,7 +30,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPConnection
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import numpy as np
@@ -48,6 +50,7 @@ NEVER_ASKED = 60_000
 LOGGED, LOG_LENGTH = 5_000, 40_000
 SEARCH, BROWSE = 40.0, 30.0
 """What p95 may be, in milliseconds."""
+T = TypeVar("T")
 CHANGING, FRESH = "while a listing changes", "fresh"
 SORTS = ("new", "price", "top_rated", "best_selling", "trending")
 Lines = dict[str, tuple[Callable[[], Ask], float | None]]
@@ -151,6 +154,7 @@ def _searches(ports: Sequence[int], token: str, texts: Texts) -> Lines:
         return over_http(ports, paths, token=who, once=once), SEARCH
 
     suggested = _paths("/search/suggestions", [{"q": query[:4]} for query in queries])
+    begun = _paths("/search/suggestions", [{"q": query[: 3 + at % 8]} for at, query in enumerate(logged)])
     typed = _paths("/search/suggestions", [{"q": query[: 3 + len(query) // 2]} for query in _never_asked(texts, 3)])
     return {
         "words, never asked before": search("text", _never_asked(texts, 1), once=True),
@@ -164,8 +168,10 @@ def _searches(ports: Sequence[int], token: str, texts: Texts) -> Lines:
         "hybrid, asked before": search("hybrid", queries),
         "hybrid, signed in, asked before": search("hybrid", queries, token),
         "hybrid, as in a log": search("hybrid", logged),
+        "hybrid, signed in, as in a log": search("hybrid", logged, token),
         "hybrid, as in a log, while a listing changes": search("hybrid", logged),
         "suggestions, never asked before": (over_http(ports, typed, token=token, once=True), SEARCH),
+        "suggestions, as in a log": (over_http(ports, begun, token=token), SEARCH),
         "suggestions, asked before": (over_http(ports, suggested, token=token), SEARCH),
     }
 
@@ -203,6 +209,8 @@ def _browsing(ports: Sequence[int], texts: Texts) -> Lines:
         ),
         "browse: words, never asked before": browse([{"q": query} for query in _never_asked(texts, 7)], once=True),
         "browse: words, asked before": browse([{"q": query} for query in _queries(texts)]),
+        "browse: as in a log": browse(logged := _visited(texts)),
+        "browse: as in a log, while a listing changes": browse(logged),
     }
 
 
@@ -245,10 +253,31 @@ def _never_asked(texts: Texts, seed: int, number: int = NEVER_ASKED) -> list[str
 
 
 def _logged(texts: Texts) -> list[str]:
-    queries = _never_asked(texts, 8, LOGGED)
-    weights = 1 / np.arange(1, LOGGED + 1)
-    chosen = np.random.default_rng(9).choice(LOGGED, LOG_LENGTH, p=weights / weights.sum())
-    return [queries[at] for at in chosen]
+    return _log_of(_never_asked(texts, 8, LOGGED), 9)
+
+
+def _log_of(different: Sequence[T], seed: int) -> list[T]:
+    weights = 1 / np.arange(1, len(different) + 1)
+    chosen = np.random.default_rng(seed).choice(len(different), LOG_LENGTH, p=weights / weights.sum())
+    return [different[at] for at in chosen]
+
+
+def _visited(texts: Texts) -> list[dict[str, str]]:
+    """What visitors of the market ask for."""
+    rng = Random(10)
+    queries = _never_asked(texts, 12, LOGGED)
+    different: list[dict[str, str]] = []
+    for query in queries:
+        asked = {"q": query} if rng.random() < 0.35 else {"sort": rng.choice(SORTS)}
+        if rng.random() < 0.5:
+            asked["category"] = rng.choice(CATEGORIES)
+        if rng.random() < 0.3:
+            least = rng.randrange(0, 400, 10)
+            asked |= {"min_price": str(least), "max_price": str(least + rng.choice((50, 100, 200)))}
+        if rng.random() < 0.33:
+            asked["facets"] = "true"
+        different.append(asked)
+    return _log_of(different, 13)
 
 
 def _typos(queries: Sequence[str]) -> list[str]:

@@ -66,7 +66,9 @@ class Bought:
 
 @internal
 class ListBought(Query[tuple[Bought, ...]]):
-    """What somebody owns at this moment, the newest first, at most `limit`."""
+    """What somebody owns, the newest first, at most `limit`: as this process knows it, which hears of others' sales and
+    refunds a moment later.
+    """
 
     user_id: str
     limit: int

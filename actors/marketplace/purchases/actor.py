@@ -139,7 +139,7 @@ class PurchasesActor(Actor):
         )
         purchase = _purchase_of(listing, charge, purchase_id, tx)
         await self._purchases.insert(purchase, session=tx.session)
-        tx.after_commit(lambda: self._owned.forget((purchase.buyer_id,)))
+        tx.after_attempt(lambda: self._owned.forget((purchase.buyer_id,)))
         for notice in notices.sold(purchase):
             await tx.enqueue(notice, owner_id=notice.user_id)
         await tx.audit("listing.purchased", purchase_id, after=_facts(purchase))
@@ -250,7 +250,7 @@ class PurchasesActor(Actor):
         if refunded is None:
             return
         buyer_id = refunded.buyer_id
-        tx.after_commit(lambda: self._owned.forget((buyer_id,)))
+        tx.after_attempt(lambda: self._owned.forget((buyer_id,)))
         await self._ratings.purchase_is_gone(purchase_id, tx)
         if grant is not None:
             refunded = await self._keep_grant(refunded, grant, tx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from weakref import ReferenceType
 
 import anyio
 from anyio import to_thread
@@ -22,6 +23,9 @@ from promptforge.actors.search.messages import (
     SearchPage,
 )
 
+MadeOf = tuple[Request, "ReferenceType[Found]"]
+"""What was asked and found for it, which is not held by that: `answers` counts what it takes."""
+
 
 class LocalIndex:
     def __init__(self) -> None:
@@ -31,11 +35,9 @@ class LocalIndex:
         self._history = History(self.words, self.meanings)
         self.answers: Answers[Request, Found, Basis] = Answers(self, self._history.holds)
         self.suggestions: Answers[Suggesting, Suggestions, None] = Answers(self, most=MAX_CHARACTERS // 6)
-        self.pages: Answers[Search, SearchPage, tuple[Request, Found]] = Answers(
-            self, self._stands, most=MAX_CHARACTERS // 3
-        )
+        self.pages: Answers[Search, SearchPage, MadeOf] = Answers(self, self._stands, most=MAX_CHARACTERS // 3)
         """What everybody was answered who has not signed in, with what it was made of."""
-        self.listings: Answers[FindListings, FoundListings, tuple[Request, Found]] = Answers(
+        self.listings: Answers[FindListings, FoundListings, MadeOf] = Answers(
             self, self._stands, most=MAX_CHARACTERS // 6
         )
         """What the market was answered."""
@@ -52,9 +54,10 @@ class LocalIndex:
         """The moment, where nothing was written in it: what is found meanwhile may be of no moment."""
         return None if self._unsettled else self.moment
 
-    def _stands(self, made_of: tuple[Request, Found], _since: int, _now: int) -> bool:
+    def _stands(self, made_of: MadeOf, _since: int, _now: int) -> bool:
         request, found = made_of
-        return self.answers.find(request) is found
+        known = self.answers.find(request)
+        return known is not None and known is found()
 
     @property
     def wasteful(self) -> bool:

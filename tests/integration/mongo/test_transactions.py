@@ -290,7 +290,7 @@ async def test_after_a_silence_the_feed_is_trusted_once_all_that_happened_meanwh
 
     await follow(1)
     feed.started = anyio.Event()
-    feed._last_batch -= HEALTHY_SECONDS
+    feed._told_at -= HEALTHY_SECONDS
     await things.insert_many([{"_id": number} for number in range(300)])
     assert not feed.healthy
     await follow(302)

@@ -182,6 +182,27 @@ async def test_after_a_silence_it_is_ready_once_all_that_happened_meanwhile_is_t
     await mongo.collection("prompts").delete_many({})  # they were none
 
 
+async def test_while_the_stream_is_far_behind_it_is_not_healthy_though_news_keep_coming(mongo: Mongo) -> None:
+    """Whoever changed something meanwhile would be answered from what is remembered."""
+    feed, healthy = ChangeFeed(mongo), list[bool]()
+
+    def tell(_: object) -> None:
+        healthy.append(feed.healthy)
+        time.sleep(0.03)  # what telling takes on a machine with much to do
+
+    feed.subscribe("prompts", tell)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run)
+        await feed.started.wait()
+        await mongo.collection("prompts").insert_many([{"_id": number} for number in range(200)])
+        with anyio.fail_after(60):
+            while len(healthy) < 200 or not feed.healthy:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert healthy[-50:] == [False] * 50
+    await mongo.collection("prompts").delete_many({})  # they were none
+
+
 async def test_after_a_gap_that_ended_a_long_silence_nothing_is_answered_until_all_is_read_anew(mongo: Mongo) -> None:
     made: list[GatedIndex] = []
 

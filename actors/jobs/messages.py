@@ -243,7 +243,10 @@ class ListQueues(Query[QueuesView]):
 
 @requires(Role.OPERATOR, Role.ADMIN, scope="jobs:write")
 class PauseQueue(Command[QueueView]):
-    """Start no more jobs of a queue, in any process; those that run finish."""
+    """Claim no more jobs of a queue: at once in the process that is asked, in the others when they hear of it.
+
+    What they have claimed by then, or are claiming at that moment, is carried out.
+    """
 
     queue: Name
 

@@ -1,5 +1,6 @@
 """Queues: declared in code, changed live by operators. The process that is told of a change knows of it at once, the
-others within the change stream's delay.
+others within the change stream's delay. The next claim goes by it: what a process has claimed, or is claiming at that
+moment, it carries out, of a paused queue too.
 
 A queue's document holds only what an operator changed, and the tokens of its limits.
 """

@@ -349,7 +349,11 @@ def _ledger_actors(mongo: Mongo, settings: Settings, ledger: billing.Ledger, sec
         FiguresActor(billing.FigureStore(mongo), ledger),
         AdjustmentsActor(billing.AdjustmentStore(mongo), ledger, lasting=_gifts_last(settings)),
         GiftExpiryActor(ledger),
-        SellersActor(billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1")), Earners(mongo)),
+        SellersActor(
+            billing.SellerStore(mongo, Sealer(secrets, purpose=b"promptforge sellers v1")),
+            ledger.sales,
+            Earners(mongo),
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from promptforge.core.principal import Role
 from tests.support.billing_setups import SELLER_DETAILS
-from tests.support.partner_setups import approved
+from tests.support.partner_setups import approved, decide
 from tests.support.running import PATIENCE_SECONDS, Person, eventually, published_listing, verified_ledger
 from tests.support.service import Service, assert_problem
 from tests.support.trade.beside import beside_stripe, control, onboarded
@@ -40,6 +40,22 @@ class Market:
         listed = self.stripe.get("/v1/accounts", params={"limit": 100}).json()["data"]
         return {account["metadata"]["user_id"] for account in listed}
 
+    def sells(self, seller: Person, partner: Person, partner_id: str, *, buyer: str) -> None:
+        """Something for 500 credits, to a buyer who came by the partner's link: 15 of them are the partner's then."""
+        mona, bruno = self.service.person("mona", Role.MODERATOR), self.service.person(buyer)
+        listing = published_listing(self.service, seller, mona, name=f"For {buyer}", price="500")
+        code = f"for-{buyer}"
+        partner.post(f"/partnerships/{partner_id}/codes", {"code": code}, expect=201)
+        visited = httpx.get(f"{self.service.base_url}/r/{code}", follow_redirects=False)
+        (token,) = parse_qs(urlsplit(visited.headers["location"]).query)["referral"]
+        bruno.post("/partnerships/attribution", {"tokens": [token]}, expect=201)
+        checkout = bruno.post("/billing/checkouts", {"pack_id": "pack_500", **WAIVED}, expect=201)
+        control(self.stripe, f"/checkout/{checkout['session_id']}/pay")
+        eventually(lambda: bruno.get("/users/me/credits")["available"] == "500")
+        bruno.post(f"/marketplace/listings/{listing}/purchases", {"expected_price": "500"}, expect=201)
+        self.operator.post("/jobs/schedules/settle-sales/trigger", expect=202)
+        eventually(lambda: partner.get(f"/partnerships/{partner_id}/earnings")["earned"] == "15")
+
     def in_state(self, person: Person, payout: dict[str, Any], state: str) -> None:
         eventually(lambda: person.get(f"{PAYOUTS}/{payout['id']}")["state"] == state)
 
@@ -48,21 +64,11 @@ class Market:
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     with beside_stripe(tmp_path_factory.mktemp("cashing-out"), PAYOUT_MINIMUM_CREDITS="10") as (service, stripe):
         admin, operator = service.person("admin", Role.ADMIN), service.person("operator", Role.OPERATOR)
-        carla, pat, bruno = service.person("carla", Role.SELLER), service.person("pat"), service.person("bruno")
-        listing = published_listing(service, carla, service.person("mona", Role.MODERATOR), name="Sold", price="500")
-        partner_id = approved(pat, admin)
-        pat.post(f"/partnerships/{partner_id}/codes", {"code": "pats-picks"}, expect=201)
-        visited = httpx.get(f"{service.base_url}/r/pats-picks", follow_redirects=False)
-        (token,) = parse_qs(urlsplit(visited.headers["location"]).query)["referral"]
-        bruno.post("/partnerships/attribution", {"tokens": [token]}, expect=201)
-        checkout = bruno.post("/billing/checkouts", {"pack_id": "pack_500", **WAIVED}, expect=201)
-        control(stripe, f"/checkout/{checkout['session_id']}/pay")
-        eventually(lambda: bruno.get("/users/me/credits")["available"] == "500")
-        bruno.post(f"/marketplace/listings/{listing}/purchases", {"expected_price": "500"}, expect=201)
-        operator.post("/jobs/schedules/settle-sales/trigger", expect=202)
-        eventually(lambda: pat.get(f"/partnerships/{partner_id}/earnings")["earned"] == "15")
+        carla, pat = service.person("carla", Role.SELLER), service.person("pat")
+        made = Market(service, stripe, admin, operator, carla, pat, approved(pat, admin))
+        made.sells(carla, pat, made.partner_id, buyer="bruno")
         control(stripe, "/funds", {"amount": 1_000_000})
-        yield Market(service, stripe, admin, operator, carla, pat, partner_id)
+        yield made
 
 
 def asked(person: Person, **headers: str) -> list[httpx.Response]:
@@ -134,6 +140,35 @@ def test_whose_role_is_taken_meanwhile_cashes_out_all_the_same(market: Market) -
     market.in_state(carla, payout, "sent")
     assert carla.get("/users/me/credits")["earned"] == "0"
     assert verified_ledger(market.operator)["ok"] is True
+
+
+def test_what_had_settled_before_a_partnership_was_suspended_is_collected_and_paid_out(market: Market) -> None:
+    paula, sven = market.service.person("paula"), market.service.person("sven", Role.SELLER)
+    partner_id = approved(paula, market.admin)
+    market.sells(sven, paula, partner_id, buyer="dora")
+    decide(market.admin, partner_id, "suspend", "suspicious_traffic")
+    assert paula.get(f"/partnerships/{partner_id}")["state"] == "suspended"
+    assert paula.post(f"/partnerships/{partner_id}/earnings/collect", {})["amount"] == "15"
+    onboarded(market.service, market.stripe, paula)
+    payout = paula.post(PAYOUTS, {"amount": "15"}, expect=201)
+    market.in_state(paula, payout, "sent")
+    assert verified_ledger(market.operator)["ok"] is True
+
+
+def test_a_traders_address_is_shown_beside_what_they_offer_and_no_mere_partners(market: Market) -> None:
+    hopeful = market.service.person("shop", Role.SELLER)
+    trader = {"details": {**SELLER_DETAILS, "trader_email": "shop@example.com"}, "trader": True}
+    for person in (market.pat, hopeful, market.carla):
+        person.call("PUT", DETAILS, trader, expect=200)
+
+    def shown(person: Person) -> tuple[bool, str | None]:
+        told = market.service.person("").get(f"/marketplace/sellers/{person.get('/users/me')['id']}/trader")
+        return told["trader"], told["street"]
+
+    address = (True, SELLER_DETAILS["street"])
+    assert [shown(person) for person in (market.pat, hopeful, market.carla)] == [(False, None), (False, None), address]
+    published_listing(market.service, hopeful, market.service.person("mona", Role.MODERATOR), name="The first")
+    assert shown(hopeful) == address
 
 
 def test_who_is_suspended_is_paid_nothing_whatever_they_have_earned(market: Market) -> None:

@@ -11,8 +11,9 @@ from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 
 _NOTHING = (
-    "Payouts are for what was earned by sales, or as a partner. To sell something, ask an administrator for the role "
-    "seller; to become a partner, apply (POST /partnerships)"
+    "Payouts are for what was earned by sales of one's own, or by sales referred as a partner, and you have none yet. "
+    "To sell something, ask an administrator for the role seller; to refer sales, apply for a partnership (POST "
+    "/partnerships), and once it is approved share its links"
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 
 from promptforge.actors.billing.connect.earners import Earners
+from promptforge.actors.billing.ledger.sales.store import SaleStore
 from promptforge.actors.billing.sellers.messages import (
     BuildSellerReport,
     DownloadSellerReport,
@@ -25,6 +26,7 @@ from promptforge.actors.billing.sellers.messages import (
 )
 from promptforge.actors.billing.sellers.sheet import COLUMNS, lines_of
 from promptforge.actors.billing.sellers.store import SellerStore, period_of
+from promptforge.actors.marketplace.listings.messages import HasOffered
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid
@@ -39,9 +41,11 @@ _SHOWN = [field.name for field in fields(TraderView) if field.name != "trader"]
 
 class SellersActor(Actor):
     name = "sellers"
+    asks = ("marketplace",)
 
-    def __init__(self, sellers: SellerStore, earners: Earners) -> None:
+    def __init__(self, sellers: SellerStore, sales: SaleStore, earners: Earners) -> None:
         self._sellers = sellers
+        self._sales = sales
         self._earners = earners
 
     @handles(GetSellerDetails, transactional=True)
@@ -69,8 +73,13 @@ class SellersActor(Actor):
 
     @handles(GetTrader)
     async def get_trader(self, message: GetTrader, context: Context) -> TraderView:
-        """A seller who has said nothing, and whoever sells nothing, is like a private person: no trader."""
-        shown = await self._sellers.find_trader(message.seller_id)
+        """Who has said nothing, and who has never offered anything, is like a private person: no trader."""
+        seller_id = message.seller_id
+        shown = await self._sellers.find_trader(seller_id)
+        if shown is not None and not (
+            await self._sales.has_sold(seller_id) or await context.ask(HasOffered(seller_id=seller_id))
+        ):
+            shown = None  # a partner, say, who gave it to be paid out
         return TraderView(trader=shown is not None, **{name: (shown or {}).get(name) for name in _SHOWN})
 
     @handles(RequestSellerReport, transactional=True)

@@ -71,8 +71,8 @@ class SetSellerDetails(Command[SellerDetailsView]):
     """Say who you are, for tax authorities, if you sell or have earned something.
 
     It is kept encrypted, and shown to nobody but operators who report it. `trader`: you sell in the course of a
-    business, so buyers in the EU are shown your name, address, e-mail and number of registration. No API key may do
-    this.
+    business, so buyers in the EU are shown your name, address, e-mail and number of registration, once something of
+    yours has been on offer. No API key may do this.
     """
 
     details: SellerDetails
@@ -90,7 +90,8 @@ class ReadSellerDetails(Query[SellerDetailsView]):
 class TraderView:
     """Who it is that one buys from: traders have to say it (Regulation (EU) 2022/2065, article 30 (7)).
 
-    `trader` false: a private person, to whom the rights of consumers do not apply; the rest is null then.
+    `trader` false: a private person, to whom the rights of consumers do not apply, or somebody who has never offered
+    anything; the rest is null then.
     """
 
     trader: bool

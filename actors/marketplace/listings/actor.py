@@ -26,6 +26,7 @@ from promptforge.actors.marketplace.listings.messages import (
     CreatePackageListing,
     GetListingHistory,
     GetVersionsThen,
+    HasOffered,
     HistoryEntry,
     LeaveMarket,
     ListingsPage,
@@ -288,6 +289,10 @@ class ListingsActor(Actor):
     @handles(LeaveMarket)
     async def leave(self, message: LeaveMarket, context: Context) -> int:
         return await leave_market(self._store, message.seller_id, context)
+
+    @handles(HasOffered)
+    async def has_offered(self, message: HasOffered, context: Context) -> bool:
+        return await self._store.has_offered(message.seller_id)
 
     @handles(ListOfferedVersions)
     async def list_offered(self, message: ListOfferedVersions, context: Context) -> tuple[tuple[str, int], ...]:

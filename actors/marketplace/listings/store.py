@@ -299,6 +299,11 @@ class ListingStore:
             self._shown.keep(row, views[row["_id"]])
         return views
 
+    async def has_offered(self, seller_id: str) -> bool:
+        """Whether anything of theirs is, or ever was, on the market."""
+        published = {"$or": [browsing.PUBLISHED, {"published_at": {"$ne": None}}]}
+        return await self._listings.find_one({"seller_id": seller_id, **published}, {"_id": 1}) is not None
+
     async def list_to_leave(self, seller_id: str) -> list[str]:
         """What of a seller's is on the market or may come back to it."""
         states = [ListingState.PUBLISHED.value, ListingState.IN_REVIEW.value, ListingState.SUSPENDED.value]

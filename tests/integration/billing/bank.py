@@ -84,6 +84,7 @@ from promptforge.actors.billing.stripe.receipts import StripeReceipts
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
+from promptforge.actors.marketplace.listings.messages import HasOffered
 from promptforge.actors.marketplace.messages import RevokePurchase
 from promptforge.actors.marketplace.purchases.store import INDEXES as PURCHASE_INDEXES
 from promptforge.actors.marketplace.reviews.messages import LeaveOutLinked
@@ -149,6 +150,19 @@ class Revoked(Actor):
         return 0
 
 
+class Shelf(Actor):
+    """The marketplace, as far as billing asks it something: who is in `sellers` has, or had, something on offer."""
+
+    name = "marketplace"
+
+    def __init__(self) -> None:
+        self.sellers: set[str] = set()
+
+    @handles(HasOffered)
+    async def has_offered(self, message: HasOffered, context: Context) -> bool:
+        return message.seller_id in self.sellers
+
+
 class Strangers(Actor):
     """Referrals, as far as the ledger asks for them: nobody came by anybody, unless `standing` is another one."""
 
@@ -196,6 +210,7 @@ class Bank:
     transactions: CountingTransactions
     notified: Notified
     strangers: Strangers
+    shelf: Shelf
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -434,7 +449,7 @@ async def open_bank(
     """`running`: jobs are run as they come."""
     await with_indexes(mongo, OF_A_BANK)
     ledger, checkouts, events = Ledger(mongo), CheckoutStore(mongo), EventStore(mongo)
-    notified, strangers = Notified(), Strangers()
+    notified, strangers, shelf = Notified(), Strangers(), Shelf()
     async with AsyncExitStack() as stack:
         if api is None:
             api = await stack.enter_async_context(quiet_stripe())
@@ -456,12 +471,11 @@ async def open_bank(
             BillingActor(ledger, LedgerAudit(mongo), LedgerSeals(mongo), ReportStore(mongo)),
             SalesActor(ledger, terms=terms),
             *_people_and_gifts(mongo, ledger),
-            Revoked(mongo),
-            strangers,
+            *(Revoked(mongo), strangers, shelf),  # for other features
             CheckoutsActor(checkouts, customers, sessions or checkout_sessions_at(api)),
             SubscriptionsActor(subscriptions, customers, stripe),
             ReceiptsActor(receipts, ledger.topups, ledger.links, StripeReceipts(api)),
-            SellersActor(SellerStore(mongo, Sealer(["a secret of tests"])), Earners(mongo)),
+            SellersActor(SellerStore(mongo, Sealer(["a secret of tests"])), ledger.sales, Earners(mongo)),
             *payouts.actors,
             StripeIntakeActor(events, storm),
             StripeEventsActor(events, handlers, storm, livemode=livemode),
@@ -479,4 +493,4 @@ async def open_bank(
             process.system.clock = clock
         transactions = CountingTransactions(mongo)
         process.system.transactions = transactions
-        yield Bank(process, ledger, transactions, notified, strangers)
+        yield Bank(process, ledger, transactions, notified, strangers, shelf)

@@ -11,6 +11,7 @@ import pytest
 
 from promptforge.actors.billing.errors import ReportRebuilt
 from promptforge.actors.billing.ledger.messages import CloseRun, ReserveRun, RunShare
+from promptforge.actors.billing.messages import SaleCommission
 from promptforge.actors.billing.sellers.messages import (
     BuildSellerReport,
     DownloadSellerReport,
@@ -100,13 +101,16 @@ async def test_what_the_law_wants_of_a_kind_of_seller_is_asked_for(bank: Bank) -
     ]
 
 
+SHOP = SellerDetails(
+    kind=SellerKind.COMPANY, name="Engines Ltd", street="Lane 1", postal_code="N1", city="London", country="GB",
+    tax_number="999", tax_country="GB", registration_number="HRB 1", trader_email="shop@example.com",
+)  # fmt: skip
+
+
 async def test_buyers_see_who_a_trader_is_and_nothing_of_anybody_else(bank: Bank) -> None:
     trader, private = await bank.user(), await bank.user()
-    shop = SellerDetails(
-        kind=SellerKind.COMPANY, name="Engines Ltd", street="Lane 1", postal_code="N1", city="London", country="GB",
-        tax_number="999", tax_country="GB", registration_number="HRB 1", trader_email="shop@example.com",
-    )  # fmt: skip
-    await bank.context(trader, Role.SELLER).ask(SetSellerDetails(details=shop, trader=True))
+    bank.shelf.sellers = {trader, private}
+    await bank.context(trader, Role.SELLER).ask(SetSellerDetails(details=SHOP, trader=True))
     await bank.context(private, Role.SELLER).ask(SetSellerDetails(details=ADA))
     shown = await bank.context().ask(GetTrader(seller_id=trader))
     assert (shown.trader, shown.name, shown.city, shown.email) == (True, "Engines Ltd", "London", "shop@example.com")
@@ -114,6 +118,23 @@ async def test_buyers_see_who_a_trader_is_and_nothing_of_anybody_else(bank: Bank
     for seller in (private, "usr_nobody"):
         hidden = await bank.context().ask(GetTrader(seller_id=seller))
         assert (hidden.trader, hidden.name, hidden.street) == (False, None, None)
+
+
+async def test_a_trader_is_shown_once_something_of_theirs_is_on_offer_or_sold_and_a_partner_never(bank: Bank) -> None:
+    offers, sold, partner, buyer = [await bank.user(purchased=100) for _ in range(4)]
+    await bank.charge(buyer, sold, 10)
+    await bank.charge(buyer, await bank.user(), 50, commission=SaleCommission("ptn_a", 500, partner, "code_a"))
+    for user_id, roles in ((offers, (Role.SELLER,)), (sold, ()), (partner, ())):
+        await bank.context(user_id, *roles).ask(SetSellerDetails(details=SHOP, trader=True))
+
+    async def shown() -> set[str]:
+        asked = {one: await bank.context().ask(GetTrader(seller_id=one)) for one in (offers, sold, partner)}
+        assert all((view.name == "Engines Ltd") is view.trader for view in asked.values())
+        return {one for one, view in asked.items() if view.trader}
+
+    assert await shown() == {sold}
+    bank.shelf.sellers = {offers}
+    assert await shown() == {sold, offers}
 
 
 async def test_a_quarters_totals_are_what_the_ledger_says(bank: Bank, clock: SteppedClock) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptforge.actors.marketplace.errors import IllegalMove, StaleRevision
-from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
+from promptforge.actors.marketplace.listings.messages import HasOffered, ListingSort, ListListings
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
@@ -120,6 +120,8 @@ async def test_only_the_published_shows_and_only_the_seller_sees_the_rest(branch
         for other in others:
             assert await raised(other, see) == ("done" if shown else "not_found")
             assert await titles(other) == (["Life"] if shown else [])
+        ever = state in {ListingState.PUBLISHED, ListingState.UNLISTED}
+        assert await branches.here.process.context().ask(HasOffered(seller_id=listing.seller_id)) is ever
         assert (await others[1].ask(ListMyListings())).items == ()
 
     await check(ListingState.DRAFT)

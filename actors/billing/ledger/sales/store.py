@@ -97,12 +97,16 @@ class SaleStore:
         wanted = {"state": SaleState.SETTLED.value, "seller_id": seller_id, "sold_at": {"$lte": moment}, **EARNED}
         return await self._sales.find_one(wanted, {"_id": 1}, session=session) is not None
 
+    async def has_sold(self, user_id: str, *, session: Session | None = None) -> bool:
+        """Whether there is a sale of theirs, whatever became of it."""
+        return await self._is_there({"seller_id": user_id, **_ANY}, session)
+
     async def has_brought(self, user_id: str, *, session: Session | None = None) -> bool:
         """Whether there is a sale of theirs, or one that they have referred as a partner, whatever became of it."""
-        for wanted in ({"seller_id": user_id, **_ANY}, {"referrer_id": user_id}):
-            if await self._sales.find_one(wanted, {"_id": 1}, session=session) is not None:
-                return True
-        return False
+        return await self.has_sold(user_id, session=session) or await self._is_there({"referrer_id": user_id}, session)
+
+    async def _is_there(self, wanted: Document, session: Session | None) -> bool:
+        return await self._sales.find_one(wanted, {"_id": 1}, session=session) is not None
 
     # For the settlement job, which looks before it begins a transaction
 

@@ -74,6 +74,7 @@ class SetRoles(Command[RolesView]):
     (409 `roles_changed`, with the `roles` of now). Nobody changes their own (409 `not_oneself`), so there is always an
     administrator left. From then on what Firebase says of this person's roles counts no more, and is told from here. It
     counts at once where money moves and for commands of staff, and within a minute everywhere.
+    What they have earned is paid out all the same, whatever the reason: to stop that, suspend the account.
     """
 
     user_id: UserId

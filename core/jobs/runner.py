@@ -125,6 +125,7 @@ class JobRunner:
                     with anyio.move_on_after(pause):
                         await self._wake.wait()
             await self._stopped.wait()
+            self._tasks = None  # who still hears of changes begins nothing here any more
             tasks.cancel_scope.cancel()
 
     async def drain(self) -> int:

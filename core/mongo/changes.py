@@ -176,4 +176,7 @@ class ChangeFeed:
 
     def _tell_gap(self) -> None:
         for callback in self._gap_subscribers:
-            callback()
+            try:
+                callback()
+            except Exception:  # as above
+                log.exception("changes.gap_callback_failed")

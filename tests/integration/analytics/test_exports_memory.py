@@ -46,7 +46,9 @@ async def peak_bytes(branches: Branches, person: Context, form: ExportFormat, *,
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        await branches.here.process.context(person.principal).ask(RunExport(export_id=export.id))
+        system = branches.here.process.system
+        patient = system.context(request_id="req_test", principal=person.principal, trusted=True, timeout_seconds=500)
+        await patient.ask(RunExport(export_id=export.id))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -73,7 +73,7 @@ async def test_a_payout_is_set_aside_sent_and_gone(bank: Bank, seller: str) -> N
 
 
 async def test_neither_gifts_nor_bought_credits_are_paid_out(bank: Bank, seller: str) -> None:
-    with pytest.raises(InsufficientCredits, match="85 credits from settled sales"):
+    with pytest.raises(InsufficientCredits, match="85 earned credits"):
         await reserve(bank, seller, 86)
     with pytest.raises(InsufficientCredits):
         await reserve(bank, await bank.user(granted=100, purchased=100), 1)

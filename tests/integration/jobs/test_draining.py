@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from promptforge.core.context import Context
@@ -95,3 +96,12 @@ async def test_a_month_passes_in_a_moment(mongo: Mongo) -> None:
         clock.advance(days=2)
         assert await process.runner.drain() == 1
     assert actor.done == ["put off", "a month later"]
+
+
+async def test_who_hears_of_a_changed_queue_after_the_end_begins_nothing(mongo: Mongo) -> None:
+    """The change stream is followed for a moment longer than jobs are run."""
+    async with job_process(mongo, []) as process:
+        await process.runner.stop(5)
+        for _ in range(50):
+            process.runner.refresh_queues()
+            await anyio.sleep(0.01)

@@ -449,6 +449,13 @@ class RefundPurchase(Command[PurchaseView]):
 
 
 @internal
+class HasOffered(Query[bool]):
+    """Whether anything of this seller is, or ever was, on the market."""
+
+    seller_id: str
+
+
+@internal
 class RevokePurchase(Command[None]):
     """The ledger has taken a sale back, because its payment was disputed: the buyer owns it no more."""
 

@@ -26,7 +26,7 @@ from promptforge.actors.billing.sellers.messages import (
 )
 from promptforge.actors.billing.sellers.sheet import COLUMNS, lines_of
 from promptforge.actors.billing.sellers.store import SellerStore, period_of
-from promptforge.actors.marketplace.listings.messages import HasOffered
+from promptforge.actors.marketplace.messages import HasOffered
 from promptforge.core.amounts import from_millicredits
 from promptforge.core.context import Context
 from promptforge.core.errors import FieldError, Invalid

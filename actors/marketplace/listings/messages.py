@@ -198,13 +198,6 @@ class OfferPackageVersion(Command[ListingView]):
     version: PackageVersion
 
 
-@internal
-class HasOffered(Query[bool]):
-    """Whether anything of this seller is, or ever was, on the market."""
-
-    seller_id: str
-
-
 # The end of an account
 
 

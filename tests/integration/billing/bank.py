@@ -84,8 +84,7 @@ from promptforge.actors.billing.stripe.receipts import StripeReceipts
 from promptforge.actors.billing.stripe.sessions import CheckoutSessions
 from promptforge.actors.billing.stripe.subscriptions import StripeSubscriptions
 from promptforge.actors.billing.verification import LedgerReport, verify_ledger
-from promptforge.actors.marketplace.listings.messages import HasOffered
-from promptforge.actors.marketplace.messages import RevokePurchase
+from promptforge.actors.marketplace.messages import HasOffered, RevokePurchase
 from promptforge.actors.marketplace.purchases.store import INDEXES as PURCHASE_INDEXES
 from promptforge.actors.marketplace.reviews.messages import LeaveOutLinked
 from promptforge.actors.notifications.messages import NotifyUser

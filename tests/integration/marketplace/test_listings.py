@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptforge.actors.marketplace.errors import IllegalMove, StaleRevision
-from promptforge.actors.marketplace.listings.messages import HasOffered, ListingSort, ListListings
+from promptforge.actors.marketplace.listings.messages import ListingSort, ListListings
 from promptforge.actors.marketplace.listings.store import LISTINGS
 from promptforge.actors.marketplace.messages import (
     ApplyDecision,
@@ -18,6 +18,7 @@ from promptforge.actors.marketplace.messages import (
     Decision,
     GetListing,
     GetListingForReview,
+    HasOffered,
     ListingState,
     ListingView,
     ListMyListings,

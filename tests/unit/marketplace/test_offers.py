@@ -156,6 +156,7 @@ def test_every_message_says_who_may_send_it() -> None:
         "ApplyDecision",
         "FindPurchasedSource",
         "UsePurchasedSource",
+        "HasOffered",
         *REFUNDING,
     }
     sellers = {one.__name__ for one in declared if one.requirement and one.requirement.roles == {Role.SELLER}}

@@ -48,6 +48,7 @@ from promptforge.deploy.migrations import MIGRATIONS
 from promptforge.deploy.notifying import bells_of
 from promptforge.deploy.sandbox.guard import refuse_live_events
 from promptforge.deploy.settings import Settings
+from promptforge.deploy.wire import CLOSE
 from promptforge.http.app import Collaborators, HttpSettings, build_app
 from promptforge.http.bells import Bells
 from promptforge.http.counters import SharedCounters
@@ -79,14 +80,17 @@ class Service:
         self._bells.ring_all()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application; while draining, each response asks its connection to close (RFC 9112, 9.6)."""
-        if not self._draining or scope["type"] != "http":
+        """The ASGI application; while draining, each response asks its connection to close (RFC 9112, 9.6).
+
+        Also one whose request came before: its client would ask for the next thing on a connection that ends.
+        """
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
         async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            if self._draining and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), CLOSE]}
             await send(message)
 
         await self._app(scope, receive, closing)

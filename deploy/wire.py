@@ -32,6 +32,7 @@ MAX_HEADERS = 128
 CHUNK_COSTS_BYTES = 64
 """What a chunk costs beside its bytes, in bytes: reading a thousand chunks of one byte takes 11 ms."""
 FREE_FRAMING_BYTES = 16 * 1024
+CLOSE = (b"connection", b"close")
 MAX_EMPTY_LINES = 2
 """Before a request line: some clients end a body with one (RFC 9112, 2.2)."""
 
@@ -203,8 +204,10 @@ class Wire(H11Protocol):
             return
         headers = [*event.headers, *self.config.response_headers("h11")]
         uninvited = self._reader.client_is_waiting_for_100_continue  # the body may come all the same, or not
-        if uninvited or self.keep_alive_requests >= self.config.keep_alive_max_requests:
-            headers.append((b"connection", b"close"))
+        closes = uninvited or self.keep_alive_requests >= self.config.keep_alive_max_requests
+        closes = closes or self.context.terminated.is_set()  # after which the connection is not used again
+        if closes and CLOSE not in headers:
+            headers.append(CLOSE)
         await self._send_h11_event(h11.Response(headers=_judged(headers), status_code=event.status_code))
 
     async def _send_h11_event(self, event: Any) -> None:  # Any: h11's own union of events

@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager
 import anyio
 import h11
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 from h11._headers import normalize_and_validate
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from promptforge.core.runtime import System
 from promptforge.deploy.connections import Limits
 from promptforge.deploy.server import bind, serve
+from promptforge.deploy.service import Service
 from promptforge.deploy.wire import _judged
+from promptforge.http.bells import Bells
 from tests.support.listening import request
 
 pytestmark = pytest.mark.anyio
@@ -27,9 +30,9 @@ USUAL = [(b"content-type", b"application/json"), LENGTH, (b"etag", b'"abc"'), (b
 
 
 @asynccontextmanager
-async def connected(app: ASGIApp) -> AsyncIterator[SocketStream]:
+async def connected(app: ASGIApp, stop: asyncio.Event | None = None) -> AsyncIterator[SocketStream]:
     listener = bind("127.0.0.1", 0)
-    stop = asyncio.Event()
+    stop = stop or asyncio.Event()
     server = asyncio.create_task(serve(app, listener, shutdown=stop.wait, grace_seconds=1, limits=Limits(10)))
     try:
         async with await anyio.connect_tcp("127.0.0.1", listener.getsockname()[1]) as stream:
@@ -94,6 +97,56 @@ async def test_an_answer_without_a_body_does_not_wait_for_one() -> None:
         for _ in range(3):
             await stream.send(request("GET", "/"))
             assert (await stream.receive()).startswith(b"HTTP/1.1 204 ")
+
+
+async def test_an_answer_that_comes_after_the_end_has_begun_says_that_its_connection_closes() -> None:
+    """Else its client, whom nobody told, asks for the next thing and hears nothing (RFC 9112, 9.6)."""
+    begun, go_on, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await go_on.wait()
+        await send({**START, "headers": [LENGTH]})
+        await send(BODY)
+
+    async with connected(app, stop) as stream:
+        await stream.send(request("GET", "/"))
+        await begun.wait()
+        stop.set()
+        await refused(stream.extra(SocketAttribute.remote_port))
+        go_on.set()
+        got = b"".join([data async for data in stream])
+    assert b"connection: close\r\n" in got
+    assert got.endswith(b"\r\n\r\nhello")
+
+
+async def test_an_answer_that_comes_after_the_drain_has_begun_says_that_its_connection_closes() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await go_on.wait()
+        await send({**START, "headers": [LENGTH]})
+        await send(BODY)
+
+    service = Service(System([]), app, "1", bells=Bells())
+    async with connected(service.app) as stream:
+        await stream.send(request("GET", "/"))
+        await begun.wait()
+        service.begin_drain()
+        go_on.set()
+        got = await stream.receive()
+    assert b"connection: close\r\n" in got
+
+
+async def refused(port: int) -> None:
+    """Wait until nobody listens there."""
+    while True:
+        try:
+            async with await anyio.connect_tcp("127.0.0.1", port):
+                await anyio.sleep(0.01)
+        except OSError:
+            return
 
 
 def test_usual_headers_are_judged_as_h11_judges_them() -> None:

@@ -21,13 +21,17 @@ from cachetools import Cache, LRUCache
 
 from promptforge.actors.marketplace.listings import browsing
 from promptforge.actors.marketplace.listings.messages import ListingsPage, ListListings
-from promptforge.actors.marketplace.listings.shown import LISTING_OVERHEAD, size_of
+from promptforge.actors.marketplace.listings.shown import size_of
 from promptforge.actors.marketplace.messages import ListingView
 from promptforge.actors.search.messages import FoundListings
 from promptforge.core.context import Context
 
 MAX_CHARACTERS = 16_000_000
 """Of all pages together, and of all single listings."""
+PAGE_OVERHEAD = 2_000
+"""Characters that a page counts for, with its question, besides its listings."""
+VALUE_OVERHEAD = 200
+"""For each value that was counted for a facet."""
 MOST_CHANGES = 2_000
 """That are known one by one. What was read before more of them is not kept."""
 DECIDING = frozenset(
@@ -176,4 +180,5 @@ def _decided_by(path: str) -> frozenset[str]:
 
 
 def _size(page: ListingsPage) -> int:
-    return LISTING_OVERHEAD + sum(map(size_of, page.items))
+    counted = sum(len(facet.values) for facet in page.facets or ())
+    return PAGE_OVERHEAD + VALUE_OVERHEAD * counted + sum(map(size_of, page.items))

@@ -11,10 +11,10 @@ import pytest
 
 from promptforge.actors.marketplace.listings.browsing import fields_of
 from promptforge.actors.marketplace.listings.messages import ListingSort, ListingsPage, ListListings
-from promptforge.actors.marketplace.listings.pages import DECIDING, MOST_CHANGES, MarketPages
+from promptforge.actors.marketplace.listings.pages import DECIDING, MOST_CHANGES, PAGE_OVERHEAD, MarketPages
 from promptforge.actors.marketplace.listings.shown import LISTING_OVERHEAD
 from promptforge.actors.marketplace.messages import Category, Licence, ListingState, ListingView, RatingView
-from promptforge.actors.search.messages import FoundListings, IndexState, Match
+from promptforge.actors.search.messages import Facet, FacetCount, FoundListings, IndexState, Match
 from promptforge.core.context import Context
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -119,12 +119,20 @@ def test_while_no_change_would_be_heard_of_nothing_is_known() -> None:
 
 
 def test_there_are_only_so_many() -> None:
-    pages = trusted(max_characters=5 * 2 * LISTING_OVERHEAD + 500)
+    pages = trusted(max_characters=5 * (PAGE_OVERHEAD + LISTING_OVERHEAD) + 500)
     for limit in range(1, 50):
         pages.keep(pages.begin(), ListListings(limit=limit), page("x"))
     assert [limit for limit in range(1, 50) if pages.find(ListListings(limit=limit))] == [45, 46, 47, 48, 49]
     pages.keep(pages.begin(), NEWEST, page("x" * 20_000))
     assert pages.find(NEWEST) is None
+
+
+def test_what_was_counted_takes_room_too() -> None:
+    counted = (Facet("category", tuple(FacetCount(f"c{number}", 1) for number in range(20))),)
+    pages = trusted(max_characters=3 * PAGE_OVERHEAD)
+    for limit in (1, 2, 3):
+        pages.keep(pages.begin(), ListListings(limit=limit), ListingsPage((), None, facets=counted))
+    assert [limit for limit in (1, 2, 3) if pages.find(ListListings(limit=limit))] == [3]
 
 
 LISTS = (

@@ -162,8 +162,9 @@ class SearchActor(Actor):
 
     async def _check(self) -> None:
         """Who comes in the first moment of the process waits for the change stream to open."""
-        with anyio.move_on_after(OPENING_SECONDS):
-            await self._indexing.begun.wait()
+        if not self._indexing.begun.is_set():
+            with anyio.move_on_after(OPENING_SECONDS):
+                await self._indexing.begun.wait()
         if self._engine.serving is not None and not self._indexing.trustworthy:
             raise SearchUnavailable
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from promptforge.actors.search.engine import Request
 from promptforge.actors.search.local import aside
@@ -60,6 +62,37 @@ async def test_what_would_take_long_is_done_in_threads_and_finds_the_same(
     assert await Searching(index, request, there).run() == found
     assert threading.get_ident() not in there.threads
     assert await engine.suggest("re", scope("prj"), 5) == suggested
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_a_search_is_one_turn_of_the_loop_and_one_that_takes_long_several(
+    monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    """Whoever stops half-way waits for all the others; whoever never stops holds them up."""
+    _, index = await engine_of(*DOCUMENTS)
+    request = Request("red appel", scope("prj"), mode)
+    monkeypatch.setattr(aside, "TURN_SECONDS", 3600.0)
+    assert await turns_of(Searching(index, request, Aside()).run()) == 0
+    monkeypatch.setattr(aside, "TURN_SECONDS", 0.0)
+    assert await turns_of(Searching(index, request, Aside()).run()) > 2
+
+
+async def turns_of(search: Coroutine[Any, Any, object]) -> int:
+    """How often another task had its turn before it ended."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        await checkpoint()
+        await search
+        tasks.cancel_scope.cancel()
+    return turns
 
 
 async def test_a_search_for_somebody_who_owns_very_much_does_not_hold_the_loop() -> None:

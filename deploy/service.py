@@ -82,7 +82,8 @@ class Service:
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application; while draining, each response asks its connection to close (RFC 9112, 9.6).
 
-        Also one whose request came before: its client would ask for the next thing on a connection that ends.
+        Also one whose request came before: its client would ask for the next thing on a connection that ends. Of an
+        event stream, whose head is out long before, clients expect that.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -90,7 +91,8 @@ class Service:
 
         async def closing(message: Message) -> None:
             if self._draining and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), CLOSE]}
+                headers = message.get("headers", ())
+                message = message if CLOSE in headers else {**message, "headers": [*headers, CLOSE]}
             await send(message)
 
         await self._app(scope, receive, closing)

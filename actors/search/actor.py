@@ -162,7 +162,7 @@ class SearchActor(Actor):
 
     async def _check(self) -> None:
         """Who comes in the first moment of the process waits for the change stream to open."""
-        if not self._indexing.begun.is_set():
+        if not self._indexing.begun.is_set():  # waiting for what is so already would give up the turn
             with anyio.move_on_after(OPENING_SECONDS):
                 await self._indexing.begun.wait()
         if self._engine.serving is not None and not self._indexing.trustworthy:

@@ -134,9 +134,11 @@ class Load:
         answered = False
         while not self._over.is_set():
             method, path, body = next(requests)
-            rested = since_data_came(connection) if answered else None
+            rested: float | None = None
             try:
+                looked, came = time.monotonic(), since_data_came(connection)
                 connection.request(method, path, body, headers)
+                rested = came + time.monotonic() - looked if answered else None
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 if not self._may_go_unanswered(rested):

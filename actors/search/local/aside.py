@@ -30,6 +30,21 @@ TURN_SECONDS = 0.01
 T = TypeVar("T")
 
 
+class Turn:
+    """Lets others have their turn when one has lasted long enough."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._until = time.monotonic() + TURN_SECONDS
+
+    async def over(self) -> None:
+        if time.monotonic() >= self._until:
+            await checkpoint()
+            self.begin()
+
+
 class Aside:
     """Made in the event loop that uses it."""
 
@@ -37,25 +52,20 @@ class Aside:
         self._looking = anyio.CapacityLimiter(max(2, os.cpu_count() or 2))
         self._comparing = anyio.CapacityLimiter(1)
 
-    async def look(self, call: Callable[[], T], postings: int) -> T:
+    async def look(self, call: Callable[[], T], postings: int, turn: Turn) -> T:
         """Into the index of words, which gives up the interpreter."""
         if postings <= MOST_POSTINGS:
             return call()
-        return await to_thread.run_sync(call, limiter=self._looking)
+        return await _in_thread(call, self._looking, turn)
 
-    async def compare(self, call: Callable[[], T], rows: int) -> T:
+    async def compare(self, call: Callable[[], T], rows: int, turn: Turn) -> T:
         if rows <= MOST_COMPARED:
             return call()
-        return await to_thread.run_sync(call, limiter=self._comparing)
+        return await _in_thread(call, self._comparing, turn)
 
 
-class Turn:
-    """Lets others have their turn when one has lasted long enough."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + TURN_SECONDS
-
-    async def over(self) -> None:
-        if time.monotonic() >= self._until:
-            await checkpoint()
-            self._until = time.monotonic() + TURN_SECONDS
+async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter, turn: Turn) -> T:
+    """Others have had their turn by then."""
+    found = await to_thread.run_sync(call, limiter=limiter)
+    turn.begin()
+    return found

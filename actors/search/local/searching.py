@@ -112,12 +112,12 @@ class Searching:
 
     async def _look(self, call: Callable[[], T], postings: int) -> T:
         whose = POSTINGS_OF_AUDIENCE * len(self._request.scope.audiences)
-        found = await self._aside.look(call, postings + whose)
+        found = await self._aside.look(call, postings + whose, self._turn)
         await self._turn.over()
         return found
 
     async def _compare(self, call: Callable[[], T], rows: int) -> T:
-        found = await self._aside.compare(call, rows)
+        found = await self._aside.compare(call, rows, self._turn)
         await self._turn.over()
         return found
 

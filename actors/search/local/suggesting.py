@@ -29,13 +29,15 @@ async def suggestions(index: LocalIndex, asked: Suggesting, aside: Aside) -> Sug
         alike = frozenset[str]()
         if similar:
             known, fuzzy = index.words.vocabulary, queries.fuzzy(looked_for)
-            spelled = await aside.compare(partial(queries.spelled, looked_for, known), len(known) * len(fuzzy))
+            compared = partial(queries.spelled, looked_for, known)
+            spelled = await aside.compare(compared, len(known) * len(fuzzy), turn)
+            await turn.over()
             alike = queries.taken_for_words(spelled)
         marker = Marker(looked_for, alike, begun=True)
         query = queries.continuing(looked_for, whole=text[-1:].isspace(), similar=similar)
         permitted = queries.within(clauses, query)
         search = partial(searcher.search, permitted, SUGGESTED_FROM, count=False, order_by_field="sales")
-        listed = await aside.look(search, index.meanings.rows + POSTINGS_OF_AUDIENCE * len(scope.audiences))
+        listed = await aside.look(search, index.meanings.rows + POSTINGS_OF_AUDIENCE * len(scope.audiences), turn)
         await turn.over()
         numbers = searcher.fast_field_values("number", [address for _, address in listed.hits])
         documents = [one for number in numbers if (one := index.shelf.find(int(number or 0))) and scope.sees(one)]

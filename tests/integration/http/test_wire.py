@@ -17,7 +17,7 @@ from promptforge.core.runtime import System
 from promptforge.deploy.connections import Limits
 from promptforge.deploy.server import bind, serve
 from promptforge.deploy.service import Service
-from promptforge.deploy.wire import _judged
+from promptforge.deploy.wire import CLOSE, _judged
 from promptforge.http.bells import Bells
 from tests.support.listening import request
 
@@ -33,7 +33,7 @@ USUAL = [(b"content-type", b"application/json"), LENGTH, (b"etag", b'"abc"'), (b
 async def connected(app: ASGIApp, stop: asyncio.Event | None = None) -> AsyncIterator[SocketStream]:
     listener = bind("127.0.0.1", 0)
     stop = stop or asyncio.Event()
-    server = asyncio.create_task(serve(app, listener, shutdown=stop.wait, grace_seconds=1, limits=Limits(10)))
+    server = asyncio.create_task(serve(app, listener, shutdown=stop.wait, grace_seconds=60, limits=Limits(10)))
     try:
         async with await anyio.connect_tcp("127.0.0.1", listener.getsockname()[1]) as stream:
             with anyio.fail_after(60):
@@ -116,17 +116,21 @@ async def test_an_answer_that_comes_after_the_end_has_begun_says_that_its_connec
         await refused(stream.extra(SocketAttribute.remote_port))
         go_on.set()
         got = b"".join([data async for data in stream])
+    assert got.count(b"connection: ") == 1
     assert b"connection: close\r\n" in got
     assert got.endswith(b"\r\n\r\nhello")
 
 
-async def test_an_answer_that_comes_after_the_drain_has_begun_says_that_its_connection_closes() -> None:
+@pytest.mark.parametrize("said", [(), (CLOSE,)], ids=["", "and says so by itself"])
+async def test_an_answer_that_comes_after_the_drain_has_begun_says_that_its_connection_closes(
+    said: tuple[tuple[bytes, bytes], ...],
+) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         begun.set()
         await go_on.wait()
-        await send({**START, "headers": [LENGTH]})
+        await send({**START, "headers": [LENGTH, *said]})
         await send(BODY)
 
     service = Service(System([]), app, "1", bells=Bells())
@@ -136,6 +140,7 @@ async def test_an_answer_that_comes_after_the_drain_has_begun_says_that_its_conn
         service.begin_drain()
         go_on.set()
         got = await stream.receive()
+    assert got.count(b"connection: ") == 1
     assert b"connection: close\r\n" in got
 
 

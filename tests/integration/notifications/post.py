@@ -93,7 +93,7 @@ def settings(**changes: Any) -> Settings:
 
 @asynccontextmanager
 async def open_post(
-    mongo: Mongo, *, running: bool = False, timeout_seconds: float = 60.0, **changes: Any
+    mongo: Mongo, *, running: bool = False, timeout_seconds: float = 40.0, **changes: Any
 ) -> AsyncIterator[Post]:
     await with_indexes(mongo, INDEXES)
     clock = SteppedClock()

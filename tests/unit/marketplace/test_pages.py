@@ -129,7 +129,7 @@ def test_there_are_only_so_many() -> None:
 
 def test_what_was_counted_takes_room_too() -> None:
     counted = (Facet("category", tuple(FacetCount(f"c{number}", 1) for number in range(20))),)
-    pages = trusted(max_characters=3 * PAGE_OVERHEAD)
+    pages = trusted(max_characters=4 * PAGE_OVERHEAD)
     for limit in (1, 2, 3):
         pages.keep(pages.begin(), ListListings(limit=limit), ListingsPage((), None, facets=counted))
     assert [limit for limit in (1, 2, 3) if pages.find(ListListings(limit=limit))] == [3]

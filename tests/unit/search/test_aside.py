@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from promptforge.actors.search.engine import Request
 from promptforge.actors.search.local import aside
-from promptforge.actors.search.local.aside import MOST_POSTINGS, POSTINGS_OF_AUDIENCE, Aside
+from promptforge.actors.search.local.aside import MOST_POSTINGS, POSTINGS_OF_AUDIENCE, Aside, Turn
 from promptforge.actors.search.local.searching import Searching
 from promptforge.actors.search.messages import Mode
 from tests.unit.search.documents import engine_of, listing, prompt, scope
@@ -29,13 +29,13 @@ class Watched(Aside):
         self.threads: set[int] = set()
         self.postings = 0
 
-    async def look(self, call: Callable[[], T], postings: int) -> T:
+    async def look(self, call: Callable[[], T], postings: int, turn: Turn) -> T:
         def watched() -> T:
             self.threads.add(threading.get_ident())
             return call()
 
         self.postings = max(self.postings, postings)
-        return await super().look(watched, postings)
+        return await super().look(watched, postings, turn)
 
 
 DOCUMENTS = (
@@ -75,6 +75,16 @@ async def test_a_search_is_one_turn_of_the_loop_and_one_that_takes_long_several(
     assert await turns_of(Searching(index, request, Aside()).run()) == 0
     monkeypatch.setattr(aside, "TURN_SECONDS", 0.0)
     assert await turns_of(Searching(index, request, Aside()).run()) > 2
+
+
+async def test_who_waited_for_a_thread_begins_another_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have had theirs meanwhile: it need not wait for all of them once more."""
+    monkeypatch.setattr(aside, "MOST_POSTINGS", -1)
+    monkeypatch.setattr(aside, "TURN_SECONDS", 0.0)
+    turn = Turn()
+    assert await turns_of(turn.over()) == 1
+    await Aside().look(lambda: monkeypatch.setattr(aside, "TURN_SECONDS", 3600.0), 0, turn)
+    assert await turns_of(turn.over()) == 0
 
 
 async def turns_of(search: Coroutine[Any, Any, object]) -> int:

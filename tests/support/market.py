@@ -30,7 +30,7 @@ from promptforge.core.messages import Message
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from tests.support.payments import write_papers
-from tests.support.processes import TestProcess
+from tests.support.processes import UNHURRIED_SECONDS, TestProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Market:
             EnsureUser(uid=uid, email=None, name=uid, roles=(Role.USER, *roles), as_of=time.time())
         )
         principal = Principal(identity.user_id, uid, frozenset(identity.roles))
-        return system.context(request_id=f"req_{uid}", principal=principal, timeout_seconds=60)
+        return system.context(request_id=f"req_{uid}", principal=principal, timeout_seconds=UNHURRIED_SECONDS)
 
     async def fund(self, person: Context, credits: int) -> None:
         """Give somebody credits as an opening balance would: one grant with its journal."""

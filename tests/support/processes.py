@@ -20,6 +20,8 @@ from promptforge.core.principal import Principal
 from promptforge.core.runtime import Actor, System
 from tests.support.mongo import with_indexes
 
+UNHURRIED_SECONDS = 600.0
+"""What tests may ask with one context: it outlives the test, on a slow machine too."""
 T = TypeVar("T")
 
 
@@ -45,7 +47,9 @@ class TestProcess:
     runner: JobRunner
 
     def context(self, principal: Principal | None = None) -> Context:
-        return self.system.context(request_id="req_test", principal=principal, trusted=True)
+        return self.system.context(
+            request_id="req_test", principal=principal, trusted=True, timeout_seconds=UNHURRIED_SECONDS
+        )
 
     async def claim(self, limit: int = 100, queue: str = "default") -> list[Job]:
         """Claim by hand, beside a runner that does not run."""

@@ -14,7 +14,7 @@ from promptforge.actors.ai.usage.store import RollupStore
 from promptforge.core.context import Context
 from promptforge.core.mongo import Mongo
 from promptforge.core.runtime import System
-from tests.support.processes import MongoTransactions
+from tests.support.processes import UNHURRIED_SECONDS, MongoTransactions
 
 PROMPT, USER = "prm_1", "usr_1"
 START = datetime(2027, 3, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ def record(number: int, run_id: str) -> UsageRecord:
 
 def new_context(mongo: Mongo) -> Context:
     system = System([], transactions=MongoTransactions(mongo))
-    return system.context(request_id="req_test", principal=None, trusted=True)
+    return system.context(request_id="req_test", principal=None, trusted=True, timeout_seconds=UNHURRIED_SECONDS)
 
 
 async def add(store: RunStore, context: Context, name: str, numbers: range) -> None:

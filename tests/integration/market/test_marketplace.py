@@ -37,6 +37,7 @@ from promptforge.core.errors import Conflict
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from tests.support.market import Market, decision, judge, raised
+from tests.support.processes import UNHURRIED_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +144,7 @@ async def test_the_market_is_browsed_in_pages_by_time_and_by_price(market: Marke
     carla = await market.person("carla", Role.SELLER)
     for number, price in enumerate(("3", "1", "2", "1", "5")):
         await market.published(carla, f"Listing {number}", price=price)
-    anyone = market.process.system.context(request_id="anonymous", timeout_seconds=60)
+    anyone = market.process.system.context(request_id="anonymous", timeout_seconds=UNHURRIED_SECONDS)
 
     async def titles(sort: ListingSort) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []

@@ -35,6 +35,7 @@ from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Principal, Role
 from tests.integration.marketplace.branches import Branches, Interrupted, all_at_once, interrupt
 from tests.support.market import judge, raised
+from tests.support.processes import UNHURRIED_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +64,7 @@ async def titles(person: Context, limit: int = 100, **wanted: Any) -> list[str]:
 
 
 def anonymous(branches: Branches) -> Context:
-    return branches.here.process.system.context(request_id="anonymous", timeout_seconds=60)
+    return branches.here.process.system.context(request_id="anonymous", timeout_seconds=UNHURRIED_SECONDS)
 
 
 async def test_only_ones_own_living_versions_can_be_listed(branches: Branches) -> None:

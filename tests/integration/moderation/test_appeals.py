@@ -34,6 +34,7 @@ from promptforge.core.errors import Invalid
 from promptforge.core.principal import Role
 from tests.integration.marketplace.branches import Branches, Interrupted, interrupt
 from tests.support.market import decision, judge, raised
+from tests.support.processes import UNHURRIED_SECONDS
 
 pytestmark = pytest.mark.anyio
 WORDS = "It does exactly what the description says."
@@ -51,7 +52,7 @@ async def test_a_suspended_seller_can_appeal_what_was_decided_about_their_listin
     mona, _ = await branches.person("mona", Role.MODERATOR)
     assert carla.principal is not None
     suspended = branches.here.process.system.context(
-        request_id="suspended", principal=replace(carla.principal, suspended=True), timeout_seconds=60
+        request_id="suspended", principal=replace(carla.principal, suspended=True), timeout_seconds=UNHURRIED_SECONDS
     )
     draft = await branches.here.draft(carla, "Appealed")
     submitted = await carla.ask(SubmitListing(listing_id=draft.id))

@@ -18,6 +18,7 @@ from promptforge.core.errors import DatabaseUnavailable
 from promptforge.core.mongo import Mongo
 from promptforge.core.principal import Role
 from promptforge.deploy.following import Memory
+from tests.support.processes import UNHURRIED_SECONDS
 from tests.support.searching import Searched, answers_ready, finds, found, ready, searched, until
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +45,9 @@ async def test_what_was_there_before_and_what_changes_later_is_found(mongo: Mong
 
 
 def owner_of(here: Searched, person: Context) -> Context:
-    return here.market.process.system.context(request_id="req", principal=person.principal, timeout_seconds=60)
+    return here.market.process.system.context(
+        request_id="req", principal=person.principal, timeout_seconds=UNHURRIED_SECONDS
+    )
 
 
 async def test_a_sellers_listings_are_found_by_the_handle_that_they_have_now(mongo: Mongo) -> None:

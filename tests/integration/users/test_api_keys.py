@@ -36,7 +36,7 @@ from promptforge.core.runtime import System
 from promptforge.deploy.identity import judging_again, key_finder, provisioner
 from tests.support.mongo import with_indexes
 from tests.support.people import PEOPLE_INDEXES, people
-from tests.support.processes import SteppedClock
+from tests.support.processes import UNHURRIED_SECONDS, SteppedClock
 
 pytestmark = pytest.mark.anyio
 
@@ -51,15 +51,14 @@ class World:
         identity = await trusted.ask(
             EnsureUser(uid=uid, email=None, name=None, roles=roles, as_of=self.clock.now().timestamp())
         )
-        return self.system.context(
-            request_id="r", principal=Principal(identity.user_id, uid, frozenset(identity.roles))
-        )
+        principal = Principal(identity.user_id, uid, frozenset(identity.roles))
+        return self.system.context(request_id="r", principal=principal, timeout_seconds=UNHURRIED_SECONDS)
 
     async def program(self, key: CreatedApiKeyView) -> Context:
         """Whoever has the key."""
         found = await key_finder(self.system)(key.secret or "", NOBODY)
         assert found is not None
-        return self.system.context(request_id="r", principal=found[0])
+        return self.system.context(request_id="r", principal=found[0], timeout_seconds=UNHURRIED_SECONDS)
 
     async def works(self, key: CreatedApiKeyView) -> bool:
         return await key_finder(self.system)(key.secret or "", NOBODY) is not None

@@ -35,7 +35,7 @@ from promptforge.core.mongo import Mongo, Session, ensure_indexes
 from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import Actor, handles
 from tests.support.market import raised
-from tests.support.processes import TestProcess, job_process
+from tests.support.processes import UNHURRIED_SECONDS, TestProcess, job_process
 
 pytestmark = pytest.mark.anyio
 REASON = "For the test"
@@ -120,7 +120,7 @@ async def person(process: TestProcess, uid: str, *roles: Role, as_of: float = 1.
     message = EnsureUser(uid=uid, email=None, name=uid, roles=roles, as_of=as_of)
     identity = await process.context().ask(message)
     principal = Principal(identity.user_id, uid, frozenset(identity.roles), suspended=identity.suspended)
-    return process.system.context(request_id=f"req_{uid}", principal=principal)
+    return process.system.context(request_id=f"req_{uid}", principal=principal, timeout_seconds=UNHURRIED_SECONDS)
 
 
 def giving(to: Context, *roles: Role, seen: Sequence[Role] = (), reason: str = REASON) -> SetRoles:

@@ -28,6 +28,7 @@ from promptforge.core.principal import Principal, Role
 from promptforge.core.runtime import System
 from tests.support.mongo import with_indexes
 from tests.support.people import people
+from tests.support.processes import UNHURRIED_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +56,7 @@ async def sign_in(system: System, uid: str, *roles: Role, name: str | None = Non
 
 def signed_in(system: System, identity: Identity, uid: str) -> Context:
     principal = Principal(identity.user_id, uid, frozenset(identity.roles), suspended=identity.suspended)
-    return system.context(request_id="r", principal=principal)
+    return system.context(request_id="r", principal=principal, timeout_seconds=UNHURRIED_SECONDS)
 
 
 async def test_the_first_request_makes_the_user(system: System, mongo: Mongo) -> None:

@@ -54,7 +54,12 @@ async def trigger(cli: Path, till: Till, event: str, home: Path) -> str:
     """Run it with nothing of the user's: no configuration, no sign-in."""
     done = await anyio.run_process(
         [cli, "trigger", event, "--api-base", till.sandbox.url, "--api-key", API_KEY],
-        env={"HOME": str(home), "XDG_CONFIG_HOME": str(home), "PATH": "/usr/bin:/bin"},
+        env={
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home),
+            "PATH": "/usr/bin:/bin",
+            "STRIPE_CLI_TELEMETRY_OPTOUT": "1",
+        },
         stdin=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
         check=False,

@@ -65,6 +65,8 @@ class Leaving:
         assert self.send(person, "DELETE", "/users/me").status_code == 202
         self.come_by()
         eventually(lambda: self.stored("account_deletions", _id=user_id)["state"] == "closing")
+        job = f"account.deletion:{user_id}"  # while it runs there is no other, and it has read when the rest is due
+        eventually(lambda: self.stored("jobs", unique_key=job).get("state") == "completed")
         return person, user_id
 
 

@@ -55,7 +55,7 @@ class Leaving:
     def failed_job(self) -> dict[str, Any]:  # Any: a document
         """The deletion's, after an attempt that failed."""
         wanted = {"kind": "accounts.DeleteAccount", "state": "available", "errors.0": {"$exists": True}}
-        found: dict[str, Any] = eventually(lambda: self.stored("jobs", **wanted), seconds=60)
+        found: dict[str, Any] = eventually(lambda: self.stored("jobs", **wanted))
         return found
 
     def closing(self) -> tuple[SignedIn, str]:
@@ -92,7 +92,7 @@ def refused_sign_in(firebase: AuthEmulator, email: str) -> str:
 def test_who_has_left_cannot_sign_in_at_firebase_any_more(leaving: Leaving) -> None:
     person, user_id = leaving.closing()
     leaving.come_by()
-    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased", seconds=60)
+    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased")
     assert refused_sign_in(leaving.firebase, person.email) == "USER_DISABLED"
     assert_problem(leaving.send(person, "GET", "/users/me"), 403, "account_closed")  # the token is good for an hour
     assert leaving.stored("account_deletions", _id=user_id)["uid"] is None
@@ -113,7 +113,7 @@ def test_an_answer_that_was_lost_is_asked_for_again_and_meanwhile_nothing_person
         assert (row["email"], row["display_name"], row["uid"]) == (None, "Deleted user", person.uid)
     finally:
         leaving.way.lost = None
-    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased", seconds=90)
+    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased")
     assert leaving.stored("users", _id=user_id)["uid"] == person.uid, "a day longer"
 
 
@@ -121,7 +121,7 @@ def test_an_account_that_is_gone_at_firebase_is_as_good_as_disabled(leaving: Lea
     person, user_id = leaving.closing()
     leaving.firebase.delete(person.uid)
     leaving.come_by()
-    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased", seconds=60)
+    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased")
 
 
 def test_a_job_that_was_given_up_is_followed_by_another_one(leaving: Leaving) -> None:
@@ -137,5 +137,5 @@ def test_a_job_that_was_given_up_is_followed_by_another_one(leaving: Leaving) ->
     finally:
         leaving.way.lost = None
     leaving.come_by()
-    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased", seconds=60)
+    eventually(lambda: leaving.stored("account_deletions", _id=user_id)["state"] == "erased")
     assert leaving.stored("jobs", _id=failed["_id"]) == {}, "it tells of the person, and goes with the rest"

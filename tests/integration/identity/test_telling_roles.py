@@ -73,7 +73,7 @@ def test_the_claims_follow_and_those_of_others_stay(house: House) -> None:
     ada, user_id = house.newcomer(Role.SELLER)
     house.firebase.set_claims(ada.uid, roles=["seller"], plan="gold", flags={"beta": True})
     house.decide(user_id, ["moderator"], ["seller"])
-    eventually(lambda: told(house, ada.uid) == ["user", "moderator"], seconds=60)
+    eventually(lambda: told(house, ada.uid) == ["user", "moderator"])
     assert house.firebase.claims(ada.uid) == {
         "plan": "gold",
         "flags": {"beta": True},
@@ -86,7 +86,7 @@ def test_claims_that_are_written_afterwards_give_nothing_back(house: House) -> N
     assert [house.send(eve, "POST", one).status_code for one in (PAUSE, RESUME)] == [200, 200]
     house.decide(user_id, [], ["operator"])
     assert_problem(house.send(eve, "POST", PAUSE), 403, "forbidden")
-    eventually(lambda: told(house, eve.uid) == ["user"], seconds=60)
+    eventually(lambda: told(house, eve.uid) == ["user"])
     house.firebase.set_roles(eve.uid, Role.OPERATOR, Role.ADMIN)
     for token in (eve, house.firebase.sign_in(eve.email)):
         assert_problem(house.send(token, "POST", PAUSE), 403, "forbidden")
@@ -101,11 +101,11 @@ def test_while_firebase_does_not_answer_the_roles_count_and_it_is_asked_again(ho
     try:
         assert house.send(admin, "PUT", f"/ops/users/{user_id}/roles", body).status_code == 200
         assert [house.send(olga, "POST", one).status_code for one in (PAUSE, RESUME)] == [200, 200]
-        failed = eventually(lambda: (job := house.job(user_id)).get("errors") and job, seconds=60)
+        failed = eventually(lambda: (job := house.job(user_id)).get("errors") and job)
         assert failed["errors"][-1]["error"] == "identity_unavailable"
     finally:
         house.way.lost = None
-    eventually(lambda: house.job(user_id)["state"] == "completed", seconds=90)
+    eventually(lambda: house.job(user_id)["state"] == "completed")
     assert told(house, olga.uid) == ["user", "operator"]
 
 

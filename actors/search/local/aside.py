@@ -26,7 +26,7 @@ third of one as a rule. More are in threads, as many as there are processors.
 POSTINGS_OF_AUDIENCE = 2_000
 """What an audience costs, in places: each is a term of every query, at some 25 µs."""
 TURN_SECONDS = 0.01
-"""Longer than nearly all searches take: whoever stops half-way waits until all the others had their turn."""
+"""Longer than most searches take: whoever stops half-way waits until all the others had their turn."""
 T = TypeVar("T")
 
 

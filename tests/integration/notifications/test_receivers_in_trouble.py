@@ -101,7 +101,8 @@ async def test_who_fails_for_a_day_is_left_alone_and_its_owner_is_told_once(post
         given_up = [one for one in deliveries if one.state == "failed"]
         spans = [(one.attempts[-1].at - one.attempts[0].at).total_seconds() / 3600 for one in given_up]
         assert spans
-        assert all(17 <= span <= 27 + 3 for span in spans)  # of eight waits each may be noticed 20 minutes late
+        # Of eight waits each may be noticed 20 minutes late, and once more where another one is being sent.
+        assert all(17 <= span <= 27 + 6 for span in spans)
         told = [one for one in (await carla.ask(ListNotifications())).items if one.kind == "webhook.disabled"]
         assert [one.subject for one in told] == [{"webhook_id": webhook.id, "reason": "failing"}]
         sent = len(receiver.received)
